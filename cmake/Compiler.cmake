@@ -1,0 +1,26 @@
+# Compiler flags, in one interface target.
+find_package(Threads REQUIRED)
+add_library(fastgrad_flags INTERFACE)
+target_link_libraries(fastgrad_flags INTERFACE Threads::Threads)
+if(MSVC)
+  target_compile_options(fastgrad_flags INTERFACE /W4 /permissive- /Zc:preprocessor)
+else()
+  # No -ffast-math ever: NaN, inf and signed zero are part of the results. The three flags below
+  # only drop errno, floating-point traps and silent contraction to fma.
+  target_compile_options(fastgrad_flags INTERFACE
+    -Wall -Wextra -fno-math-errno -fno-trapping-math -ffp-contract=off)
+  if(CMAKE_BUILD_TYPE STREQUAL "Release")
+    target_compile_options(fastgrad_flags INTERFACE -O3)
+  endif()
+  if(FASTGRAD_WERROR)
+    target_compile_options(fastgrad_flags INTERFACE -Werror)
+  endif()
+  if(FASTGRAD_SANITIZE)
+    target_compile_options(fastgrad_flags INTERFACE
+      -fsanitize=${FASTGRAD_SANITIZE} -fno-omit-frame-pointer)
+    target_link_options(fastgrad_flags INTERFACE -fsanitize=${FASTGRAD_SANITIZE})
+  elseif(UNIX AND NOT APPLE)
+    # A missing row or block of the op table is a link error, never a user's run-time error.
+    target_link_options(fastgrad_flags INTERFACE -Wl,--no-undefined)
+  endif()
+endif()
