@@ -1,0 +1,64 @@
+"""Writes README's benchmark table from bench/results: `python bench/readme_table.py [--check]`.
+
+Nobody edits the table by hand, so README shows what was measured, misses included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+import harness
+
+README = harness.RESULTS.parent.parent / "README.md"
+MARKED = re.compile(r"(<!-- bench:begin -->\n).*?(<!-- bench:end -->)", re.DOTALL)
+
+
+def table() -> str:
+    """Returns the table in Markdown."""
+    eager, imports = harness.load("eager"), harness.load("import")
+    lines = [
+        "| one thread, float64 | fastgrad | PyTorch | times faster (quartiles) | goal |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for entry in eager["rows"]:
+        row = harness.Row(**entry)
+        mark = "" if row.passed else " (missed)"
+        lines.append(
+            f"| `{row.name}` | {harness.format_seconds(row.ours)} "
+            f"| {harness.format_seconds(row.theirs)} "
+            f"| **{row.ratio:.1f}** ({row.ratio_low:.1f} - {row.ratio_high:.1f}) "
+            f"| {row.target:g}{mark} |"
+        )
+    seconds = imports["seconds"]
+    lines += [
+        "",
+        f"`import fastgrad` takes {seconds['fastgrad'] * 1e3:.0f} ms (`import numpy` "
+        f"{seconds['numpy'] * 1e3:.0f} ms, `import torch` {seconds['torch'] * 1e3:.0f} ms); the "
+        f"wheel is {imports['wheel_bytes'] / 1e6:.1f} MB.",
+        "",
+        f"Measured on {eager['machine']}, {eager['date']}, both libraries in one process, rounds",
+        "interleaved, medians: `python bench/eager.py`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="fail if README is out of date")
+    options = parser.parse_args(argv)
+    before = README.read_text(encoding="utf-8")
+    after, places = MARKED.subn(lambda match: match[1] + table() + match[2], before)
+    if places != 1:
+        print(f"{README}: expected one pair of bench markers, found {places}")
+        return 1
+    if options.check:
+        print("readme_table: " + ("up to date" if before == after else "out of date, run it"))
+        return int(before != after)
+    README.write_text(after, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
