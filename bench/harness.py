@@ -130,9 +130,7 @@ def format_seconds(seconds: float) -> str:
     """Returns a time with three digits and a fitting unit."""
     for unit, scale in (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3)):
         if seconds < 1000 * scale:
-            return (
-                f"{seconds / scale:.3g} {unit}" if seconds >= scale else f"{seconds / scale:.2f} ns"
-            )
+            return f"{seconds / scale:.3g} {unit}"
     return f"{seconds:.3g} s"
 
 

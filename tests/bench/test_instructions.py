@@ -1,0 +1,26 @@
+import pytest
+
+import instructions
+
+
+@pytest.fixture
+def recorded(monkeypatch):
+    content = {"toolchain": "here", "rows": {"x * y": 400.0}}
+    monkeypatch.setattr(instructions.harness, "load", lambda name: content)
+    monkeypatch.setattr(instructions, "toolchain", lambda: "here")
+
+
+@pytest.mark.parametrize(("now", "status"), [(400.0, 0), (411.0, 0), (413.0, 1), (300.0, 0)])
+def test_only_growth_beyond_the_tolerance_fails(recorded, now, status):
+    assert instructions.check({"x * y": now}) == status
+
+
+def test_fewer_instructions_ask_to_be_recorded(recorded, capsys):
+    instructions.check({"x * y": 300.0})
+    assert "fewer: record it" in capsys.readouterr().out
+
+
+def test_counts_of_another_toolchain_are_not_compared(recorded, monkeypatch, capsys):
+    monkeypatch.setattr(instructions, "toolchain", lambda: "elsewhere")
+    assert instructions.check({"x * y": 400.0}) == 1
+    assert "not comparable" in capsys.readouterr().out
