@@ -1,0 +1,67 @@
+#include "autograd/accumulate.h"
+
+#include "kernels/copy.h"
+#include "kernels/elementwise.h"
+#include "ops/convert.h"
+#include "ops/pointwise.h"
+
+namespace fastgrad {
+namespace {
+
+// Accumulation into one leaf from several threads; nothing when there is one thread.
+class LeafLock {
+ public:
+  explicit LeafLock(TensorImpl* leaf) : leaf_(multithreaded() ? leaf : nullptr) {
+    while (leaf_ && leaf_->grad_lock.test_and_set(std::memory_order_acquire)) {
+    }
+  }
+  ~LeafLock() {
+    if (leaf_) leaf_->grad_lock.clear(std::memory_order_release);
+  }
+  LeafLock(const LeafLock&) = delete;
+  LeafLock& operator=(const LeafLock&) = delete;
+
+ private:
+  TensorImpl* leaf_;
+};
+
+}  // namespace
+
+bool is_exclusive(const Tensor& t) {
+  return t->refs.get() == 1 && !t->node && !t->view && t->array.buffer->use_count() == 1 &&
+         t->array.contiguous && t->array.buffer->owns_memory();
+}
+
+void add_into(const Tensor& sum, const Tensor& g) {
+  const Array &a = sum.array(), &b = g.array();
+  BlockKernel kernel = block_kernel(Op::Add, compute_dtype(a.dtype));
+  const Array* in[] = {&a, &b};
+  run_elementwise(kernel, compute_dtype(a.dtype), compute_dtype(a.dtype), in, 2, a);
+}
+
+bool has_nan(const Tensor& t) {
+  if (!is_floating(t.dtype())) return false;
+  Array a = as_contiguous(t.array(), DType::Float64);
+  const double* p = a.ptr<double>();
+  for (int64_t i = 0; i < a.numel; ++i)
+    if (p[i] != p[i]) return true;
+  return false;
+}
+
+void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
+  LeafLock lock(leaf.impl());
+  Tensor& grad = leaf->grad;
+  if (!grad.defined()) {
+    if (create_graph)
+      grad = clone(g);
+    else
+      grad = is_exclusive(g) ? std::move(g) : Tensor(contiguous_copy(g.array()));
+  } else if (create_graph) {
+    grad = add(grad, g);
+  } else {
+    add_into(grad, g);
+    grad->array.buffer->bump_version();
+  }
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,337 @@
+#include "autograd/engine.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "autograd/accumulate.h"
+#include "kernels/elementwise.h"
+#include "ops/convert.h"
+#include "ops/pointwise.h"
+#include "ops/reduce.h"
+
+namespace fastgrad {
+
+// Note [Backward order]
+// Nodes run in descending sequence number. A node's number is larger than those of all it depends
+// on, so when it is the largest one waiting, everything that feeds gradients into it has run: no
+// dependency counts are needed. Waiting nodes stand in a heap, at first just the root's.
+//
+// A node's state during a run stands in a slot of the task. The node itself remembers the slot;
+// only when another task holds the node at the same time (threads, or backward inside backward)
+// the task looks it up in a map.
+class EngineTask {
+ public:
+  explicit EngineTask(const BackwardOptions& options) : options_(options) {}
+  EngineTask(const EngineTask&) = delete;
+  EngineTask& operator=(const EngineTask&) = delete;
+  ~EngineTask() {
+    for (Slot& s : slots_) {
+      EngineTask* self = this;
+      s.node->task.compare_exchange_strong(self, nullptr);
+    }
+  }
+
+  void capture(const Edge& e, size_t result) { captures_.push_back({e, result}); }
+  // Restricts the run to nodes that lead to a captured edge.
+  void prune(std::span<const Edge> roots);
+  void seed(const Edge& e, Tensor gradient) { deliver(e, std::move(gradient)); }
+  void run();
+  std::vector<Tensor>& results() { return results_; }
+  bool accumulate_leaves = true;
+
+ private:
+  struct Slot {
+    Ref<Node> node;
+    SmallVector<Tensor, 1> gradients;
+    bool queued = false;
+    bool needed = false;    // with pruning: leads to a captured edge
+    bool captured = false;  // is the node of a captured edge
+  };
+  struct Capture {
+    Edge edge;
+    size_t result;
+  };
+
+  uint32_t slot_of(const Ref<Node>& node);
+  void deliver(const Edge& e, Tensor gradient);
+  void process(uint32_t index);
+  void run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients);
+  void run_leaf(Node& node, SmallVector<Tensor, 1>& gradients);
+  void run_rule(Node& node, SmallVector<Tensor, 1>& gradients);
+  void check_nan(const Node& node, std::span<const Tensor> gradients) const;
+
+  const BackwardOptions& options_;
+  std::vector<Slot> slots_;
+  std::vector<std::pair<uint64_t, uint32_t>> heap_;  // (sequence, slot)
+  std::unordered_map<Node*, uint32_t> contested_;
+  std::vector<Capture> captures_;
+  std::vector<Tensor> results_;
+  bool pruned_ = false;
+};
+
+uint32_t EngineTask::slot_of(const Ref<Node>& node) {
+  Node* n = node.get();
+  EngineTask* holder = n->task.load(std::memory_order_acquire);
+  if (holder == this) return n->slot;
+  auto fresh = static_cast<uint32_t>(slots_.size());
+  if (holder == nullptr && n->task.compare_exchange_strong(holder, this)) {
+    n->slot = fresh;
+  } else {
+    auto [at, inserted] = contested_.try_emplace(n, fresh);
+    if (!inserted) return at->second;
+  }
+  slots_.push_back({node, {}});
+  return fresh;
+}
+
+void EngineTask::prune(std::span<const Edge> roots) {
+  pruned_ = true;
+  std::vector<uint32_t> stack;
+  auto visit = [&](const Ref<Node>& node) {
+    size_t before = slots_.size();
+    uint32_t i = slot_of(node);
+    if (slots_.size() > before) stack.push_back(i);
+  };
+  for (const Edge& e : roots) visit(e.node);
+  while (!stack.empty()) {
+    Ref<Node> node = slots_[stack.back()].node;
+    stack.pop_back();
+    for (const Edge& e : node->edges)
+      if (e.node) visit(e.node);
+  }
+  std::vector<std::pair<uint64_t, uint32_t>> order;
+  for (uint32_t i = 0; i < slots_.size(); ++i) order.emplace_back(slots_[i].node->sequence, i);
+  for (const Capture& c : captures_) {
+    Slot& s = slots_[slot_of(c.edge.node)];
+    s.captured = s.needed = true;
+  }
+  std::sort(order.begin(), order.end());
+  for (auto [sequence, i] : order)
+    for (const Edge& e : slots_[i].node->edges)
+      if (e.node && slots_[slot_of(e.node)].needed) slots_[i].needed = true;
+}
+
+void EngineTask::deliver(const Edge& e, Tensor gradient) {
+  uint32_t i = slot_of(e.node);
+  if (pruned_ && !slots_[i].needed) return;
+  DimSpan shape = edge_shape(e);
+  const Dims& have = gradient.shape();
+  if (!std::equal(have.begin(), have.end(), shape.begin(), shape.end())) {
+    FG_CHECK(is_expandable_to(shape, have), "Function returned an invalid gradient at index ", e.nr,
+             " - got ", have, " but expected shape compatible with ", to_string(shape), " (for ",
+             e.node->is_accumulator() ? "a leaf" : e.node->name(), ")");
+    gradient = sum_to_shape(gradient, shape);
+  }
+  if (gradient.dtype() != edge_dtype(e)) gradient = to_dtype(gradient, edge_dtype(e));
+  Slot& s = slots_[i];
+  if (s.gradients.size() <= e.nr) s.gradients.resize(e.nr + 1);
+  Tensor& sum = s.gradients[e.nr];
+  if (!sum.defined()) {
+    sum = std::move(gradient);
+  } else if (!options_.create_graph && is_exclusive(sum)) {
+    add_into(sum, gradient);
+  } else {
+    sum = add(sum, gradient);
+  }
+  if (!s.queued) {
+    s.queued = true;
+    heap_.emplace_back(s.node->sequence, i);
+    std::push_heap(heap_.begin(), heap_.end());
+  }
+}
+
+void EngineTask::run() {
+  results_.resize(captures_.size());
+  while (!heap_.empty()) {
+    std::pop_heap(heap_.begin(), heap_.end());
+    uint32_t i = heap_.back().second;
+    heap_.pop_back();
+    process(i);
+  }
+}
+
+void EngineTask::process(uint32_t i) {
+  Ref<Node> node = slots_[i].node;
+  SmallVector<Tensor, 1> gradients = std::move(slots_[i].gradients);
+  run_output_hooks(*node, gradients);
+  if (slots_[i].captured)
+    for (const Capture& c : captures_)
+      if (c.edge.node == node && c.edge.nr < gradients.size())
+        results_[c.result] = gradients[c.edge.nr];
+  if (node->is_accumulator()) {
+    run_leaf(*node, gradients);
+    return;
+  }
+  if (pruned_) {  // a captured node whose own inputs nobody asked for
+    bool any = false;
+    for (const Edge& e : node->edges) any = any || (e.node && slots_[slot_of(e.node)].needed);
+    if (!any) return;
+  }
+  try {
+    run_rule(*node, gradients);
+  } catch (const Error& e) {
+    if (!node->extras || node->extras->user_frame.empty()) throw;
+    throw Error(e.kind(), str(e.what(), "\nTraceback of the forward call of ", node->name(), ":\n",
+                              node->extras->user_frame));
+  }
+}
+
+void EngineTask::run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients) {
+  std::vector<std::shared_ptr<GradHook>> leaf_hooks;
+  if (node.is_accumulator()) {
+    if (!node.variable->extras) return;
+    leaf_hooks = node.variable->extras->hooks;
+    for (auto& hook : leaf_hooks)
+      if (Tensor t = (*hook)(gradients[0]); t.defined()) gradients[0] = std::move(t);
+    return;
+  }
+  if (!node.extras || node.extras->output_hooks.empty()) return;
+  auto hooks = node.extras->output_hooks;  // a hook may change the list
+  for (bool retain : {false, true})
+    for (auto& h : hooks)
+      if (h.retain_grad == retain && h.nr < gradients.size() && gradients[h.nr].defined())
+        if (Tensor t = (*h.hook)(gradients[h.nr]); t.defined()) gradients[h.nr] = std::move(t);
+}
+
+void EngineTask::run_leaf(Node& node, SmallVector<Tensor, 1>& gradients) {
+  if (!accumulate_leaves) return;
+  Tensor leaf = Tensor::share(node.variable);
+  if (node.extras && !node.extras->pre_hooks.empty()) {
+    std::vector<Tensor> in{gradients[0]};
+    for (auto& hook : node.extras->pre_hooks) (*hook)(in, {});
+    gradients[0] = in[0];
+  }
+  accumulate_grad(leaf, std::move(gradients[0]), options_.create_graph);
+  if (node.extras && !node.extras->post_hooks.empty()) {
+    std::vector<Tensor> none, outer{leaf->grad};
+    for (auto& hook : node.extras->post_hooks) (*hook)(none, outer);
+  }
+  if (!leaf->extras) return;
+  auto hooks = leaf->extras->post_hooks;
+  for (auto& hook : hooks) (*hook)(leaf);
+}
+
+void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients) {
+  bool hooked = node.extras && !(node.extras->pre_hooks.empty() && node.extras->post_hooks.empty());
+  gradients.resize(std::max<size_t>(node.outputs.size(), 1));
+  if (hooked) {
+    std::vector<Tensor> in(gradients.begin(), gradients.end());
+    for (auto& hook : node.extras->pre_hooks) (*hook)(in, {});
+    gradients.assign(in.begin(), in.end());
+  }
+  size_t n = node.edges.size();
+  SmallVector<Tensor, 3> results(n);
+  SmallVector<uint8_t, 8> needed;
+  if (pruned_) {
+    for (const Edge& e : node.edges)
+      needed.push_back(e.node && slots_[slot_of(e.node)].needed);
+  }
+  std::span<Tensor> out(results.data(), n);
+  if (node.extras && node.extras->custom) {
+    node.extras->custom->run(node, {gradients.data(), gradients.size()}, out);
+  } else {
+    VjpContext c(node, {gradients.data(), gradients.size()}, out, pruned_ ? needed.data() : nullptr);
+    info(node.op).vjp(c);
+  }
+  if (t_modes.anomaly && t_modes.check_nan) [[unlikely]]
+    check_nan(node, out);
+  if (hooked && !node.extras->post_hooks.empty()) {
+    std::vector<Tensor> outer(gradients.begin(), gradients.end()), inner(results.begin(), results.end());
+    for (auto& hook : node.extras->post_hooks) (*hook)(inner, outer);
+    results.assign(inner.begin(), inner.end());
+  }
+  if (!options_.retain_graph) node.release_saved();
+  gradients.clear();
+  for (size_t i = 0; i < n; ++i)
+    if (results[i].defined() && node.edges[i].node) deliver(node.edges[i], std::move(results[i]));
+}
+
+void EngineTask::check_nan(const Node& node, std::span<const Tensor> gradients) const {
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    if (!gradients[i].defined() || !node.edges[i].node) continue;
+    FG_CHECK(!has_nan(gradients[i]), "Function '", node.name(), "' returned nan values in its ", i,
+             "th output.");
+  }
+}
+
+namespace {
+
+Tensor root_gradient(const Tensor& root, const Tensor& gradient) {
+  if (!gradient.defined()) {
+    FG_CHECK(root.numel() == 1, "grad can be implicitly created only for scalar outputs");
+    FG_CHECK(is_differentiable(root.dtype()),
+             "grad can be implicitly created only for real scalar outputs but got ", name(root.dtype()));
+    return ones_like(root);
+  }
+  FG_CHECK(gradient.shape() == root.shape(), "Mismatch in shape: grad_output[0] has a shape of ",
+           gradient.shape(), " and output[0] has a shape of ", root.shape(), ".");
+  return gradient;
+}
+
+void seed_all(EngineTask& task, std::span<const Tensor> roots, std::span<const Edge> edges,
+              std::span<const Tensor> gradients) {
+  for (size_t i = 0; i < roots.size(); ++i)
+    task.seed(edges[i], root_gradient(roots[i], i < gradients.size() ? gradients[i] : Tensor()));
+}
+
+std::vector<Edge> root_edges(std::span<const Tensor> roots) {
+  std::vector<Edge> edges;
+  for (size_t i = 0; i < roots.size(); ++i) {
+    Edge e = gradient_edge(roots[i]);
+    FG_CHECK(e.node, "element ", i, " of tensors does not require grad and does not have a grad_fn");
+    edges.push_back(std::move(e));
+  }
+  return edges;
+}
+
+}  // namespace
+
+void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
+              const BackwardOptions& options, std::span<const Tensor> inputs) {
+  if (!inputs.empty()) {
+    BackwardOptions o = options;
+    o.allow_unused = true;
+    Tensors g = grad(roots, inputs, gradients, o);
+    GradModeGuard mode(options.create_graph);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (g[i].defined()) accumulate_grad(inputs[i], g[i], options.create_graph);
+    return;
+  }
+  std::vector<Edge> edges = root_edges(roots);
+  EngineTask task(options);
+  {
+    GradModeGuard mode(options.create_graph);
+    seed_all(task, roots, edges, gradients);
+    task.run();
+  }
+}
+
+Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
+             std::span<const Tensor> gradients, const BackwardOptions& options) {
+  std::vector<Edge> edges = root_edges(outputs);
+  EngineTask task(options);
+  task.accumulate_leaves = false;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Edge e = gradient_edge(inputs[i]);
+    FG_CHECK(e.node, "One of the differentiated Tensors does not require grad");
+    task.capture(e, i);
+  }
+  task.prune(edges);
+  GradModeGuard mode(options.create_graph);
+  seed_all(task, outputs, edges, gradients);
+  task.run();
+  Tensors results = task.results();
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (results[i].defined()) continue;
+    if (options.materialize_grads) {
+      results[i] = zeros_like(inputs[i]);
+    } else {
+      FG_CHECK(options.allow_unused,
+               "One of the differentiated Tensors appears to not have been used in the graph. Set "
+               "allow_unused=True if this is the desired behavior.");
+    }
+  }
+  return results;
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,31 @@
+// Reverse mode: the loop over the tape.
+#pragma once
+
+#include "core/apply.h"
+
+namespace fastgrad {
+
+struct BackwardOptions {
+  bool retain_graph = false;
+  bool create_graph = false;
+  bool allow_unused = false;       // grad(): unused inputs give undefined instead of an error
+  bool materialize_grads = false;  // grad(): unused inputs give zeros
+};
+
+// Adds d(sum of roots . gradients) / d(leaf) to the .grad of every leaf that the roots depend on,
+// or of `inputs` alone when there are any. An undefined gradient stands for 1 (one-element roots).
+void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
+              const BackwardOptions& options, std::span<const Tensor> inputs = {});
+
+// The same derivative, returned for `inputs`; no .grad changes.
+Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
+             std::span<const Tensor> gradients, const BackwardOptions& options);
+
+// Keeps .grad of a non-leaf.
+void retain_grad(const Tensor& t);
+// Adds a hook on the gradient of t; returns it for removal by identity.
+void register_hook(const Tensor& t, std::shared_ptr<GradHook> hook);
+bool remove_hook(const Tensor& t, const GradHook* hook);
+
+
+}  // namespace fastgrad

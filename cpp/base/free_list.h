@@ -1,0 +1,66 @@
+// Per-thread free lists of fixed-size blocks: the reason why a small op never calls malloc.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+
+namespace fastgrad {
+
+// One list per Tag and thread. Blocks may be freed on another thread than they came from.
+template <class Tag, size_t kSize, int kMaxKept = 4096>
+class FreeList {
+  static_assert(kSize >= sizeof(void*));
+
+ public:
+  static void* allocate() {
+    List& l = list_;
+    if (void* p = l.head) [[likely]] {
+      l.head = *static_cast<void**>(p);
+      --l.count;
+      return p;
+    }
+    void* p = std::aligned_alloc(64, (kSize + 63) / 64 * 64);
+    if (!p) throw std::bad_alloc();
+    return p;
+  }
+  static void deallocate(void* p) {
+    List& l = list_;
+    if (l.count >= kMaxKept || !l.registered) [[unlikely]] {
+      if (!l.registered && !l.dead) register_cleanup();
+      if (l.dead || l.count >= kMaxKept) {
+        std::free(p);
+        return;
+      }
+    }
+    *static_cast<void**>(p) = l.head;
+    l.head = p;
+    ++l.count;
+  }
+
+ private:
+  struct List {
+    void* head = nullptr;
+    int count = 0;
+    bool registered = false;
+    bool dead = false;
+  };
+  struct Cleanup {
+    ~Cleanup() {
+      List& l = list_;
+      while (void* p = l.head) {
+        l.head = *static_cast<void**>(p);
+        std::free(p);
+      }
+      l = List{nullptr, 0, false, true};
+    }
+  };
+  [[gnu::cold, gnu::noinline]] static void register_cleanup() {
+    static thread_local Cleanup cleanup;
+    (void)&cleanup;
+    list_.registered = true;
+  }
+  static constinit inline thread_local List list_{};
+};
+
+}  // namespace fastgrad

@@ -1,0 +1,37 @@
+// The identity of every op. Rows and blocks are listed in base/op_list.def.
+#pragma once
+
+#include <cstdint>
+
+namespace fastgrad {
+
+enum class Op : uint16_t {
+#define FG_UNARY(Id, ...) Id,
+#define FG_BINARY(Id, ...) Id,
+#define FG_TERNARY(Id, ...) Id,
+#define FG_FAMILY(Id, ...) Id,
+#include "base/op_list.def"
+  kCount
+};
+inline constexpr int kNumOps = static_cast<int>(Op::kCount);
+
+enum : int {
+  kNumElementwise = 0
+#define FG_UNARY(...) +1
+#define FG_BINARY(...) +1
+#define FG_TERNARY(...) +1
+#include "base/op_list.def"
+};
+inline constexpr bool is_elementwise(Op op) { return static_cast<int>(op) < kNumElementwise; }
+inline constexpr int index(Op op) { return static_cast<int>(op); }
+
+// Which element types a row computes in.
+//   F  floating point; integers and bool are promoted to the default dtype
+//   N  every real type but bool     A  every real type     I  integers and bool
+//   P  like A, with a bool result
+enum class OpTypes : uint8_t { F, N, A, I, P };
+
+// Values a gradient rule reads: inputs A (also X), B, C and the output Y.
+enum SaveMask : uint8_t { kNone = 0, A = 1, X = 1, B = 2, C = 4, Y = 8 };
+
+}  // namespace fastgrad

@@ -1,0 +1,134 @@
+#include "core/apply.h"
+
+namespace fastgrad {
+
+bool should_record(std::span<const Tensor> inputs) {
+  if (!grad_enabled()) return false;
+  for (const Tensor& t : inputs)
+    if (t.defined() && t.requires_grad()) return true;
+  return false;
+}
+
+Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs attrs) {
+  Ref<Node> node = Node::make(op);
+  node->attrs = std::move(attrs);
+  node->edges.resize(inputs.size());
+  uint64_t clock = t_modes.clock;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!inputs[i].defined()) continue;
+    Edge e = gradient_edge(inputs[i]);
+    if (e.node && e.node->sequence > clock) clock = e.node->sequence;
+    node->edges[i] = std::move(e);
+  }
+  node->sequence = t_modes.clock = clock + 1;
+  if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame)
+    node->extra().user_frame = g_describe_user_frame();
+  return node;
+}
+
+void set_output(const Ref<Node>& node, uint32_t nr, const Tensor& out) {
+  while (node->outputs.size() <= nr) node->outputs.push_back({Dims(), out.dtype()});
+  node->outputs[nr] = {out.shape(), out.dtype()};
+  if (!is_differentiable(out.dtype())) return;
+  out->node = node;
+  out->output_nr = nr;
+}
+
+void save_value(Node& node, uint32_t bit, const Tensor& value) {
+  SavedTensor s;
+  // An output is kept without its node, or node and output would own one another.
+  s.tensor = bit >= 16 ? Tensor(value.array()) : value;
+  s.version = value->version();
+  if (t_modes.slow_record && !saved_tensor_hooks().empty()) {
+    auto hook = saved_tensor_hooks().back();
+    s.packed = hook->pack(value);
+    s.tensor = Tensor();
+  }
+  node.save_mask |= 1u << bit;
+  node.saved.push_back(std::move(s));
+}
+
+Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs attrs, std::span<const Tensor> outs) {
+  const OpInfo& op_info = info(op);
+  Ref<Node> node = make_node(op, inputs, std::move(attrs));
+  uint32_t mask = 0;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (node->edges[i].node) mask |= op_info.save[std::min<size_t>(i, 3)];
+  for (uint32_t bit = 0; mask >> bit; ++bit) {
+    if (!(mask >> bit & 1)) continue;
+    const Tensor& value = bit < 16 ? inputs[bit] : outs[bit - 16];
+    if (value.defined()) save_value(*node, bit, value);
+  }
+  for (size_t i = 0; i < outs.size(); ++i)
+    if (!(op_info.nondifferentiable_outputs >> i & 1)) set_output(node, static_cast<uint32_t>(i), outs[i]);
+  return node;
+}
+
+void set_view(const Tensor& out, const Tensor& source, ViewKind kind) {
+  const Tensor& base = source->view ? source->view->base : source;
+  if (source->view && source->view->kind != ViewKind::Normal) kind = source->view->kind;
+  if (kind == ViewKind::Normal && !grad_enabled()) kind = ViewKind::NoGrad;
+  out->view = std::make_unique<ViewInfo>(ViewInfo{base, out->version(), kind});
+}
+
+namespace {
+
+SmallVector<const Array*, 4> arrays_of(std::span<const Tensor> inputs) {
+  SmallVector<const Array*, 4> arrays;
+  for (const Tensor& t : inputs) arrays.push_back(t.defined() ? &t.array() : nullptr);
+  return arrays;
+}
+
+// Computes the outputs; views share the memory of input 0.
+template <class Outs>
+void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& outs) {
+  const OpInfo& op_info = info(op);
+  auto arrays = arrays_of(inputs);
+  if (op_info.dynamic_shape) {
+    SmallVector<Array, 2> results(static_cast<size_t>(op_info.num_outputs));
+    op_info.eval(attrs, arrays, {results.data(), results.size()});
+    for (Array& a : results) outs.push_back(Tensor(std::move(a)));
+    return;
+  }
+  Metas metas;
+  if (op_info.num_outputs > 0) metas.resize(static_cast<size_t>(op_info.num_outputs));
+  op_info.infer(attrs, arrays, metas);
+  if (op_info.view) {
+    ViewKind kind = metas.size() > 1 ? ViewKind::MultiOutput : ViewKind::Normal;
+    for (Meta& m : metas) {
+      Tensor out(inputs[0].array().view(m.shape, m.strides, m.offset));
+      set_view(out, inputs[0], kind);
+      outs.push_back(std::move(out));
+    }
+    return;
+  }
+  SmallVector<Array, 2> results;
+  for (Meta& m : metas) results.push_back(Array::empty(m.shape, m.dtype));
+  op_info.eval(attrs, arrays, {results.data(), results.size()});
+  for (Array& a : results) outs.push_back(Tensor(std::move(a)));
+}
+
+template <class Outs>
+void run(Op op, std::span<const Tensor> inputs, Attrs&& attrs, Outs& outs) {
+  execute(op, inputs, attrs, outs);
+  if (info(op).vjp && should_record(inputs))
+    record(op, inputs, std::move(attrs), {outs.data(), outs.size()});
+  if (t_modes.inference)
+    for (Tensor& t : outs) t->inference = true;
+}
+
+}  // namespace
+
+Tensor apply(Op op, std::span<const Tensor> inputs, Attrs attrs) {
+  SmallVector<Tensor, 1> outs;
+  run(op, inputs, std::move(attrs), outs);
+  return std::move(outs[0]);
+}
+
+Tensors apply_multi(Op op, std::span<const Tensor> inputs, Attrs attrs) {
+  Tensors outs;
+  run(op, inputs, std::move(attrs), outs);
+  return outs;
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,291 @@
+#include "core/elementwise.h"
+
+#include <cstring>
+
+#include "core/inplace.h"
+#include "core/promotion.h"
+#include "kernels/copy.h"
+#include "kernels/elementwise.h"
+
+namespace fastgrad {
+namespace {
+
+constexpr OpTypes kTypes[] = {
+#define FG_UNARY(Id, name, types, ...) OpTypes::types,
+#define FG_BINARY(Id, name, types, ...) OpTypes::types,
+#define FG_TERNARY(Id, name, types, ...) OpTypes::types,
+#include "base/op_list.def"
+};
+
+struct NumberBytes {
+  alignas(16) char bytes[kMaxItemSize];
+};
+
+void write_number(const Scalar& s, DType d, char* out) {
+  if (d == DType::Float64) {
+    double v = s.to_double();
+    std::memcpy(out, &v, sizeof v);
+  } else if (d == DType::Float32) {
+    float v = static_cast<float>(s.to_double());
+    std::memcpy(out, &v, sizeof v);
+  } else {
+    dispatch_all(d, [&]<class T>(T) {
+      T v = s.to<T>();
+      std::memcpy(out, &v, sizeof v);
+    });
+  }
+}
+
+DType result_dtype(Op op, DType common) {
+  switch (op_types(op)) {
+    case OpTypes::P:
+      return DType::Bool;
+    case OpTypes::F:
+      return to_float_dtype(common);
+    default:
+      return common;
+  }
+}
+
+// Everything about a call that follows from its operands.
+struct Plan {
+  DType compute, kernel_result, result;
+  BlockKernel kernel;
+  Dims shape;
+};
+
+Plan plan(Op op, std::span<const Operand> operands) {
+  ResultType common;
+  Plan p;
+  bool first = true;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const Operand& o = operands[i];
+    if (promotes(op, i)) o.is_tensor() ? common.add(o.array()) : common.add(o.scalar());
+    if (!o.is_tensor()) continue;
+    p.shape = first ? o.array().shape : broadcast(p.shape, o.array().shape);
+    first = false;
+  }
+  DType type = common.get();
+  p.result = result_dtype(op, type);
+  p.compute = elementwise_compute_dtype(op, type);
+  p.kernel_result = op_types(op) == OpTypes::P ? DType::Bool : p.compute;
+  p.kernel = block_kernel(op, p.compute);
+  FG_CHECK_KIND(ErrorKind::NotImplemented, p.kernel, "\"", info(op).name, "\" not implemented for '",
+                scalar_type_name(type), "'; convert the input first, e.g. with .to(fastgrad.float32)");
+  return p;
+}
+
+void run_plan(const Plan& p, std::span<const Operand> operands, const Array& out) {
+  Array held[kMaxElementwiseInputs];
+  const Array* in[kMaxElementwiseInputs];
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const Operand& o = operands[i];
+    if (!o.is_tensor()) {
+      held[i] = Array::empty({}, p.compute);
+      write_number(o.scalar(), p.compute, held[i].data);
+      held[i] = held[i].expanded(out.shape);
+      in[i] = &held[i];
+    } else if (o.array().shape == out.shape) {
+      in[i] = &o.array();
+    } else {
+      held[i] = o.array().expanded(out.shape);
+      in[i] = &held[i];
+    }
+  }
+  run_elementwise(p.kernel, p.compute, p.kernel_result, in, static_cast<int>(operands.size()), out);
+}
+
+bool any_requires_grad(std::span<const Operand> operands) {
+  for (const Operand& o : operands)
+    if (o.is_tensor() && o.tensor().requires_grad()) return true;
+  return false;
+}
+
+// Records an elementwise op. `saved_inputs` differ from the operands when those were overwritten.
+Ref<Node> record_elementwise(Op op, std::span<const Operand> operands, const Tensor& out,
+                             std::span<const Tensor> saved_inputs) {
+  const OpInfo& op_info = info(op);
+  Ref<Node> node = Node::make(op);
+  size_t n = operands.size();
+  node->edges.resize(n);
+  uint64_t clock = t_modes.clock;
+  uint32_t mask = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const Operand& o = operands[i];
+    if (!o.is_tensor()) {
+      node->attrs.s[i] = o.scalar();
+      node->attrs.scalars |= static_cast<uint8_t>(1u << i);
+      continue;
+    }
+    Edge e = gradient_edge(o.tensor());
+    if (!e.node) continue;
+    mask |= op_info.save[i];
+    if (e.node->sequence > clock) clock = e.node->sequence;
+    node->edges[i] = std::move(e);
+  }
+  node->sequence = t_modes.clock = clock + 1;
+  if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame)
+    node->extra().user_frame = g_describe_user_frame();
+  for (uint32_t i = 0; i < n; ++i)
+    if (mask >> i & 1 && operands[i].is_tensor())
+      save_value(*node, i, saved_inputs.empty() ? operands[i].tensor() : saved_inputs[i]);
+  if (mask & kSaveOut) save_value(*node, 16, out);
+  node->outputs.push_back({out.shape(), out.dtype()});
+  out->node = node;
+  out->output_nr = 0;
+  return node;
+}
+
+// Everything but the fast path.
+Tensor elementwise_general(Op op, std::span<const Operand> operands) {
+  Plan p = plan(op, operands);
+  Tensor out(Array::empty(p.shape, p.result));
+  run_plan(p, operands, out.array());
+  return out;
+}
+
+void finish(Op op, std::span<const Operand> operands, const Tensor& out) {
+  if (grad_enabled() && info(op).vjp && is_differentiable(out.dtype()) && any_requires_grad(operands))
+    record_elementwise(op, operands, out, {});
+  if (t_modes.inference) [[unlikely]]
+    out->inference = true;
+}
+
+bool number_fits(const Scalar& s, DType d) { return s.kind() <= kind(d) && itemsize(d) <= 8; }
+
+}  // namespace
+
+OpTypes op_types(Op op) { return kTypes[index(op)]; }
+
+DType elementwise_compute_dtype(Op op, DType common) {
+  return compute_dtype(op_types(op) == OpTypes::F ? to_float_dtype(common) : common);
+}
+
+SavedOperand saved_operand(const VjpContext& c, uint32_t i) {
+  if (c.attrs().scalars >> i & 1) return c.attrs().s[i];
+  return c.in(i);
+}
+
+Tensor elementwise(Op op, std::span<const Operand> operands) {
+  if (operands.size() == 2) return elementwise(op, operands[0], operands[1]);
+  const Array* x = operands[0].is_tensor() ? &operands[0].array() : nullptr;
+  Tensor out;
+  BlockKernel kernel = operands.size() == 1 && x && x->contiguous && compute_dtype(x->dtype) == x->dtype
+                           ? block_kernel(op, x->dtype)
+                           : nullptr;
+  if (kernel) {
+    DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
+    out = Tensor(Array::empty(x->shape, d));
+    const char* in[] = {x->data};
+    kernel(out.array().data, in, 0, x->numel);
+  } else {
+    out = elementwise_general(op, operands);
+  }
+  finish(op, operands, out);
+  return out;
+}
+
+Tensor elementwise(Op op, const Operand& a, const Operand& b) {
+  const Operand operands[] = {a, b};
+  const Array* shape_of = nullptr;
+  const char* in[2];
+  NumberBytes number;
+  unsigned scalars = 0;
+  if (a.is_tensor() && b.is_tensor()) {
+    const Array &x = a.array(), &y = b.array();
+    if (x.dtype == y.dtype && x.contiguous && y.contiguous) {
+      in[0] = x.data;
+      in[1] = y.data;
+      if (x.shape == y.shape) {
+        shape_of = &x;
+      } else if (y.shape.empty()) {
+        shape_of = &x;
+        scalars = 2;
+      } else if (x.shape.empty()) {
+        shape_of = &y;
+        scalars = 1;
+      }
+    }
+  } else if (a.is_tensor() || b.is_tensor()) {
+    int k = a.is_tensor() ? 1 : 0;  // the number
+    const Array& x = (k ? a : b).array();
+    const Scalar& s = (k ? b : a).scalar();
+    if (x.contiguous && number_fits(s, x.dtype)) {
+      shape_of = &x;
+      write_number(s, x.dtype, number.bytes);
+      in[k] = number.bytes;
+      in[1 - k] = x.data;
+      scalars = 1u << k;
+    }
+  }
+  BlockKernel kernel = shape_of ? block_kernel(op, shape_of->dtype) : nullptr;
+  Tensor out;
+  if (kernel) {
+    DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;
+    out = Tensor(Array::empty(shape_of->shape, d));
+    kernel(out.array().data, in, scalars, shape_of->numel);
+  } else {
+    out = elementwise_general(op, operands);
+  }
+  finish(op, operands, out);
+  return out;
+}
+
+Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c) {
+  const Operand operands[] = {a, b, c};
+  return elementwise(op, std::span<const Operand>(operands));
+}
+
+void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands) {
+  bool recorded = check_inplace(self, any_requires_grad(operands), info(op).name);
+  Plan p = plan(op, operands);
+  FG_CHECK(p.shape == self.shape(), "output with shape ", self.shape(),
+           " doesn't match the broadcast shape ", p.shape);
+  FG_CHECK(can_cast(p.result, self.dtype()), "result type ", scalar_type_name(p.result),
+           " can't be cast to the desired output type ", scalar_type_name(self.dtype()));
+  if (!recorded) {
+    run_plan(p, operands, self.array());
+    self->array.buffer->bump_version();
+    return;
+  }
+  // What the rule reads of self must be its old value: save a copy, with the old history.
+  uint32_t mask = 0;
+  for (size_t i = 0; i < operands.size(); ++i)
+    if (operands[i].is_tensor() && operands[i].tensor().requires_grad()) mask |= info(op).save[i];
+  Tensors saved(operands.size());
+  for (size_t i = 0; i < operands.size(); ++i) {
+    if (!operands[i].is_tensor()) continue;
+    Tensor t = operands[i].tensor();
+    if (t->array.buffer == self->array.buffer && (mask >> i & 1)) {
+      saved[i] = Tensor(contiguous_copy(t.array()));
+      Edge e = gradient_edge(t);
+      if (e.node && !e.node->is_accumulator()) {
+        saved[i]->node = e.node;
+        saved[i]->output_nr = e.nr;
+      }
+    } else {
+      saved[i] = t;
+    }
+  }
+  // The edges are taken from the operands before self's history changes.
+  Tensor result(self.array());
+  run_plan(p, operands, self.array());
+  self->array.buffer->bump_version();
+  if (info(op).vjp)
+    record_elementwise(op, operands, result, saved);
+  rebase_history(self, result);
+}
+
+void elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands) {
+  FG_CHECK(!(grad_enabled() && (any_requires_grad(operands) || out.requires_grad())), info(op).name,
+           "(): functions with out=... arguments don't support automatic differentiation, but one "
+           "of the arguments requires grad.");
+  Plan p = plan(op, operands);
+  FG_CHECK(can_cast(p.result, out.dtype()), "result type ", scalar_type_name(p.result),
+           " can't be cast to the desired output type ", scalar_type_name(out.dtype()));
+  resize_output(out, p.shape);
+  run_plan(p, operands, out.array());
+  out->array.buffer->bump_version();
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,65 @@
+// Elementwise ops: operands, promotion, the fast path.
+#pragma once
+
+#include "core/apply.h"
+
+namespace fastgrad {
+
+// A tensor or a Python number, for the length of a call. A number never becomes a tensor: it goes
+// to the kernel as it is and to the tape as an attribute.
+class Operand {
+ public:
+  Operand(const Tensor& t) : tensor_(t.impl()) {}
+  Operand(Scalar s) : scalar_(s) {}
+  template <class T>
+    requires std::is_arithmetic_v<T>
+  Operand(T v) : scalar_(v) {}
+
+  bool is_tensor() const { return tensor_ != nullptr; }
+  TensorImpl* impl() const { return tensor_; }
+  const Array& array() const { return tensor_->array; }
+  Tensor tensor() const { return Tensor::share(tensor_); }
+  const Scalar& scalar() const { return scalar_; }
+
+ private:
+  TensorImpl* tensor_ = nullptr;
+  Scalar scalar_;
+};
+
+// The value of an operand that a rule reads back from the tape.
+class SavedOperand {
+ public:
+  SavedOperand() = default;
+  SavedOperand(Tensor t) : tensor_(std::move(t)) {}
+  SavedOperand(Scalar s) : scalar_(s) {}
+  operator Operand() const { return tensor_.defined() ? Operand(tensor_) : Operand(scalar_); }
+  bool is_tensor() const { return tensor_.defined(); }
+  const Tensor& tensor() const { return tensor_; }
+  const Scalar& scalar() const { return scalar_; }
+
+ private:
+  Tensor tensor_;
+  Scalar scalar_;
+};
+
+// Input i of an elementwise node, whether it was a tensor or a number.
+SavedOperand saved_operand(const VjpContext& c, uint32_t i);
+
+Tensor elementwise(Op op, std::span<const Operand> operands);
+inline Tensor elementwise(Op op, const Operand& x) { return elementwise(op, {&x, 1}); }
+Tensor elementwise(Op op, const Operand& a, const Operand& b);
+Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c);
+
+// Writes the result into `self`, in place (its history becomes the op's; autograd/views.cpp checks
+// whether it may). operands[k] may be self.
+void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands);
+// out=: resizes `out` where needed; never recorded.
+void elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands);
+
+OpTypes op_types(Op op);
+// The element type that op computes in on operands of this common type.
+DType elementwise_compute_dtype(Op op, DType common);
+// Where's condition does not take part in promotion.
+inline bool promotes(Op op, size_t operand) { return !(op == Op::Where && operand == 0); }
+
+}  // namespace fastgrad

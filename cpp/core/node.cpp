@@ -1,0 +1,169 @@
+#include "core/node.h"
+
+#include "base/free_list.h"
+#include "core/op_info.h"
+
+namespace fastgrad {
+
+namespace {
+using NodePool = FreeList<Node, sizeof(Node)>;
+using ImplPool = FreeList<TensorImpl, sizeof(TensorImpl)>;
+
+// Nodes whose last reference is gone while another node is being destroyed: a chain of a million
+// ops must not recurse a million deep.
+struct Graveyard {
+  std::vector<Node*> nodes;
+  bool busy = false;
+};
+thread_local Graveyard t_graveyard;
+
+std::vector<std::shared_ptr<SavedTensorHooks>>& hooks_of_thread() {
+  static thread_local std::vector<std::shared_ptr<SavedTensorHooks>> hooks;
+  return hooks;
+}
+}  // namespace
+
+std::string (*g_describe_user_frame)() = nullptr;
+void (*g_release_python)(void*) = nullptr;
+
+std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() { return hooks_of_thread(); }
+void update_slow_record() { t_modes.slow_record = t_modes.anomaly || !saved_tensor_hooks().empty(); }
+
+// ---- TensorImpl
+
+TensorImpl::TensorImpl() = default;
+
+TensorImpl* TensorImpl::make() { return new (ImplPool::allocate()) TensorImpl; }
+
+TensorImpl::~TensorImpl() {
+  if (extras && extras->self_cell) *extras->self_cell = nullptr;
+  if (Node* n = accumulator.load(std::memory_order_relaxed)) {
+    n->~Node();
+    NodePool::deallocate(n);
+  }
+}
+
+void TensorImpl::destroy() {
+  if (python) g_release_python(python);
+  this->~TensorImpl();
+  ImplPool::deallocate(this);
+}
+
+Tensor::Tensor(Array a) : impl_(Ref<TensorImpl>::adopt(TensorImpl::make())) {
+  impl_->array = std::move(a);
+}
+
+bool Tensor::is_leaf() const {
+  if (!impl_->node && !impl_->view) return true;
+  Edge e = gradient_edge(*this);
+  return !e.node || e.node->is_accumulator();
+}
+
+Tensor Tensor::detach() const {
+  Tensor t(array());
+  t->inference = impl_->inference;
+  return t;
+}
+
+// ---- Node
+
+Ref<Node> Node::make(Op op) { return Ref<Node>::adopt(new (NodePool::allocate()) Node(op)); }
+
+Node::~Node() = default;
+
+void Node::retain() {
+  if (op == Op::AccumulateGrad)
+    variable->retain();
+  else
+    refs.increment();
+}
+
+void Node::release() {
+  if (op == Op::AccumulateGrad)
+    variable->release();
+  else if (refs.decrement())
+    destroy();
+}
+
+void Node::destroy() {
+  Graveyard& yard = t_graveyard;
+  yard.nodes.push_back(this);
+  if (yard.busy) return;
+  yard.busy = true;
+  while (!yard.nodes.empty()) {
+    Node* n = yard.nodes.back();
+    yard.nodes.pop_back();
+    n->~Node();
+    NodePool::deallocate(n);
+  }
+  yard.busy = false;
+}
+
+void Node::release_saved() {
+  saved.clear();
+  if (extras && extras->custom) extras->custom->release_saved();
+  released = true;
+}
+
+std::string Node::name() const {
+  if (extras && extras->custom) return extras->custom->name();
+  const OpInfo& i = info(op);
+  if (i.backward_name) return i.backward_name;
+  return str(id_name(op), "Backward0");
+}
+
+const SavedTensor& Node::find_saved(uint32_t bit) const {
+  FG_CHECK(!released,
+           "Trying to backward through the graph a second time (or directly access saved tensors "
+           "after they have already been freed). Saved intermediate values of the graph are freed "
+           "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
+           "backward through the graph a second time or if you need to access saved tensors after "
+           "calling backward.");
+  uint32_t below = save_mask & ((1u << bit) - 1);
+  return saved[static_cast<size_t>(std::popcount(below))];
+}
+
+Tensor Node::unpack(const SavedTensor& s, uint32_t bit) const {
+  bool is_output = bit >= 16;
+  if (s.packed) {
+    Tensor t = s.packed->unpack();
+    if (is_output || t->node || !t.requires_grad()) {
+      // A hook's tensor has no history; it takes the place of the value that was saved.
+      Tensor u(t.array());
+      const Edge* e = is_output ? nullptr : &edges[bit];
+      if (is_output) {
+        u->node = Ref<Node>::share(const_cast<Node*>(this));
+        u->output_nr = bit - 16;
+      } else if (e->node && !e->node->is_accumulator()) {
+        u->node = e->node;
+        u->output_nr = e->nr;
+      } else if (e->node) {
+        return Tensor::share(e->node->variable).array().data == t.array().data
+                   ? Tensor::share(e->node->variable)
+                   : t;
+      }
+      return u;
+    }
+    return t;
+  }
+  if (s.version != s.tensor->version()) [[unlikely]] {
+    fail(ErrorKind::Runtime,
+         "one of the variables needed for gradient computation has been modified by an inplace "
+         "operation: [", fastgrad::name(s.tensor.dtype()), " ", s.tensor.shape(), "], which is ",
+         is_output ? str("output ", bit - 16, " of ", this->name())
+                   : str("input ", bit, " of ", this->name()),
+         ", is at version ", s.tensor->version(), "; expected version ", s.version,
+         " instead. Hint: write to a clone(), or enable anomaly detection to find the operation "
+         "that failed to compute its gradient, with fastgrad.autograd.set_detect_anomaly(True).");
+  }
+  if (!is_output) return s.tensor;
+  Tensor t(s.tensor.array());
+  t->node = Ref<Node>::share(const_cast<Node*>(this));
+  t->output_nr = bit - 16;
+  return t;
+}
+
+Tensor Node::saved_input(uint32_t i) const { return unpack(find_saved(i), i); }
+Tensor Node::saved_output(uint32_t i) const { return unpack(find_saved(16 + i), 16 + i); }
+
+}  // namespace fastgrad

@@ -1,0 +1,121 @@
+// The tape: one Node per recorded op.
+#pragma once
+
+#include <string>
+
+#include "base/op.h"
+#include "core/attrs.h"
+#include "core/tensor.h"
+
+namespace fastgrad {
+
+// Note [Accumulators]
+// Where a graph ends at a leaf, the edge points to the leaf's accumulator: a Node with the op
+// AccumulateGrad which its TensorImpl owns and keeps. Counting a reference to an accumulator
+// counts one to the leaf instead, so the graph keeps the leaf alive, nothing is made or freed per
+// iteration, and there is no cycle.
+struct Edge {
+  Ref<Node> node;
+  uint32_t nr = 0;
+};
+
+// An input or output that a gradient rule will read.
+//
+// Outputs are kept without their node (that would be a cycle); unpacking attaches it again.
+struct SavedTensor {
+  Tensor tensor;
+  std::unique_ptr<PackedTensor> packed;
+  uint32_t version = 0;
+};
+
+struct OutputMeta {
+  Dims shape;
+  DType dtype;
+};
+
+// Functions around a node's rule, for Python's grad_fn.register_hook and register_prehook.
+struct NodeHook {
+  virtual ~NodeHook() = default;
+  // Before: `gradients` are the cotangents. After: they are the results, `outer` the cotangents.
+  virtual void operator()(std::vector<Tensor>& gradients, const std::vector<Tensor>& outer) = 0;
+};
+
+// The rule of a user's autograd.Function.
+struct CustomRule {
+  virtual ~CustomRule() = default;
+  virtual std::string name() const = 0;
+  virtual void run(const Node& node, std::span<Tensor> cotangents, std::span<Tensor> gradients) = 0;
+  virtual void release_saved() = 0;
+};
+
+// What few nodes have.
+struct NodeExtras {
+  struct OutputHook {
+    uint32_t nr;
+    std::shared_ptr<GradHook> hook;
+    bool retain_grad;  // runs after the other hooks of the output
+  };
+  std::vector<OutputHook> output_hooks;
+  std::vector<std::shared_ptr<NodeHook>> pre_hooks, post_hooks;
+  std::unique_ptr<CustomRule> custom;
+  std::string user_frame;  // anomaly mode
+  void* metadata = nullptr;  // Python's grad_fn.metadata dict
+};
+
+class EngineTask;
+
+struct Node {
+  RefCount refs;
+  Op op;
+  bool released = false;  // saved tensors are gone
+  uint32_t slot = 0;      // place in `task`
+  std::atomic<EngineTask*> task{nullptr};
+  // A Lamport clock: larger than that of every node this one depends on, whatever thread made it,
+  // and increasing within a thread. Descending order is an order for backward.
+  uint64_t sequence = 0;
+  TensorImpl* variable = nullptr;  // accumulators: the leaf; borrowed
+  Attrs attrs;
+  SmallVector<Edge, 3> edges;         // one per input
+  SmallVector<SavedTensor, 3> saved;  // inputs, then outputs, those of `save_mask`
+  uint32_t save_mask = 0;             // bit i: input i; bit 16 + i: output i
+  SmallVector<OutputMeta, 1> outputs;
+  std::unique_ptr<NodeExtras> extras;
+  void* python = nullptr;  // the grad_fn wrapper, borrowed
+
+  static Ref<Node> make(Op op);
+  void retain();
+  void release();
+  void release_saved();
+  NodeExtras& extra() {
+    if (!extras) extras = std::make_unique<NodeExtras>();
+    return *extras;
+  }
+  bool is_accumulator() const { return op == Op::AccumulateGrad; }
+  std::string name() const;  // "MulBackward0"
+
+  // Unpack a saved value; checks that it is there and was not changed in place.
+  Tensor saved_input(uint32_t i) const;
+  Tensor saved_output(uint32_t i) const;
+
+  explicit Node(Op o) : op(o) {}
+  ~Node();
+
+ private:
+  friend struct TensorImpl;
+  void destroy();
+  const SavedTensor& find_saved(uint32_t bit) const;
+  Tensor unpack(const SavedTensor& s, uint32_t bit) const;
+};
+
+// Where the gradient of t goes: its node, or the accumulator of a leaf. Null when t needs none.
+// Regenerates the node of a view whose base was written in place (autograd/views.cpp).
+Edge gradient_edge(const Tensor& t);
+inline DimSpan edge_shape(const Edge& e) {
+  return e.node->is_accumulator() ? DimSpan(e.node->variable->array.shape)
+                                  : DimSpan(e.node->outputs[e.nr].shape);
+}
+inline DType edge_dtype(const Edge& e) {
+  return e.node->is_accumulator() ? e.node->variable->array.dtype : e.node->outputs[e.nr].dtype;
+}
+
+}  // namespace fastgrad

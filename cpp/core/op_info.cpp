@@ -1,0 +1,33 @@
+// The op table: family blocks by name, elementwise rows from ops/pointwise.cpp.
+#include "core/op_info.h"
+
+namespace fastgrad {
+
+#define FG_UNARY(Id, ...) extern const OpInfo kOpInfo_##Id;
+#define FG_BINARY(Id, ...) extern const OpInfo kOpInfo_##Id;
+#define FG_TERNARY(Id, ...) extern const OpInfo kOpInfo_##Id;
+#define FG_FAMILY(Id, ...) extern const OpInfo kOpInfo_##Id;
+#include "base/op_list.def"
+
+namespace {
+constexpr const OpInfo* kTable[] = {
+#define FG_UNARY(Id, ...) &kOpInfo_##Id,
+#define FG_BINARY(Id, ...) &kOpInfo_##Id,
+#define FG_TERNARY(Id, ...) &kOpInfo_##Id,
+#define FG_FAMILY(Id, ...) &kOpInfo_##Id,
+#include "base/op_list.def"
+};
+constexpr const char* kIds[] = {
+#define FG_UNARY(Id, ...) #Id,
+#define FG_BINARY(Id, ...) #Id,
+#define FG_TERNARY(Id, ...) #Id,
+#define FG_FAMILY(Id, ...) #Id,
+#include "base/op_list.def"
+};
+static_assert(std::size(kTable) == kNumOps && std::size(kIds) == kNumOps);
+}  // namespace
+
+const OpInfo& info(Op op) { return *kTable[index(op)]; }
+const char* id_name(Op op) { return kIds[index(op)]; }
+
+}  // namespace fastgrad

@@ -1,0 +1,166 @@
+#include "ops/as_strided.h"
+
+#include <cstring>
+
+#include "kernels/copy.h"
+#include "ops/pointwise.h"
+
+namespace fastgrad {
+namespace {
+
+struct Geometry {
+  int64_t offset;
+  DimSpan sizes, strides, base_sizes, base_strides;
+  explicit Geometry(const Attrs& a)
+      : offset(a.integer(0)), sizes(a.list(0)), strides(a.list(1)), base_sizes(a.list(2)),
+        base_strides(a.list(3)) {}
+
+  // Elements of memory that base and part reach together, from the base's first one.
+  void check() const {
+    if (numel_of(sizes) == 0 || numel_of(base_sizes) == 0) return;
+    Extent part = extent(sizes, strides), base = extent(base_sizes, base_strides);
+    FG_CHECK(offset + part.lo >= base.lo && offset + part.hi <= base.hi,
+             "[as_strided] the view with sizes ", to_string(sizes), ", strides ", to_string(strides),
+             " and offset ", offset, " reaches outside of the tensor it was made of, so its gradient "
+             "is not defined; take the view of the tensor that owns the memory");
+  }
+  // A fresh array in the base's layout. Memory between the elements stays unused.
+  Array empty_base(DType dtype) const {
+    check();
+    return Array::empty_strided(base_sizes, base_strides, dtype);
+  }
+  Array part_of(const Array& base) const { return base.view(sizes, strides, offset); }
+};
+
+Attrs attrs_of(const Tensor& x, DimSpan sizes, DimSpan strides, std::optional<int64_t> storage_offset) {
+  FG_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ",
+           to_string(sizes), " and ", to_string(strides));
+  for (int64_t s : strides)
+    FG_CHECK(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ",
+             to_string(strides));
+  const Array& a = x.array();
+  int64_t start = storage_offset.value_or(a.offset());
+  int64_t count = checked_numel(sizes);
+  int64_t last = count ? start + extent(sizes, strides).hi : 0;
+  int64_t limit = static_cast<int64_t>(a.buffer->nbytes() / a.itemsize());
+  FG_CHECK(start >= 0 && (count == 0 || last < limit), "setStorage: sizes ", to_string(sizes),
+           ", strides ", to_string(strides), ", storage offset ", start, " requiring ", last + 1,
+           " elements are out of bounds for storage of ", limit, " elements");
+  return Attrs(Scalar(start - a.offset())).with(sizes).with(strides).with(a.shape).with(a.strides);
+}
+
+}  // namespace
+
+FG_DEFINE_OP(AsStrided) = {
+    .name = "as_strided",
+    .cls = OpClass::Linear,
+    .view = true,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          Geometry g(a);
+          out[0] = {in[0]->dtype, Dims(g.sizes), Dims(g.strides), g.offset};
+        },
+    .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedAdjoint, {c.g()}, c.attrs())); },
+};
+
+FG_DEFINE_OP(AsStridedGather) = {
+    .name = "as_strided_gather",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          out[0].dtype = in[0]->dtype;
+          out[0].shape = Dims(a.list(0));
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          Geometry g(a);
+          if (std::equal(in[0]->strides.begin(), in[0]->strides.end(), g.base_strides.begin(),
+                         g.base_strides.end())) {
+            g.check();
+            copy_array(g.part_of(*in[0]), out[0]);
+            return;
+          }
+          Array base = g.empty_base(in[0]->dtype);
+          copy_array(*in[0], base);
+          copy_array(g.part_of(base), out[0]);
+        },
+    .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedAdjoint, {c.g()}, c.attrs())); },
+};
+
+FG_DEFINE_OP(AsStridedScatter) = {
+    .name = "as_strided_scatter",
+    .backward_name = "CopySlices",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs&, Inputs in, Metas& out) {
+          out[0].dtype = in[0]->dtype;
+          out[0].shape = in[0]->shape;
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          Geometry g(a);
+          Array base = g.empty_base(in[0]->dtype);
+          copy_array(*in[0], base);
+          copy_array(*in[1], g.part_of(base));
+          copy_array(base, out[0]);
+        },
+    .vjp =
+        [](VjpContext& c) {
+          if (c.needs(0)) {
+            Tensor zero(Array::zeros({}, c.g().dtype()));
+            Tensor zeros(zero.array().expanded(c.attrs().list(0)));
+            c.set(0, apply(Op::AsStridedScatter, {c.g(), zeros}, c.attrs()));
+          }
+          if (c.needs(1)) c.set(1, apply(Op::AsStridedGather, {c.g()}, c.attrs()));
+        },
+};
+
+// Sums the part into zeros of the base's shape; elements that the part reaches twice add up.
+FG_DEFINE_OP(AsStridedAdjoint) = {
+    .name = "as_strided_adjoint",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          out[0].dtype = in[0]->dtype;
+          out[0].shape = Dims(a.list(2));
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          Geometry g(a);
+          Array base = g.empty_base(in[0]->dtype);
+          bool shared = may_overlap_itself(g.base_sizes, g.base_strides);
+          std::memset(base.buffer->data(), 0, base.buffer->nbytes());
+          Array part = g.part_of(base);
+          if (!may_overlap_itself(g.sizes, g.strides)) {
+            copy_array(*in[0], part);
+          } else {
+            Array src = as_contiguous(*in[0]);
+            dispatch_float(src.dtype, "as_strided", [&]<class T>(T) {
+              const T* s = src.ptr<T>();
+              T* d = part.ptr<T>();
+              StridedCursor cursor(part.shape, part.strides, 0);
+              cursor.advance(part.numel, [&](int64_t offset, int64_t stride, int64_t n) {
+                for (int64_t i = 0; i < n; ++i) d[offset + i * stride] += *s++;
+              });
+            });
+          }
+          FG_CHECK(!shared, "[as_strided] cannot differentiate with respect to a tensor whose own "
+                   "elements share memory; clone() it first");
+          copy_array(base, out[0]);
+        },
+    .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedGather, {c.g()}, c.attrs())); },
+};
+
+Tensor as_strided(const Tensor& x, DimSpan sizes, DimSpan strides, std::optional<int64_t> offset) {
+  return apply(Op::AsStrided, {x}, attrs_of(x, sizes, strides, offset));
+}
+
+Tensor as_strided_scatter(const Tensor& base, const Tensor& src, DimSpan sizes, DimSpan strides,
+                          std::optional<int64_t> offset) {
+  FG_CHECK(std::equal(src.shape().begin(), src.shape().end(), sizes.begin(), sizes.end()),
+           "[as_strided_scatter] expected src to have a size equal to the slice of self. src size = ",
+           src.shape(), ", slice size = ", to_string(sizes));
+  return apply(Op::AsStridedScatter, {base, src}, attrs_of(base, sizes, strides, offset));
+}
+
+}  // namespace fastgrad

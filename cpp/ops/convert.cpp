@@ -1,0 +1,90 @@
+#include "ops/convert.h"
+
+#include "core/inplace.h"
+#include "kernels/copy.h"
+
+namespace fastgrad {
+
+// The leaf end of a graph. Never applied and never run as a rule: autograd/engine.cpp knows it.
+FG_DEFINE_OP(AccumulateGrad) = {.name = "accumulate_grad", .backward_name = "AccumulateGrad"};
+
+// A user's autograd.Function: its rule stands in NodeExtras::custom.
+FG_DEFINE_OP(Custom) = {.name = "custom"};
+
+namespace {
+void same_shape(const Attrs&, Inputs in, Metas& out) {
+  out[0].dtype = in[0]->dtype;
+  out[0].shape = in[0]->shape;
+}
+// The engine converts and sums a gradient to the type and shape of where it goes.
+void pass_through(VjpContext& c) { c.set(0, c.g()); }
+}  // namespace
+
+FG_DEFINE_OP(ToDType) = {
+    .name = "to",
+    .backward_name = "ToCopyBackward0",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          out[0].dtype = static_cast<DType>(a.integer(0));
+          out[0].shape = in[0]->shape;
+        },
+    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
+    .vjp = pass_through,
+};
+
+FG_DEFINE_OP(Clone) = {
+    .name = "clone",
+    .cls = OpClass::Linear,
+    .infer = same_shape,
+    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
+    .vjp = pass_through,
+};
+
+FG_DEFINE_OP(Copy) = {
+    .name = "copy",
+    .backward_name = "CopyBackwards",
+    .cls = OpClass::Linear,
+    .infer = same_shape,
+    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
+    .vjp = pass_through,
+};
+
+Tensor to_dtype(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  return apply(Op::ToDType, {x}, Attrs(Scalar(static_cast<int64_t>(dtype))));
+}
+
+Tensor clone(const Tensor& x) { return apply(Op::Clone, {x}); }
+
+Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : clone(x); }
+
+void copy_(const Tensor& self, const Tensor& src) {
+  bool recorded = check_inplace(self, src.requires_grad(), "copy");
+  FG_CHECK(is_expandable_to(src.shape(), self.shape()), "The expanded size of the tensor ", self.shape(),
+           " must match the existing size ", src.shape(), ": copy_ writes ", src.shape(), " into ",
+           self.shape());
+  copy_array(src.array(), self.array());
+  self->array.buffer->bump_version();
+  if (!recorded) return;
+  Tensor result(self.array());
+  Tensor inputs[] = {src};
+  Ref<Node> node = make_node(Op::Copy, inputs, {});
+  set_output(node, 0, result);
+  rebase_history(self, result);
+}
+
+void fill_(const Tensor& self, Scalar value) { copy_(self, full({}, value, self.dtype())); }
+
+Tensor full(DimSpan shape, Scalar value, DType dtype) {
+  Array out = Array::empty(shape, dtype);
+  dispatch_all(dtype, [&]<class T>(T) {
+    T v = value.to<T>();
+    std::fill_n(out.ptr<T>(), out.numel, v);
+  });
+  return Tensor(std::move(out));
+}
+
+Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, x.dtype()); }
+
+}  // namespace fastgrad

@@ -1,0 +1,91 @@
+#include "storage/array.h"
+
+#include <cstring>
+
+namespace fastgrad {
+
+Array Array::empty(DimSpan shape, DType dtype) {
+  Array a;
+  a.dtype = dtype;
+  a.shape.assign(shape.begin(), shape.end());
+  if (shape.empty()) {
+    a.numel = 1;
+  } else {
+    a.numel = checked_numel(shape);
+    a.strides = contiguous_strides(shape);
+  }
+  int64_t bytes = 0;
+  FG_CHECK(!__builtin_mul_overflow(a.numel, static_cast<int64_t>(fastgrad::itemsize(dtype)), &bytes),
+           "Storage size calculation overflowed with sizes=", to_string(shape), " and dtype ",
+           name(dtype));
+  a.buffer = Buffer::allocate(static_cast<size_t>(bytes));
+  a.data = a.buffer->data();
+  return a;
+}
+
+Array Array::empty_strided(DimSpan shape, DimSpan strides, DType dtype) {
+  Array a;
+  a.dtype = dtype;
+  a.numel = checked_numel(shape);
+  a.shape.assign(shape.begin(), shape.end());
+  a.strides.assign(strides.begin(), strides.end());
+  a.contiguous = is_contiguous(shape, strides);
+  int64_t count = a.numel == 0 ? 0 : extent(shape, strides).hi + 1;
+  a.buffer = Buffer::allocate(static_cast<size_t>(count) * fastgrad::itemsize(dtype));
+  a.data = a.buffer->data();
+  return a;
+}
+
+Array Array::zeros(DimSpan shape, DType dtype) {
+  Array a = empty(shape, dtype);
+  std::memset(a.data, 0, static_cast<size_t>(a.nbytes()));
+  return a;
+}
+
+Array Array::view(DimSpan new_shape, DimSpan new_strides, int64_t offset) const {
+  Array a;
+  a.buffer = buffer;
+  a.dtype = dtype;
+  a.data = data + offset * static_cast<int64_t>(itemsize());
+  a.shape.assign(new_shape.begin(), new_shape.end());
+  a.strides.assign(new_strides.begin(), new_strides.end());
+  a.numel = numel_of(new_shape);
+  a.contiguous = is_contiguous(new_shape, new_strides);
+  return a;
+}
+
+Array Array::expanded(DimSpan target) const {
+  Dims s(target.size(), 0);
+  size_t shift = target.size() - shape.size();
+  for (size_t i = 0; i < shape.size(); ++i)
+    s[i + shift] = shape[i] == 1 && target[i + shift] != 1 ? 0 : strides[i];
+  return view(target, s);
+}
+
+Array Array::permuted(DimSpan order) const {
+  Dims sh(order.size()), st(order.size());
+  for (size_t i = 0; i < order.size(); ++i) {
+    sh[i] = shape[order[i]];
+    st[i] = strides[order[i]];
+  }
+  return view(sh, st);
+}
+
+Array Array::narrowed(int64_t dim, int64_t start, int64_t length) const {
+  Dims sh = shape;
+  sh[dim] = length;
+  return view(sh, strides, start * strides[dim]);
+}
+
+Array Array::reshaped(DimSpan target) const { return view(target, contiguous_strides(target)); }
+
+bool memory_overlaps(const Array& a, const Array& b) {
+  if (a.numel == 0 || b.numel == 0) return false;
+  Extent ea = extent(a.shape, a.strides), eb = extent(b.shape, b.strides);
+  auto at = [](const Array& x, int64_t element) {
+    return x.data + element * static_cast<int64_t>(x.itemsize());
+  };
+  return at(a, ea.lo) < at(b, eb.hi + 1) && at(b, eb.lo) < at(a, ea.hi + 1);
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,49 @@
+// A strided view of a Buffer: what kernels see. No gradients, no Python.
+#pragma once
+
+#include "base/dtype.h"
+#include "base/shape.h"
+#include "storage/buffer.h"
+
+namespace fastgrad {
+
+struct Array {
+  Ref<Buffer> buffer;
+  char* data = nullptr;  // the first element: buffer->data() plus the offset
+  int64_t numel = 0;
+  DType dtype = DType::Float32;
+  bool contiguous = true;  // row-major without gaps
+  Dims shape;
+  Dims strides;  // in elements
+
+  int64_t ndim() const { return static_cast<int64_t>(shape.size()); }
+  size_t itemsize() const { return fastgrad::itemsize(dtype); }
+  int64_t nbytes() const { return numel * static_cast<int64_t>(itemsize()); }
+  bool defined() const { return static_cast<bool>(buffer); }
+  int64_t offset() const {
+    return (data - buffer->data()) / static_cast<int64_t>(itemsize());
+  }
+  template <class T>
+  T* ptr() const {
+    return reinterpret_cast<T*>(data);
+  }
+
+  // Uninitialised, row-major.
+  static Array empty(DimSpan shape, DType dtype);
+  static Array empty_strided(DimSpan shape, DimSpan strides, DType dtype);
+  static Array zeros(DimSpan shape, DType dtype);
+  // The same memory in another shape; offset in elements from this array's first.
+  Array view(DimSpan shape, DimSpan strides, int64_t offset = 0) const;
+
+  // Views that kernels use for walking.
+  Array expanded(DimSpan target) const;
+  Array permuted(DimSpan order) const;
+  Array narrowed(int64_t dim, int64_t start, int64_t length) const;
+  // The sizes that cost no copy; contiguous arrays only.
+  Array reshaped(DimSpan target) const;
+};
+
+// Whether the memory that a reaches and the memory that b reaches intersect (as address ranges).
+bool memory_overlaps(const Array& a, const Array& b);
+
+}  // namespace fastgrad

@@ -1,0 +1,66 @@
+#include "storage/buffer.h"
+
+#include <new>
+
+#include "base/free_list.h"
+#include "storage/allocator.h"
+
+namespace fastgrad {
+namespace {
+using Pool = FreeList<Buffer, sizeof(Buffer)>;
+}
+
+Buffer* Buffer::make(Kind kind) { return new (Pool::allocate()) Buffer(kind); }
+
+Ref<Buffer> Buffer::allocate(size_t nbytes) {
+  if (nbytes <= kInlineBytes) [[likely]] {
+    Buffer* b = make(Kind::Inline);
+    b->data_ = b->inline_;
+    b->nbytes_ = nbytes;
+    return Ref<Buffer>::adopt(b);
+  }
+  void* p = memory::allocate(nbytes);
+  Buffer* b = make(Kind::Owned);
+  b->data_ = static_cast<char*>(p);
+  b->nbytes_ = nbytes;
+  return Ref<Buffer>::adopt(b);
+}
+
+Ref<Buffer> Buffer::foreign(void* data, size_t nbytes, void* context, void (*release)(void*)) {
+  Buffer* b = make(Kind::Foreign);
+  b->data_ = static_cast<char*>(data);
+  b->nbytes_ = nbytes;
+  b->context_ = context;
+  b->release_ = release;
+  return Ref<Buffer>::adopt(b);
+}
+
+Ref<Buffer> Buffer::alias(const Ref<Buffer>& parent) {
+  Buffer* root = parent->kind_ == Kind::Alias ? static_cast<Buffer*>(parent->context_) : parent.get();
+  Buffer* b = make(Kind::Alias);
+  b->data_ = parent->data_;
+  b->nbytes_ = parent->nbytes_;
+  root->retain();
+  b->context_ = root;
+  return Ref<Buffer>::adopt(b);
+}
+
+void Buffer::destroy() {
+  switch (kind_) {
+    case Kind::Inline:
+      break;
+    case Kind::Owned:
+      memory::deallocate(data_, nbytes_);
+      break;
+    case Kind::Foreign:
+      if (release_) release_(context_);
+      break;
+    case Kind::Alias:
+      static_cast<Buffer*>(context_)->release();
+      break;
+  }
+  this->~Buffer();
+  Pool::deallocate(this);
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,54 @@
+// A ref-counted block of memory with a version counter.
+//
+// Up to 128 bytes live inside the object, so that a small tensor needs one pooled block for its
+// data. Every view of the memory shares the Buffer and hence the version, which in-place writes
+// bump; `.data` makes an Alias, which shares the memory but has a version of its own.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/ref.h"
+
+namespace fastgrad {
+
+class Buffer {
+ public:
+  static constexpr size_t kInlineBytes = 128;
+
+  static Ref<Buffer> allocate(size_t nbytes);
+  // Memory of somebody else (NumPy, DLPack...); release(context) runs when it is no longer used.
+  static Ref<Buffer> foreign(void* data, size_t nbytes, void* context, void (*release)(void*));
+  // The same memory under another version counter.
+  static Ref<Buffer> alias(const Ref<Buffer>& parent);
+
+  char* data() const { return data_; }
+  size_t nbytes() const { return nbytes_; }
+  uint32_t version() const { return version_.load(std::memory_order_relaxed); }
+  void bump_version() { version_.store(version() + 1, std::memory_order_relaxed); }
+  void set_version(uint32_t v) { version_.store(v, std::memory_order_relaxed); }
+  uint32_t use_count() const { return refs_.get(); }
+  bool owns_memory() const { return kind_ == Kind::Inline || kind_ == Kind::Owned; }
+
+  void retain() { refs_.increment(); }
+  void release() {
+    if (refs_.decrement()) destroy();
+  }
+
+ private:
+  enum class Kind : uint8_t { Inline, Owned, Foreign, Alias };
+  explicit Buffer(Kind kind) : kind_(kind) {}
+  static Buffer* make(Kind kind);
+  void destroy();
+
+  RefCount refs_;
+  std::atomic<uint32_t> version_{0};
+  Kind kind_;
+  char* data_ = nullptr;
+  size_t nbytes_ = 0;
+  void* context_ = nullptr;  // Foreign: for release_; Alias: the parent
+  void (*release_)(void*) = nullptr;
+  alignas(64) char inline_[kInlineBytes];
+};
+
+}  // namespace fastgrad
