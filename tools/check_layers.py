@@ -1,7 +1,6 @@
 """Checks that every folder of cpp/ includes only from itself and from the layers above it.
 
-The order of LAYERS is the architecture: knowledge flows down the list, never up. Op tables
-(`*.def`) are data without code, so any layer may expand its own columns of one.
+The order of LAYERS is the architecture: knowledge flows down the list, never up.
 
 Usage: python tools/check_layers.py [ROOT]
 """
@@ -45,7 +44,7 @@ def check_include(layer: str, target: str, quoted: bool) -> str | None:
     if ".." in Path(target).parts:
         return f'"{target}": write paths from cpp/, without ".."'
     target_layer = target.split("/")[0]
-    if "/" not in target or target.endswith(".def"):
+    if "/" not in target:
         return None
     if target_layer not in LAYERS:
         return f'"{target}": no layer is called {target_layer!r}; system headers take <>'

@@ -35,7 +35,7 @@ def test_upward_and_python_includes_are_reported(tmp_path, layer, line):
         ("storage", '#include "base/shape.h"'),
         ("storage", '#include "storage/array.h"'),
         ("ops", '#include "reduce.h"'),
-        ("kernels", '#include "core/op_list.def"'),
+        ("kernels", '#include "base/op_list.def"'),
         ("bindings", "#include <Python.h>"),
         ("bindings", '#include "program/replay.h"'),
         ("base", "#include <vector>"),
