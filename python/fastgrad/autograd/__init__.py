@@ -1,0 +1,48 @@
+"""Automatic differentiation: gradients, modes, custom operations, checks.
+
+Example:
+    >>> import fastgrad as fg
+    >>> x = fg.tensor(3.0, requires_grad=True)
+    >>> fg.autograd.grad(x**2, x)
+    (tensor(6.),)
+"""
+
+from __future__ import annotations
+
+from fastgrad._core import (
+    backward,
+    grad,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+)
+from fastgrad.autograd import anomaly_mode, function, grad_mode, graph
+from fastgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
+from fastgrad.autograd.function import Function
+from fastgrad.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from fastgrad.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+
+__all__ = [
+    "Function",
+    "GradcheckError",
+    "anomaly_mode",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "function",
+    "grad",
+    "grad_mode",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
+    "inference_mode",
+    "is_grad_enabled",
+    "is_inference_mode_enabled",
+    "no_grad",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
