@@ -9,14 +9,10 @@ Example:
 
 from __future__ import annotations
 
-from fastgrad._core import (
-    backward,
-    grad,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-)
-from fastgrad.autograd import anomaly_mode, function, grad_mode, graph
+from fastgrad._core import is_grad_enabled, is_inference_mode_enabled
+from fastgrad.autograd import anomaly_mode, engine, function, grad_mode, graph
 from fastgrad.autograd.anomaly_mode import detect_anomaly, set_detect_anomaly
+from fastgrad.autograd.engine import backward, grad
 from fastgrad.autograd.function import Function
 from fastgrad.autograd.grad_mode import (
     enable_grad,
@@ -33,6 +29,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "engine",
     "function",
     "grad",
     "grad_mode",

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import fastgrad as fg
-from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad.autograd.engine import grad
 from fastgrad.autograd.function import Function
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]
@@ -27,7 +27,7 @@ class _Undefined(Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Any) -> None:
+    def backward(ctx: Any, g: Any) -> None:
         return None
 
 
@@ -155,7 +155,7 @@ class _Problem:
 
     def pull(self, output: Tensor, direction: Tensor) -> list[Tensor]:
         """Return the gradient of every input, zeros where there is none, after checking shapes."""
-        gradients = _core.grad(output, self.wanted, direction, retain_graph=True, allow_unused=True)
+        gradients = grad(output, self.wanted, direction, retain_graph=True, allow_unused=True)
         found = []
         for gradient, x in zip(gradients, self.wanted, strict=True):
             if gradient is not None and gradient.shape != x.shape:
@@ -276,7 +276,7 @@ def _check_zero_gradient_out(problem: _Problem, check_dtypes: bool) -> None:
     """Zero gradients of the outputs give zero gradients of the inputs, of the right kind."""
     outputs = [o for o in problem.outputs if o.requires_grad]
     zeros = [fg.zeros_like(o) for o in outputs]
-    gradients = _core.grad(outputs, problem.wanted, zeros, retain_graph=True, allow_unused=True)
+    gradients = grad(outputs, problem.wanted, zeros, retain_graph=True, allow_unused=True)
     for gradient, x in zip(gradients, problem.wanted, strict=True):
         if gradient is None:
             continue
@@ -300,7 +300,7 @@ def _check_undefined(problem: _Problem) -> None:
         outputs = [_Undefined.apply(o) if k in absent else o for k, o in enumerate(outputs)]
         zeros = [fg.zeros_like(o) for o in outputs]
         try:
-            gradients = _core.grad(outputs, problem.wanted, zeros, allow_unused=True)
+            gradients = grad(outputs, problem.wanted, zeros, allow_unused=True)
         except RuntimeError as error:
             raise GradcheckError(
                 "Expected backward function to handle undefined output grads; with the gradients "
@@ -450,7 +450,7 @@ def gradgradcheck(
     def first_derivatives(*args: Any) -> tuple[Tensor, ...]:
         arguments, v = args[: len(inputs)], args[len(inputs) :]
         outputs = list(_differentiable(_as_tuple(func(*arguments))))
-        gradients = _core.grad(
+        gradients = grad(
             outputs, list(_differentiable(arguments)), v, create_graph=True, allow_unused=True
         )
         return tuple(g for g in gradients if g is not None)

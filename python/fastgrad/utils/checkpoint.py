@@ -22,6 +22,7 @@ from typing import Any
 import fastgrad as fg
 from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad.autograd import engine
 from fastgrad.autograd.function import Function
 from fastgrad.autograd.grad_mode import enable_grad, no_grad
 from fastgrad.autograd.graph import saved_tensors_hooks
@@ -361,7 +362,7 @@ class CheckpointFunction(Function):
             raise RuntimeError(
                 "none of output has requires_grad=True, this checkpoint() is not necessary"
             )
-        _core.backward([output for output, _ in wanted], [grad for _, grad in wanted])
+        engine.backward([output for output, _ in wanted], [grad for _, grad in wanted])
         return (None, None, *(x.grad if isinstance(x, Tensor) else None for x in inputs))
 
 
