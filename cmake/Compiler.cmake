@@ -19,8 +19,5 @@ else()
     target_compile_options(fastgrad_flags INTERFACE
       -fsanitize=${FASTGRAD_SANITIZE} -fno-omit-frame-pointer)
     target_link_options(fastgrad_flags INTERFACE -fsanitize=${FASTGRAD_SANITIZE})
-  elseif(UNIX AND NOT APPLE)
-    # A missing row or block of the op table is a link error, never a user's run-time error.
-    target_link_options(fastgrad_flags INTERFACE -Wl,--no-undefined)
   endif()
 endif()

@@ -1,0 +1,92 @@
+#include "autograd/engine.h"
+#include "bindings/families.h"
+
+namespace fastgrad::py {
+namespace {
+
+// None or a tensor, or a sequence of them, as a list.
+Tensors tensor_list(PyObject* o) {
+  Tensors out;
+  if (!o || o == Py_None) return out;
+  if (is_tensor(o)) {
+    out.push_back(tensor_of(o));
+    return out;
+  }
+  Object items = own(PySequence_Fast(o, "expected a tensor or a sequence of tensors"));
+  Py_ssize_t n = PySequence_Fast_GET_SIZE(items.get());
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
+    FG_CHECK_TYPE(item == Py_None || is_tensor(item), "expected a tensor or None, got ", type_name(item));
+    out.push_back(item == Py_None ? Tensor() : tensor_of(item));
+  }
+  return out;
+}
+
+}  // namespace
+
+void bind_autograd(Registry& r) {
+  r.add("backward", kMethod, "Adds the gradient of this tensor to the .grad of the leaves it depends on.")
+      .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, Any inputs=None)",
+          [](const Arguments& a) {
+            BackwardOptions o;
+            o.create_graph = a.boolean(3);
+            o.retain_graph = a.optional_boolean(2).value_or(o.create_graph);
+            Tensor roots[] = {a.tensor(0)}, gradients[] = {a.optional_tensor(1)};
+            Tensors inputs = tensor_list(a.object(4));
+            {
+              ReleaseGil release;
+              backward(roots, gradients, o, inputs);
+            }
+            return none();
+          });
+  // fastgrad.autograd.backward and grad.
+  r.add("backward", kFunction, "Adds the gradient of the sum of tensors to the .grad of the leaves they depend on.")
+      .on("(Any tensors, Any grad_tensors=None, bool? retain_graph=None, bool create_graph=False, Any inputs=None)",
+          [](const Arguments& a) {
+            BackwardOptions o;
+            o.create_graph = a.boolean(3);
+            o.retain_graph = a.optional_boolean(2).value_or(o.create_graph);
+            Tensors roots = tensor_list(a.object(0)), gradients = tensor_list(a.object(1)), inputs = tensor_list(a.object(4));
+            {
+              ReleaseGil release;
+              backward(roots, gradients, o, inputs);
+            }
+            return none();
+          });
+  r.add("grad", kFunction, "The gradients of the sum of outputs with respect to inputs, as a tuple.")
+      .on("(Any outputs, Any inputs, Any grad_outputs=None, bool? retain_graph=None, bool create_graph=False, "
+          "bool? allow_unused=None, bool is_grads_batched=False, bool materialize_grads=False)",
+          [](const Arguments& a) {
+            BackwardOptions o;
+            o.create_graph = a.boolean(4);
+            o.retain_graph = a.optional_boolean(3).value_or(o.create_graph);
+            o.materialize_grads = a.boolean(7);
+            o.allow_unused = a.optional_boolean(5).value_or(o.materialize_grads);
+            FG_CHECK_VALUE(!(a.has(5) && !o.allow_unused && o.materialize_grads),
+                           "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.");
+            FG_CHECK_KIND(ErrorKind::NotImplemented, !a.boolean(6), "grad: is_grads_batched=True is not supported yet");
+            Tensors outputs = tensor_list(a.object(0)), inputs = tensor_list(a.object(1)), gradients = tensor_list(a.object(2));
+            Tensors result;
+            {
+              ReleaseGil release;
+              result = grad(outputs, inputs, gradients, o);
+            }
+            return wrap_tuple(result);
+          });
+  r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.").on("(Tensor input)", [](const Arguments& a) {
+    retain_grad(a.tensor(0));
+    return none();
+  });
+  r.add("is_grad_enabled", kFunction, "Whether operations are recorded.").on("()", [](const Arguments&) { return boolean(grad_enabled()); });
+  r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.").on("(bool mode)", [](const Arguments& a) {
+    t_modes.grad = a.boolean(0);
+    return none();
+  });
+  r.add("is_inference_mode_enabled", kFunction, "Whether inference mode is on.").on("()", [](const Arguments&) { return boolean(t_modes.inference); });
+  r.add("_set_inference_mode", kFunction, "Switches inference mode in this thread.").on("(bool mode)", [](const Arguments& a) {
+    t_modes.inference = a.boolean(0);
+    return none();
+  });
+}
+
+}  // namespace fastgrad::py

@@ -1,0 +1,92 @@
+#include <new>
+
+#include "base/threads.h"
+#include "bindings/python.h"
+#include "bindings/types.h"
+
+namespace fastgrad::py {
+namespace {
+
+// A Python exception on its way through C++ frames that know nothing of Python.
+class CarriedError : public Error {
+ public:
+  CarriedError(const std::string& text, Object type, Object value, Object trace)
+      : Error(ErrorKind::Runtime, text), type_(std::move(type)), value_(std::move(value)),
+        trace_(std::move(trace)) {}
+  void restore() const {
+    Object t = type_, v = value_, tb = trace_;
+    PyErr_Restore(t.release(), v.release(), tb.release());
+  }
+
+ private:
+  Object type_, value_, trace_;
+};
+
+PyObject* class_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::Value:
+      return PyExc_ValueError;
+    case ErrorKind::Type:
+      return PyExc_TypeError;
+    case ErrorKind::Index:
+      return PyExc_IndexError;
+    case ErrorKind::NotImplemented:
+      return PyExc_NotImplementedError;
+    case ErrorKind::Memory:
+      return PyExc_MemoryError;
+    case ErrorKind::Linalg:
+      return linalg_error();
+    case ErrorKind::Runtime:
+      break;
+  }
+  return PyExc_RuntimeError;
+}
+
+}  // namespace
+
+void translate_exception() noexcept {
+  try {
+    throw;
+  } catch (const PythonError&) {
+  } catch (const CarriedError& e) {
+    e.restore();
+  } catch (const Error& e) {
+    PyErr_SetString(class_of(e.kind()), e.what());
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  } catch (...) {
+    PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception");
+  }
+}
+
+void throw_python_error() {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  std::string text = value ? text_of(value) : "Python error";
+  throw CarriedError(text, Object(type), Object(value), Object(trace));
+}
+
+ReleaseGil::ReleaseGil() {
+  if (multithreaded()) state_ = PyEval_SaveThread();
+}
+
+std::string type_name(PyObject* o) { return o == Py_None ? "NoneType" : Py_TYPE(o)->tp_name; }
+
+std::string text_of(PyObject* o) {
+  Object s(PyObject_Str(o));
+  const char* text = s ? PyUnicode_AsUTF8(s.get()) : nullptr;
+  if (!text) {
+    PyErr_Clear();
+    return "<unprintable " + type_name(o) + ">";
+  }
+  return text;
+}
+
+void warn(const std::string& text, PyObject* category) {
+  check_status(PyErr_WarnEx(category, text.c_str(), 1));
+}
+
+}  // namespace fastgrad::py

@@ -1,0 +1,24 @@
+// One function per family file: adds its functions and methods to the registry.
+#pragma once
+
+#include "bindings/function.h"
+
+namespace fastgrad::py {
+
+void bind_pointwise(Registry& r);
+void bind_shape(Registry& r);
+void bind_reduce(Registry& r);
+void bind_convert(Registry& r);
+void bind_creation(Registry& r);
+void bind_autograd(Registry& r);
+
+inline void bind_all(Registry& r) {
+  bind_pointwise(r);
+  bind_shape(r);
+  bind_reduce(r);
+  bind_convert(r);
+  bind_creation(r);
+  bind_autograd(r);
+}
+
+}  // namespace fastgrad::py

@@ -1,0 +1,16 @@
+// Python data into tensors: numbers, nested sequences, buffers (NumPy arrays).
+#pragma once
+
+#include <optional>
+
+#include "bindings/tensor_object.h"
+
+namespace fastgrad::py {
+
+// fastgrad.tensor(data): always a copy.
+Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype);
+// An object with the buffer protocol; shares its memory unless `copy`.
+Tensor tensor_from_buffer(PyObject* data, bool copy);
+bool is_buffer(PyObject* data);
+
+}  // namespace fastgrad::py

@@ -1,0 +1,275 @@
+#include "bindings/function.h"
+
+#include <cstddef>
+#include <structmember.h>
+
+#include "base/threads.h"
+#include "core/inplace.h"
+#include "ops/convert.h"
+
+namespace fastgrad::py {
+namespace {
+
+struct FunctionObject {
+  PyObject_HEAD
+  vectorcallfunc vectorcall;
+  const Definition* definition;
+};
+PyTypeObject* g_function_type = nullptr;
+
+const Definition& definition_of(PyObject* o) { return *reinterpret_cast<FunctionObject*>(o)->definition; }
+
+// out=: the result is written into the given tensor, which is returned.
+Object write_out(const Definition& d, PyObject* result, PyObject* out) {
+  if (PyTuple_Check(result)) {
+    FG_CHECK_TYPE(PyTuple_Check(out) || PyList_Check(out), d.name, "(): argument 'out' must be tuple of Tensors, not ", type_name(out));
+    Py_ssize_t n = PyTuple_GET_SIZE(result);
+    FG_CHECK_TYPE(PySequence_Fast_GET_SIZE(out) == n, d.name, "(): argument 'out' must have ", n, " tensors, not ", PySequence_Fast_GET_SIZE(out));
+    for (Py_ssize_t i = 0; i < n; ++i) write_out(d, PyTuple_GET_ITEM(result, i), PySequence_Fast_ITEMS(out)[i]);
+    return Object::borrow(out);
+  }
+  FG_CHECK_TYPE(is_tensor(out), d.name, "(): argument 'out' must be Tensor, not ", type_name(out));
+  Tensor from = tensor_of(result), to = tensor_of(out);
+  FG_CHECK(!(grad_enabled() && (from.requires_grad() || to.requires_grad())), d.name,
+           "(): functions with out=... arguments don't support automatic differentiation, but one of "
+           "the arguments requires grad.");
+  FG_CHECK(can_cast(from.dtype(), to.dtype()), "result type ", name(from.dtype()),
+           " can't be cast to the desired output type ", name(to.dtype()));
+  if (from.shape() != to.shape() && to.numel() != 0)
+    warn(str("An output with one or more elements was resized since it had shape ", to.shape(),
+             ", which does not match the required output shape ", from.shape(),
+             ". Pass a tensor of that shape, or one of zero elements."));
+  resize_output(to, from.shape());
+  GradModeGuard no_grad(false);
+  copy_(to, from);
+  return Object::borrow(out);
+}
+
+PyObject* run(const Definition& d, const Overload& o, PyObject** slots) {
+  PyObject* out = nullptr;
+  if (o.out >= 0 && slots[o.out] && slots[o.out] != Py_None) out = slots[o.out];
+  if (!d.inplace) {
+    Object result = own(o.body(Arguments(slots)));
+    if (!out) return result.release();
+    return write_out(d, result.get(), out).release();
+  }
+  PyObject* self = slots[0];
+  assign_inplace(tensor_of(self), d.name.c_str(), [&](const Tensor& x) {
+    Object input(wrap(x));
+    slots[0] = input.get();
+    Object result(o.body(Arguments(slots)));
+    slots[0] = self;
+    if (!result) throw_python_error();
+    FG_CHECK_TYPE(is_tensor(result.get()), d.name, "() has no in-place form");
+    return tensor_of(result.get());
+  });
+  return Py_NewRef(self);
+}
+
+std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  std::string s = "(";
+  for (Py_ssize_t i = 0; i < nargs; ++i) s += (i ? ", " : "") + type_name(args[i]);
+  Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  for (Py_ssize_t i = 0; i < nkw; ++i)
+    s += (nargs + i ? ", " : "") + text_of(PyTuple_GET_ITEM(kwnames, i)) + "=" + type_name(args[nargs + i]);
+  return s + ")";
+}
+
+[[gnu::cold]] void fail_to_bind(const Definition& d, PyObject* const* args, Py_ssize_t nargs,
+                                PyObject* kwnames) {
+  PyObject* slots[kMaxParameters];
+  Object scratch;
+  std::string why;
+  if (d.overloads.size() == 1) {
+    d.overloads[0].signature.bind(args, nargs, kwnames, slots, scratch, &why, d.name.c_str());
+    fail(ErrorKind::Type, why);
+  }
+  std::string text = d.name + "() received an invalid combination of arguments - got " +
+                     describe_arguments(args, nargs, kwnames) + ", but expected one of:";
+  for (const Overload& o : d.overloads) {
+    o.signature.bind(args, nargs, kwnames, slots, scratch, &why, d.name.c_str());
+    text += "\n * " + o.signature.text() + "\n      " + why;
+  }
+  fail(ErrorKind::Type, text);
+}
+
+PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (!kwnames && d.inplace && nargs == 2 && d.binary != Op::kCount && is_tensor(args[1])) {
+    Tensor self = tensor_of(args[0]);
+    Operand operands[] = {self, tensor_of(args[1])};
+    elementwise_inplace(d.binary, self, operands);
+    return Py_NewRef(args[0]);
+  }
+  if (!kwnames && !d.inplace) {
+    if (nargs == 1 && d.unary != Op::kCount && is_tensor(args[0]))
+      return wrap(elementwise(d.unary, tensor_of(args[0])));
+    if (nargs == 2 && d.binary != Op::kCount && is_tensor(args[0]) && is_tensor(args[1]))
+      return wrap(elementwise(d.binary, tensor_of(args[0]), tensor_of(args[1])));
+  }
+  PyObject* slots[kMaxParameters];
+  Object scratch;
+  for (const Overload& o : d.overloads)
+    if (o.signature.bind(args, nargs, kwnames, slots, scratch, nullptr, nullptr)) return run(d, o, slots);
+  fail_to_bind(d, args, nargs, kwnames);
+  return nullptr;
+}
+
+PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+  enter_thread();
+  return guarded([&] { return call_definition(definition_of(self), args, PyVectorcall_NARGS(nargsf), kwnames); });
+}
+
+PyObject* get_bound(PyObject* self, PyObject* instance, PyObject*) {
+  if (!instance) return Py_NewRef(self);
+  return PyMethod_New(self, instance);
+}
+
+// Attributes
+
+const char* short_name(const Definition& d) {
+  size_t dot = d.name.rfind('.');
+  return d.name.c_str() + (dot == std::string::npos ? 0 : dot + 1);
+}
+PyObject* get_name(PyObject* self, void*) { return PyUnicode_FromString(short_name(definition_of(self))); }
+PyObject* get_qualname(PyObject* self, void*) {
+  const Definition& d = definition_of(self);
+  return d.places & kFunction ? get_name(self, nullptr) : PyUnicode_FromFormat("Tensor.%s", short_name(d));
+}
+PyObject* get_module(PyObject* self, void*) {
+  const Definition& d = definition_of(self);
+  size_t dot = d.name.rfind('.');
+  return PyUnicode_FromString(dot == std::string::npos ? "fastgrad" : ("fastgrad." + d.name.substr(0, dot)).c_str());
+}
+std::string signatures_text(const Definition& d) {
+  std::string s;
+  for (const Overload& o : d.overloads) s += short_name(d) + o.signature.text() + "\n";
+  return s;
+}
+PyObject* get_doc(PyObject* self, void*) {
+  const Definition& d = definition_of(self);
+  return PyUnicode_FromString((signatures_text(d) + "\n" + d.doc).c_str());
+}
+PyObject* repr(PyObject* self) {
+  return PyUnicode_FromFormat("<fastgrad function %s>", definition_of(self).name.c_str());
+}
+// Pickled by name.
+PyObject* reduce(PyObject* self, PyObject*) { return get_qualname(self, nullptr); }
+
+PyGetSetDef getset[] = {
+    {"__name__", get_name, nullptr, nullptr, nullptr},
+    {"__qualname__", get_qualname, nullptr, nullptr, nullptr},
+    {"__module__", get_module, nullptr, nullptr, nullptr},
+    {"__doc__", get_doc, nullptr, nullptr, nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionObject, vectorcall), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+PyType_Slot slots[] = {
+    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(get_bound)},
+    {Py_tp_repr, reinterpret_cast<void*>(repr)},
+    {Py_tp_getset, getset},
+    {Py_tp_methods, methods},
+    {Py_tp_members, members},
+    {0, nullptr},
+};
+PyType_Spec spec = {"fastgrad._core.OpFunction", sizeof(FunctionObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
+                        Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                    slots};
+
+Object make_function(const Definition& d) {
+  auto* f = PyObject_New(FunctionObject, g_function_type);
+  if (!f) throw PythonError{};
+  f->vectorcall = call;
+  f->definition = &d;
+  return Object(reinterpret_cast<PyObject*>(f));
+}
+
+// module.linalg for "linalg.det", made on demand.
+Object submodule(PyObject* module, const std::string& path) {
+  Object at = Object::borrow(module);
+  std::string full = "fastgrad._core";
+  size_t start = 0;
+  for (size_t dot = path.find('.'); dot != std::string::npos; dot = path.find('.', start)) {
+    std::string part = path.substr(start, dot - start);
+    full += "." + part;
+    Object next(PyObject_GetAttrString(at.get(), part.c_str()));
+    if (!next) {
+      PyErr_Clear();
+      next = own(PyModule_New(full.c_str()));
+      check_status(PyObject_SetAttrString(at.get(), part.c_str(), next.get()));
+    }
+    at = next;
+    start = dot + 1;
+  }
+  return at;
+}
+
+}  // namespace
+
+Definition& Definition::on(const char* signature, Body body) {
+  overloads.push_back({Signature(signature), body, -1});
+  Overload& o = overloads.back();
+  for (size_t i = 0; i < o.signature.parameters().size(); ++i)
+    if (o.signature.parameters()[i].name == "out") o.out = static_cast<int>(i);
+  return *this;
+}
+
+Definition& Registry::add(const char* name, unsigned places, const char* doc) {
+  definitions_.push_back(std::make_unique<Definition>());
+  Definition& d = *definitions_.back();
+  d.name = name;
+  d.places = places;
+  d.doc = doc;
+  return d;
+}
+
+void Registry::install(PyObject* module) {
+  // name_ of every function that has one.
+  size_t n = definitions_.size();
+  for (size_t i = 0; i < n; ++i) {
+    const Definition& d = *definitions_[i];
+    if (!(d.places & kInplace)) continue;
+    Definition& in = add((d.name + "_").c_str(), kMethod, "");
+    in.doc = "In-place form of :func:`fastgrad." + d.name + "`.";
+    in.overloads = d.overloads;
+    in.binary = d.binary;
+    in.inplace = true;
+  }
+  for (auto& d : definitions_) {
+    Object f = make_function(*d);
+    const char* name = short_name(*d);
+    if (d->places & kFunction)
+      check_status(PyObject_SetAttrString(submodule(module, d->name).get(), name, f.get()));
+    if (d->places & kMethod)
+      check_status(PyObject_SetAttrString(reinterpret_cast<PyObject*>(g_tensor_type), name, f.get()));
+  }
+}
+
+void add_function_type(PyObject* module) {
+  g_function_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
+  check_status(PyModule_AddObjectRef(module, "OpFunction", reinterpret_cast<PyObject*>(g_function_type)));
+}
+
+PyObject* function_table(const Registry& registry) {
+  Object list = own(PyList_New(0));
+  for (auto& d : registry.definitions()) {
+    Object signatures = own(PyList_New(0));
+    for (const Overload& o : d->overloads) {
+      Object s = own(PyUnicode_FromString(o.signature.text().c_str()));
+      check_status(PyList_Append(signatures.get(), s.get()));
+    }
+    Object row = own(Py_BuildValue("{s:s,s:O,s:O,s:O,s:s}", "name", d->name.c_str(), "function",
+                                   d->places & kFunction ? Py_True : Py_False, "method",
+                                   d->places & kMethod ? Py_True : Py_False, "signatures",
+                                   signatures.get(), "doc", d->doc.c_str()));
+    check_status(PyList_Append(list.get(), row.get()));
+  }
+  return list.release();
+}
+
+}  // namespace fastgrad::py

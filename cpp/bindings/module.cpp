@@ -1,0 +1,39 @@
+#include <pybind11/pybind11.h>
+
+#include "bindings/families.h"
+#include "bindings/node_object.h"
+#include "bindings/tensor_object.h"
+#include "bindings/types.h"
+
+namespace {
+
+fastgrad::py::Registry& registry() {
+  static auto* r = new fastgrad::py::Registry;  // functions point into it for ever
+  return *r;
+}
+
+void initialise(PyObject* module) {
+  using namespace fastgrad::py;
+  fastgrad::enter_thread();
+  add_types(module);
+  add_tensor_type(module);
+  add_node_type(module);
+  add_function_type(module);
+  bind_all(registry());
+  registry().install(module);
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+  m.doc() = "The compiled core of fastgrad.";
+  try {
+    initialise(m.ptr());
+  } catch (...) {
+    fastgrad::py::translate_exception();
+    throw pybind11::error_already_set();
+  }
+  m.def("op_table", [] {
+    return pybind11::reinterpret_steal<pybind11::object>(fastgrad::py::function_table(registry()));
+  }, "Every function and method of the core: name, signatures, doc.");
+}

@@ -1,0 +1,89 @@
+// grad_fn as Python sees it.
+#include "bindings/node_object.h"
+#include "bindings/tensor_object.h"
+
+namespace fastgrad::py {
+namespace {
+
+struct NodeObject {
+  PyObject_HEAD
+  Ref<Node> node;
+};
+PyTypeObject* g_node_type = nullptr;
+
+Node& node_of(PyObject* o) { return *reinterpret_cast<NodeObject*>(o)->node; }
+
+void dealloc(PyObject* self) {
+  enter_thread();
+  auto* o = reinterpret_cast<NodeObject*>(self);
+  o->node->python = nullptr;
+  o->node.~Ref<Node>();
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_Free(self);
+  Py_DECREF(type);
+}
+
+PyObject* name(PyObject* self, PyObject*) { return PyUnicode_FromString(node_of(self).name().c_str()); }
+PyObject* repr(PyObject* self) {
+  return PyUnicode_FromFormat("<%s object at %p>", node_of(self).name().c_str(), &node_of(self));
+}
+PyObject* next_functions(PyObject* self, void*) {
+  return guarded([&]() -> PyObject* {
+    Node& n = node_of(self);
+    Object tuple = own(PyTuple_New(static_cast<Py_ssize_t>(n.edges.size())));
+    for (size_t i = 0; i < n.edges.size(); ++i) {
+      const Edge& e = n.edges[i];
+      Object node(e.node ? wrap_node(e.node) : none());
+      PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), check(Py_BuildValue("(OI)", node.get(), e.nr)));
+    }
+    return tuple.release();
+  });
+}
+PyObject* variable(PyObject* self, void*) {
+  Node& n = node_of(self);
+  if (!n.is_accumulator()) {
+    PyErr_Format(PyExc_AttributeError, "'%s' object has no attribute 'variable'", n.name().c_str());
+    return nullptr;
+  }
+  return guarded([&] { return wrap(Tensor::share(n.variable)); });
+}
+PyObject* sequence(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(node_of(self).sequence); }
+
+PyMethodDef methods[] = {
+    {"name", name, METH_NOARGS, "The name of the node, e.g. 'MulBackward0'."},
+    {"_sequence_nr", sequence, METH_NOARGS, "The node's place in time."},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyGetSetDef getset[] = {
+    {"next_functions", next_functions, nullptr, "The nodes of the inputs, with output numbers.", nullptr},
+    {"variable", variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr},
+};
+PyType_Slot slots[] = {
+    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+    {Py_tp_repr, reinterpret_cast<void*>(repr)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {Py_tp_doc, const_cast<char*>("A node of the autograd graph: one recorded operation.")},
+    {0, nullptr},
+};
+PyType_Spec spec = {"fastgrad.autograd.graph.Node", sizeof(NodeObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+
+}  // namespace
+
+void add_node_type(PyObject* module) {
+  g_node_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
+  check_status(PyModule_AddObjectRef(module, "Node", reinterpret_cast<PyObject*>(g_node_type)));
+}
+
+PyObject* wrap_node(const Ref<Node>& node) {
+  if (node->python) return Py_NewRef(static_cast<PyObject*>(node->python));
+  auto* o = PyObject_New(NodeObject, g_node_type);
+  if (!o) throw PythonError{};
+  new (&o->node) Ref<Node>(node);
+  node->python = o;
+  return reinterpret_cast<PyObject*>(o);
+}
+
+}  // namespace fastgrad::py

@@ -1,0 +1,103 @@
+// Python.h, owning references, and the translation of C++ errors. Only this folder knows Python.
+#pragma once
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <string>
+#include <utility>
+
+#include "base/errors.h"
+
+namespace fastgrad::py {
+
+// An owned reference.
+class Object {
+ public:
+  Object() = default;
+  explicit Object(PyObject* owned) : p_(owned) {}
+  static Object borrow(PyObject* p) {
+    Py_XINCREF(p);
+    return Object(p);
+  }
+  Object(const Object& o) : p_(o.p_) { Py_XINCREF(p_); }
+  Object(Object&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  Object& operator=(Object o) noexcept {
+    std::swap(p_, o.p_);
+    return *this;
+  }
+  ~Object() { Py_XDECREF(p_); }
+  PyObject* get() const { return p_; }
+  PyObject* release() { return std::exchange(p_, nullptr); }
+  explicit operator bool() const { return p_ != nullptr; }
+
+ private:
+  PyObject* p_ = nullptr;
+};
+
+// Thrown when a Python exception is set already.
+struct PythonError {};
+
+inline PyObject* check(PyObject* p) {
+  if (!p) throw PythonError{};
+  return p;
+}
+inline Object own(PyObject* p) { return Object(check(p)); }
+inline void check_status(int status) {
+  if (status < 0) throw PythonError{};
+}
+
+// Turns the C++ exception in flight into a Python one.
+void translate_exception() noexcept;
+// Raises the Python exception that is set as a C++ fastgrad::Error that remembers it, so that it
+// can pass through the engine and come out unchanged.
+[[noreturn]] void throw_python_error();
+
+// Runs f; an exception becomes a Python one and `failed` is returned.
+template <class F, class R>
+R guarded(F&& f, R failed) noexcept {
+  try {
+    return f();
+  } catch (...) {
+    translate_exception();
+    return failed;
+  }
+}
+template <class F>
+PyObject* guarded(F&& f) noexcept {
+  return guarded(std::forward<F>(f), static_cast<PyObject*>(nullptr));
+}
+
+class AcquireGil {
+ public:
+  AcquireGil() : state_(PyGILState_Ensure()) {}
+  ~AcquireGil() { PyGILState_Release(state_); }
+  AcquireGil(const AcquireGil&) = delete;
+  AcquireGil& operator=(const AcquireGil&) = delete;
+
+ private:
+  PyGILState_STATE state_;
+};
+
+// Releases the GIL while other threads use fastgrad: see Note [Reference counts].
+class ReleaseGil {
+ public:
+  ReleaseGil();
+  ~ReleaseGil() {
+    if (state_) PyEval_RestoreThread(state_);
+  }
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
+
+ private:
+  PyThreadState* state_ = nullptr;
+};
+
+inline PyObject* none() { Py_RETURN_NONE; }
+inline PyObject* boolean(bool b) { return PyBool_FromLong(b); }
+std::string type_name(PyObject* o);
+// str(o), or a placeholder when that fails.
+std::string text_of(PyObject* o);
+void warn(const std::string& text, PyObject* category = PyExc_UserWarning);
+
+}  // namespace fastgrad::py

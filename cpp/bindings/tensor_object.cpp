@@ -1,0 +1,161 @@
+#include "bindings/tensor_object.h"
+
+#include <cstddef>
+#include <structmember.h>
+
+#include "bindings/tensor_slots.h"
+
+namespace fastgrad::py {
+
+PyTypeObject* g_tensor_type = nullptr;
+
+namespace {
+
+// Wrappers of exact type that wait for re-use. Under the GIL, so one list serves all threads.
+constexpr int kMaxFree = 2048;
+TensorObject* g_free = nullptr;
+int g_free_count = 0;
+
+// Impl::python: the wrapper; the low bit says that the Impl owns it.
+TensorObject* wrapper_of(const TensorImpl* t) {
+  return reinterpret_cast<TensorObject*>(reinterpret_cast<uintptr_t>(t->python) & ~uintptr_t{1});
+}
+bool owns_wrapper(const TensorImpl* t) { return reinterpret_cast<uintptr_t>(t->python) & 1; }
+
+TensorObject* allocate() {
+  if (TensorObject* o = g_free) [[likely]] {
+    g_free = reinterpret_cast<TensorObject*>(o->impl);
+    --g_free_count;
+    PyObject_Init(reinterpret_cast<PyObject*>(o), g_tensor_type);
+    return o;
+  }
+  auto* o = PyObject_New(TensorObject, g_tensor_type);
+  if (!o) throw PythonError{};
+  return o;
+}
+
+// Whether the wrapper must outlive its last Python reference.
+bool flip_ownership(TensorObject* o) {
+  TensorImpl* t = o->impl;
+  if (!t || t->refs.get() < 2) return false;
+  bool carries = Py_TYPE(o) != g_tensor_type || (o->dict && PyDict_GET_SIZE(o->dict) > 0) || o->weakrefs;
+  if (!carries) return false;
+  Py_SET_REFCNT(reinterpret_cast<PyObject*>(o), 1);
+  t->python = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(o) | 1);
+  t->release();  // the other owners keep it
+  return true;
+}
+
+void dealloc(PyObject* self) {
+  enter_thread();
+  auto* o = reinterpret_cast<TensorObject*>(self);
+  PyTypeObject* type = Py_TYPE(self);
+  bool exact = type == g_tensor_type;
+  if (exact && flip_ownership(o)) return;
+  if (o->weakrefs) PyObject_ClearWeakRefs(self);
+  Py_CLEAR(o->dict);
+  if (TensorImpl* t = std::exchange(o->impl, nullptr)) {
+    t->python = nullptr;
+    t->release();
+  }
+  if (!exact) {
+    // subtype_dealloc, which called us, frees nothing itself.
+    type->tp_free(self);
+    Py_DECREF(type);
+    return;
+  }
+  if (g_free_count < kMaxFree) {
+    o->impl = reinterpret_cast<TensorImpl*>(g_free);
+    g_free = o;
+    ++g_free_count;
+  } else {
+    PyObject_Free(self);
+  }
+  Py_DECREF(type);
+}
+
+// tp_del of subclasses: subtype_dealloc calls it each time and asks whether the object lives on.
+void subclass_del(PyObject* self) {
+  enter_thread();
+  flip_ownership(reinterpret_cast<TensorObject*>(self));
+}
+
+PyObject* init_subclass(PyObject* cls, PyObject*) {
+  reinterpret_cast<PyTypeObject*>(cls)->tp_del = subclass_del;
+  Py_RETURN_NONE;
+}
+
+void release_wrapper(void* tagged) {
+  // A TensorImpl that owns its wrapper dies, possibly without the GIL.
+  AcquireGil gil;
+  auto* o = reinterpret_cast<TensorObject*>(reinterpret_cast<uintptr_t>(tagged) & ~uintptr_t{1});
+  if (!(reinterpret_cast<uintptr_t>(tagged) & 1)) return;
+  o->impl = nullptr;
+  Py_DECREF(reinterpret_cast<PyObject*>(o));
+}
+
+PyMethodDef life_methods[] = {
+    {"__init_subclass__", init_subclass, METH_CLASS | METH_NOARGS, nullptr},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyMemberDef members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(TensorObject, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(TensorObject, weakrefs), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+
+}  // namespace
+
+PyObject* wrap(Tensor t) {
+  if (!t.defined()) return none();
+  TensorImpl* p = t.impl();
+  if (p->python) {
+    TensorObject* o = wrapper_of(p);
+    PyObject* self = reinterpret_cast<PyObject*>(o);
+    if (!owns_wrapper(p)) return Py_NewRef(self);
+    p->python = o;  // flip back: the reference the Impl held goes to the caller
+    o->impl = t.detach_handle();
+    return self;
+  }
+  TensorObject* o = allocate();
+  o->dict = nullptr;
+  o->weakrefs = nullptr;
+  o->impl = t.detach_handle();
+  p->python = o;
+  return reinterpret_cast<PyObject*>(o);
+}
+
+PyObject* wrap_as(PyTypeObject* type, Tensor t) {
+  if (type == g_tensor_type) return wrap(std::move(t));
+  auto* o = reinterpret_cast<TensorObject*>(check(type->tp_alloc(type, 0)));
+  o->impl = t.detach_handle();
+  o->impl->python = o;
+  return reinterpret_cast<PyObject*>(o);
+}
+
+PyObject* wrap(const Tensors& ts) {
+  Object list = own(PyList_New(static_cast<Py_ssize_t>(ts.size())));
+  for (size_t i = 0; i < ts.size(); ++i) PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), wrap(ts[i]));
+  return list.release();
+}
+
+PyObject* wrap_tuple(const Tensors& ts) {
+  Object tuple = own(PyTuple_New(static_cast<Py_ssize_t>(ts.size())));
+  for (size_t i = 0; i < ts.size(); ++i) PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), wrap(ts[i]));
+  return tuple.release();
+}
+
+void add_tensor_type(PyObject* module) {
+  g_release_python = release_wrapper;
+  std::vector<PyType_Slot> slots = tensor_slots();
+  slots.push_back({Py_tp_dealloc, reinterpret_cast<void*>(dealloc)});
+  slots.push_back({Py_tp_members, members});
+  slots.push_back({Py_tp_methods, life_methods});
+  slots.push_back({0, nullptr});
+  PyType_Spec spec = {"fastgrad.Tensor", sizeof(TensorObject), 0,
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots.data()};
+  g_tensor_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
+  check_status(PyModule_AddObjectRef(module, "Tensor", reinterpret_cast<PyObject*>(g_tensor_type)));
+}
+
+}  // namespace fastgrad::py

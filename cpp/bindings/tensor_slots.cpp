@@ -1,0 +1,141 @@
+#include "bindings/tensor_slots.h"
+
+#include "bindings/arguments.h"
+#include "core/inplace.h"
+#include "ops/item.h"
+#include "ops/pointwise.h"
+
+namespace fastgrad::py {
+namespace {
+
+template <class Slot>
+void* slot(Slot f) {
+  return reinterpret_cast<void*>(f);
+}
+
+// a <op> b, where one of them is a tensor. NotImplemented lets Python try the other operand.
+template <Op op>
+PyObject* binary(PyObject* a, PyObject* b) {
+  enter_thread();
+  return guarded([&]() -> PyObject* {
+    if (is_tensor(a) && is_tensor(b)) return wrap(elementwise(op, tensor_of(a), tensor_of(b)));
+    std::optional<Operand> x, y;
+    Tensor keep_x, keep_y;
+    if (!to_operand(a, x, keep_x) || !to_operand(b, y, keep_y)) Py_RETURN_NOTIMPLEMENTED;
+    return wrap(elementwise(op, *x, *y));
+  });
+}
+
+template <Op op>
+PyObject* inplace(PyObject* self, PyObject* other) {
+  enter_thread();
+  return guarded([&]() -> PyObject* {
+    std::optional<Operand> y;
+    Tensor keep;
+    if (!to_operand(other, y, keep)) Py_RETURN_NOTIMPLEMENTED;
+    Tensor x = tensor_of(self);
+    Operand operands[] = {x, *y};
+    elementwise_inplace(op, x, operands);
+    return Py_NewRef(self);
+  });
+}
+
+template <Op op>
+PyObject* unary(PyObject* self) {
+  enter_thread();
+  return guarded([&] { return wrap(elementwise(op, tensor_of(self))); });
+}
+
+PyObject* positive(PyObject* self) { return Py_NewRef(self); }
+
+PyObject* power(PyObject* a, PyObject* b, PyObject*) { return binary<Op::Pow>(a, b); }
+PyObject* power_inplace(PyObject* a, PyObject* b, PyObject*) { return inplace<Op::Pow>(a, b); }
+
+PyObject* compare(PyObject* a, PyObject* b, int op) {
+  switch (op) {
+    case Py_LT:
+      return binary<Op::Lt>(a, b);
+    case Py_LE:
+      return binary<Op::Le>(a, b);
+    case Py_EQ:
+      return binary<Op::Eq>(a, b);
+    case Py_NE:
+      return binary<Op::Ne>(a, b);
+    case Py_GT:
+      return binary<Op::Gt>(a, b);
+    default:
+      return binary<Op::Ge>(a, b);
+  }
+}
+
+Py_hash_t identity_hash(PyObject* self) { return _Py_HashPointer(self); }
+
+int truth(PyObject* self) {
+  enter_thread();
+  return guarded(
+      [&]() -> int {
+        const Array& a = impl_of(self)->array;
+        FG_CHECK(a.numel != 0, "Boolean value of Tensor with no values is ambiguous");
+        FG_CHECK(a.numel == 1, "Boolean value of Tensor with more than one value is ambiguous");
+        return element(a).to_bool();
+      },
+      -1);
+}
+
+PyObject* to_float(PyObject* self) {
+  return guarded([&] { return PyFloat_FromDouble(item(tensor_of(self)).to_double()); });
+}
+PyObject* to_int(PyObject* self) {
+  return guarded([&]() -> PyObject* {
+    Scalar s = item(tensor_of(self));
+    return s.is_float() ? PyLong_FromDouble(s.to_double()) : PyLong_FromLongLong(s.to_int());
+  });
+}
+PyObject* to_index(PyObject* self) {
+  return guarded([&]() -> PyObject* {
+    const Array& a = impl_of(self)->array;
+    FG_CHECK_TYPE(is_integral(a.dtype, true) && a.numel == 1,
+                  "only integer tensors of a single element can be converted to an index");
+    return PyLong_FromLongLong(element(a).to_int());
+  });
+}
+
+Py_ssize_t length(PyObject* self) {
+  return guarded(
+      [&]() -> Py_ssize_t {
+        const Array& a = impl_of(self)->array;
+        FG_CHECK_TYPE(!a.shape.empty(), "len() of a 0-d tensor");
+        return static_cast<Py_ssize_t>(a.shape[0]);
+      },
+      Py_ssize_t{-1});
+}
+
+}  // namespace
+
+std::vector<PyType_Slot> tensor_slots() {
+  return {
+      {Py_nb_add, slot(binary<Op::Add>)},
+      {Py_nb_subtract, slot(binary<Op::Sub>)},
+      {Py_nb_multiply, slot(binary<Op::Mul>)},
+      {Py_nb_true_divide, slot(binary<Op::Div>)},
+      {Py_nb_power, slot(power)},
+      {Py_nb_inplace_add, slot(inplace<Op::Add>)},
+      {Py_nb_inplace_subtract, slot(inplace<Op::Sub>)},
+      {Py_nb_inplace_multiply, slot(inplace<Op::Mul>)},
+      {Py_nb_inplace_true_divide, slot(inplace<Op::Div>)},
+      {Py_nb_inplace_power, slot(power_inplace)},
+      {Py_nb_negative, slot(unary<Op::Neg>)},
+      {Py_nb_positive, slot(positive)},
+      {Py_nb_absolute, slot(unary<Op::Abs>)},
+      {Py_nb_bool, slot(truth)},
+      {Py_nb_float, slot(to_float)},
+      {Py_nb_int, slot(to_int)},
+      {Py_nb_index, slot(to_index)},
+      {Py_tp_richcompare, slot(compare)},
+      {Py_tp_hash, slot(identity_hash)},
+      {Py_mp_length, slot(length)},
+      {Py_tp_getset, slot(tensor_attributes())},
+  };
+}
+
+}  // namespace fastgrad::py

@@ -1,0 +1,22 @@
+#include "ops/item.h"
+
+namespace fastgrad {
+
+Scalar element(const Array& a, int64_t offset) {
+  return dispatch_all(a.dtype, [&]<class T>(T) -> Scalar {
+    T v = a.ptr<T>()[offset];
+    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+      return Scalar(static_cast<float>(v));
+    else if constexpr (is_complex(dtype_of<T>))
+      return Scalar(static_cast<double>(v.real()));
+    else
+      return Scalar(v);
+  });
+}
+
+Scalar item(const Tensor& x) {
+  FG_CHECK(x.numel() == 1, "a Tensor with ", x.numel(), " elements cannot be converted to Scalar");
+  return element(x.array());
+}
+
+}  // namespace fastgrad

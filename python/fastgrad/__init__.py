@@ -1,0 +1,62 @@
+"""Automatic differentiation with PyTorch's API, NumPy's footprint and C++ speed.
+
+Example:
+    >>> import fastgrad as fg
+    >>> x = fg.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x**2).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastgrad import _core
+from fastgrad._core import Tensor
+
+# Every public function of the core is a function of the package: the core's registry is the list.
+# `backward` and `grad` stand in fastgrad.autograd, as in PyTorch.
+_NOT_AT_TOP = {"backward", "grad", "OpFunction", "Node", "op_table"}
+globals().update(
+    {k: v for k, v in vars(_core).items() if not k.startswith("_") and k not in _NOT_AT_TOP}
+)
+
+
+
+def _complete_tensor() -> None:
+    """Gives Tensor the methods that are written in Python."""
+    from fastgrad._printing import tensor_repr
+
+    def array_ufunc(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from fastgrad._numpy_protocol import array_ufunc
+
+        return array_ufunc(self, *args, **kwargs)
+
+    def array_function(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        from fastgrad._numpy_protocol import array_function
+
+        return array_function(self, *args, **kwargs)
+
+    methods: dict[str, Any] = {
+        "__repr__": tensor_repr,
+        "__str__": tensor_repr,
+        "__array_ufunc__": array_ufunc,
+        "__array_function__": array_function,
+    }
+    for name, method in methods.items():
+        setattr(Tensor, name, method)
+
+
+_complete_tensor()
+
+from fastgrad import autograd, utils  # noqa: E402
+from fastgrad._printing import set_printoptions  # noqa: E402
+from fastgrad.autograd import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+
+__version__ = "0.1.0"
