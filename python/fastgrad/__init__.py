@@ -23,7 +23,6 @@ globals().update(
 )
 
 
-
 def _complete_tensor() -> None:
     """Gives Tensor the methods that are written in Python."""
     from fastgrad._printing import tensor_repr
@@ -50,8 +49,12 @@ def _complete_tensor() -> None:
 
 _complete_tensor()
 
-from fastgrad import autograd, utils  # noqa: E402
-from fastgrad._printing import set_printoptions  # noqa: E402
+from fastgrad import autograd, testing, utils  # noqa: E402
+from fastgrad._printing import (  # noqa: E402
+    get_printoptions,
+    printoptions,
+    set_printoptions,
+)
 from fastgrad.autograd import (  # noqa: E402
     enable_grad,
     inference_mode,
