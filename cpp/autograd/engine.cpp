@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "autograd/accumulate.h"
 #include "kernels/elementwise.h"
@@ -21,10 +22,12 @@ namespace fastgrad {
 // the task looks it up in a map.
 class EngineTask {
  public:
-  explicit EngineTask(const BackwardOptions& options) : options_(options) {}
+  explicit EngineTask(const BackwardOptions& options)
+      : options_(options), outer_(std::exchange(t_current, this)) {}
   EngineTask(const EngineTask&) = delete;
   EngineTask& operator=(const EngineTask&) = delete;
   ~EngineTask() {
+    t_current = outer_;
     for (Slot& s : slots_) {
       EngineTask* self = this;
       s.node->task.compare_exchange_strong(self, nullptr);
@@ -34,12 +37,20 @@ class EngineTask {
   void capture(const Edge& e, size_t result) { captures_.push_back({e, result}); }
   // Restricts the run to nodes that lead to a captured edge.
   void prune(std::span<const Edge> roots);
-  void seed(const Edge& e, Tensor gradient) { deliver(e, std::move(gradient)); }
+  void seed(const Edge& e, Tensor gradient) {
+    roots_.push_back(e.node);
+    deliver(e, std::move(gradient), nullptr, 0);
+  }
   void run();
   std::vector<Tensor>& results() { return results_; }
   bool accumulate_leaves = true;
 
+  static EngineTask* current() { return t_current; }
+  int64_t id() const { return id_; }
+  bool will_run(Node* node);
+
  private:
+  static inline constinit thread_local EngineTask* t_current = nullptr;
   struct Slot {
     Ref<Node> node;
     SmallVector<Tensor, 1> gradients;
@@ -53,7 +64,8 @@ class EngineTask {
   };
 
   uint32_t slot_of(const Ref<Node>& node);
-  void deliver(const Edge& e, Tensor gradient);
+  // `from` computed the gradient of its input `index`.
+  void deliver(const Edge& e, Tensor gradient, const Node* from, size_t index);
   void process(uint32_t index);
   void run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients);
   void run_leaf(Node& node, SmallVector<Tensor, 1>& gradients);
@@ -67,7 +79,41 @@ class EngineTask {
   std::vector<Capture> captures_;
   std::vector<Tensor> results_;
   bool pruned_ = false;
+  std::unordered_set<Node*> reachable_;  // filled when somebody asks
+  std::vector<Ref<Node>> roots_;
+  EngineTask* outer_;
+  int64_t id_ = next_id();
+
+  static int64_t next_id() {
+    static std::atomic<int64_t> counter{0};
+    return counter.fetch_add(1, std::memory_order_relaxed);
+  }
 };
+
+bool EngineTask::will_run(Node* node) {
+  if (pruned_) return node->task.load() == this && slots_[node->slot].needed;
+  if (reachable_.empty()) {
+    std::vector<Node*> stack;
+    auto visit = [&](Node* n) {
+      if (n && reachable_.insert(n).second) stack.push_back(n);
+    };
+    for (auto& r : roots_) visit(r.get());
+    while (!stack.empty()) {
+      Node* n = stack.back();
+      stack.pop_back();
+      for (const Edge& e : n->edges) visit(e.node.get());
+    }
+  }
+  return reachable_.count(node) > 0;
+}
+
+int64_t current_task_id() { return EngineTask::current() ? EngineTask::current()->id() : -1; }
+bool current_task_runs(Node* node) {
+  return EngineTask::current() && EngineTask::current()->will_run(node);
+}
+bool current_task_fills_grad() {
+  return !EngineTask::current() || EngineTask::current()->accumulate_leaves;
+}
 
 uint32_t EngineTask::slot_of(const Ref<Node>& node) {
   Node* n = node.get();
@@ -111,15 +157,15 @@ void EngineTask::prune(std::span<const Edge> roots) {
       if (e.node && slots_[slot_of(e.node)].needed) slots_[i].needed = true;
 }
 
-void EngineTask::deliver(const Edge& e, Tensor gradient) {
+void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from, size_t index) {
   uint32_t i = slot_of(e.node);
   if (pruned_ && !slots_[i].needed) return;
   DimSpan shape = edge_shape(e);
   const Dims& have = gradient.shape();
   if (!std::equal(have.begin(), have.end(), shape.begin(), shape.end())) {
-    FG_CHECK(is_expandable_to(shape, have), "Function returned an invalid gradient at index ", e.nr,
-             " - got ", have, " but expected shape compatible with ", to_string(shape), " (for ",
-             e.node->is_accumulator() ? "a leaf" : e.node->name(), ")");
+    FG_CHECK(is_expandable_to(shape, have), "Function ", from ? from->name() : "backward",
+             " returned an invalid gradient at index ", index, " - got ", have,
+             " but expected shape compatible with ", to_string(shape));
     gradient = sum_to_shape(gradient, shape);
   }
   if (gradient.dtype() != edge_dtype(e)) gradient = to_dtype(gradient, edge_dtype(e));
@@ -171,6 +217,9 @@ void EngineTask::process(uint32_t i) {
     run_rule(*node, gradients);
   } catch (const Error& e) {
     if (!node->extras || node->extras->user_frame.empty()) throw;
+    g_warn(str("Error detected in ", node->name(), ". Traceback of forward call that caused the error:\n",
+               node->extras->user_frame));
+    if (e.is_foreign()) throw;
     throw Error(e.kind(), str(e.what(), "\nTraceback of the forward call of ", node->name(), ":\n",
                               node->extras->user_frame));
   }
@@ -243,7 +292,7 @@ void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients) {
   if (!options_.retain_graph) node.release_saved();
   gradients.clear();
   for (size_t i = 0; i < n; ++i)
-    if (results[i].defined() && node.edges[i].node) deliver(node.edges[i], std::move(results[i]));
+    if (results[i].defined() && node.edges[i].node) deliver(node.edges[i], std::move(results[i]), &node, i);
 }
 
 void EngineTask::check_nan(const Node& node, std::span<const Tensor> gradients) const {

@@ -21,6 +21,12 @@ void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
 Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
              std::span<const Tensor> gradients, const BackwardOptions& options);
 
+// Of the innermost backward that runs in this thread: its number (-1: none runs), whether it will
+// run this node, and whether it fills .grad (rather than returning gradients of given inputs).
+int64_t current_task_id();
+bool current_task_runs(Node* node);
+bool current_task_fills_grad();
+
 // Keeps .grad of a non-leaf.
 void retain_grad(const Tensor& t);
 // Adds a hook on the gradient of t; returns it for removal by identity.

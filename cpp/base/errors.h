@@ -16,6 +16,8 @@ class Error : public std::runtime_error {
  public:
   Error(ErrorKind kind, const std::string& text) : std::runtime_error(text), kind_(kind) {}
   ErrorKind kind() const { return kind_; }
+  // An exception of the user's own code on its way through the library: it must come out unchanged.
+  virtual bool is_foreign() const { return false; }
 
  private:
   ErrorKind kind_;

@@ -39,33 +39,32 @@ void bind_autograd(Registry& r) {
             }
             return none();
           });
-  // fastgrad.autograd.backward and grad.
-  r.add("backward", kFunction, "Adds the gradient of the sum of tensors to the .grad of the leaves they depend on.")
-      .on("(Any tensors, Any grad_tensors=None, bool? retain_graph=None, bool create_graph=False, Any inputs=None)",
+  // What fastgrad.autograd.backward and grad call once their arguments are lists.
+  r.add("_backward", kFunction, "autograd.backward")
+      .on("(Any tensors, Any grad_tensors, bool retain_graph, bool create_graph, Any inputs)",
           [](const Arguments& a) {
             BackwardOptions o;
+            o.retain_graph = a.boolean(2);
             o.create_graph = a.boolean(3);
-            o.retain_graph = a.optional_boolean(2).value_or(o.create_graph);
-            Tensors roots = tensor_list(a.object(0)), gradients = tensor_list(a.object(1)), inputs = tensor_list(a.object(4));
+            Tensors roots = tensor_list(a.object(0)), gradients = tensor_list(a.object(1));
+            Tensors inputs = tensor_list(a.object(4));
             {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);
             }
             return none();
           });
-  r.add("grad", kFunction, "The gradients of the sum of outputs with respect to inputs, as a tuple.")
-      .on("(Any outputs, Any inputs, Any grad_outputs=None, bool? retain_graph=None, bool create_graph=False, "
-          "bool? allow_unused=None, bool is_grads_batched=False, bool materialize_grads=False)",
+  r.add("_grad", kFunction, "autograd.grad")
+      .on("(Any outputs, Any inputs, Any grad_outputs, bool retain_graph, bool create_graph, "
+          "bool allow_unused, bool materialize_grads)",
           [](const Arguments& a) {
             BackwardOptions o;
+            o.retain_graph = a.boolean(3);
             o.create_graph = a.boolean(4);
-            o.retain_graph = a.optional_boolean(3).value_or(o.create_graph);
-            o.materialize_grads = a.boolean(7);
-            o.allow_unused = a.optional_boolean(5).value_or(o.materialize_grads);
-            FG_CHECK_VALUE(!(a.has(5) && !o.allow_unused && o.materialize_grads),
-                           "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False.");
-            FG_CHECK_KIND(ErrorKind::NotImplemented, !a.boolean(6), "grad: is_grads_batched=True is not supported yet");
-            Tensors outputs = tensor_list(a.object(0)), inputs = tensor_list(a.object(1)), gradients = tensor_list(a.object(2));
+            o.allow_unused = a.boolean(5);
+            o.materialize_grads = a.boolean(6);
+            Tensors outputs = tensor_list(a.object(0)), inputs = tensor_list(a.object(1));
+            Tensors gradients = tensor_list(a.object(2));
             Tensors result;
             {
               ReleaseGil release;

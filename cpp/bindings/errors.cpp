@@ -13,6 +13,7 @@ class CarriedError : public Error {
   CarriedError(const std::string& text, Object type, Object value, Object trace)
       : Error(ErrorKind::Runtime, text), type_(std::move(type)), value_(std::move(value)),
         trace_(std::move(trace)) {}
+  bool is_foreign() const override { return true; }
   void restore() const {
     Object t = type_, v = value_, tb = trace_;
     PyErr_Restore(t.release(), v.release(), tb.release());

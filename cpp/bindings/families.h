@@ -11,6 +11,8 @@ void bind_reduce(Registry& r);
 void bind_convert(Registry& r);
 void bind_creation(Registry& r);
 void bind_autograd(Registry& r);
+void bind_hooks(Registry& r);
+void bind_custom_function(Registry& r);
 
 inline void bind_all(Registry& r) {
   bind_pointwise(r);
@@ -19,6 +21,8 @@ inline void bind_all(Registry& r) {
   bind_convert(r);
   bind_creation(r);
   bind_autograd(r);
+  bind_hooks(r);
+  bind_custom_function(r);
 }
 
 }  // namespace fastgrad::py

@@ -51,5 +51,7 @@ void update_slow_record();
 
 // Set by the bindings: describes the user's current line, for anomaly mode.
 extern std::string (*g_describe_user_frame)();
+// Set by the bindings: shows a warning to the user.
+extern void (*g_warn)(const std::string& text);
 
 }  // namespace fastgrad

@@ -24,6 +24,7 @@ std::vector<std::shared_ptr<SavedTensorHooks>>& hooks_of_thread() {
 }  // namespace
 
 std::string (*g_describe_user_frame)() = nullptr;
+void (*g_warn)(const std::string&) = nullptr;
 void (*g_release_python)(void*) = nullptr;
 
 std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() { return hooks_of_thread(); }
@@ -112,58 +113,67 @@ std::string Node::name() const {
   return str(id_name(op), "Backward0");
 }
 
+void fail_released() {
+  fail(ErrorKind::Runtime,
+       "Trying to backward through the graph a second time (or directly access saved tensors after "
+       "they have already been freed). Saved intermediate values of the graph are freed when you "
+       "call .backward() or autograd.grad(). Specify retain_graph=True if you need to backward "
+       "through the graph a second time or if you need to access saved tensors after calling "
+       "backward.");
+}
+
 const SavedTensor& Node::find_saved(uint32_t bit) const {
-  FG_CHECK(!released,
-           "Trying to backward through the graph a second time (or directly access saved tensors "
-           "after they have already been freed). Saved intermediate values of the graph are freed "
-           "when you call .backward() or autograd.grad(). Specify retain_graph=True if you need to "
-           "backward through the graph a second time or if you need to access saved tensors after "
-           "calling backward.");
+  if (released) [[unlikely]] fail_released();
   uint32_t below = save_mask & ((1u << bit) - 1);
   return saved[static_cast<size_t>(std::popcount(below))];
 }
 
-Tensor Node::unpack(const SavedTensor& s, uint32_t bit) const {
-  bool is_output = bit >= 16;
-  if (s.packed) {
-    Tensor t = s.packed->unpack();
-    if (is_output || t->node || !t.requires_grad()) {
-      // A hook's tensor has no history; it takes the place of the value that was saved.
-      Tensor u(t.array());
-      const Edge* e = is_output ? nullptr : &edges[bit];
-      if (is_output) {
-        u->node = Ref<Node>::share(const_cast<Node*>(this));
-        u->output_nr = bit - 16;
-      } else if (e->node && !e->node->is_accumulator()) {
-        u->node = e->node;
-        u->output_nr = e->nr;
-      } else if (e->node) {
-        return Tensor::share(e->node->variable).array().data == t.array().data
-                   ? Tensor::share(e->node->variable)
-                   : t;
-      }
-      return u;
-    }
+namespace {
+
+// A value without history, put back where it stood in the graph.
+Tensor attach(const Node& node, const Tensor& value, SavedPlace place) {
+  if (place.kind == SavedPlace::Other) return value;
+  Tensor t(value.array());
+  if (place.kind == SavedPlace::Output) {
+    t->node = Ref<Node>::share(const_cast<Node*>(&node));
+    t->output_nr = place.index;
     return t;
   }
-  if (s.version != s.tensor->version()) [[unlikely]] {
-    fail(ErrorKind::Runtime,
-         "one of the variables needed for gradient computation has been modified by an inplace "
-         "operation: [", fastgrad::name(s.tensor.dtype()), " ", s.tensor.shape(), "], which is ",
-         is_output ? str("output ", bit - 16, " of ", this->name())
-                   : str("input ", bit, " of ", this->name()),
-         ", is at version ", s.tensor->version(), "; expected version ", s.version,
-         " instead. Hint: write to a clone(), or enable anomaly detection to find the operation "
-         "that failed to compute its gradient, with fastgrad.autograd.set_detect_anomaly(True).");
-  }
-  if (!is_output) return s.tensor;
-  Tensor t(s.tensor.array());
-  t->node = Ref<Node>::share(const_cast<Node*>(this));
-  t->output_nr = bit - 16;
+  const Edge& e = node.edges[place.index];
+  if (e.node && e.node->is_accumulator()) return Tensor::share(e.node->variable);
+  t->node = e.node;
+  t->output_nr = e.nr;
   return t;
 }
 
-Tensor Node::saved_input(uint32_t i) const { return unpack(find_saved(i), i); }
-Tensor Node::saved_output(uint32_t i) const { return unpack(find_saved(16 + i), 16 + i); }
+[[gnu::cold]] void fail_modified(const Node& node, const SavedTensor& s, SavedPlace place) {
+  static constexpr const char* kinds[] = {"input", "output", "saved value"};
+  fail(ErrorKind::Runtime,
+       "one of the variables needed for gradient computation has been modified by an inplace "
+       "operation: [", name(s.tensor.dtype()), " ", s.tensor.shape(), "], which is ",
+       kinds[place.kind], " ", place.index, " of ", node.name(), ", is at version ",
+       s.tensor->version(), "; expected version ", s.version,
+       " instead. Hint: write to a clone(), or enable anomaly detection to find the operation that "
+       "failed to compute its gradient, with fastgrad.autograd.set_detect_anomaly(True).");
+}
+
+}  // namespace
+
+Tensor unpack(const Node& node, const SavedTensor& s, SavedPlace place) {
+  if (s.packed) {
+    Tensor t = s.packed->unpack();
+    // A tensor with a history of its own (checkpointing recomputes it) keeps that.
+    return t->node ? t : attach(node, t, place);
+  }
+  if (s.version != s.tensor->version()) [[unlikely]] fail_modified(node, s, place);
+  return place.kind == SavedPlace::Output ? attach(node, s.tensor, place) : s.tensor;
+}
+
+Tensor Node::saved_input(uint32_t i) const {
+  return unpack(*this, find_saved(i), {SavedPlace::Input, i});
+}
+Tensor Node::saved_output(uint32_t i) const {
+  return unpack(*this, find_saved(16 + i), {SavedPlace::Output, i});
+}
 
 }  // namespace fastgrad

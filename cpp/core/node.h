@@ -59,7 +59,7 @@ struct NodeExtras {
   std::vector<std::shared_ptr<NodeHook>> pre_hooks, post_hooks;
   std::unique_ptr<CustomRule> custom;
   std::string user_frame;  // anomaly mode
-  void* metadata = nullptr;  // Python's grad_fn.metadata dict
+  std::shared_ptr<void> metadata;  // Python's grad_fn.metadata dict
 };
 
 class EngineTask;
@@ -104,8 +104,17 @@ struct Node {
   friend struct TensorImpl;
   void destroy();
   const SavedTensor& find_saved(uint32_t bit) const;
-  Tensor unpack(const SavedTensor& s, uint32_t bit) const;
 };
+
+// What kind of value a SavedTensor is: an input (with the edge that leads to it), an output of the
+// node, or (custom functions) something else.
+struct SavedPlace {
+  enum Kind { Input, Output, Other } kind;
+  uint32_t index;
+};
+// The value again, with its history. Fails when it was written in place since.
+Tensor unpack(const Node& node, const SavedTensor& s, SavedPlace place);
+[[noreturn]] void fail_released();
 
 // Where the gradient of t goes: its node, or the accumulator of a leaf. Null when t needs none.
 // Regenerates the node of a view whose base was written in place (autograd/views.cpp).
