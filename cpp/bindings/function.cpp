@@ -140,14 +140,19 @@ PyObject* get_module(PyObject* self, void*) {
   size_t dot = d.name.rfind('.');
   return PyUnicode_FromString(dot == std::string::npos ? "fastgrad" : ("fastgrad." + d.name.substr(0, dot)).c_str());
 }
-std::string signatures_text(const Definition& d) {
-  std::string s;
-  for (const Overload& o : d.overloads) s += short_name(d) + o.signature.text() + "\n";
-  return s;
+std::string whole_text(const Overload& o) {
+  return o.signature.text() + " -> " + o.signature.returns();
 }
+// Signatures and summary, completed from the reference pages, which are read at the first use.
 PyObject* get_doc(PyObject* self, void*) {
   const Definition& d = definition_of(self);
-  return PyUnicode_FromString((signatures_text(d) + "\n" + d.doc).c_str());
+  std::string signatures;
+  for (const Overload& o : d.overloads) signatures += short_name(d) + whole_text(o) + "\n";
+  Object docs(PyImport_ImportModule("fastgrad._docs"));
+  if (!docs) return nullptr;
+  std::string name = d.places & kFunction ? d.name : "Tensor." + d.name;
+  return PyObject_CallMethod(docs.get(), "describe", "sss", name.c_str(), signatures.c_str(),
+                             d.doc.c_str());
 }
 PyObject* repr(PyObject* self) {
   return PyUnicode_FromFormat("<fastgrad function %s>", definition_of(self).name.c_str());
@@ -260,7 +265,7 @@ PyObject* function_table(const Registry& registry) {
   for (auto& d : registry.definitions()) {
     Object signatures = own(PyList_New(0));
     for (const Overload& o : d->overloads) {
-      Object s = own(PyUnicode_FromString(o.signature.text().c_str()));
+      Object s = own(PyUnicode_FromString(whole_text(o).c_str()));
       check_status(PyList_Append(signatures.get(), s.get()));
     }
     Object row = own(Py_BuildValue("{s:s,s:O,s:O,s:O,s:s}", "name", d->name.c_str(), "function",

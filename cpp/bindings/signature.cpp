@@ -152,6 +152,10 @@ bool accepts(const Parameter& p, PyObject* v) {
 }
 
 Signature::Signature(const char* text) : text_(text) {
+  if (size_t arrow = text_.find(" -> "); arrow != std::string::npos) {
+    returns_ = text_.substr(arrow + 4);
+    text_.resize(arrow);
+  }
   bool keyword_only = false;
   std::string inner = text_.substr(1, text_.rfind(')') - 1);
   for (const std::string& part : split_parameters(inner)) {

@@ -1,5 +1,9 @@
 // Signatures as text, in the words of PyTorch's documentation, and the binding of call arguments
 // to them:  "(Tensor input, int[1]? dim=None, bool keepdim=False, *, dtype? dtype=None)".
+//
+// What a function returns stands behind an arrow, for documentation and stubs; without one it is a
+// tensor: "(Tensor input) -> bool", "-> Tensor[]" for a tuple of any length, "-> (Tensor, Tensor)",
+// and for named results "-> (Tensor values, Tensor indices)".
 #pragma once
 
 #include <vector>
@@ -43,7 +47,8 @@ class Signature {
  public:
   explicit Signature(const char* text);
   const std::vector<Parameter>& parameters() const { return parameters_; }
-  const std::string& text() const { return text_; }
+  const std::string& text() const { return text_; }  // without what is returned
+  const std::string& returns() const { return returns_; }
   // Index of a parameter, or -1. Knows NumPy's names axis, keepdims, x1, x2, a.
   int find(PyObject* name) const;
 
@@ -54,6 +59,7 @@ class Signature {
 
  private:
   std::string text_;
+  std::string returns_ = "Tensor";
   std::vector<Parameter> parameters_;
   size_t positional_ = 0;
 };
