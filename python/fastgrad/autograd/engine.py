@@ -80,7 +80,7 @@ def backward(
     """
     roots = _roots(tensors)
     seeds = _seeds(grad_tensors, len(roots))
-    leaves = None if inputs is None else _wanted(inputs, "backward")
+    leaves = [] if inputs is None else _wanted(inputs, "backward")
     retain = create_graph if retain_graph is None else retain_graph
     _core._backward(roots, seeds, retain, create_graph, leaves)
 

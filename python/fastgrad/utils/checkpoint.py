@@ -250,7 +250,7 @@ class _Recomputation:
             if not frame.forward_done:
                 return tensor
             raise CheckpointError(
-                "torch.utils.checkpoint: trying to save more tensors during recomputation than "
+                "[checkpoint] trying to save more tensors during recomputation than "
                 "during the original forward pass." + self._hint()
             )
         if frame.debug:
@@ -277,14 +277,14 @@ class _Recomputation:
         frame = self.frame
         if self.count < len(frame.places):
             raise CheckpointError(
-                "torch.utils.checkpoint: A different number of tensors was saved during the "
+                "[checkpoint] A different number of tensors was saved during the "
                 "original forward and recomputation.\n"
                 f"Number of tensors saved during forward: {len(frame.places)}\n"
                 f"Number of tensors saved during recomputation: {self.count}." + self._hint()
             )
         if self.different:
             raise CheckpointError(
-                "torch.utils.checkpoint: Recomputed values for the following tensors have "
+                "[checkpoint] Recomputed values for the following tensors have "
                 "different metadata than during the forward pass.\n"
                 + "".join(self.different)
                 + self._hint()
@@ -338,7 +338,7 @@ class CheckpointFunction(Function):
         """Run the function again, recording, and then its backward."""
         if not _core._is_checkpoint_valid():
             raise RuntimeError(
-                "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or "
+                "When use_reentrant=True, checkpoint is incompatible with .grad() or "
                 "passing an `inputs` parameter to .backward(). To resolve this error, you can "
                 "either set use_reentrant=False, or call .backward() without passing the `inputs` "
                 "argument."
