@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "bindings/from_python.h"
+#include "bindings/buffer_protocol.h"
 #include "bindings/signature.h"
 #include "bindings/types.h"
 #include "ops/item.h"
@@ -41,7 +41,7 @@ bool to_operand(PyObject* o, std::optional<Operand>& out, Tensor& keep) {
     out.emplace(to_number(o));
     return true;
   }
-  if (std::strcmp(Py_TYPE(o)->tp_name, "numpy.ndarray") == 0) {
+  if (is_ndarray(o)) {
     keep = tensor_from_buffer(o, /*copy=*/false);
     out.emplace(keep);
     return true;
@@ -81,6 +81,9 @@ Tensors Arguments::tensors(int i) const {
   return out;
 }
 DType Arguments::dtype(int i) const { return to_dtype_arg(slots_[i]); }
+MemoryFormat Arguments::memory_format(int i, MemoryFormat otherwise) const {
+  return has(i) ? to_memory_format(slots_[i]) : otherwise;
+}
 
 std::optional<int64_t> Arguments::optional_integer(int i) const {
   return has(i) ? std::optional(integer(i)) : std::nullopt;

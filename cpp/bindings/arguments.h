@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "base/memory_format.h"
 #include "base/scalar.h"
 #include "bindings/python.h"
 #include "bindings/tensor_object.h"
@@ -28,6 +29,7 @@ class Arguments {
   Dims ints(int i) const;
   Tensors tensors(int i) const;
   DType dtype(int i) const;
+  MemoryFormat memory_format(int i, MemoryFormat otherwise) const;
   std::optional<int64_t> optional_integer(int i) const;
   std::optional<double> optional_real(int i) const;
   std::optional<Scalar> optional_number(int i) const;

@@ -1,4 +1,9 @@
+#include <cstring>
+
 #include "bindings/families.h"
+#include "bindings/tensor_slots.h"
+#include "bindings/types.h"
+#include "core/promotion.h"
 #include "ops/convert.h"
 #include "ops/item.h"
 
@@ -27,9 +32,92 @@ PyObject* nested_list(const Array& a, size_t dim, int64_t offset) {
   return list.release();
 }
 
+// The text that Tensor.type() gives for an element type, e.g. "fastgrad.FloatTensor".
+std::string type_text(DType d) { return str("fastgrad.", scalar_type_name(d), "Tensor"); }
+
+// "torch.FloatTensor" or "fastgrad.FloatTensor", a dtype, or a class such as fastgrad.FloatTensor.
+DType parse_type(PyObject* o) {
+  if (is_dtype(o)) return to_dtype_arg(o);
+  if (PyUnicode_Check(o)) {
+    std::string s = text_of(o);
+    for (int i = 0; i < kNumDTypes; ++i) {
+      std::string name = type_text(static_cast<DType>(i));
+      if (s == name || s == "torch" + name.substr(std::strlen("fastgrad"))) return static_cast<DType>(i);
+    }
+    fail(ErrorKind::Value, "invalid type: '", s, "'");
+  }
+  Object dtype(PyObject_GetAttrString(o, "dtype"));
+  if (!dtype) PyErr_Clear();
+  if (dtype && is_dtype(dtype.get())) return to_dtype_arg(dtype.get());
+  return to_dtype_arg(o);
+}
+
+PyObject* convert(PyObject* self, DType dtype, bool copy, MemoryFormat format) {
+  Tensor t = tensor_of(self);
+  bool in_place = format == MemoryFormat::Preserve || has_format(format, t.shape(), t.strides());
+  if (dtype == t.dtype() && !copy && in_place) return Py_NewRef(self);
+  if (is_complex(t.dtype()) && !is_complex(dtype) && dtype != DType::Bool)
+    warn("Casting complex values to real discards the imaginary part");
+  return wrap(to_copy(t, dtype, format));
+}
+
+template <DType dtype>
+PyObject* convert_to(const Arguments& a) {
+  return convert(a.object(0), dtype, false, a.memory_format(1, MemoryFormat::Preserve));
+}
+
+void bind_to(Registry& r) {
+  r.add("to", kMethod, "The same values in another element type; itself when nothing changes and copy is not set.")
+      .on("(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None)",
+          [](const Arguments& a) {
+            return convert(a.object(0), a.dtype(1), a.boolean(3), a.memory_format(4, MemoryFormat::Preserve));
+          })
+      .on("(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False, *, "
+          "memory_format? memory_format=None)",
+          [](const Arguments& a) {
+            if (a.has(1)) check_device(a.object(1));
+            return convert(a.object(0), a.optional_dtype(2).value_or(a.tensor(0).dtype()), a.boolean(4),
+                           a.memory_format(5, MemoryFormat::Preserve));
+          })
+      .on("(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None)",
+          [](const Arguments& a) {
+            return convert(a.object(0), a.tensor(1).dtype(), a.boolean(3), a.memory_format(4, MemoryFormat::Preserve));
+          });
+  r.add("type", kMethod, "The name of the tensor's type, or the values in the given type.")
+      .on("(Tensor self, Any dtype=None, bool non_blocking=False)", [](const Arguments& a) {
+        if (!a.has(1)) return PyUnicode_FromString(type_text(a.tensor(0).dtype()).c_str());
+        return convert(a.object(0), parse_type(a.object(1)), false, MemoryFormat::Preserve);
+      });
+  r.add("type_as", kMethod, "The values in the element type of other.")
+      .on("(Tensor self, Tensor other)", [](const Arguments& a) {
+        return convert(a.object(0), a.tensor(1).dtype(), false, MemoryFormat::Preserve);
+      });
+  static constexpr std::pair<const char*, Body> kNamed[] = {
+      {"double", convert_to<DType::Float64>},   {"float", convert_to<DType::Float32>},
+      {"half", convert_to<DType::Float16>},     {"bfloat16", convert_to<DType::BFloat16>},
+      {"long", convert_to<DType::Int64>},       {"int", convert_to<DType::Int32>},
+      {"short", convert_to<DType::Int16>},      {"char", convert_to<DType::Int8>},
+      {"byte", convert_to<DType::UInt8>},       {"bool", convert_to<DType::Bool>},
+      {"cfloat", convert_to<DType::Complex64>}, {"cdouble", convert_to<DType::Complex128>}};
+  for (auto [name, body] : kNamed)
+    r.add(name, kMethod, "The values in the element type of this name.")
+        .on("(Tensor self, memory_format? memory_format=None)", body);
+  r.add("cpu", kMethod, "Itself: tensors live on the CPU.")
+      .on("(Tensor self, memory_format? memory_format=None)", [](const Arguments& a) {
+        return convert(a.object(0), a.tensor(0).dtype(), false, a.memory_format(1, MemoryFormat::Preserve));
+      });
+  r.add("cuda", kMethod, "Fails: this build has no CUDA backend.")
+      .on("(Tensor self, Any device=None, bool non_blocking=False, memory_format? memory_format=None)",
+          [](const Arguments&) {
+            check_device(own(PyUnicode_FromString("cuda")).get());
+            return none();
+          });
+}
+
 }  // namespace
 
 void bind_convert(Registry& r) {
+  bind_to(r);
   r.add("item", kMethod, "The value of a one-element tensor as a Python number.")
       .on("(Tensor input)", [](const Arguments& a) {
         Tensor t = a.tensor(0);
@@ -39,11 +127,21 @@ void bind_convert(Registry& r) {
   r.add("tolist", kMethod, "The elements as (nested lists of) Python numbers.")
       .on("(Tensor input)", [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
   r.add("clone", kBoth, "A copy; gradients flow through it.")
-      .on("(Tensor input, *, Any memory_format=None)", [](const Arguments& a) { return wrap(clone(a.tensor(0))); });
+      .on("(Tensor input, *, memory_format? memory_format=None)",
+          [](const Arguments& a) { return wrap(clone(a.tensor(0), a.memory_format(1, MemoryFormat::Preserve))); });
   r.add("contiguous", kMethod, "Itself when the elements lie row by row, else a copy.")
-      .on("(Tensor input, *, Any memory_format=None)", [](const Arguments& a) { return wrap(contiguous(a.tensor(0))); });
+      .on("(Tensor self, memory_format? memory_format=None)", [](const Arguments& a) {
+        MemoryFormat format = a.memory_format(1, MemoryFormat::Contiguous);
+        FG_CHECK(format != MemoryFormat::Preserve, "preserve memory format is unsupported by the contiguous operator");
+        return wrap(contiguous(a.tensor(0), format));
+      });
   r.add("detach", kBoth, "The same memory without history.")
       .on("(Tensor input)", [](const Arguments& a) { return wrap(a.tensor(0).detach()); });
+  r.add("requires_grad_", kMethod, "Sets requires_grad; the tensor itself.")
+      .on("(Tensor self, bool requires_grad=True)", [](const Arguments& a) {
+        change_requires_grad(a.tensor(0), a.boolean(1));
+        return Py_NewRef(a.object(0));
+      });
   r.add("copy_", kMethod, "Writes src into this tensor.")
       .on("(Tensor input, Tensor src, bool non_blocking=False)", [](const Arguments& a) {
         copy_(a.tensor(0), a.tensor(1));

@@ -10,6 +10,8 @@ void bind_shape(Registry& r);
 void bind_reduce(Registry& r);
 void bind_convert(Registry& r);
 void bind_creation(Registry& r);
+void bind_inspect(Registry& r);
+void bind_numpy(Registry& r);
 void bind_autograd(Registry& r);
 void bind_hooks(Registry& r);
 void bind_custom_function(Registry& r);
@@ -20,6 +22,8 @@ inline void bind_all(Registry& r) {
   bind_reduce(r);
   bind_convert(r);
   bind_creation(r);
+  bind_inspect(r);
+  bind_numpy(r);
   bind_autograd(r);
   bind_hooks(r);
   bind_custom_function(r);

@@ -3,50 +3,12 @@
 #include <cstring>
 
 #include "bindings/arguments.h"
+#include "bindings/buffer_protocol.h"
 #include "bindings/signature.h"
 #include "kernels/copy.h"
 
 namespace fastgrad::py {
 namespace {
-
-DType dtype_of_format(const char* format, Py_ssize_t size) {
-  const char* f = format ? format : "B";
-  if (*f == '=' || *f == '@' || *f == '<') ++f;
-  bool complex = *f == 'Z';
-  if (complex) ++f;
-  FG_CHECK_TYPE(*f != '>' && *f != '!', "given a buffer with non-native byte order; convert it first, "
-                "e.g. with .astype(a.dtype.newbyteorder('='))");
-  switch (*f) {
-    case '?':
-      return DType::Bool;
-    case 'e':
-      return DType::Float16;
-    case 'f':
-      return complex ? DType::Complex64 : DType::Float32;
-    case 'd':
-      return complex ? DType::Complex128 : DType::Float64;
-    case 'B':
-      return DType::UInt8;
-    case 'b': case 'h': case 'i': case 'l': case 'q': case 'n':
-      switch (size) {
-        case 1: return DType::Int8;
-        case 2: return DType::Int16;
-        case 4: return DType::Int32;
-        case 8: return DType::Int64;
-      }
-      break;
-  }
-  fail(ErrorKind::Type, "can't convert a buffer with element format '", format ? format : "B",
-       "' to a tensor. The supported types are: float64, float32, float16, complex64, complex128, "
-       "int64, int32, int16, int8, uint8, and bool.");
-}
-
-void release_buffer(void* context) {
-  AcquireGil gil;
-  auto* view = static_cast<Py_buffer*>(context);
-  PyBuffer_Release(view);
-  delete view;
-}
 
 // What a nested sequence holds.
 struct Layout {
@@ -131,55 +93,6 @@ void fill(PyObject* o, DimSpan shape, DType dtype, T*& out) {
 }
 
 }  // namespace
-
-bool is_buffer(PyObject* o) { return PyObject_CheckBuffer(o) && !PyBytes_Check(o); }
-
-Tensor tensor_from_buffer(PyObject* data, bool copy) {
-  auto view = std::make_unique<Py_buffer>();
-  bool read_only = false;
-  if (PyObject_GetBuffer(data, view.get(), PyBUF_RECORDS) < 0) {
-    PyErr_Clear();
-    read_only = true;
-    check_status(PyObject_GetBuffer(data, view.get(), PyBUF_RECORDS_RO));
-  }
-  struct Release {
-    Py_buffer* v;
-    ~Release() {
-      if (v) PyBuffer_Release(v);
-    }
-  } release{view.get()};
-  DType dtype = dtype_of_format(view->format, view->itemsize);
-  Dims shape, strides;
-  for (int i = 0; i < view->ndim; ++i) {
-    shape.push_back(view->shape[i]);
-    FG_CHECK_VALUE(view->strides[i] >= 0 || copy, "At least one stride in the given numpy array is negative, and "
-                   "tensors with negative strides are not currently supported. (You can probably work around "
-                   "this by making a copy of your array with array.copy().)");
-    FG_CHECK_VALUE(view->strides[i] % view->itemsize == 0, "given numpy array strides not a multiple of the "
-                   "element byte size. Copy the numpy array to reallocate the memory.");
-    strides.push_back(view->strides[i] / view->itemsize);
-  }
-  Array a;
-  a.dtype = dtype;
-  a.shape = shape;
-  a.strides = strides;
-  a.numel = checked_numel(shape);
-  a.contiguous = is_contiguous(shape, strides);
-  a.data = static_cast<char*>(view->buf);
-  if (copy) {
-    a.buffer = Buffer::foreign(view->buf, 0, nullptr, nullptr);
-    return Tensor(contiguous_copy(a));
-  }
-  if (read_only)
-    warn("The given NumPy array is not writable, and fastgrad does not support non-writable tensors. "
-         "This means writing to this tensor will result in undefined behavior. You may want to copy "
-         "the array to protect its data or make it writable before converting it to a tensor.");
-  size_t reach = a.numel == 0 ? 0 : static_cast<size_t>(extent(shape, strides).hi + 1) * a.itemsize();
-  release.v = nullptr;
-  void* start = view->buf;
-  a.buffer = Buffer::foreign(start, reach, view.release(), release_buffer);
-  return Tensor(std::move(a));
-}
 
 Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype) {
   if (is_tensor(data)) return Tensor(contiguous_copy(impl_of(data)->array, dtype.value_or(impl_of(data)->array.dtype)));

@@ -9,8 +9,5 @@ namespace fastgrad::py {
 
 // fastgrad.tensor(data): always a copy.
 Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype);
-// An object with the buffer protocol; shares its memory unless `copy`.
-Tensor tensor_from_buffer(PyObject* data, bool copy);
-bool is_buffer(PyObject* data);
 
 }  // namespace fastgrad::py

@@ -27,7 +27,7 @@ Kind parse_kind(const std::string& t) {
       {"int", Kind::Int},       {"float", Kind::Float},         {"bool", Kind::Bool},
       {"int[]", Kind::Ints},    {"int[1]", Kind::Ints},         {"int[*]", Kind::Ints},
       {"Tensor[]", Kind::Tensors}, {"Tensor[*]", Kind::Tensors}, {"dtype", Kind::DType},
-      {"device", Kind::Device}, {"layout", Kind::Layout},       {"str", Kind::Str},
+      {"device", Kind::Device}, {"layout", Kind::Layout},       {"memory_format", Kind::MemoryFormat}, {"str", Kind::Str},
       {"Generator", Kind::Generator}, {"Any", Kind::Any},
   };
   for (auto& [text, kind] : kinds)
@@ -97,6 +97,10 @@ std::string expected(const Parameter& p) {
       return "Tensor";
     case Kind::DType:
       return "fastgrad.dtype";
+    case Kind::Layout:
+      return "fastgrad.layout";
+    case Kind::MemoryFormat:
+      return "fastgrad.memory_format";
     default:
       return p.type.back() == '?' ? p.type.substr(0, p.type.size() - 1) : p.type;
   }
@@ -141,7 +145,9 @@ bool accepts(const Parameter& p, PyObject* v) {
     case Kind::Device:
       return is_device(v) || PyUnicode_Check(v);
     case Kind::Layout:
-      return true;
+      return is_layout(v);
+    case Kind::MemoryFormat:
+      return is_memory_format(v);
     case Kind::Str:
       return PyUnicode_Check(v);
     case Kind::Generator:
@@ -252,7 +258,7 @@ bool Signature::bind(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
     if (slots[i]) continue;
     const Parameter& p = parameters_[i];
     if (!p.has_default) {
-      if (p.variadic) {
+      if (p.variadic && p.kind == Kind::Tensors) {
         scratch = own(PyTuple_New(0));
         slots[i] = scratch.get();
         continue;

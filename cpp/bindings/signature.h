@@ -24,6 +24,7 @@ enum class Kind : uint8_t {
   DType,      // "dtype"
   Device,     // "device"
   Layout,     // "layout"
+  MemoryFormat,  // "memory_format"
   Str,        // "str"
   Generator,  // "Generator"
   Any,        // "Any"

@@ -44,15 +44,7 @@ PyObject* is_inference(const Tensor& t) { return boolean(t->inference); }
 PyObject* requires_grad(const Tensor& t) { return boolean(t.requires_grad()); }
 void set_requires_grad(const Tensor& t, PyObject* v) {
   FG_CHECK_TYPE(v && PyBool_Check(v), "requires_grad must be a bool");
-  bool on = v == Py_True;
-  FG_CHECK(t.is_leaf() || on,
-           "you can only change requires_grad flags of leaf variables. If you want to use a computed "
-           "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
-  FG_CHECK(!on || is_differentiable(t.dtype()),
-           "only Tensors of floating point and complex dtype can require gradients");
-  FG_CHECK(!on || !t->inference,
-           "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
-  if (t.is_leaf()) t->leaf_requires_grad = on;
+  change_requires_grad(t, v == Py_True);
 }
 
 PyObject* grad(const Tensor& t) { return wrap(t->grad); }
@@ -132,6 +124,17 @@ PyGetSetDef g_attributes[] = {
 };
 
 }  // namespace
+
+void change_requires_grad(const Tensor& t, bool on) {
+  FG_CHECK(t.is_leaf() || on,
+           "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+           "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach().");
+  FG_CHECK(!on || is_differentiable(t.dtype()),
+           "only Tensors of floating point and complex dtype can require gradients, got ", name(t.dtype()));
+  FG_CHECK(!on || !t->inference || t_modes.inference,
+           "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
+  if (t.is_leaf()) t->leaf_requires_grad = on;
+}
 
 PyGetSetDef* tensor_attributes() { return g_attributes; }
 

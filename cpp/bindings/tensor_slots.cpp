@@ -1,7 +1,9 @@
 #include "bindings/tensor_slots.h"
 
 #include "bindings/arguments.h"
+#include "bindings/buffer_protocol.h"
 #include "core/inplace.h"
+#include "kernels/copy.h"
 #include "ops/item.h"
 #include "ops/pointwise.h"
 
@@ -70,24 +72,33 @@ PyObject* compare(PyObject* a, PyObject* b, int op) {
 
 Py_hash_t identity_hash(PyObject* self) { return _Py_HashPointer(self); }
 
-int truth(PyObject* self) {
+int to_bool(PyObject* self) {
   enter_thread();
   return guarded(
       [&]() -> int {
-        const Array& a = impl_of(self)->array;
-        FG_CHECK(a.numel != 0, "Boolean value of Tensor with no values is ambiguous");
-        FG_CHECK(a.numel == 1, "Boolean value of Tensor with more than one value is ambiguous");
-        return element(a).to_bool();
+        return truth(tensor_of(self));
       },
       -1);
 }
 
+// The only element, which must be real.
+Scalar real_element(PyObject* self, const char* type) {
+  const Array& a = impl_of(self)->array;
+  FG_CHECK_VALUE(a.numel == 1, "only one element tensors can be converted to Python scalars");
+  if (is_complex(a.dtype)) {
+    std::complex<double> v;
+    cast_kernel(a.dtype, DType::Complex128)(a.data, 1, reinterpret_cast<char*>(&v), 1, 1);
+    FG_CHECK(v.imag() == 0, "value cannot be converted to type ", type, " without overflow: its imaginary part is not 0");
+  }
+  return element(a);
+}
+
 PyObject* to_float(PyObject* self) {
-  return guarded([&] { return PyFloat_FromDouble(item(tensor_of(self)).to_double()); });
+  return guarded([&] { return PyFloat_FromDouble(real_element(self, "double").to_double()); });
 }
 PyObject* to_int(PyObject* self) {
   return guarded([&]() -> PyObject* {
-    Scalar s = item(tensor_of(self));
+    Scalar s = real_element(self, "int64_t");
     return s.is_float() ? PyLong_FromDouble(s.to_double()) : PyLong_FromLongLong(s.to_int());
   });
 }
@@ -127,10 +138,12 @@ std::vector<PyType_Slot> tensor_slots() {
       {Py_nb_negative, slot(unary<Op::Neg>)},
       {Py_nb_positive, slot(positive)},
       {Py_nb_absolute, slot(unary<Op::Abs>)},
-      {Py_nb_bool, slot(truth)},
+      {Py_nb_bool, slot(to_bool)},
       {Py_nb_float, slot(to_float)},
       {Py_nb_int, slot(to_int)},
       {Py_nb_index, slot(to_index)},
+      {Py_bf_getbuffer, slot(tensor_getbuffer)},
+      {Py_bf_releasebuffer, slot(tensor_releasebuffer)},
       {Py_tp_richcompare, slot(compare)},
       {Py_tp_hash, slot(identity_hash)},
       {Py_mp_length, slot(length)},

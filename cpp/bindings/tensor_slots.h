@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bindings/python.h"
+#include "core/tensor.h"
 
 namespace fastgrad::py {
 
@@ -11,5 +12,7 @@ namespace fastgrad::py {
 std::vector<PyType_Slot> tensor_slots();
 // Attributes such as shape, grad, data (tensor_attributes.cpp).
 PyGetSetDef* tensor_attributes();
+// What assigning to requires_grad does.
+void change_requires_grad(const Tensor& t, bool on);
 
 }  // namespace fastgrad::py

@@ -154,6 +154,30 @@ PyType_Slot layout_slots[] = {
 PyType_Spec layout_spec = {"fastgrad.layout", sizeof(PyObject), 0,
                            Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, layout_slots};
 
+// ---- memory_format
+
+struct MemoryFormatObject {
+  PyObject_HEAD
+  MemoryFormat format;
+};
+PyTypeObject* g_memory_format_type = nullptr;
+
+const char* format_name(PyObject* self) {
+  return kMemoryFormatNames[static_cast<int>(reinterpret_cast<MemoryFormatObject*>(self)->format)];
+}
+PyObject* format_repr(PyObject* self) { return PyUnicode_FromFormat("fastgrad.%s", format_name(self)); }
+PyObject* format_reduce(PyObject* self, PyObject*) { return PyUnicode_FromString(format_name(self)); }
+PyMethodDef format_methods[] = {{"__reduce__", format_reduce, METH_NOARGS, nullptr},
+                                {nullptr, nullptr, 0, nullptr}};
+PyType_Slot format_slots[] = {
+    {Py_tp_repr, reinterpret_cast<void*>(format_repr)},
+    {Py_tp_methods, format_methods},
+    {Py_tp_doc, const_cast<char*>("The order of a tensor's elements in memory, e.g. fastgrad.contiguous_format.")},
+    {0, nullptr},
+};
+PyType_Spec format_spec = {"fastgrad.memory_format", sizeof(MemoryFormatObject), 0,
+                           Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, format_slots};
+
 // ---- Size: a tuple of ints
 
 PyTypeObject* g_size_type = nullptr;
@@ -230,6 +254,12 @@ void add_types(PyObject* module) {
   PyTypeObject* layout = make_type(module, &layout_spec, nullptr, "layout");
   g_strided = check(layout->tp_alloc(layout, 0));
   check_status(PyModule_AddObjectRef(module, "strided", g_strided));
+  g_memory_format_type = make_type(module, &format_spec, nullptr, "memory_format");
+  for (int i = 0; i < 4; ++i) {
+    Object o = own(g_memory_format_type->tp_alloc(g_memory_format_type, 0));
+    reinterpret_cast<MemoryFormatObject*>(o.get())->format = static_cast<MemoryFormat>(i);
+    check_status(PyModule_AddObjectRef(module, kMemoryFormatNames[i], o.get()));
+  }
   g_size_type = make_type(module, &size_spec, reinterpret_cast<PyObject*>(&PyTuple_Type), "Size");
   // As torch._C._LinAlgError: a RuntimeError that can be told from others.
   g_linalg_error = check(PyErr_NewExceptionWithDoc(
@@ -277,6 +307,9 @@ void check_device(PyObject* o) {
   parse_device(text_of(o));
 }
 PyObject* strided_layout() { return Py_NewRef(g_strided); }
+bool is_layout(PyObject* o) { return Py_TYPE(o) == Py_TYPE(g_strided); }
+bool is_memory_format(PyObject* o) { return Py_TYPE(o) == g_memory_format_type; }
+MemoryFormat to_memory_format(PyObject* o) { return reinterpret_cast<MemoryFormatObject*>(o)->format; }
 PyObject* linalg_error() { return g_linalg_error; }
 
 }  // namespace fastgrad::py

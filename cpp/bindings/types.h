@@ -1,7 +1,8 @@
-// The small Python types: dtype, device, layout, Size; and the exception of linear algebra.
+// The small Python types: dtype, device, layout, memory_format, Size; and the exception of linear algebra.
 #pragma once
 
 #include "base/dtype.h"
+#include "base/memory_format.h"
 #include "base/shape.h"
 #include "bindings/python.h"
 
@@ -20,6 +21,9 @@ bool is_device(PyObject* o);
 // Accepts a device, "cpu", "cpu:0"; says what is missing for others.
 void check_device(PyObject* o);
 PyObject* strided_layout();
+bool is_layout(PyObject* o);
+bool is_memory_format(PyObject* o);
+MemoryFormat to_memory_format(PyObject* o);
 PyObject* linalg_error();
 
 }  // namespace fastgrad::py

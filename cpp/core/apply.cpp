@@ -103,7 +103,9 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
     return;
   }
   SmallVector<Array, 2> results;
-  for (Meta& m : metas) results.push_back(Array::empty(m.shape, m.dtype));
+  for (Meta& m : metas)
+    results.push_back(m.strides.empty() ? Array::empty(m.shape, m.dtype)
+                                        : Array::empty_strided(m.shape, m.strides, m.dtype));
   op_info.eval(attrs, arrays, {results.data(), results.size()});
   for (Array& a : results) outs.push_back(Tensor(std::move(a)));
 }

@@ -8,7 +8,8 @@ namespace fastgrad {
 // The mathematical class decides what can be derived (jvp, batching, fusion); DESIGN of rules.
 enum class OpClass : uint8_t { Elementwise, Linear, Bilinear, General };
 
-// What infer says of an output. Strides and offset count for views alone.
+// What infer says of an output. The offset counts for views alone; strides for views, and where an
+// op lays its output out in another way than row by row.
 struct Meta {
   DType dtype = DType::Float32;
   Dims shape;
@@ -62,7 +63,7 @@ struct OpInfo {
   bool dynamic_shape = false;
   // Fills one Meta per output (already sized to num_outputs when that is not -1).
   void (*infer)(const Attrs&, Inputs, Metas& out) = nullptr;
-  // Writes the outputs, which have the shapes of infer and are row-major.
+  // Writes the outputs, which have the shapes of infer and are row-major unless it gave strides.
   void (*eval)(const Attrs&, Inputs, std::span<Array> out) = nullptr;
   // Null: not differentiable.
   void (*vjp)(VjpContext&) = nullptr;

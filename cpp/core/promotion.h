@@ -13,6 +13,7 @@ class ResultType {
  public:
   void add(const Array& a) { add_to(a.shape.empty() ? zero_dim_ : with_dims_, a.dtype); }
   void add(const Scalar& s) { add_to(number_, s.dtype()); }
+  void add_number(DType d) { add_to(number_, d); }
   DType get() const;
 
  private:

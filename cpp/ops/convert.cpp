@@ -16,6 +16,15 @@ void same_shape(const Attrs&, Inputs in, Metas& out) {
   out[0].dtype = in[0]->dtype;
   out[0].shape = in[0]->shape;
 }
+// Integer `slot` of the attributes is the memory format of a copy.
+void lay_out(const Attrs& a, int slot, const Array& in, Meta& out) {
+  auto format = static_cast<MemoryFormat>(a.integer(slot));
+  out.shape = in.shape;
+  if (format == MemoryFormat::Contiguous || (format == MemoryFormat::Preserve && in.contiguous)) return;
+  out.strides = format == MemoryFormat::Preserve ? dense_strides_like(in.shape, in.strides)
+                                                 : format_strides(format, in.shape);
+}
+Scalar number(MemoryFormat f) { return Scalar(static_cast<int64_t>(f)); }
 // The engine converts and sums a gradient to the type and shape of where it goes.
 void pass_through(VjpContext& c) { c.set(0, c.g()); }
 }  // namespace
@@ -27,7 +36,7 @@ FG_DEFINE_OP(ToDType) = {
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
           out[0].dtype = static_cast<DType>(a.integer(0));
-          out[0].shape = in[0]->shape;
+          lay_out(a, 1, *in[0], out[0]);
         },
     .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
     .vjp = pass_through,
@@ -36,7 +45,11 @@ FG_DEFINE_OP(ToDType) = {
 FG_DEFINE_OP(Clone) = {
     .name = "clone",
     .cls = OpClass::Linear,
-    .infer = same_shape,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          out[0].dtype = in[0]->dtype;
+          lay_out(a, 0, *in[0], out[0]);
+        },
     .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
     .vjp = pass_through,
 };
@@ -52,12 +65,18 @@ FG_DEFINE_OP(Copy) = {
 
 Tensor to_dtype(const Tensor& x, DType dtype) {
   if (x.dtype() == dtype) return x;
-  return apply(Op::ToDType, {x}, Attrs(Scalar(static_cast<int64_t>(dtype))));
+  return to_copy(x, dtype, MemoryFormat::Contiguous);
 }
 
-Tensor clone(const Tensor& x) { return apply(Op::Clone, {x}); }
+Tensor to_copy(const Tensor& x, DType dtype, MemoryFormat format) {
+  return apply(Op::ToDType, {x}, Attrs(Scalar(static_cast<int64_t>(dtype)), number(format)));
+}
 
-Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : clone(x); }
+Tensor clone(const Tensor& x, MemoryFormat format) { return apply(Op::Clone, {x}, Attrs(number(format))); }
+
+Tensor contiguous(const Tensor& x, MemoryFormat format) {
+  return has_format(format, x.shape(), x.strides()) ? x : clone(x, format);
+}
 
 void copy_(const Tensor& self, const Tensor& src) {
   bool recorded = check_inplace(self, src.requires_grad(), "copy");
@@ -75,16 +94,5 @@ void copy_(const Tensor& self, const Tensor& src) {
 }
 
 void fill_(const Tensor& self, Scalar value) { copy_(self, full({}, value, self.dtype())); }
-
-Tensor full(DimSpan shape, Scalar value, DType dtype) {
-  Array out = Array::empty(shape, dtype);
-  dispatch_all(dtype, [&]<class T>(T) {
-    T v = value.to<T>();
-    std::fill_n(out.ptr<T>(), out.numel, v);
-  });
-  return Tensor(std::move(out));
-}
-
-Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, x.dtype()); }
 
 }  // namespace fastgrad

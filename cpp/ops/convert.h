@@ -2,20 +2,19 @@
 #pragma once
 
 #include "core/apply.h"
+#include "ops/creation.h"
 
 namespace fastgrad {
 
 // x itself when it has that type already.
 Tensor to_dtype(const Tensor& x, DType dtype);
-// A row-major copy.
-Tensor clone(const Tensor& x);
-// x itself when it is row-major, else a copy.
-Tensor contiguous(const Tensor& x);
+// A converted copy, even when nothing is to be converted.
+Tensor to_copy(const Tensor& x, DType dtype, MemoryFormat format = MemoryFormat::Preserve);
+Tensor clone(const Tensor& x, MemoryFormat format = MemoryFormat::Contiguous);
+// x itself when its elements lie in that order, else a copy.
+Tensor contiguous(const Tensor& x, MemoryFormat format = MemoryFormat::Contiguous);
 // self = src, converted and broadcast, in place.
 void copy_(const Tensor& self, const Tensor& src);
 void fill_(const Tensor& self, Scalar value);
-
-Tensor full(DimSpan shape, Scalar value, DType dtype);
-Tensor ones_like(const Tensor& x);
 
 }  // namespace fastgrad

@@ -1,5 +1,7 @@
 #include "ops/item.h"
 
+#include "kernels/copy.h"
+
 namespace fastgrad {
 
 Scalar element(const Array& a, int64_t offset) {
@@ -12,6 +14,14 @@ Scalar element(const Array& a, int64_t offset) {
     else
       return Scalar(v);
   });
+}
+
+bool truth(const Tensor& x) {
+  FG_CHECK(x.numel() != 0, "Boolean value of Tensor with no values is ambiguous");
+  FG_CHECK(x.numel() == 1, "Boolean value of Tensor with more than one value is ambiguous");
+  bool result = false;
+  cast_kernel(x.dtype(), DType::Bool)(x.array().data, 1, reinterpret_cast<char*>(&result), 1, 1);
+  return result;
 }
 
 Scalar item(const Tensor& x) {

@@ -1,0 +1,161 @@
+#include "ops/creation.h"
+
+#include <vector>
+
+#include "core/promotion.h"
+#include "kernels/fill.h"
+
+namespace fastgrad {
+namespace {
+
+Array number_array(Scalar value, DType dtype) {
+  Array a = Array::empty({}, dtype);
+  dispatch_all(dtype, [&]<class T>(T) { *a.ptr<T>() = value.to<T>(); });
+  return a;
+}
+
+void check_counts(const char* op, DType dtype) {
+  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype != DType::Bool, "\"", op, "_cpu\" not implemented for 'Bool'");
+}
+
+// Elements of [start, end) in steps of step.
+int64_t arange_size(double start, double end, double step) {
+  FG_CHECK(std::isfinite(start) && std::isfinite(end), "unsupported range: ", start, " -> ", end);
+  FG_CHECK(step != 0, "step must be nonzero");
+  FG_CHECK(step > 0 ? end >= start : end <= start, "upper bound and lower bound inconsistent with step sign");
+  double size = std::ceil((end - start) / step);
+  FG_CHECK(size >= 0 && size < 9.2e18, "invalid size, possible overflow? The range ", start, " -> ", end,
+           " in steps of ", step, " has too many elements");
+  return static_cast<int64_t>(size);
+}
+
+int64_t arange_size(int64_t start, int64_t end, int64_t step) {
+  FG_CHECK_VALUE(step != 0, "step must be nonzero");
+  FG_CHECK(step > 0 ? end >= start : end <= start, "upper bound and lower bound inconsistent with step sign");
+  uint64_t span = step > 0 ? static_cast<uint64_t>(end) - static_cast<uint64_t>(start)
+                           : static_cast<uint64_t>(start) - static_cast<uint64_t>(end);
+  uint64_t width = step > 0 ? static_cast<uint64_t>(step) : -static_cast<uint64_t>(step);
+  uint64_t size = span / width + (span % width != 0);
+  FG_CHECK(size <= static_cast<uint64_t>(INT64_MAX), "invalid size, possible overflow? The range ", start,
+           " -> ", end, " in steps of ", step, " has too many elements");
+  return static_cast<int64_t>(size);
+}
+
+Tensor progression(const char* op, int64_t steps, DType dtype) {
+  FG_CHECK(steps >= 0, "number of steps must be non-negative");
+  check_counts(op, dtype);
+  return empty(Dims{steps}, dtype);
+}
+
+// Positions of the elements (i, j) for which keep(j - i), row by row.
+template <class Keep>
+Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, DType dtype, Keep keep) {
+  FG_CHECK(rows >= 0, "row must be non-negative, got ", rows);
+  FG_CHECK(columns >= 0, "col must be non-negative, got ", columns);
+  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype == DType::Int32 || dtype == DType::Int64, "\"", op, "\" not implemented for '",
+           scalar_type_name(dtype), "'; indices are int32 or int64");
+  std::vector<int64_t> is, js;
+  for (int64_t i = 0; i < rows; ++i) {
+    auto [first, last] = keep(i);
+    for (int64_t j = std::max<int64_t>(first, 0); j < std::min(last, columns); ++j) {
+      is.push_back(i);
+      js.push_back(j);
+    }
+  }
+  Tensor out = empty(Dims{2, static_cast<int64_t>(is.size())}, dtype);
+  dispatch_real(dtype, op, [&]<class T>(T) {
+    T* p = out.array().ptr<T>();
+    for (int64_t i : is) *p++ = static_cast<T>(i);
+    for (int64_t j : js) *p++ = static_cast<T>(j);
+  });
+  return out;
+}
+
+}  // namespace
+
+Tensor empty(DimSpan shape, DType dtype) { return Tensor(Array::empty(shape, dtype)); }
+
+Tensor empty(DimSpan shape, DType dtype, MemoryFormat format) {
+  FG_CHECK(format != MemoryFormat::Preserve, "unsupported memory format Preserve: there is no tensor whose "
+           "format could be preserved");
+  if (format == MemoryFormat::Contiguous) return empty(shape, dtype);
+  return empty_strided(shape, format_strides(format, shape), dtype);
+}
+
+Tensor empty_strided(DimSpan shape, DimSpan strides, DType dtype) {
+  return Tensor(Array::empty_strided(shape, strides, dtype));
+}
+
+Tensor zeros(DimSpan shape, DType dtype) { return Tensor(Array::zeros(shape, dtype)); }
+
+Tensor full(DimSpan shape, const Array& value, DType dtype) {
+  Array out = Array::empty(shape, dtype);
+  fill_array(out, value);
+  return Tensor(std::move(out));
+}
+
+Tensor full(DimSpan shape, Scalar value, DType dtype) {
+  if (!shape.empty()) return full(shape, number_array(value, dtype), dtype);
+  return Tensor(number_array(value, dtype));
+}
+
+Tensor empty_like(const Tensor& x, DType dtype, MemoryFormat format) {
+  if (format != MemoryFormat::Preserve) return empty(x.shape(), dtype, format);
+  if (x.is_contiguous()) return empty(x.shape(), dtype);
+  return empty_strided(x.shape(), dense_strides_like(x.shape(), x.strides()), dtype);
+}
+
+Tensor ones_like(const Tensor& x) { return full(x.shape(), 1, x.dtype()); }
+
+Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype) {
+  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype != DType::Bool && !is_complex(dtype),
+                "\"arange_cpu\" not implemented for '", scalar_type_name(dtype), "'");
+  bool whole = !start.is_float() && !end.is_float() && !step.is_float();
+  if (whole) {
+    int64_t n = arange_size(start.to_int(), end.to_int(), step.to_int());
+    Array out = Array::empty(Dims{n}, dtype);
+    fill_arange(out, start.to_int(), step.to_int());
+    return Tensor(std::move(out));
+  }
+  int64_t n = arange_size(start.to_double(), end.to_double(), step.to_double());
+  // As PyTorch counts: bounds are truncated first for int64, after the size is known for the rest.
+  if (dtype == DType::Int64) n = arange_size(start.to_int(), end.to_int(), step.to_int());
+  Array out = Array::empty(Dims{n}, dtype);
+  if (is_integral(dtype, false))
+    fill_arange(out, start.to_int(), step.to_int());
+  else
+    fill_arange(out, start.to_double(), step.to_double());
+  return Tensor(std::move(out));
+}
+
+Tensor linspace(std::complex<double> start, std::complex<double> end, int64_t steps, DType dtype) {
+  Tensor out = progression("linspace", steps, dtype);
+  fill_linspace(out.array(), start, end);
+  return out;
+}
+
+Tensor logspace(std::complex<double> start, std::complex<double> end, int64_t steps, double base, DType dtype) {
+  Tensor out = progression("logspace", steps, dtype);
+  fill_logspace(out.array(), start, end, base);
+  return out;
+}
+
+Tensor eye(int64_t rows, int64_t columns, DType dtype) {
+  FG_CHECK(rows >= 0, "n must be greater or equal to 0, got ", rows);
+  FG_CHECK(columns >= 0, "m must be greater or equal to 0, got ", columns);
+  Array out = Array::zeros(Dims{rows, columns}, dtype);
+  fill_eye(out);
+  return Tensor(std::move(out));
+}
+
+Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype) {
+  return triangle_indices("tril_indices", rows, columns, dtype,
+                          [=](int64_t i) { return std::pair<int64_t, int64_t>(0, i + offset + 1); });
+}
+
+Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype) {
+  return triangle_indices("triu_indices", rows, columns, dtype,
+                          [=](int64_t i) { return std::pair<int64_t, int64_t>(i + offset, INT64_MAX); });
+}
+
+}  // namespace fastgrad
