@@ -26,7 +26,7 @@ Tensors tensor_list(PyObject* o) {
 
 void bind_autograd(Registry& r) {
   r.add("backward", kMethod, "Adds the gradient of this tensor to the .grad of the leaves it depends on.")
-      .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, Any inputs=None)",
+      .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, Any inputs=None) -> None",
           [](const Arguments& a) {
             BackwardOptions o;
             o.create_graph = a.boolean(3);
@@ -41,7 +41,7 @@ void bind_autograd(Registry& r) {
           });
   // What fastgrad.autograd.backward and grad call once their arguments are lists.
   r.add("_backward", kFunction, "autograd.backward")
-      .on("(Any tensors, Any grad_tensors, bool retain_graph, bool create_graph, Any inputs)",
+      .on("(Any tensors, Any grad_tensors, bool retain_graph, bool create_graph, Any inputs) -> None",
           [](const Arguments& a) {
             BackwardOptions o;
             o.retain_graph = a.boolean(2);
@@ -56,7 +56,7 @@ void bind_autograd(Registry& r) {
           });
   r.add("_grad", kFunction, "autograd.grad")
       .on("(Any outputs, Any inputs, Any grad_outputs, bool retain_graph, bool create_graph, "
-          "bool allow_unused, bool materialize_grads)",
+          "bool allow_unused, bool materialize_grads) -> Tensor[]",
           [](const Arguments& a) {
             BackwardOptions o;
             o.retain_graph = a.boolean(3);
@@ -72,17 +72,17 @@ void bind_autograd(Registry& r) {
             }
             return wrap_tuple(result);
           });
-  r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.").on("(Tensor input)", [](const Arguments& a) {
+  r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.").on("(Tensor input) -> None", [](const Arguments& a) {
     retain_grad(a.tensor(0));
     return none();
   });
-  r.add("is_grad_enabled", kFunction, "Whether operations are recorded.").on("()", [](const Arguments&) { return boolean(grad_enabled()); });
-  r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.").on("(bool mode)", [](const Arguments& a) {
+  r.add("is_grad_enabled", kFunction, "Whether operations are recorded.").on("() -> bool", [](const Arguments&) { return boolean(grad_enabled()); });
+  r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.").on("(bool mode) -> None", [](const Arguments& a) {
     t_modes.grad = a.boolean(0);
     return none();
   });
-  r.add("is_inference_mode_enabled", kFunction, "Whether inference mode is on.").on("()", [](const Arguments&) { return boolean(t_modes.inference); });
-  r.add("_set_inference_mode", kFunction, "Switches inference mode in this thread.").on("(bool mode)", [](const Arguments& a) {
+  r.add("is_inference_mode_enabled", kFunction, "Whether inference mode is on.").on("() -> bool", [](const Arguments&) { return boolean(t_modes.inference); });
+  r.add("_set_inference_mode", kFunction, "Switches inference mode in this thread.").on("(bool mode) -> None", [](const Arguments& a) {
     t_modes.inference = a.boolean(0);
     return none();
   });

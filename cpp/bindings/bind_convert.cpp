@@ -119,13 +119,13 @@ void bind_to(Registry& r) {
 void bind_convert(Registry& r) {
   bind_to(r);
   r.add("item", kMethod, "The value of a one-element tensor as a Python number.")
-      .on("(Tensor input)", [](const Arguments& a) {
+      .on("(Tensor input) -> Number", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         FG_CHECK(t.numel() == 1, "a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
         return number_object(t.array(), 0);
       });
   r.add("tolist", kMethod, "The elements as (nested lists of) Python numbers.")
-      .on("(Tensor input)", [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
+      .on("(Tensor input) -> Any", [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
   r.add("clone", kBoth, "A copy; gradients flow through it.")
       .on("(Tensor input, *, memory_format? memory_format=None)",
           [](const Arguments& a) { return wrap(clone(a.tensor(0), a.memory_format(1, MemoryFormat::Preserve))); });

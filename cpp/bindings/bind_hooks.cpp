@@ -192,24 +192,24 @@ std::string& disabled_message() {
 
 void bind_saved_tensor_hooks(Registry& r) {
   r.add("_push_saved_tensors_hooks", kFunction, "Puts a pair of hooks in force.")
-      .on("(Any pack_hook, Any unpack_hook)", [](const Arguments& a) {
+      .on("(Any pack_hook, Any unpack_hook) -> None", [](const Arguments& a) {
         FG_CHECK(disabled_message().empty(), disabled_message());
         saved_tensor_hooks().push_back(std::make_shared<PythonSavedHooks>(a.object(0), a.object(1)));
         update_slow_record();
         return none();
       });
-  r.add("_pop_saved_tensors_hooks", kFunction, "Takes the last pair of hooks away.").on("()", [](const Arguments&) {
+  r.add("_pop_saved_tensors_hooks", kFunction, "Takes the last pair of hooks away.").on("() -> None", [](const Arguments&) {
     if (!saved_tensor_hooks().empty()) saved_tensor_hooks().pop_back();
     update_slow_record();
     return none();
   });
   r.add("_disable_saved_tensors_hooks", kFunction, "Forbids hooks, with this message; None allows them.")
-      .on("(str? message)", [](const Arguments& a) {
+      .on("(str? message) -> None", [](const Arguments& a) {
         FG_CHECK(!a.has(0) || saved_tensor_hooks().empty(), a.has(0) ? a.text(0) : "");
         disabled_message() = a.has(0) ? a.text(0) : "";
         return none();
       });
-  r.add("_saved_tensors_hooks_disabled_message", kFunction, "The message, or None.").on("()", [](const Arguments&) {
+  r.add("_saved_tensors_hooks_disabled_message", kFunction, "The message, or None.").on("() -> str?", [](const Arguments&) {
     const std::string& s = disabled_message();
     return s.empty() ? none() : PyUnicode_FromString(s.c_str());
   });
@@ -240,11 +240,11 @@ void warn_from_core(const std::string& text) {
 }
 
 void bind_anomaly(Registry& r) {
-  r.add("is_anomaly_enabled", kFunction, "Whether anomaly detection is on.").on("()", [](const Arguments&) { return boolean(t_modes.anomaly); });
+  r.add("is_anomaly_enabled", kFunction, "Whether anomaly detection is on.").on("() -> bool", [](const Arguments&) { return boolean(t_modes.anomaly); });
   r.add("is_anomaly_check_nan_enabled", kFunction, "Whether anomaly detection looks for NaN.")
-      .on("()", [](const Arguments&) { return boolean(t_modes.check_nan); });
+      .on("() -> bool", [](const Arguments&) { return boolean(t_modes.check_nan); });
   r.add("_set_anomaly", kFunction, "Switches anomaly detection in this thread.")
-      .on("(bool mode, bool check_nan)", [](const Arguments& a) {
+      .on("(bool mode, bool check_nan) -> None", [](const Arguments& a) {
         t_modes.anomaly = a.boolean(0);
         t_modes.check_nan = a.boolean(1);
         update_slow_record();
@@ -264,7 +264,7 @@ void bind_hooks(Registry& r) {
   bind_saved_tensor_hooks(r);
   bind_anomaly(r);
   r.add("register_hook", kMethod, "Calls hook(grad) when the gradient of this tensor is known; what it returns replaces it.")
-      .on("(Tensor input, Any hook)", [](const Arguments& a) {
+      .on("(Tensor input, Any hook) -> Any", [](const Arguments& a) {
         FG_CHECK_TYPE(PyCallable_Check(a.object(1)), "a hook must be callable, got ", type_name(a.object(1)));
         Tensor t = a.tensor(0);
         auto hook = std::make_shared<PythonGradHook>(a.object(1));
@@ -278,7 +278,7 @@ void bind_hooks(Registry& r) {
         });
       });
   r.add("register_post_accumulate_grad_hook", kMethod, "Calls hook(leaf) after a gradient was added to the leaf's .grad.")
-      .on("(Tensor input, Any hook)", [](const Arguments& a) {
+      .on("(Tensor input, Any hook) -> Any", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         FG_CHECK(t.requires_grad(), "cannot register a hook on a tensor that doesn't require gradient");
         FG_CHECK(t.is_leaf(), "post accumulate grad hooks cannot be registered on non-leaf tensors");
@@ -287,11 +287,11 @@ void bind_hooks(Registry& r) {
         return make_handle([t, hook] { std::erase(t->extra().post_hooks, std::static_pointer_cast<GradHook>(hook)); });
       });
   r.add("_current_graph_task_id", kFunction, "The number of the running backward; -1 when none runs.")
-      .on("()", [](const Arguments&) { return PyLong_FromLongLong(current_task_id()); });
+      .on("() -> int", [](const Arguments&) { return PyLong_FromLongLong(current_task_id()); });
   r.add("_will_engine_execute_node", kFunction, "Whether the running backward reaches a node.")
-      .on("(Any node)", [](const Arguments& a) { return boolean(current_task_runs(node_of_object(a.object(0)).get())); });
+      .on("(Any node) -> bool", [](const Arguments& a) { return boolean(current_task_runs(node_of_object(a.object(0)).get())); });
   r.add("_is_checkpoint_valid", kFunction, "Whether the running backward fills .grad.")
-      .on("()", [](const Arguments&) { return boolean(current_task_fills_grad()); });
+      .on("() -> bool", [](const Arguments&) { return boolean(current_task_fills_grad()); });
 }
 
 }  // namespace fastgrad::py

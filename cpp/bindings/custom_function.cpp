@@ -271,7 +271,7 @@ PyObject* custom_context(const Node& node) {
 
 void bind_custom_function(Registry& r) {
   r.add("_apply_custom_function", kFunction, "Runs an autograd.Function and records it.")
-      .on("(Any cls, Any args)", [](const Arguments& a) { return apply_custom(a.object(0), a.object(1)); });
+      .on("(Any cls, Any args) -> Any", [](const Arguments& a) { return apply_custom(a.object(0), a.object(1)); });
 }
 
 }  // namespace fastgrad::py

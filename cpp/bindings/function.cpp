@@ -205,7 +205,7 @@ Object submodule(PyObject* module, const std::string& path) {
     Object next(PyObject_GetAttrString(at.get(), part.c_str()));
     if (!next) {
       PyErr_Clear();
-      next = own(PyModule_New(full.c_str()));
+      next = Object::borrow(check(PyImport_AddModule(full.c_str())));  // importable by its name
       check_status(PyObject_SetAttrString(at.get(), part.c_str(), next.get()));
     }
     at = next;
