@@ -21,3 +21,19 @@ else()
     target_link_options(fastgrad_flags INTERFACE -fsanitize=${FASTGRAD_SANITIZE})
   endif()
 endif()
+
+# Kernels that exist once per instruction set say so in their file's name; base/isa.h chooses among
+# them at run time. On other processors these files compile to empty tables.
+function(fastgrad_set_isa_flags)
+  if(MSVC OR NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    return()
+  endif()
+  foreach(source IN LISTS ARGN)
+    if(source MATCHES "_avx2\\.cpp$")
+      set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "-mavx2;-mfma")
+    elseif(source MATCHES "_avx512\\.cpp$")
+      set_source_files_properties("${source}" PROPERTIES
+        COMPILE_OPTIONS "-mavx2;-mfma;-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mprefer-vector-width=512")
+    endif()
+  endforeach()
+endfunction()

@@ -15,6 +15,7 @@ void bind_numpy(Registry& r);
 void bind_autograd(Registry& r);
 void bind_hooks(Registry& r);
 void bind_custom_function(Registry& r);
+void bind_matmul(Registry& r);
 
 inline void bind_all(Registry& r) {
   bind_pointwise(r);
@@ -27,6 +28,7 @@ inline void bind_all(Registry& r) {
   bind_autograd(r);
   bind_hooks(r);
   bind_custom_function(r);
+  bind_matmul(r);
 }
 
 }  // namespace fastgrad::py

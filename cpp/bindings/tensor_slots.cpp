@@ -4,7 +4,9 @@
 #include "bindings/buffer_protocol.h"
 #include "core/inplace.h"
 #include "kernels/copy.h"
+#include "ops/convert.h"
 #include "ops/item.h"
+#include "ops/matmul.h"
 #include "ops/pointwise.h"
 
 namespace fastgrad::py {
@@ -46,6 +48,20 @@ template <Op op>
 PyObject* unary(PyObject* self) {
   enter_thread();
   return guarded([&] { return wrap(elementwise(op, tensor_of(self))); });
+}
+
+// a @ b. A NumPy array beside a tensor is promoted as in NumPy; two tensors must have one type.
+PyObject* matrix_multiply(PyObject* a, PyObject* b) {
+  enter_thread();
+  return guarded([&]() -> PyObject* {
+    if (is_tensor(a) && is_tensor(b)) return wrap(matmul(tensor_of(a), tensor_of(b)));
+    std::optional<Operand> x, y;
+    Tensor keep_x, keep_y;
+    if (!to_operand(a, x, keep_x) || !to_operand(b, y, keep_y)) Py_RETURN_NOTIMPLEMENTED;
+    if (!x->is_tensor() || !y->is_tensor()) Py_RETURN_NOTIMPLEMENTED;
+    DType type = promote_types(keep_x.dtype(), keep_y.dtype());
+    return wrap(matmul(to_dtype(keep_x, type), to_dtype(keep_y, type)));
+  });
 }
 
 PyObject* positive(PyObject* self) { return Py_NewRef(self); }
@@ -130,6 +146,7 @@ std::vector<PyType_Slot> tensor_slots() {
       {Py_nb_multiply, slot(binary<Op::Mul>)},
       {Py_nb_true_divide, slot(binary<Op::Div>)},
       {Py_nb_power, slot(power)},
+      {Py_nb_matrix_multiply, slot(matrix_multiply)},
       {Py_nb_inplace_add, slot(inplace<Op::Add>)},
       {Py_nb_inplace_subtract, slot(inplace<Op::Sub>)},
       {Py_nb_inplace_multiply, slot(inplace<Op::Mul>)},

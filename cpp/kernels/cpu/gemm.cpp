@@ -1,0 +1,307 @@
+// Chooses among the small kernel, OpenBLAS and, for integers, plain loops.
+#include "kernels/gemm.h"
+
+#include <cblas.h>
+
+#include <climits>
+#include <cstring>
+#include <type_traits>
+
+#include "base/isa.h"
+#include "kernels/copy.h"
+#include "kernels/cpu/gemm_small.h"
+
+namespace fastgrad {
+namespace {
+
+// Up to this size the small kernel beats OpenBLAS.
+constexpr int64_t kSmall = 32;
+
+const SmallGemmTable& small_kernels() {
+  static const SmallGemmTable table = [] {
+    // Products are small or split by our own threads: OpenBLAS must not start its own.
+    scipy_openblas_set_num_threads(1);
+    if (isa() == Isa::Avx512 && kSmallGemmAvx512.f64) return kSmallGemmAvx512;
+    if (isa() >= Isa::Avx2 && kSmallGemmAvx2.f64) return kSmallGemmAvx2;
+    return kSmallGemmBaseline;
+  }();
+  return table;
+}
+
+template <class T>
+SmallGemm<T> small_kernel() {
+  if constexpr (std::is_same_v<T, float>)
+    return small_kernels().f32;
+  else
+    return small_kernels().f64;
+}
+
+template <class T>
+T* at(const Matrix& m, int64_t row = 0, int64_t col = 0) {
+  return reinterpret_cast<T*>(m.data) + row * m.row_stride + col * m.col_stride;
+}
+
+template <class T>
+void gemm_small(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, bool accumulate) {
+  if (b.col_stride == 1 || b.cols == 1) {
+    small_kernel<T>()(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, at<T>(b),
+                      b.row_stride, at<T>(c), c.row_stride, alpha, accumulate);
+    return;
+  }
+  T packed[kSmall * kSmall];
+  for (int64_t p = 0; p < b.rows; ++p)
+    for (int64_t j = 0; j < b.cols; ++j) packed[p * b.cols + j] = *at<T>(b, p, j);
+  small_kernel<T>()(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, packed, b.cols,
+                    at<T>(c), c.row_stride, alpha, accumulate);
+}
+
+// How BLAS sees a matrix: row-major, transposed or not, or not at all.
+struct BlasMatrix {
+  CBLAS_TRANSPOSE transpose;
+  int64_t ld;
+};
+bool as_blas(const Matrix& m, BlasMatrix& out) {
+  if ((m.col_stride == 1 || m.cols == 1) && (m.row_stride >= m.cols || m.rows == 1)) {
+    out = {CblasNoTrans, m.rows == 1 ? std::max<int64_t>(m.cols, 1) : m.row_stride};
+    return out.ld <= INT_MAX;
+  }
+  if ((m.row_stride == 1 || m.rows == 1) && (m.col_stride >= m.rows || m.cols == 1)) {
+    out = {CblasTrans, m.cols == 1 ? std::max<int64_t>(m.rows, 1) : m.col_stride};
+    return out.ld <= INT_MAX;
+  }
+  return false;
+}
+
+Array packed_copy(DType dtype, const Matrix& m, DType to) {
+  Array source;
+  source.data = m.data;
+  source.dtype = dtype;
+  source.shape = {m.rows, m.cols};
+  source.strides = {m.row_stride, m.col_stride};
+  source.numel = m.rows * m.cols;
+  source.contiguous = is_contiguous(source.shape, source.strides);
+  Array copy = Array::empty(source.shape, to);
+  if (copy.numel) {
+    CastKernel cast = cast_kernel(dtype, to);
+    int64_t from_size = static_cast<int64_t>(itemsize(dtype)),
+            to_size = static_cast<int64_t>(itemsize(to));
+    for (int64_t i = 0; i < m.rows; ++i)
+      cast(m.data + i * m.row_stride * from_size, m.col_stride, copy.data + i * m.cols * to_size, 1,
+           m.cols);
+  }
+  return copy;
+}
+
+inline int as_int(int64_t n) { return static_cast<int>(n); }
+
+template <class T>
+void blas_gemm(const BlasMatrix& ma, const Matrix& a, const BlasMatrix& mb, const Matrix& b,
+               const Matrix& c, T alpha, T beta) {
+  int m = as_int(c.rows), n = as_int(c.cols), k = as_int(a.cols);
+  int ldc = as_int(std::max(c.row_stride, c.cols));
+  if constexpr (std::is_same_v<T, float>)
+    scipy_cblas_sgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, at<T>(a),
+                      as_int(ma.ld), at<T>(b), as_int(mb.ld), beta, at<T>(c), ldc);
+  else
+    scipy_cblas_dgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, at<T>(a),
+                      as_int(ma.ld), at<T>(b), as_int(mb.ld), beta, at<T>(c), ldc);
+}
+
+// y = alpha * m·x + beta * y, with element strides for x and y.
+template <class T>
+void blas_gemv(const BlasMatrix& mm, const Matrix& m, const T* x, int64_t incx, T* y, int64_t incy,
+               T alpha, T beta) {
+  bool transposed = mm.transpose == CblasTrans;
+  int rows = as_int(transposed ? m.cols : m.rows), cols = as_int(transposed ? m.rows : m.cols);
+  if constexpr (std::is_same_v<T, float>)
+    scipy_cblas_sgemv(CblasRowMajor, mm.transpose, rows, cols, alpha, at<T>(m), as_int(mm.ld), x,
+                      as_int(incx), beta, y, as_int(incy));
+  else
+    scipy_cblas_dgemv(CblasRowMajor, mm.transpose, rows, cols, alpha, at<T>(m), as_int(mm.ld), x,
+                      as_int(incx), beta, y, as_int(incy));
+}
+
+template <class T>
+void gemm_float(Matrix a, Matrix b, const Matrix& c, T alpha, bool accumulate) {
+  if (c.rows <= kSmall && c.cols <= kSmall && a.cols <= kSmall) {
+    gemm_small<T>(a, b, c, alpha, accumulate);
+    return;
+  }
+  FG_CHECK(c.rows <= INT_MAX && c.cols <= INT_MAX && a.cols <= INT_MAX && c.row_stride <= INT_MAX,
+           "[matmul] matrices of ", c.rows, "x", a.cols, " and ", a.cols, "x", c.cols,
+           " are too large for BLAS, whose sizes are limited to 2147483647; split the product");
+  small_kernels();  // sets the number of threads
+  T beta = accumulate ? T(1) : T(0);
+  BlasMatrix ma, mb;
+  Array held_a, held_b;
+  auto usable = [](Matrix& m, BlasMatrix& blas, Array& held) {
+    if (as_blas(m, blas)) return;
+    held = packed_copy(dtype_of<T>, m, dtype_of<T>);
+    m = {held.data, m.rows, m.cols, m.cols, 1};
+    as_blas(m, blas);
+  };
+  auto vector_stride_fits = [](int64_t s) { return s != 0 && s > 0 && s <= INT_MAX; };
+  if (c.cols == 1 && vector_stride_fits(b.rows == 1 ? 1 : b.row_stride)) {
+    usable(a, ma, held_a);
+    blas_gemv<T>(ma, a, at<T>(b), b.rows == 1 ? 1 : b.row_stride, at<T>(c),
+                 std::max<int64_t>(c.row_stride, 1), alpha, beta);
+    return;
+  }
+  if (c.rows == 1 && vector_stride_fits(a.cols == 1 ? 1 : a.col_stride)) {
+    Matrix bt = b.transposed();
+    usable(bt, mb, held_b);
+    blas_gemv<T>(mb, bt, at<T>(a), a.cols == 1 ? 1 : a.col_stride, at<T>(c), 1, alpha, beta);
+    return;
+  }
+  usable(a, ma, held_a);
+  usable(b, mb, held_b);
+  blas_gemm<T>(ma, a, mb, b, c, alpha, beta);
+}
+
+// Integers add up modulo 2^bits: signed overflow would be undefined in C++.
+template <class T>
+void gemm_integer(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, bool accumulate) {
+  using U = std::conditional_t<sizeof(T) == 8, uint64_t, uint32_t>;
+  constexpr int64_t kWidth = 128;
+  U sums[kWidth];
+  for (int64_t i = 0; i < c.rows; ++i) {
+    for (int64_t j0 = 0; j0 < c.cols; j0 += kWidth) {
+      int64_t width = std::min(kWidth, c.cols - j0);
+      std::fill_n(sums, width, U(0));
+      for (int64_t p = 0; p < a.cols; ++p) {
+        U x = static_cast<U>(*at<T>(a, i, p));
+        const T* row = at<T>(b, p, j0);
+        for (int64_t j = 0; j < width; ++j) sums[j] += x * static_cast<U>(row[j * b.col_stride]);
+      }
+      T* out = at<T>(c, i, j0);
+      for (int64_t j = 0; j < width; ++j)
+        out[j] = static_cast<T>(static_cast<U>(alpha) * sums[j] +
+                                (accumulate ? static_cast<U>(out[j]) : U(0)));
+    }
+  }
+}
+
+void gemm_half(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
+               const GemmOptions& o) {
+  Array fa = packed_copy(dtype, a, DType::Float32), fb = packed_copy(dtype, b, DType::Float32);
+  Array fc = packed_copy(dtype, c, DType::Float32);
+  gemm_float<float>(matrix_of(fa), matrix_of(fb), matrix_of(fc), o.alpha.to<float>(), o.accumulate);
+  CastKernel cast = cast_kernel(DType::Float32, dtype);
+  for (int64_t i = 0; i < c.rows; ++i)
+    cast(fc.data + i * c.cols * 4, 1, c.data + i * c.row_stride * 2, 1, c.cols);
+}
+
+// A walk over the batch dimensions of out, with the offsets of a's and b's matrices.
+struct BatchDims {
+  Dims shape, a, b;  // sizes; strides in elements, 0 where broadcast
+};
+
+BatchDims batch_dims(const Array& a, const Array& b) {
+  Dims sa(a.shape.begin(), a.shape.end() - 2), sb(b.shape.begin(), b.shape.end() - 2);
+  BatchDims d;
+  d.shape = broadcast(sa, sb);
+  auto strides = [&](const Array& x, const Dims& have) {
+    Dims s(d.shape.size(), 0);
+    size_t shift = d.shape.size() - have.size();
+    for (size_t i = 0; i < have.size(); ++i) s[i + shift] = have[i] == 1 ? 0 : x.strides[i];
+    return s;
+  };
+  d.a = strides(a, sa);
+  d.b = strides(b, sb);
+  // Neighbouring dimensions that both walk alike become one.
+  BatchDims merged;
+  for (size_t i = 0; i < d.shape.size(); ++i) {
+    if (d.shape[i] == 1) continue;
+    if (!merged.shape.empty() && merged.a.back() == d.a[i] * d.shape[i] &&
+        merged.b.back() == d.b[i] * d.shape[i]) {
+      merged.shape.back() *= d.shape[i];
+      merged.a.back() = d.a[i];
+      merged.b.back() = d.b[i];
+    } else {
+      merged.shape.push_back(d.shape[i]);
+      merged.a.push_back(d.a[i]);
+      merged.b.push_back(d.b[i]);
+    }
+  }
+  return merged;
+}
+
+}  // namespace
+
+Matrix matrix_of(const Array& a) {
+  size_t n = a.shape.size();
+  return {a.data, a.shape[n - 2], a.shape[n - 1], a.strides[n - 2], a.strides[n - 1]};
+}
+
+void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, const GemmOptions& o) {
+  if (c.rows == 0 || c.cols == 0) return;
+  if (a.cols == 0) {
+    if (o.accumulate) return;
+    int64_t size = static_cast<int64_t>(itemsize(dtype));
+    for (int64_t i = 0; i < c.rows; ++i)
+      std::memset(c.data + i * c.row_stride * size, 0, static_cast<size_t>(c.cols * size));
+    return;
+  }
+  switch (dtype) {
+    case DType::Float32:
+      return gemm_float<float>(a, b, c, o.alpha.to<float>(), o.accumulate);
+    case DType::Float64:
+      return gemm_float<double>(a, b, c, o.alpha.to<double>(), o.accumulate);
+    case DType::Float16:
+    case DType::BFloat16:
+      return gemm_half(dtype, a, b, c, o);
+    default:
+      dispatch_real(dtype, "matmul", [&]<class T>(T) {
+        if constexpr (std::is_same_v<T, bool>)
+          fail(ErrorKind::NotImplemented,
+               "\"matmul\" not implemented for 'Bool'; convert first, e.g. with "
+               ".to(fastgrad.int64)");
+        else if constexpr (std::is_integral_v<T>)
+          gemm_integer<T>(a, b, c, o.alpha.to<T>(), o.accumulate);
+      });
+  }
+}
+
+void batched_gemm(const Array& a, const Array& b, const Array& out, const BatchedGemm& o) {
+  if (out.numel == 0) return;
+  Matrix ma = matrix_of(a), mb = matrix_of(b), mc = matrix_of(out);
+  if (o.transpose_a) ma = ma.transposed();
+  if (o.transpose_b) mb = mb.transposed();
+  if (a.shape.size() == 2 && b.shape.size() == 2) {
+    gemm(out.dtype, ma, mb, mc, o);
+    return;
+  }
+  BatchDims d = batch_dims(a, b);
+  size_t n = d.shape.size();
+  int64_t size = static_cast<int64_t>(out.itemsize());
+  int64_t batches = numel_of(d.shape);
+  GemmOptions options = o;
+  if (o.sum_batches && batches == 0 && !o.accumulate)
+    std::memset(out.data, 0, static_cast<size_t>(out.nbytes()));
+  // One matrix b for all: the batches of a are more rows of one tall matrix.
+  if (n == 1 && !o.sum_batches && d.b[0] == 0 && d.a[0] == ma.rows * ma.row_stride) {
+    ma.rows *= batches;
+    mc.rows *= batches;
+    gemm(out.dtype, ma, mb, mc, options);
+    return;
+  }
+  int64_t step = o.sum_batches ? 0 : mc.rows * mc.cols;
+  Dims index(n, 0);
+  int64_t offset_a = 0, offset_b = 0;
+  for (int64_t i = 0; i < batches; ++i) {
+    gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
+         {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
+         {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, options);
+    if (o.sum_batches) options.accumulate = true;
+    for (size_t k = n; k-- > 0;) {
+      offset_a += d.a[k];
+      offset_b += d.b[k];
+      if (++index[k] < d.shape[k]) break;
+      offset_a -= d.shape[k] * d.a[k];
+      offset_b -= d.shape[k] * d.b[k];
+      index[k] = 0;
+    }
+  }
+}
+
+}  // namespace fastgrad
