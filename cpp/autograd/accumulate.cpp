@@ -1,5 +1,6 @@
 #include "autograd/accumulate.h"
 
+#include "autograd/cycles.h"
 #include "kernels/copy.h"
 #include "kernels/elementwise.h"
 #include "ops/convert.h"
@@ -62,6 +63,7 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
     add_into(grad, g);
     grad->array.buffer->bump_version();
   }
+  if (create_graph && grad->node) note_gradient_with_history(leaf);
 }
 
 }  // namespace fastgrad

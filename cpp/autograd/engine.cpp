@@ -376,8 +376,9 @@ Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
       results[i] = zeros_like(inputs[i]);
     } else {
       FG_CHECK(options.allow_unused,
-               "One of the differentiated Tensors appears to not have been used in the graph. Set "
-               "allow_unused=True if this is the desired behavior.");
+               "The differentiated Tensor at index ", i,
+               " appears to not have been used in the graph. Set allow_unused=True if this is the "
+               "desired behavior.");
     }
   }
   return results;

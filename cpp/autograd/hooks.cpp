@@ -1,6 +1,7 @@
 // Hooks on the gradients of tensors.
 #include <algorithm>
 
+#include "autograd/cycles.h"
 #include "autograd/engine.h"
 
 namespace fastgrad {
@@ -11,7 +12,9 @@ namespace {
 struct RetainGrad : GradHook {
   explicit RetainGrad(std::shared_ptr<TensorImpl*> c) : cell(std::move(c)) {}
   Tensor operator()(const Tensor& g) override {
-    if (*cell) (*cell)->grad = g;
+    if (!*cell) return {};
+    (*cell)->grad = g;
+    if (g->node) note_gradient_with_history(Tensor::share(*cell));
     return {};
   }
   std::shared_ptr<TensorImpl*> cell;
@@ -25,7 +28,7 @@ void retain_grad(const Tensor& t) {
   if (e.node->is_accumulator() || t->extra().retains_grad) return;
   TensorExtras& x = t->extra();
   x.retains_grad = true;
-  x.self_cell = std::make_shared<TensorImpl*>(t.impl());
+  if (!x.self_cell) x.self_cell = std::make_shared<TensorImpl*>(t.impl());
   e.node->extra().output_hooks.push_back({e.nr, std::make_shared<RetainGrad>(x.self_cell), true});
 }
 

@@ -83,6 +83,10 @@ class SmallVector {
     if (size_ == capacity_) reserve(2 * static_cast<size_t>(capacity_));
     new (data_ + size_++) T(std::move(value));
   }
+  T& emplace_back() {
+    if (size_ == capacity_) reserve(2 * static_cast<size_t>(capacity_));
+    return *new (data_ + size_++) T();
+  }
   void pop_back() { data_[--size_].~T(); }
   void insert(size_t at, T value) {
     push_back(std::move(value));

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <functional>
 
+#include "autograd/cycles.h"
 #include "autograd/engine.h"
 #include "bindings/families.h"
 #include "bindings/node_object.h"
@@ -286,6 +287,8 @@ void bind_hooks(Registry& r) {
         t->extra().post_hooks.push_back(hook);
         return make_handle([t, hook] { std::erase(t->extra().post_hooks, std::static_pointer_cast<GradHook>(hook)); });
       });
+  r.add("_collect_gradient_cycles", kFunction, "Frees tensors that only their own .grad keeps alive; returns how many.")
+      .on("()", [](const Arguments&) { return PyLong_FromLongLong(collect_gradient_cycles()); });
   r.add("_current_graph_task_id", kFunction, "The number of the running backward; -1 when none runs.")
       .on("() -> int", [](const Arguments&) { return PyLong_FromLongLong(current_task_id()); });
   r.add("_will_engine_execute_node", kFunction, "Whether the running backward reaches a node.")

@@ -122,7 +122,7 @@ bool is_number(PyObject* o) {
 }
 
 bool accepts(const Parameter& p, PyObject* v) {
-  if (v == Py_None) return p.nullable;
+  if (v == Py_None) return p.nullable || p.kind == Kind::Any;
   switch (p.kind) {
     case Kind::Tensor:
       return is_tensor(v);

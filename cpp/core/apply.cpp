@@ -35,17 +35,24 @@ void set_output(const Ref<Node>& node, uint32_t nr, const Tensor& out) {
 }
 
 void save_value(Node& node, uint32_t bit, const Tensor& value) {
-  SavedTensor s;
-  // An output is kept without its node, or node and output would own one another.
-  s.tensor = bit >= 16 ? Tensor(value.array()) : value;
+  SavedTensor& s = node.saved.emplace_back();
+  node.save_mask |= 1u << bit;
+  FG_CHECK(!value->inference,
+           "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+           "inference mode in computation tracked by autograd. To work around this, you can make a "
+           "clone to get a normal tensor and use it in autograd, or use `fastgrad.no_grad()` instead "
+           "of `fastgrad.inference_mode()`.");
   s.version = value->version();
-  if (t_modes.slow_record && !saved_tensor_hooks().empty()) {
+  if (t_modes.slow_record && !saved_tensor_hooks().empty()) [[unlikely]] {
     auto hook = saved_tensor_hooks().back();
     s.packed = hook->pack(value);
-    s.tensor = Tensor();
+  } else if (bit < 16) {
+    s.tensor = value;
+  } else {
+    // An output is kept without its node, or node and output would own one another.
+    s.tensor = Tensor::adopt(TensorImpl::make());
+    s.tensor->array = value.array();
   }
-  node.save_mask |= 1u << bit;
-  node.saved.push_back(std::move(s));
 }
 
 Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs attrs, std::span<const Tensor> outs) {
@@ -68,6 +75,7 @@ void set_view(const Tensor& out, const Tensor& source, ViewKind kind) {
   const Tensor& base = source->view ? source->view->base : source;
   if (source->view && source->view->kind != ViewKind::Normal) kind = source->view->kind;
   if (kind == ViewKind::Normal && !grad_enabled()) kind = ViewKind::NoGrad;
+  out->inference = source->inference;
   out->view = std::make_unique<ViewInfo>(ViewInfo{base, out->version(), kind});
 }
 
@@ -115,8 +123,6 @@ void run(Op op, std::span<const Tensor> inputs, Attrs&& attrs, Outs& outs) {
   execute(op, inputs, attrs, outs);
   if (info(op).vjp && should_record(inputs))
     record(op, inputs, std::move(attrs), {outs.data(), outs.size()});
-  if (t_modes.inference)
-    for (Tensor& t : outs) t->inference = true;
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ void run_plan(const Plan& p, std::span<const Operand> operands, const Array& out
 
 bool any_requires_grad(std::span<const Operand> operands) {
   for (const Operand& o : operands)
-    if (o.is_tensor() && o.tensor().requires_grad()) return true;
+    if (o.is_tensor() && requires_grad(o.impl())) return true;
   return false;
 }
 
@@ -117,7 +117,7 @@ Ref<Node> record_elementwise(Op op, std::span<const Operand> operands, const Ten
       node->attrs.scalars |= static_cast<uint8_t>(1u << i);
       continue;
     }
-    Edge e = gradient_edge(o.tensor());
+    Edge e = gradient_edge(o.impl());
     if (!e.node) continue;
     mask |= op_info.save[i];
     if (e.node->sequence > clock) clock = e.node->sequence;
@@ -130,7 +130,9 @@ Ref<Node> record_elementwise(Op op, std::span<const Operand> operands, const Ten
     if (mask >> i & 1 && operands[i].is_tensor())
       save_value(*node, i, saved_inputs.empty() ? operands[i].tensor() : saved_inputs[i]);
   if (mask & kSaveOut) save_value(*node, 16, out);
-  node->outputs.push_back({out.shape(), out.dtype()});
+  OutputMeta& meta = node->outputs.emplace_back();
+  meta.shape = out.shape();
+  meta.dtype = out.dtype();
   out->node = node;
   out->output_nr = 0;
   return node;
@@ -147,8 +149,6 @@ Tensor elementwise_general(Op op, std::span<const Operand> operands) {
 void finish(Op op, std::span<const Operand> operands, const Tensor& out) {
   if (grad_enabled() && info(op).vjp && is_differentiable(out.dtype()) && any_requires_grad(operands))
     record_elementwise(op, operands, out, {});
-  if (t_modes.inference) [[unlikely]]
-    out->inference = true;
 }
 
 bool number_fits(const Scalar& s, DType d) { return s.kind() <= kind(d) && itemsize(d) <= 8; }
@@ -175,7 +175,7 @@ Tensor elementwise(Op op, std::span<const Operand> operands) {
                            : nullptr;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
-    out = Tensor(Array::empty(x->shape, d));
+    out = Tensor::empty(x->shape, d);
     const char* in[] = {x->data};
     kernel(out.array().data, in, 0, x->numel);
   } else {
@@ -222,7 +222,7 @@ Tensor elementwise(Op op, const Operand& a, const Operand& b) {
   Tensor out;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;
-    out = Tensor(Array::empty(shape_of->shape, d));
+    out = Tensor::empty(shape_of->shape, d);
     kernel(out.array().data, in, scalars, shape_of->numel);
   } else {
     out = elementwise_general(op, operands);

@@ -8,8 +8,7 @@ namespace fastgrad {
 namespace {
 
 // The place of a view in its base, as the attributes of the as_strided ops: see ops/as_strided.h.
-Attrs geometry(const Tensor& view, const Tensor& base) {
-  const Array &v = view.array(), &b = base.array();
+Attrs geometry(const Array& v, const Array& b) {
   int64_t offset = (v.data - b.data) / static_cast<int64_t>(v.itemsize());
   return Attrs(Scalar(offset)).with(v.shape).with(v.strides).with(b.shape).with(b.strides);
 }
@@ -30,13 +29,13 @@ Edge accumulator_edge(TensorImpl* leaf) {
 }
 
 // Rebuilds the history of a view whose base was written through another name.
-void refresh_view(const Tensor& t) {
+void refresh_view(TensorImpl* t) {
   ViewInfo& v = *t->view;
   if (t->leaf_requires_grad) return;
   if (t->node || v.base.requires_grad()) {
     Tensor base = v.base;
-    Ref<Node> node = make_node(Op::AsStrided, {&base, 1}, geometry(t, base));
-    node->outputs.push_back({t.shape(), t.dtype()});
+    Ref<Node> node = make_node(Op::AsStrided, {&base, 1}, geometry(t->array, base.array()));
+    node->outputs.push_back({t->array.shape, t->array.dtype});
     t->node = std::move(node);
     t->output_nr = 0;
   }
@@ -45,10 +44,9 @@ void refresh_view(const Tensor& t) {
 
 }  // namespace
 
-Edge gradient_edge(const Tensor& t) {
-  TensorImpl* p = t.impl();
+Edge gradient_edge(TensorImpl* p) {
   if (p->view && p->view->version != p->version()) [[unlikely]]
-    refresh_view(t);
+    refresh_view(p);
   if (p->node) return {p->node, p->output_nr};
   if (p->leaf_requires_grad) return accumulator_edge(p);
   return {};
@@ -99,12 +97,12 @@ void rebase_history(const Tensor& self, const Tensor& result) {
   }
   Tensor base = self->view->base;
   Tensor inputs[] = {base, result};
-  Ref<Node> node = make_node(Op::AsStridedScatter, inputs, geometry(self, base));
+  Ref<Node> node = make_node(Op::AsStridedScatter, inputs, geometry(self.array(), base.array()));
   node->outputs.push_back({base.shape(), base.dtype()});
   move_retained_grad(base, node, 0);
   base->node = node;
   base->output_nr = 0;
-  refresh_view(self);
+  refresh_view(self.impl());
 }
 
 void assign_inplace(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f) {

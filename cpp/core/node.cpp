@@ -1,21 +1,17 @@
 #include "core/node.h"
 
-#include "base/free_list.h"
 #include "core/op_info.h"
 
 namespace fastgrad {
 
 namespace {
-using NodePool = FreeList<Node, sizeof(Node)>;
-using ImplPool = FreeList<TensorImpl, sizeof(TensorImpl)>;
-
-// Nodes whose last reference is gone while another node is being destroyed: a chain of a million
-// ops must not recurse a million deep.
+// Nodes whose last reference goes while another node is being destroyed: a chain of a million ops
+// must not recurse a million deep. They wait in a list, linked through `variable`.
 struct Graveyard {
-  std::vector<Node*> nodes;
+  Node* first = nullptr;
   bool busy = false;
 };
-thread_local Graveyard t_graveyard;
+constinit thread_local Graveyard t_graveyard{};
 
 std::vector<std::shared_ptr<SavedTensorHooks>>& hooks_of_thread() {
   static thread_local std::vector<std::shared_ptr<SavedTensorHooks>> hooks;
@@ -32,11 +28,7 @@ void update_slow_record() { t_modes.slow_record = t_modes.anomaly || !saved_tens
 
 // ---- TensorImpl
 
-TensorImpl::TensorImpl() = default;
-
-TensorImpl* TensorImpl::make() { return new (ImplPool::allocate()) TensorImpl; }
-
-TensorImpl::~TensorImpl() {
+void TensorImpl::release_rare() {
   if (extras && extras->self_cell) *extras->self_cell = nullptr;
   if (Node* n = accumulator.load(std::memory_order_relaxed)) {
     n->~Node();
@@ -52,6 +44,7 @@ void TensorImpl::destroy() {
 
 Tensor::Tensor(Array a) : impl_(Ref<TensorImpl>::adopt(TensorImpl::make())) {
   impl_->array = std::move(a);
+  impl_->inference = t_modes.inference;
 }
 
 bool Tensor::is_leaf() const {
@@ -68,34 +61,19 @@ Tensor Tensor::detach() const {
 
 // ---- Node
 
-Ref<Node> Node::make(Op op) { return Ref<Node>::adopt(new (NodePool::allocate()) Node(op)); }
-
-Node::~Node() = default;
-
-void Node::retain() {
-  if (op == Op::AccumulateGrad)
-    variable->retain();
-  else
-    refs.increment();
-}
-
-void Node::release() {
-  if (op == Op::AccumulateGrad)
-    variable->release();
-  else if (refs.decrement())
-    destroy();
-}
-
 void Node::destroy() {
   Graveyard& yard = t_graveyard;
-  yard.nodes.push_back(this);
-  if (yard.busy) return;
+  if (yard.busy) {
+    variable = reinterpret_cast<TensorImpl*>(yard.first);
+    yard.first = this;
+    return;
+  }
   yard.busy = true;
-  while (!yard.nodes.empty()) {
-    Node* n = yard.nodes.back();
-    yard.nodes.pop_back();
+  for (Node* n = this; n;) {
     n->~Node();
     NodePool::deallocate(n);
+    n = yard.first;
+    if (n) yard.first = reinterpret_cast<Node*>(n->variable);
   }
   yard.busy = false;
 }
@@ -139,8 +117,7 @@ Tensor attach(const Node& node, const Tensor& value, SavedPlace place) {
     t->output_nr = place.index;
     return t;
   }
-  const Edge& e = node.edges[place.index];
-  if (e.node && e.node->is_accumulator()) return Tensor::share(e.node->variable);
+  const Edge& e = node.edges[place.index];  // of a leaf: its accumulator, as the unpacked value's
   t->node = e.node;
   t->output_nr = e.nr;
   return t;

@@ -83,8 +83,18 @@ struct Node {
   void* python = nullptr;  // the grad_fn wrapper, borrowed
 
   static Ref<Node> make(Op op);
-  void retain();
-  void release();
+  void retain() {
+    if (op == Op::AccumulateGrad) [[unlikely]]
+      variable->retain();
+    else
+      refs.increment();
+  }
+  void release() {
+    if (op == Op::AccumulateGrad) [[unlikely]]
+      variable->release();
+    else if (refs.decrement())
+      destroy();
+  }
   void release_saved();
   NodeExtras& extra() {
     if (!extras) extras = std::make_unique<NodeExtras>();
@@ -98,13 +108,15 @@ struct Node {
   Tensor saved_output(uint32_t i) const;
 
   explicit Node(Op o) : op(o) {}
-  ~Node();
 
  private:
   friend struct TensorImpl;
   void destroy();
   const SavedTensor& find_saved(uint32_t bit) const;
 };
+
+using NodePool = FreeList<Node, sizeof(Node)>;
+inline Ref<Node> Node::make(Op op) { return Ref<Node>::adopt(new (NodePool::allocate()) Node(op)); }
 
 // What kind of value a SavedTensor is: an input (with the edge that leads to it), an output of the
 // node, or (custom functions) something else.
@@ -118,7 +130,8 @@ Tensor unpack(const Node& node, const SavedTensor& s, SavedPlace place);
 
 // Where the gradient of t goes: its node, or the accumulator of a leaf. Null when t needs none.
 // Regenerates the node of a view whose base was written in place (autograd/views.cpp).
-Edge gradient_edge(const Tensor& t);
+Edge gradient_edge(TensorImpl* t);
+inline Edge gradient_edge(const Tensor& t) { return gradient_edge(t.impl()); }
 inline DimSpan edge_shape(const Edge& e) {
   return e.node->is_accumulator() ? DimSpan(e.node->variable->array.shape)
                                   : DimSpan(e.node->outputs[e.nr].shape);

@@ -18,6 +18,8 @@ class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(Array a);
+  // Uninitialised, row-major.
+  static Tensor empty(DimSpan shape, DType dtype);
   static Tensor adopt(TensorImpl* p) { return Tensor(Ref<TensorImpl>::adopt(p)); }
   static Tensor share(TensorImpl* p) { return Tensor(Ref<TensorImpl>::share(p)); }
 
@@ -38,7 +40,7 @@ class Tensor {
   int64_t numel() const { return array().numel; }
   bool is_contiguous() const { return array().contiguous; }
 
-  bool requires_grad() const;
+  bool requires_grad() const;  // below
   bool is_leaf() const;
   // The same memory and version counter, without history.
   Tensor detach() const;
@@ -69,6 +71,7 @@ struct TensorExtras {
   std::vector<std::shared_ptr<GradHook>> hooks;       // leaves: run on the summed gradient
   std::vector<std::shared_ptr<GradHook>> post_hooks;  // leaves: run after accumulation
   bool retains_grad = false;
+  bool cycle_suspect = false;                 // see autograd/cycles.h
   std::shared_ptr<TensorImpl*> self_cell;  // for those who know the tensor without owning it
 };
 
@@ -86,9 +89,12 @@ struct TensorImpl {
   std::unique_ptr<TensorExtras> extras;
   void* python = nullptr;  // the wrapper, when there is one; borrowed or owned, bindings know
 
-  TensorImpl();
-  ~TensorImpl();
+  TensorImpl() = default;
+  ~TensorImpl() {
+    if (extras || accumulator.load(std::memory_order_relaxed)) release_rare();
+  }
   static TensorImpl* make();
+  void release_rare();
   void retain() { refs.increment(); }
   void release() {
     if (refs.decrement()) destroy();
@@ -108,10 +114,21 @@ extern void (*g_release_python)(void* wrapper);
 
 inline const Array& Tensor::array() const { return impl_->array; }
 inline Array& Tensor::mutable_array() const { return impl_->array; }
-inline bool Tensor::requires_grad() const {
-  const TensorImpl* t = impl_.get();
+inline bool requires_grad(const TensorImpl* t) {
   if (t->leaf_requires_grad || t->node) return true;
-  return t->view && t->view->base.requires_grad();
+  return t->view && requires_grad(t->view->base.impl());
+}
+inline bool Tensor::requires_grad() const { return fastgrad::requires_grad(impl_.get()); }
+
+using ImplPool = FreeList<TensorImpl, sizeof(TensorImpl)>;
+inline TensorImpl* TensorImpl::make() { return new (ImplPool::allocate()) TensorImpl; }
+inline Tensor Tensor::empty(DimSpan shape, DType dtype) {
+  Tensor t = adopt(TensorImpl::make());
+  t->array.make_empty(shape, dtype);
+  t->inference = t_modes.inference;
+  return t;
 }
 
 }  // namespace fastgrad
+
+#include "core/node.h"  // completes Ref<Node>, which every TensorImpl holds

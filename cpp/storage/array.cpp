@@ -4,23 +4,27 @@
 
 namespace fastgrad {
 
-Array Array::empty(DimSpan shape, DType dtype) {
-  Array a;
-  a.dtype = dtype;
-  a.shape.assign(shape.begin(), shape.end());
-  if (shape.empty()) {
-    a.numel = 1;
+void Array::make_empty(DimSpan new_shape, DType type) {
+  dtype = type;
+  size_t n = new_shape.size();
+  if (n == 0) {
+    numel = 1;
   } else {
-    a.numel = checked_numel(shape);
-    a.strides = contiguous_strides(shape);
+    shape.assign(new_shape.begin(), new_shape.end());
+    numel = checked_numel(new_shape);
+    strides.resize(n);
+    int64_t step = 1;
+    for (size_t i = n; i-- > 0;) {
+      strides[i] = step;
+      step *= std::max<int64_t>(new_shape[i], 1);
+    }
   }
   int64_t bytes = 0;
-  FG_CHECK(!__builtin_mul_overflow(a.numel, static_cast<int64_t>(fastgrad::itemsize(dtype)), &bytes),
-           "Storage size calculation overflowed with sizes=", to_string(shape), " and dtype ",
+  FG_CHECK(!__builtin_mul_overflow(numel, static_cast<int64_t>(itemsize()), &bytes),
+           "Storage size calculation overflowed with sizes=", to_string(new_shape), " and dtype ",
            name(dtype));
-  a.buffer = Buffer::allocate(static_cast<size_t>(bytes));
-  a.data = a.buffer->data();
-  return a;
+  buffer = Buffer::allocate(static_cast<size_t>(bytes));
+  data = buffer->data();
 }
 
 Array Array::empty_strided(DimSpan shape, DimSpan strides, DType dtype) {

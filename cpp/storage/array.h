@@ -29,7 +29,13 @@ struct Array {
   }
 
   // Uninitialised, row-major.
-  static Array empty(DimSpan shape, DType dtype);
+  static Array empty(DimSpan shape, DType dtype) {
+    Array a;
+    a.make_empty(shape, dtype);
+    return a;
+  }
+  // The same, in a default-constructed array.
+  void make_empty(DimSpan new_shape, DType type);
   static Array empty_strided(DimSpan shape, DimSpan strides, DType dtype);
   static Array zeros(DimSpan shape, DType dtype);
   // The same memory in another shape; offset in elements from this array's first.

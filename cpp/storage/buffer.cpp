@@ -1,24 +1,10 @@
 #include "storage/buffer.h"
 
-#include <new>
-
-#include "base/free_list.h"
 #include "storage/allocator.h"
 
 namespace fastgrad {
-namespace {
-using Pool = FreeList<Buffer, sizeof(Buffer)>;
-}
 
-Buffer* Buffer::make(Kind kind) { return new (Pool::allocate()) Buffer(kind); }
-
-Ref<Buffer> Buffer::allocate(size_t nbytes) {
-  if (nbytes <= kInlineBytes) [[likely]] {
-    Buffer* b = make(Kind::Inline);
-    b->data_ = b->inline_;
-    b->nbytes_ = nbytes;
-    return Ref<Buffer>::adopt(b);
-  }
+Ref<Buffer> Buffer::allocate_large(size_t nbytes) {
   void* p = memory::allocate(nbytes);
   Buffer* b = make(Kind::Owned);
   b->data_ = static_cast<char*>(p);
@@ -45,7 +31,7 @@ Ref<Buffer> Buffer::alias(const Ref<Buffer>& parent) {
   return Ref<Buffer>::adopt(b);
 }
 
-void Buffer::destroy() {
+void Buffer::release_memory() {
   switch (kind_) {
     case Kind::Inline:
       break;
@@ -59,8 +45,6 @@ void Buffer::destroy() {
       static_cast<Buffer*>(context_)->release();
       break;
   }
-  this->~Buffer();
-  Pool::deallocate(this);
 }
 
 }  // namespace fastgrad

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/free_list.h"
 #include "base/ref.h"
 
 namespace fastgrad {
@@ -16,7 +17,13 @@ class Buffer {
  public:
   static constexpr size_t kInlineBytes = 128;
 
-  static Ref<Buffer> allocate(size_t nbytes);
+  static Ref<Buffer> allocate(size_t nbytes) {
+    if (nbytes > kInlineBytes) return allocate_large(nbytes);
+    Buffer* b = make(Kind::Inline);
+    b->data_ = b->inline_;
+    b->nbytes_ = nbytes;
+    return Ref<Buffer>::adopt(b);
+  }
   // Memory of somebody else (NumPy, DLPack...); release(context) runs when it is no longer used.
   static Ref<Buffer> foreign(void* data, size_t nbytes, void* context, void (*release)(void*));
   // The same memory under another version counter.
@@ -39,7 +46,13 @@ class Buffer {
   enum class Kind : uint8_t { Inline, Owned, Foreign, Alias };
   explicit Buffer(Kind kind) : kind_(kind) {}
   static Buffer* make(Kind kind);
-  void destroy();
+  static Ref<Buffer> allocate_large(size_t nbytes);
+  void destroy() {
+    if (kind_ != Kind::Inline) release_memory();
+    free();
+  }
+  void release_memory();
+  void free();
 
   RefCount refs_;
   std::atomic<uint32_t> version_{0};
@@ -50,5 +63,12 @@ class Buffer {
   void (*release_)(void*) = nullptr;
   alignas(64) char inline_[kInlineBytes];
 };
+
+using BufferPool = FreeList<Buffer, sizeof(Buffer)>;
+inline Buffer* Buffer::make(Kind kind) { return new (BufferPool::allocate()) Buffer(kind); }
+inline void Buffer::free() {
+  this->~Buffer();
+  BufferPool::deallocate(this);
+}
 
 }  // namespace fastgrad

@@ -1,0 +1,137 @@
+#include "autograd/cycles.h"
+
+#include <unordered_map>
+
+namespace fastgrad {
+namespace {
+
+using Cell = std::shared_ptr<TensorImpl*>;
+
+struct Suspects {
+  std::vector<Cell> cells;  // emptied when the tensor dies
+  size_t next_collection = 64;
+};
+Suspects& suspects() {
+  static Suspects* s = new Suspects;
+  return *s;
+}
+
+// The objects that can be reached from the suspects, with the references among them.
+class Reach {
+ public:
+  void add(TensorImpl* t) { visit(t); }
+
+  void explore() {
+    while (!pending_.empty()) {
+      void* object = pending_.back();
+      pending_.pop_back();
+      for_each_reference(object, [&](auto* target) { ++visit(target).internal; });
+    }
+  }
+
+  // Marks everything that something outside refers to, and what that leads to.
+  void mark_live() {
+    for (auto& [object, state] : states_)
+      if (state.references() > state.internal) pending_.push_back(object);
+    while (!pending_.empty()) {
+      void* object = pending_.back();
+      pending_.pop_back();
+      State& state = states_.at(object);
+      if (state.live) continue;
+      state.live = true;
+      for_each_reference(object, [&](auto* target) { pending_.push_back(target); });
+    }
+  }
+
+  bool is_live(TensorImpl* t) const { return states_.at(t).live; }
+
+ private:
+  struct State {
+    TensorImpl* tensor = nullptr;  // one of the two
+    Node* node = nullptr;
+    uint32_t internal = 0;
+    bool live = false;
+    uint32_t references() const { return tensor ? tensor->refs.get() : node->refs.get(); }
+  };
+
+  State& visit(TensorImpl* t) {
+    auto [at, fresh] = states_.try_emplace(t);
+    if (fresh) {
+      at->second.tensor = t;
+      pending_.push_back(t);
+    }
+    return at->second;
+  }
+  State& visit(Node* n) {
+    auto [at, fresh] = states_.try_emplace(n);
+    if (fresh) {
+      at->second.node = n;
+      pending_.push_back(n);
+    }
+    return at->second;
+  }
+
+  // A counted reference to an accumulator is one to its leaf (Note [Accumulators]).
+  template <class F>
+  static void follow(const Ref<Node>& node, F& f) {
+    if (!node) return;
+    if (node->is_accumulator())
+      f(node->variable);
+    else
+      f(node.get());
+  }
+  template <class F>
+  static void follow(const Tensor& t, F& f) {
+    if (t.defined()) f(t.impl());
+  }
+  template <class F>
+  void for_each_reference(void* object, F&& f) {
+    const State state = states_.at(object);
+    if (state.tensor) {
+      follow(state.tensor->node, f);
+      follow(state.tensor->grad, f);
+      if (state.tensor->view) follow(state.tensor->view->base, f);
+    } else {
+      for (const Edge& e : state.node->edges) follow(e.node, f);
+      for (const SavedTensor& s : state.node->saved) follow(s.tensor, f);
+    }
+  }
+
+  std::unordered_map<void*, State> states_;
+  std::vector<void*> pending_;
+};
+
+}  // namespace
+
+int64_t collect_gradient_cycles() {
+  // Counts can be compared only while no other thread changes them.
+  if (multithreaded()) return 0;
+  Suspects& s = suspects();
+  std::erase_if(s.cells, [](const Cell& c) {
+    if (*c && (*c)->grad.defined() && (*c)->grad->node) return false;
+    if (*c) (*c)->extras->cycle_suspect = false;
+    return true;
+  });
+  Reach reach;
+  for (const Cell& c : s.cells) reach.add(*c);
+  reach.explore();
+  reach.mark_live();
+  Tensors dropped;  // destroyed at the end, when the walk is over
+  for (const Cell& c : s.cells)
+    if (!reach.is_live(*c)) dropped.push_back(std::move((*c)->grad));
+  s.next_collection = std::max<size_t>(64, 2 * (s.cells.size() - dropped.size()));
+  return static_cast<int64_t>(dropped.size());
+}
+
+void note_gradient_with_history(const Tensor& t) {
+  if (multithreaded()) return;
+  TensorExtras& x = t->extra();
+  if (!x.self_cell) x.self_cell = std::make_shared<TensorImpl*>(t.impl());
+  Suspects& s = suspects();
+  if (x.cycle_suspect) return;
+  x.cycle_suspect = true;
+  if (s.cells.size() >= s.next_collection) collect_gradient_cycles();
+  s.cells.push_back(x.self_cell);
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,19 @@
+// Freeing reference cycles that gradients with a history close.
+//
+// Note [Cycles through .grad]
+// backward(create_graph=True) gives a leaf a .grad whose graph leads back to the leaf: leaf ->
+// .grad -> nodes -> leaf. Counting references never frees that (PyTorch leaks it and warns). The
+// tensors that were given such a gradient are remembered; each time their number has doubled, trial
+// deletion finds those that nothing outside of their own cycle refers to, and drops their .grad.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace fastgrad {
+
+// Remembers a tensor whose .grad has a history. Collects now and then.
+void note_gradient_with_history(const Tensor& t);
+// Frees unreachable cycles now; returns how many tensors lost their .grad.
+int64_t collect_gradient_cycles();
+
+}  // namespace fastgrad
