@@ -102,6 +102,8 @@ def to_numpy(value: Any) -> np.ndarray:
     value = value.detach()
     if dtype_name(value.dtype) == "bfloat16":
         value = value.float()
+    if torch is not None and isinstance(value, torch.Tensor):
+        return np.asarray(value.numpy(force=True))  # PyTorch's lazily negated and zero tensors
     return np.asarray(value.numpy())
 
 

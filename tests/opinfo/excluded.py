@@ -1,0 +1,15 @@
+"""What of the owed OpInfos is not run, each with its reason.
+
+A key is `op` or `op/check`, where `op` is an OpInfo's full name (or its name, for all variants of
+it) and `check` the name of a test below without `test_`: function, method, operator, inplace, out,
+gradient, second_gradient, errors, alias.
+"""
+
+from __future__ import annotations
+
+EXCLUDED: dict[str, str] = {
+    "view_as_complex": "complex results",
+    "addbmm/inplace": "PyTorch resizes a target that is too small instead of refusing it",
+    "T/errors": "the error inputs are a deprecation warning",
+    "item/errors": "needs no OpInfo: tests/test_tensor_attributes.py has the texts",
+}
