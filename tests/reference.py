@@ -223,6 +223,17 @@ def assert_same(actual: Any, expected: Any, *, what: str = "result", **tolerance
         assert actual == expected, f"{what}: expected {expected!r}, got {actual!r}"
 
 
+def same_class(error: BaseException, expected: BaseException) -> bool:
+    """Whether an error is of the class PyTorch raises.
+
+    PyTorch raises NotImplementedError, a RuntimeError, for dtypes without a kernel; which ops lack
+    one is its own affair, so any RuntimeError or TypeError says that as well.
+    """
+    if type(expected) is NotImplementedError:
+        return isinstance(error, RuntimeError | TypeError)
+    return isinstance(error, type(expected))
+
+
 def differentiable(values: Iterable[Any]) -> list[Any]:
     """Returns those of `values` that are tensors which require grad."""
     return [value for value in values if is_tensor(value) and value.requires_grad]

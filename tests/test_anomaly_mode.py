@@ -65,3 +65,18 @@ def test_a_failing_backward_shows_the_forward_line():
             pytest.raises(RuntimeError, match="this backward fails"),
         ):
             y.sum().backward()
+
+
+def test_the_forward_line_of_a_nan_is_shown():
+    """PyTorch warns with it; it is in the warning or in the error."""
+    x = fg.tensor([-1.0], requires_grad=True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with fg.autograd.detect_anomaly():
+            y = x.log().sqrt()  # where the NaN came from
+            with pytest.raises(
+                RuntimeError, match="returned nan values in its 0th output"
+            ) as error:
+                y.backward()
+    told = str(error.value) + "".join(str(w.message) for w in caught)
+    assert "where the NaN came from" in told and "test_anomaly_mode.py" in told

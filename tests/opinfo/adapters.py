@@ -12,35 +12,12 @@ from typing import Any
 from reference import assert_same_tensor, dtype_name, fg, torch
 
 # OpInfos of methods without a function of that name.
-METHODS = frozenset(
-    [
-        "item",
-        "to",
-        "float",
-        "double",
-        "half",
-        "int",
-        "long",
-        "bool",
-        "byte",
-        "char",
-        "short",
-        "contiguous",
-        "expand",
-        "expand_as",
-        "view",
-        "view_as",
-        "reshape_as",
-        "unfold",
-        "repeat",
-        "sum_to_size",
-        "new_full",
-        "new_zeros",
-        "new_ones",
-        "new_empty",
-        "new_empty_strided",
-    ]
-)
+_METHODS = """
+    item to float double half int long bool byte char short contiguous expand expand_as view
+    view_as reshape_as unfold repeat sum_to_size new_full new_zeros new_ones new_empty
+    new_empty_strided
+"""
+METHODS = frozenset(_METHODS.split())
 PROPERTIES = frozenset(["T", "H", "mT", "mH"])
 
 

@@ -101,7 +101,7 @@ def seed(op: Any) -> None:
     """Seeds everything an OpInfo draws samples from."""
     torch.default_generator.manual_seed(0)  # torch.manual_seed asks every accelerator as well
     random.seed(0)
-    np.random.seed(zlib.crc32(op.full_name.encode()))  # noqa: NPY002 - OpInfo draws from it
+    np.random.seed(zlib.crc32(op.full_name.encode()))
 
 
 def outside_the_api(arguments: Any) -> bool:
@@ -161,17 +161,6 @@ def assert_same_result(actual: Any, expected: Any, sample: Sample, **tolerance: 
         compare(actual, expected, sample)
     else:
         assert_same(actual, expected, **tolerance)
-
-
-def same_class(error: BaseException, expected: BaseException) -> bool:
-    """Whether an error is of the class PyTorch raises.
-
-    PyTorch raises NotImplementedError, a RuntimeError, for dtypes without a kernel; which ops lack
-    one is its own affair, so any RuntimeError or TypeError says that as well.
-    """
-    if type(expected) is NotImplementedError:
-        return isinstance(error, RuntimeError | TypeError)
-    return isinstance(error, type(expected))
 
 
 class Failures:

@@ -11,10 +11,9 @@ from opinfo.samples import (
     outside_the_api,
     over,
     reference_result,
-    same_class,
     seed,
 )
-from reference import fg, leaves, to_fg, to_torch, torch
+from reference import fg, leaves, same_class, to_fg, to_torch, torch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -18,7 +18,6 @@ from opinfo.samples import (
     is_comparable,
     over,
     reference_result,
-    same_class,
     samples,
 )
 from reference import (
@@ -28,6 +27,7 @@ from reference import (
     fg,
     is_tensor,
     leaves,
+    same_class,
     tensor_in,
     tensors,
     to_numpy,

@@ -19,10 +19,9 @@ from opinfo.samples import (
     is_comparable,
     over,
     reference_result,
-    same_class,
     samples,
 )
-from reference import fg, tensors, torch
+from reference import fg, same_class, tensors, torch
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
