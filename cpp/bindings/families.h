@@ -13,6 +13,7 @@ void bind_creation(Registry& r);
 void bind_inspect(Registry& r);
 void bind_numpy(Registry& r);
 void bind_autograd(Registry& r);
+void bind_configuration(Registry& r);
 void bind_hooks(Registry& r);
 void bind_custom_function(Registry& r);
 void bind_matmul(Registry& r);
@@ -26,6 +27,7 @@ inline void bind_all(Registry& r) {
   bind_inspect(r);
   bind_numpy(r);
   bind_autograd(r);
+  bind_configuration(r);
   bind_hooks(r);
   bind_custom_function(r);
   bind_matmul(r);

@@ -1,0 +1,21 @@
+#include "bindings/families.h"
+#include "kernels/configuration.h"
+
+namespace fastgrad::py {
+
+void bind_configuration(Registry& r) {
+  r.add("set_num_threads", kFunction,
+        "Sets how many threads a matrix product may use; other operations run on the calling "
+        "thread.")
+      .on("(int num) -> None", [](const Arguments& a) {
+        set_num_threads(static_cast<int>(a.integer(0)));
+        return none();
+      });
+  r.add("get_num_threads", kFunction, "How many threads a matrix product may use.")
+      .on("() -> int", [](const Arguments&) { return PyLong_FromLong(num_threads()); });
+  r.add("show_config", kFunction, "How this copy was built and what it runs on, for bug reports.")
+      .on("() -> str",
+          [](const Arguments&) { return PyUnicode_FromString(build_configuration().c_str()); });
+}
+
+}  // namespace fastgrad::py
