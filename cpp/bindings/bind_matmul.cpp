@@ -1,5 +1,6 @@
 // Products of vectors and matrices.
 #include "bindings/families.h"
+#include "ops/einsum.h"
 #include "ops/matmul.h"
 
 namespace fastgrad::py {
@@ -300,12 +301,90 @@ Example:
           [](const Arguments& a) { return wrap(chain_matmul(a.tensors(0))); });
 }
 
+// The subscripts of einsum's second format, [0, 1, ...], as letters.
+std::string subscripts(PyObject* list) {
+  Object items = own(PySequence_Fast(list, "einsum(): subscripts must be given as a list"));
+  std::string text;
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i) {
+    PyObject* item = PySequence_Fast_ITEMS(items.get())[i];
+    if (item == Py_Ellipsis) {
+      text += "...";
+      continue;
+    }
+    int64_t n = to_integer(item);
+    FG_CHECK_VALUE(
+        n >= 0 && n < 52,
+        "einsum(): subscript in subscript list is not within the valid range [0, 52), got ", n);
+    text += static_cast<char>(n < 26 ? 'A' + n : 'a' + n - 26);
+  }
+  return text;
+}
+
+Tensor einsum_of(PyObject* args) {
+  Py_ssize_t n = PyTuple_GET_SIZE(args);
+  FG_CHECK_VALUE(n >= 2,
+                 "einsum(): must specify the equation string and at least one operand, or at least "
+                 "one operand and its subscripts list");
+  std::string equation;
+  Tensors operands;
+  auto add_operand = [&](PyObject* o) {
+    FG_CHECK_TYPE(is_tensor(o), "einsum(): operands must be tensors, got ", type_name(o));
+    operands.push_back(tensor_of(o));
+  };
+  if (PyUnicode_Check(PyTuple_GET_ITEM(args, 0))) {
+    equation = text_of(PyTuple_GET_ITEM(args, 0));
+    PyObject* second = PyTuple_GET_ITEM(args, 1);
+    if (n == 2 && (PyTuple_Check(second) || PyList_Check(second))) {
+      for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(second); ++i)
+        add_operand(PySequence_Fast_ITEMS(second)[i]);
+    } else {
+      for (Py_ssize_t i = 1; i < n; ++i) add_operand(PyTuple_GET_ITEM(args, i));
+    }
+    return einsum(equation, operands);
+  }
+  for (Py_ssize_t i = 0; i + 1 < n; i += 2) {
+    add_operand(PyTuple_GET_ITEM(args, i));
+    if (i) equation += ',';
+    equation += subscripts(PyTuple_GET_ITEM(args, i + 1));
+  }
+  if (n % 2) equation += "->" + subscripts(PyTuple_GET_ITEM(args, n - 1));
+  return einsum(equation, operands);
+}
+
+void bind_einsum(Registry& r) {
+  r.add("einsum", kFunction, R"doc(Sums of products in Einstein's notation.
+
+``einsum("ij,jk->ik", a, b)`` multiplies elements whose subscripts agree and sums over the subscripts that
+are not in the output. A subscript repeated within an operand takes a diagonal. ``...`` stands for the
+dimensions without subscript; they broadcast. Without ``->`` the output has the ellipsis and then, in
+alphabetical order (capitals first), every subscript that occurs once. Operands are contracted two at a
+time, each as one matrix product.
+
+Args:
+    equation: the subscripts of each operand, and of the output.
+    operands: the tensors. Also ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+
+Raises:
+    RuntimeError: the equation is malformed or does not fit the operands.
+
+Example:
+    >>> a = fg.tensor([[1.0, 2.0], [3.0, 4.0]])
+    >>> fg.einsum("ij,kj->ik", a, a)
+    tensor([[ 5., 11.],
+            [11., 25.]])
+    >>> fg.einsum("ii", a)
+    tensor(5.)
+)doc")
+      .on("(Any[*] args)", [](const Arguments& a) { return wrap(einsum_of(a.object(0))); });
+}
+
 }  // namespace
 
 void bind_matmul(Registry& r) {
   bind_products(r);
   bind_sums_of_products(r);
   bind_chains(r);
+  bind_einsum(r);
 }
 
 }  // namespace fastgrad::py

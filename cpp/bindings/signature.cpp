@@ -28,7 +28,7 @@ Kind parse_kind(const std::string& t) {
       {"int[]", Kind::Ints},    {"int[1]", Kind::Ints},         {"int[*]", Kind::Ints},
       {"Tensor[]", Kind::Tensors}, {"Tensor[*]", Kind::Tensors}, {"dtype", Kind::DType},
       {"device", Kind::Device}, {"layout", Kind::Layout},       {"memory_format", Kind::MemoryFormat}, {"str", Kind::Str},
-      {"Generator", Kind::Generator}, {"Any", Kind::Any},
+      {"Generator", Kind::Generator}, {"Any", Kind::Any}, {"Any[*]", Kind::Any},
   };
   for (auto& [text, kind] : kinds)
     if (t == text) return kind;
@@ -223,7 +223,7 @@ bool Signature::bind(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
   for (size_t v = 0; v < positional_ && given > v; ++v) {
     if (!parameters_[v].variadic) continue;
     const Parameter& p = parameters_[v];
-    bool unpacked = p.kind == Kind::Ints ? is_integer(args[v]) : is_tensor(args[v]);
+    bool unpacked = p.kind == Kind::Any || (p.kind == Kind::Ints ? is_integer(args[v]) : is_tensor(args[v]));
     if (!unpacked && (given == v + 1 || p.kind == Kind::Tensors || PyTuple_Check(args[v]) || PyList_Check(args[v]) || args[v] == Py_None)) break;
     scratch = own(PyTuple_New(static_cast<Py_ssize_t>(given - v)));
     for (size_t k = v; k < given; ++k)

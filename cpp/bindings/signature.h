@@ -27,7 +27,7 @@ enum class Kind : uint8_t {
   MemoryFormat,  // "memory_format"
   Str,        // "str"
   Generator,  // "Generator"
-  Any,        // "Any"
+  Any,        // "Any"; "Any[*]" takes any number of them
 };
 
 struct Parameter {
