@@ -36,6 +36,11 @@ bool is_exclusive(const Tensor& t) {
 void add_into(const Tensor& sum, const Tensor& g) {
   const Array &a = sum.array(), &b = g.array();
   BlockKernel kernel = block_kernel(Op::Add, compute_dtype(a.dtype));
+  if (a.contiguous && b.contiguous && a.dtype == b.dtype && compute_dtype(a.dtype) == a.dtype) {
+    const char* in[] = {a.data, b.data};
+    kernel(a.data, in, 0, a.numel);
+    return;
+  }
   const Array* in[] = {&a, &b};
   run_elementwise(kernel, compute_dtype(a.dtype), compute_dtype(a.dtype), in, 2, a);
 }

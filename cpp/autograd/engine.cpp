@@ -23,15 +23,18 @@ namespace fastgrad {
 class EngineTask {
  public:
   explicit EngineTask(const BackwardOptions& options)
-      : options_(options), outer_(std::exchange(t_current, this)) {}
+      : options_(options), storage_(take_storage()), outer_(std::exchange(t_current, this)) {}
   EngineTask(const EngineTask&) = delete;
   EngineTask& operator=(const EngineTask&) = delete;
   ~EngineTask() {
     t_current = outer_;
-    for (Slot& s : slots_) {
-      EngineTask* self = this;
-      s.node->task.compare_exchange_strong(self, nullptr);
-    }
+    for (Slot& s : slots_)
+      if (s.node->task.load(std::memory_order_relaxed) == this)
+        s.node->task.store(nullptr, std::memory_order_release);
+    // The next run of this thread re-uses the vectors.
+    slots_.clear();
+    heap_.clear();
+    if (!t_storage) t_storage = storage_.release();
   }
 
   void capture(const Edge& e, size_t result) { captures_.push_back({e, result}); }
@@ -63,6 +66,7 @@ class EngineTask {
     size_t result;
   };
 
+  bool claim(Node* n);
   uint32_t slot_of(const Ref<Node>& node);
   // `from` computed the gradient of its input `index`.
   void deliver(const Edge& e, Tensor gradient, const Node* from, size_t index);
@@ -72,15 +76,27 @@ class EngineTask {
   void run_rule(Node& node, SmallVector<Tensor, 1>& gradients);
   void check_nan(const Node& node, std::span<const Tensor> gradients) const;
 
+  struct Storage {
+    std::vector<Slot> slots;
+    std::vector<std::pair<uint64_t, uint32_t>> heap;  // (sequence, slot)
+  };
+  // What the last run of this thread left; leaked when the thread ends with it (a few hundred bytes).
+  static inline constinit thread_local Storage* t_storage = nullptr;
+  static Storage* take_storage() {
+    Storage* kept = std::exchange(t_storage, nullptr);
+    return kept ? kept : new Storage;
+  }
+
   const BackwardOptions& options_;
-  std::vector<Slot> slots_;
-  std::vector<std::pair<uint64_t, uint32_t>> heap_;  // (sequence, slot)
-  std::unordered_map<Node*, uint32_t> contested_;
+  std::unique_ptr<Storage> storage_;
+  std::vector<Slot>& slots_ = storage_->slots;
+  std::vector<std::pair<uint64_t, uint32_t>>& heap_ = storage_->heap;
+  std::unique_ptr<std::unordered_map<Node*, uint32_t>> contested_;
   std::vector<Capture> captures_;
   std::vector<Tensor> results_;
   bool pruned_ = false;
-  std::unordered_set<Node*> reachable_;  // filled when somebody asks
-  std::vector<Ref<Node>> roots_;
+  std::unique_ptr<std::unordered_set<Node*>> reachable_;  // made when somebody asks
+  SmallVector<Ref<Node>, 1> roots_;
   EngineTask* outer_;
   int64_t id_ = next_id();
 
@@ -92,10 +108,11 @@ class EngineTask {
 
 bool EngineTask::will_run(Node* node) {
   if (pruned_) return node->task.load() == this && slots_[node->slot].needed;
-  if (reachable_.empty()) {
+  if (!reachable_) {
+    reachable_ = std::make_unique<std::unordered_set<Node*>>();
     std::vector<Node*> stack;
     auto visit = [&](Node* n) {
-      if (n && reachable_.insert(n).second) stack.push_back(n);
+      if (n && reachable_->insert(n).second) stack.push_back(n);
     };
     for (auto& r : roots_) visit(r.get());
     while (!stack.empty()) {
@@ -104,7 +121,7 @@ bool EngineTask::will_run(Node* node) {
       for (const Edge& e : n->edges) visit(e.node.get());
     }
   }
-  return reachable_.count(node) > 0;
+  return reachable_->count(node) > 0;
 }
 
 int64_t current_task_id() { return EngineTask::current() ? EngineTask::current()->id() : -1; }
@@ -115,15 +132,24 @@ bool current_task_fills_grad() {
   return !EngineTask::current() || EngineTask::current()->accumulate_leaves;
 }
 
+// Makes the node this task's, unless another task holds it.
+bool EngineTask::claim(Node* n) {
+  EngineTask* holder = n->task.load(std::memory_order_relaxed);
+  if (holder) return false;
+  if (multithreaded()) return n->task.compare_exchange_strong(holder, this);
+  n->task.store(this, std::memory_order_relaxed);
+  return true;
+}
+
 uint32_t EngineTask::slot_of(const Ref<Node>& node) {
   Node* n = node.get();
-  EngineTask* holder = n->task.load(std::memory_order_acquire);
-  if (holder == this) return n->slot;
+  if (n->task.load(std::memory_order_acquire) == this) return n->slot;
   auto fresh = static_cast<uint32_t>(slots_.size());
-  if (holder == nullptr && n->task.compare_exchange_strong(holder, this)) {
+  if (claim(n)) {
     n->slot = fresh;
   } else {
-    auto [at, inserted] = contested_.try_emplace(n, fresh);
+    if (!contested_) contested_ = std::make_unique<std::unordered_map<Node*, uint32_t>>();
+    auto [at, inserted] = contested_->try_emplace(n, fresh);
     if (!inserted) return at->second;
   }
   slots_.push_back({node, {}});
@@ -306,7 +332,7 @@ void EngineTask::check_nan(const Node& node, std::span<const Tensor> gradients) 
 namespace {
 
 Tensor root_gradient(const Tensor& root, const Tensor& gradient) {
-  if (!gradient.defined()) {
+  if (!gradient.defined()) [[likely]] {
     FG_CHECK(root.numel() == 1, "grad can be implicitly created only for scalar outputs");
     FG_CHECK(is_differentiable(root.dtype()),
              "grad can be implicitly created only for real scalar outputs but got ", name(root.dtype()));
@@ -323,8 +349,10 @@ void seed_all(EngineTask& task, std::span<const Tensor> roots, std::span<const E
     task.seed(edges[i], root_gradient(roots[i], i < gradients.size() ? gradients[i] : Tensor()));
 }
 
-std::vector<Edge> root_edges(std::span<const Tensor> roots) {
-  std::vector<Edge> edges;
+using Edges = SmallVector<Edge, 1>;
+
+Edges root_edges(std::span<const Tensor> roots) {
+  Edges edges;
   for (size_t i = 0; i < roots.size(); ++i) {
     Edge e = gradient_edge(roots[i]);
     FG_CHECK(e.node, "element ", i, " of tensors does not require grad and does not have a grad_fn");
@@ -346,7 +374,7 @@ void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
       if (g[i].defined()) accumulate_grad(inputs[i], g[i], options.create_graph);
     return;
   }
-  std::vector<Edge> edges = root_edges(roots);
+  Edges edges = root_edges(roots);
   EngineTask task(options);
   {
     GradModeGuard mode(options.create_graph);
@@ -357,7 +385,7 @@ void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
 
 Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
              std::span<const Tensor> gradients, const BackwardOptions& options) {
-  std::vector<Edge> edges = root_edges(outputs);
+  Edges edges = root_edges(outputs);
   EngineTask task(options);
   task.accumulate_leaves = false;
   for (size_t i = 0; i < inputs.size(); ++i) {

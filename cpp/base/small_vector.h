@@ -53,8 +53,9 @@ class SmallVector {
     return *this;
   }
   ~SmallVector() {
-    clear();
-    free_heap();
+    if constexpr (!std::is_trivially_destructible_v<T>)
+      for (uint32_t i = 0; i < size_; ++i) data_[i].~T();
+    if (data_ != inline_data()) std::allocator<T>().deallocate(data_, capacity_);
   }
 
   template <std::input_iterator It>

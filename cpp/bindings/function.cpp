@@ -107,6 +107,13 @@ PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t
       return wrap(elementwise(d.binary, tensor_of(args[0]), tensor_of(args[1])));
   }
   PyObject* slots[kMaxParameters];
+  if (nargs == 1 && !kwnames && d.overloads[0].takes_one && is_tensor(args[0])) {
+    const Overload& o = d.overloads[0];
+    const auto& parameters = o.signature.parameters();
+    slots[0] = args[0];
+    for (size_t i = 1; i < parameters.size(); ++i) slots[i] = parameters[i].default_value.get();
+    return run(d, o, slots);
+  }
   Object scratch;
   for (const Overload& o : d.overloads)
     if (o.signature.bind(args, nargs, kwnames, slots, scratch, nullptr, nullptr)) return run(d, o, slots);
@@ -221,6 +228,9 @@ Definition& Definition::on(const char* signature, Body body) {
   Overload& o = overloads.back();
   for (size_t i = 0; i < o.signature.parameters().size(); ++i)
     if (o.signature.parameters()[i].name == "out") o.out = static_cast<int>(i);
+  const auto& p = o.signature.parameters();
+  o.takes_one = !p.empty() && (p[0].kind == Kind::Tensor || p[0].kind == Kind::Operand);
+  for (size_t i = 1; i < p.size(); ++i) o.takes_one = o.takes_one && p[i].has_default;
   return *this;
 }
 

@@ -23,6 +23,8 @@ struct Overload {
   Signature signature;
   Body body;
   int out = -1;  // index of the parameter `out`
+  // The first parameter is a tensor and all others have defaults: f(x) needs no binding.
+  bool takes_one = false;
 };
 
 struct Definition {

@@ -84,11 +84,11 @@ void set_data(const Tensor& t, PyObject* v) {
   FG_CHECK(!t.requires_grad() || is_differentiable(from.dtype()),
            "data set to a tensor that requires gradients must be floating point or complex dtype");
   uint32_t version = t->version();
-  Array a = from.array();
+  t->array = from.array();
   // A buffer that somebody else can reach gets a counter of its own here.
-  if (from->refs.get() > 2 || a.buffer->use_count() > 2) a.buffer = Buffer::alias(a.buffer);
-  a.buffer->set_version(version);
-  t->array = std::move(a);
+  Ref<Buffer>& buffer = t->array.buffer;
+  if (from->refs.get() > 2 || buffer->use_count() > 2) buffer = Buffer::alias(buffer);
+  buffer->set_version(version);
 }
 
 PyObject* base(const Tensor& t) { return t->view ? wrap(t->view->base) : none(); }

@@ -24,7 +24,9 @@ extern PyTypeObject* g_tensor_type;
 void add_tensor_type(PyObject* module);
 
 inline bool is_tensor(PyObject* o) {
-  return Py_TYPE(o) == g_tensor_type || PyType_IsSubtype(Py_TYPE(o), g_tensor_type);
+  if (Py_TYPE(o) == g_tensor_type) return true;
+  if (PyFloat_CheckExact(o) || PyLong_CheckExact(o)) return false;
+  return PyType_IsSubtype(Py_TYPE(o), g_tensor_type);
 }
 inline TensorImpl* impl_of(PyObject* o) { return reinterpret_cast<TensorObject*>(o)->impl; }
 inline Tensor tensor_of(PyObject* o) { return Tensor::share(impl_of(o)); }

@@ -22,7 +22,13 @@ template <Op op>
 PyObject* binary(PyObject* a, PyObject* b) {
   enter_thread();
   return guarded([&]() -> PyObject* {
-    if (is_tensor(a) && is_tensor(b)) return wrap(elementwise(op, tensor_of(a), tensor_of(b)));
+    if (is_tensor(a)) {
+      Tensor x = tensor_of(a);
+      if (is_tensor(b)) return wrap(elementwise(op, x, tensor_of(b)));
+      if (PyFloat_CheckExact(b)) return wrap(elementwise(op, x, PyFloat_AS_DOUBLE(b)));
+    } else if (PyFloat_CheckExact(a)) {
+      return wrap(elementwise(op, PyFloat_AS_DOUBLE(a), tensor_of(b)));
+    }
     std::optional<Operand> x, y;
     Tensor keep_x, keep_y;
     if (!to_operand(a, x, keep_x) || !to_operand(b, y, keep_y)) Py_RETURN_NOTIMPLEMENTED;

@@ -42,11 +42,6 @@ void TensorImpl::destroy() {
   ImplPool::deallocate(this);
 }
 
-Tensor::Tensor(Array a) : impl_(Ref<TensorImpl>::adopt(TensorImpl::make())) {
-  impl_->array = std::move(a);
-  impl_->inference = t_modes.inference;
-}
-
 bool Tensor::is_leaf() const {
   if (!impl_->node && !impl_->view) return true;
   Edge e = gradient_edge(*this);

@@ -17,7 +17,7 @@ using Tensors = std::vector<Tensor>;
 class Tensor {
  public:
   Tensor() = default;
-  explicit Tensor(Array a);
+  explicit Tensor(Array a);  // below
   // Uninitialised, row-major.
   static Tensor empty(DimSpan shape, DType dtype);
   static Tensor adopt(TensorImpl* p) { return Tensor(Ref<TensorImpl>::adopt(p)); }
@@ -90,6 +90,7 @@ struct TensorImpl {
   void* python = nullptr;  // the wrapper, when there is one; borrowed or owned, bindings know
 
   TensorImpl() = default;
+  explicit TensorImpl(Array a) : inference(t_modes.inference), array(std::move(a)) {}
   ~TensorImpl() {
     if (extras || accumulator.load(std::memory_order_relaxed)) release_rare();
   }
@@ -122,6 +123,8 @@ inline bool Tensor::requires_grad() const { return fastgrad::requires_grad(impl_
 
 using ImplPool = FreeList<TensorImpl, sizeof(TensorImpl)>;
 inline TensorImpl* TensorImpl::make() { return new (ImplPool::allocate()) TensorImpl; }
+inline Tensor::Tensor(Array a)
+    : impl_(Ref<TensorImpl>::adopt(new (ImplPool::allocate()) TensorImpl(std::move(a)))) {}
 inline Tensor Tensor::empty(DimSpan shape, DType dtype) {
   Tensor t = adopt(TensorImpl::make());
   t->array.make_empty(shape, dtype);

@@ -2,6 +2,8 @@
 
 #include "core/inplace.h"
 #include "kernels/copy.h"
+#include "kernels/fill.h"
+#include "ops/creation.h"
 
 namespace fastgrad {
 
@@ -93,6 +95,15 @@ void copy_(const Tensor& self, const Tensor& src) {
   rebase_history(self, result);
 }
 
-void fill_(const Tensor& self, Scalar value) { copy_(self, full({}, value, self.dtype())); }
+void fill_(const Tensor& self, Scalar value) {
+  bool recorded = check_inplace(self, false, "fill");
+  fill_array(self.array(), full({}, value, self.dtype()).array());
+  self->array.buffer->bump_version();
+  if (!recorded) return;
+  // A constant: nothing of the old history remains.
+  Tensor result(self.array());
+  set_output(make_node(Op::Copy, {}, {}), 0, result);
+  rebase_history(self, result);
+}
 
 }  // namespace fastgrad
