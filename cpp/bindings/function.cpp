@@ -102,9 +102,9 @@ PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t
   }
   if (!kwnames && !d.inplace) {
     if (nargs == 1 && d.unary != Op::kCount && is_tensor(args[0]))
-      return wrap(elementwise(d.unary, tensor_of(args[0])));
+      return wrap(elementwise(d.unary, Operand(impl_of(args[0]))));
     if (nargs == 2 && d.binary != Op::kCount && is_tensor(args[0]) && is_tensor(args[1]))
-      return wrap(elementwise(d.binary, tensor_of(args[0]), tensor_of(args[1])));
+      return wrap(elementwise(d.binary, Operand(impl_of(args[0])), Operand(impl_of(args[1]))));
   }
   PyObject* slots[kMaxParameters];
   if (nargs == 1 && !kwnames && d.overloads[0].takes_one && is_tensor(args[0])) {

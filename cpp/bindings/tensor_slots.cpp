@@ -22,12 +22,12 @@ template <Op op>
 PyObject* binary(PyObject* a, PyObject* b) {
   enter_thread();
   return guarded([&]() -> PyObject* {
+    // The caller's references keep the tensors alive.
     if (is_tensor(a)) {
-      Tensor x = tensor_of(a);
-      if (is_tensor(b)) return wrap(elementwise(op, x, tensor_of(b)));
-      if (PyFloat_CheckExact(b)) return wrap(elementwise(op, x, PyFloat_AS_DOUBLE(b)));
+      if (is_tensor(b)) return wrap(elementwise(op, Operand(impl_of(a)), Operand(impl_of(b))));
+      if (PyFloat_CheckExact(b)) return wrap(elementwise(op, Operand(impl_of(a)), PyFloat_AS_DOUBLE(b)));
     } else if (PyFloat_CheckExact(a)) {
-      return wrap(elementwise(op, PyFloat_AS_DOUBLE(a), tensor_of(b)));
+      return wrap(elementwise(op, PyFloat_AS_DOUBLE(a), Operand(impl_of(b))));
     }
     std::optional<Operand> x, y;
     Tensor keep_x, keep_y;

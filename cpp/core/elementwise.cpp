@@ -102,40 +102,47 @@ bool any_requires_grad(std::span<const Operand> operands) {
 }
 
 // Records an elementwise op. `saved_inputs` differ from the operands when those were overwritten.
-Ref<Node> record_elementwise(Op op, std::span<const Operand> operands, const Tensor& out,
-                             std::span<const Tensor> saved_inputs) {
+void record_elementwise(Op op, std::span<const Operand> operands, const Tensor& out,
+                        std::span<const Tensor> saved_inputs) {
   const OpInfo& op_info = info(op);
   Ref<Node> node = Node::make(op);
-  size_t n = operands.size();
-  node->edges.resize(n);
   uint64_t clock = t_modes.clock;
   uint32_t mask = 0;
-  for (size_t i = 0; i < n; ++i) {
+  for (size_t i = 0; i < operands.size(); ++i) {
     const Operand& o = operands[i];
+    Edge& edge = node->edges.emplace_back();
     if (!o.is_tensor()) {
       node->attrs.s[i] = o.scalar();
       node->attrs.scalars |= static_cast<uint8_t>(1u << i);
       continue;
     }
-    Edge e = gradient_edge(o.impl());
-    if (!e.node) continue;
+    edge = gradient_edge(o.impl());
+    if (!edge.node) continue;
     mask |= op_info.save[i];
-    if (e.node->sequence > clock) clock = e.node->sequence;
-    node->edges[i] = std::move(e);
+    if (edge.node->sequence > clock) clock = edge.node->sequence;
   }
   node->sequence = t_modes.clock = clock + 1;
-  if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame)
+  bool slow = t_modes.slow_record;
+  if (slow && t_modes.anomaly && g_describe_user_frame)
     node->extra().user_frame = g_describe_user_frame();
-  for (uint32_t i = 0; i < n; ++i)
-    if (mask >> i & 1 && operands[i].is_tensor())
+  for (uint32_t i = 0; i < operands.size(); ++i) {
+    TensorImpl* value = operands[i].impl();
+    if (!(mask >> i & 1) || !value) continue;
+    if (slow || value->inference || !saved_inputs.empty()) [[unlikely]] {
       save_value(*node, i, saved_inputs.empty() ? operands[i].tensor() : saved_inputs[i]);
+      continue;
+    }
+    SavedTensor& s = node->saved.emplace_back();
+    s.tensor = Tensor::share(value);
+    s.version = value->version();
+    node->save_mask |= 1u << i;
+  }
   if (mask & kSaveOut) save_value(*node, 16, out);
   OutputMeta& meta = node->outputs.emplace_back();
   meta.shape = out.shape();
   meta.dtype = out.dtype();
-  out->node = node;
+  out->node = std::move(node);
   out->output_nr = 0;
-  return node;
 }
 
 // Everything but the fast path.

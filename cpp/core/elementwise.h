@@ -10,6 +10,7 @@ namespace fastgrad {
 class Operand {
  public:
   Operand(const Tensor& t) : tensor_(t.impl()) {}
+  explicit Operand(TensorImpl* t) : tensor_(t) {}  // for those who own t otherwise
   Operand(Scalar s) : scalar_(s) {}
   template <class T>
     requires std::is_arithmetic_v<T>
