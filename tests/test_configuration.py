@@ -1,6 +1,7 @@
 """Threads and build information."""
 
 import pytest
+
 from reference import fg, only_fastgrad
 
 
