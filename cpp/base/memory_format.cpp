@@ -72,7 +72,8 @@ Dims dense_strides_like(DimSpan shape, DimSpan strides) {
   for (size_t i = order.size(); i-- > 0;) {
     size_t at = i;
     for (size_t k = i + 1; k < order.size(); ++k) {
-      int c = compare(static_cast<size_t>(order[at]), static_cast<size_t>(order[k]), shape, strides);
+      int c =
+          compare(static_cast<size_t>(order[at]), static_cast<size_t>(order[k]), shape, strides);
       if (c > 0) break;
       if (c == 0) continue;
       std::swap(order[at], order[k]);

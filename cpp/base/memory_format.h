@@ -10,7 +10,8 @@ enum class MemoryFormat : uint8_t { Preserve, Contiguous, ChannelsLast, Channels
 inline constexpr const char* kMemoryFormatNames[] = {"preserve_format", "contiguous_format",
                                                      "channels_last", "channels_last_3d"};
 
-// Strides of gapless memory in that order; fails when the format wants another number of dimensions.
+// Strides of gapless memory in that order; fails when the format wants another number of
+// dimensions.
 Dims format_strides(MemoryFormat format, DimSpan shape);
 bool has_format(MemoryFormat format, DimSpan shape, DimSpan strides);
 

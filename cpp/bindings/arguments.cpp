@@ -14,7 +14,7 @@ int64_t to_integer(PyObject* o) {
   Object index = own(PyNumber_Index(o));
   int overflow = 0;
   long long v = PyLong_AsLongLongAndOverflow(index.get(), &overflow);
-  FG_CHECK(!overflow, "Overflow when unpacking long: ", text_of(o), " does not fit an int64");
+  FG_CHECK_VALUE(!overflow, "Overflow when unpacking long long: ", text_of(o), " does not fit an int64");
   if (v == -1 && PyErr_Occurred()) throw PythonError{};
   return v;
 }

@@ -28,7 +28,8 @@ PyObject* nested_list(const Array& a, size_t dim, int64_t offset) {
   if (dim == a.shape.size()) return number_object(a, offset);
   Object list = own(PyList_New(static_cast<Py_ssize_t>(a.shape[dim])));
   for (int64_t i = 0; i < a.shape[dim]; ++i)
-    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), check(nested_list(a, dim + 1, offset + i * a.strides[dim])));
+    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i),
+                    check(nested_list(a, dim + 1, offset + i * a.strides[dim])));
   return list.release();
 }
 
@@ -42,7 +43,8 @@ DType parse_type(PyObject* o) {
     std::string s = text_of(o);
     for (int i = 0; i < kNumDTypes; ++i) {
       std::string name = type_text(static_cast<DType>(i));
-      if (s == name || s == "torch" + name.substr(std::strlen("fastgrad"))) return static_cast<DType>(i);
+      if (s == name || s == "torch" + name.substr(std::strlen("fastgrad")))
+        return static_cast<DType>(i);
     }
     fail(ErrorKind::Value, "invalid type: '", s, "'");
   }
@@ -67,21 +69,27 @@ PyObject* convert_to(const Arguments& a) {
 }
 
 void bind_to(Registry& r) {
-  r.add("to", kMethod, "The same values in another element type; itself when nothing changes and copy is not set.")
-      .on("(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None)",
+  r.add("to", kMethod,
+        "The same values in another element type; itself when nothing changes and copy is not set.")
+      .on("(Tensor self, dtype dtype, bool non_blocking=False, bool copy=False, *, memory_format? "
+          "memory_format=None)",
           [](const Arguments& a) {
-            return convert(a.object(0), a.dtype(1), a.boolean(3), a.memory_format(4, MemoryFormat::Preserve));
+            return convert(a.object(0), a.dtype(1), a.boolean(3),
+                           a.memory_format(4, MemoryFormat::Preserve));
           })
-      .on("(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool copy=False, *, "
+      .on("(Tensor self, device? device=None, dtype? dtype=None, bool non_blocking=False, bool "
+          "copy=False, *, "
           "memory_format? memory_format=None)",
           [](const Arguments& a) {
             if (a.has(1)) check_device(a.object(1));
-            return convert(a.object(0), a.optional_dtype(2).value_or(a.tensor(0).dtype()), a.boolean(4),
-                           a.memory_format(5, MemoryFormat::Preserve));
+            return convert(a.object(0), a.optional_dtype(2).value_or(a.tensor(0).dtype()),
+                           a.boolean(4), a.memory_format(5, MemoryFormat::Preserve));
           })
-      .on("(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, memory_format? memory_format=None)",
+      .on("(Tensor self, Tensor other, bool non_blocking=False, bool copy=False, *, memory_format? "
+          "memory_format=None)",
           [](const Arguments& a) {
-            return convert(a.object(0), a.tensor(1).dtype(), a.boolean(3), a.memory_format(4, MemoryFormat::Preserve));
+            return convert(a.object(0), a.tensor(1).dtype(), a.boolean(3),
+                           a.memory_format(4, MemoryFormat::Preserve));
           });
   r.add("type", kMethod, "The name of the tensor's type, or the values in the given type.")
       .on("(Tensor self, Any dtype=None, bool non_blocking=False)", [](const Arguments& a) {
@@ -104,10 +112,12 @@ void bind_to(Registry& r) {
         .on("(Tensor self, memory_format? memory_format=None)", body);
   r.add("cpu", kMethod, "Itself: tensors live on the CPU.")
       .on("(Tensor self, memory_format? memory_format=None)", [](const Arguments& a) {
-        return convert(a.object(0), a.tensor(0).dtype(), false, a.memory_format(1, MemoryFormat::Preserve));
+        return convert(a.object(0), a.tensor(0).dtype(), false,
+                       a.memory_format(1, MemoryFormat::Preserve));
       });
   r.add("cuda", kMethod, "Fails: this build has no CUDA backend.")
-      .on("(Tensor self, Any device=None, bool non_blocking=False, memory_format? memory_format=None)",
+      .on("(Tensor self, Any device=None, bool non_blocking=False, memory_format? "
+          "memory_format=None)",
           [](const Arguments&) {
             check_device(own(PyUnicode_FromString("cuda")).get());
             return none();
@@ -121,18 +131,22 @@ void bind_convert(Registry& r) {
   r.add("item", kMethod, "The value of a one-element tensor as a Python number.")
       .on("(Tensor input) -> Number", [](const Arguments& a) {
         Tensor t = a.tensor(0);
-        FG_CHECK(t.numel() == 1, "a Tensor with ", t.numel(), " elements cannot be converted to Scalar");
+        FG_CHECK(t.numel() == 1, "a Tensor with ", t.numel(),
+                 " elements cannot be converted to Scalar");
         return number_object(t.array(), 0);
       });
   r.add("tolist", kMethod, "The elements as (nested lists of) Python numbers.")
-      .on("(Tensor input) -> Any", [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
+      .on("(Tensor input) -> Any",
+          [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
   r.add("clone", kBoth, "A copy; gradients flow through it.")
-      .on("(Tensor input, *, memory_format? memory_format=None)",
-          [](const Arguments& a) { return wrap(clone(a.tensor(0), a.memory_format(1, MemoryFormat::Preserve))); });
+      .on("(Tensor input, *, memory_format? memory_format=None)", [](const Arguments& a) {
+        return wrap(clone(a.tensor(0), a.memory_format(1, MemoryFormat::Preserve)));
+      });
   r.add("contiguous", kMethod, "Itself when the elements lie row by row, else a copy.")
       .on("(Tensor self, memory_format? memory_format=None)", [](const Arguments& a) {
         MemoryFormat format = a.memory_format(1, MemoryFormat::Contiguous);
-        FG_CHECK(format != MemoryFormat::Preserve, "preserve memory format is unsupported by the contiguous operator");
+        FG_CHECK(format != MemoryFormat::Preserve,
+                 "preserve memory format is unsupported by the contiguous operator");
         return wrap(contiguous(a.tensor(0), format));
       });
   r.add("detach", kBoth, "The same memory without history.")

@@ -36,37 +36,41 @@ bool is_complex_number(PyObject* o) {
 DType progression_dtype(const Options& o, const Arguments& a, int out) {
   bool complex = is_complex_number(a.object(0)) || is_complex_number(a.object(1));
   DType d = o.dtype_or(complex ? to_complex(default_dtype()) : default_dtype(), a, out);
-  FG_CHECK(!complex || is_complex(d), "linspace(): inferred dtype ", name(to_complex(default_dtype())),
-           " can't be safely cast to passed dtype ", name(d));
+  FG_CHECK(!complex || is_complex(d), "linspace(): inferred dtype ",
+           name(to_complex(default_dtype())), " can't be safely cast to passed dtype ", name(d));
   return d;
 }
 
 void check_zero_dim(const char* op, const Arguments& a) {
   for (int i = 0; i < 2; ++i) {
     int64_t ndim = is_tensor(a.object(i)) ? a.tensor(i).ndim() : 0;
-    FG_CHECK(ndim == 0, op, " only supports 0-dimensional start and end tensors, but got ", i ? "end" : "start",
-             " with ", ndim, " dimension(s).");
+    FG_CHECK(ndim == 0, op, " only supports 0-dimensional start and end tensors, but got ",
+             i ? "end" : "start", " with ", ndim, " dimension(s).");
   }
 }
 
 template <Fill fill>
 void bind_filled(Registry& r, const char* name, const char* doc) {
   r.add(name, kFunction, doc)
-      .on("(int[*] size, *, Tensor? out=None, " FG_OPTIONS ", memory_format? memory_format=None)", [](const Arguments& a) {
-        Options o(a, 2);
-        MemoryFormat format = a.memory_format(7, MemoryFormat::Contiguous);
-        return o.finish(filled<fill>(empty(a.ints(0), o.dtype_or(default_dtype(), a, 1), format)));
-      });
+      .on("(int[*] size, *, Tensor? out=None, " FG_OPTIONS ", memory_format? memory_format=None)",
+          [](const Arguments& a) {
+            Options o(a, 2);
+            MemoryFormat format = a.memory_format(7, MemoryFormat::Contiguous);
+            return o.finish(
+                filled<fill>(empty(a.ints(0), o.dtype_or(default_dtype(), a, 1), format)));
+          });
   std::string like = std::string(name) + "_like", renewed = std::string("new_") + name;
-  std::string like_doc = std::string(name) + "() with the shape, element type and memory order of input.";
+  std::string like_doc =
+      std::string(name) + "() with the shape, element type and memory order of input.";
   std::string new_doc = std::string(name) + "() with the element type of this tensor.";
   r.add(like.c_str(), kFunction, like_doc.c_str())
-      .on("(Tensor input, *, " FG_OPTIONS ", memory_format? memory_format=None)", [](const Arguments& a) {
-        Options o(a, 1);
-        Tensor x = a.tensor(0);
-        return o.finish(filled<fill>(
-            empty_like(x, o.dtype.value_or(x.dtype()), a.memory_format(6, MemoryFormat::Preserve))));
-      });
+      .on("(Tensor input, *, " FG_OPTIONS ", memory_format? memory_format=None)",
+          [](const Arguments& a) {
+            Options o(a, 1);
+            Tensor x = a.tensor(0);
+            return o.finish(filled<fill>(empty_like(x, o.dtype.value_or(x.dtype()),
+                                                    a.memory_format(6, MemoryFormat::Preserve))));
+          });
   r.add(renewed.c_str(), kMethod, new_doc.c_str())
       .on("(Tensor self, int[*] size, *, " FG_OPTIONS ")", [](const Arguments& a) {
         Options o(a, 2);
@@ -76,32 +80,36 @@ void bind_filled(Registry& r, const char* name, const char* doc) {
 
 void bind_full(Registry& r) {
   r.add("full", kFunction, "A tensor of the given size in which every element is fill_value.")
-      .on("(int[] size, Number fill_value, *, Tensor? out=None, " FG_OPTIONS ")", [](const Arguments& a) {
-        Options o(a, 3);
-        std::optional<DType> d = o.dtype;
-        if (a.has(2)) d = o.dtype_or(DType::Float32, a, 2);
-        Array value = number_array(a.object(1), d);
-        return o.finish(full(a.ints(0), value, d.value_or(value.dtype)));
-      });
+      .on("(int[] size, Number fill_value, *, Tensor? out=None, " FG_OPTIONS ")",
+          [](const Arguments& a) {
+            Options o(a, 3);
+            std::optional<DType> d = o.dtype;
+            if (a.has(2)) d = o.dtype_or(DType::Float32, a, 2);
+            Array value = number_array(a.object(1), d);
+            return o.finish(full(a.ints(0), value, d.value_or(value.dtype)));
+          });
   r.add("full_like", kFunction, "full() with the shape, element type and memory order of input.")
       .on("(Tensor input, Number fill_value, *, " FG_OPTIONS ", memory_format? memory_format=None)",
           [](const Arguments& a) {
             Options o(a, 2);
             Tensor x = a.tensor(0);
-            Tensor out = empty_like(x, o.dtype.value_or(x.dtype()), a.memory_format(7, MemoryFormat::Preserve));
+            Tensor out = empty_like(x, o.dtype.value_or(x.dtype()),
+                                    a.memory_format(7, MemoryFormat::Preserve));
             fill_array(out.array(), number_array(a.object(1), out.dtype()));
             return o.finish(out);
           });
   r.add("new_full", kMethod, "full() with the element type of this tensor.")
-      .on("(Tensor self, int[] size, Number fill_value, *, " FG_OPTIONS ")", [](const Arguments& a) {
-        Options o(a, 3);
-        DType d = o.dtype.value_or(a.tensor(0).dtype());
-        return o.finish(full(a.ints(1), number_array(a.object(2), d), d));
-      });
+      .on("(Tensor self, int[] size, Number fill_value, *, " FG_OPTIONS ")",
+          [](const Arguments& a) {
+            Options o(a, 3);
+            DType d = o.dtype.value_or(a.tensor(0).dtype());
+            return o.finish(full(a.ints(1), number_array(a.object(2), d), d));
+          });
   r.add("scalar_tensor", kFunction, "A 0-d tensor that holds a number.")
       .on("(Number s, *, " FG_OPTIONS ")", [](const Arguments& a) {
         Options o(a, 1);
-        DType d = o.dtype.value_or(is_complex_number(a.object(0)) ? to_complex(default_dtype()) : default_dtype());
+        DType d = o.dtype.value_or(is_complex_number(a.object(0)) ? to_complex(default_dtype())
+                                                                  : default_dtype());
         return o.finish(full({}, number_array(a.object(0), d), d));
       });
 }
@@ -123,26 +131,34 @@ void bind_progressions(Registry& r) {
       .on("(Number end, *, Tensor? out=None, " FG_OPTIONS ")",
           [](const Arguments& a) { return make_range(a, 0, a.number(0), 1, 1); })
       .on("(Number start, Number end, Number step=1, *, Tensor? out=None, " FG_OPTIONS ")",
-          [](const Arguments& a) { return make_range(a, a.number(0), a.number(1), a.number(2), 3); });
+          [](const Arguments& a) {
+            return make_range(a, a.number(0), a.number(1), a.number(2), 3);
+          });
   r.add("linspace", kFunction, "steps evenly spaced numbers from start to end, both included.")
-      .on("(Tensor|Number start, Tensor|Number end, int steps, *, Tensor? out=None, " FG_OPTIONS ")", [](const Arguments& a) {
-        check_zero_dim("linspace", a);
-        Options o(a, 4);
-        return o.finish(linspace(complex_number(a, 0), complex_number(a, 1), a.integer(2), progression_dtype(o, a, 3)));
-      });
-  r.add("logspace", kFunction, "steps numbers from base**start to base**end, evenly spaced on a logarithmic scale.")
-      .on("(Tensor|Number start, Tensor|Number end, int steps, float base=10.0, *, Tensor? out=None, " FG_OPTIONS ")",
+      .on("(Tensor|Number start, Tensor|Number end, int steps, *, Tensor? out=None, " FG_OPTIONS
+          ")",
+          [](const Arguments& a) {
+            check_zero_dim("linspace", a);
+            Options o(a, 4);
+            return o.finish(linspace(complex_number(a, 0), complex_number(a, 1), a.integer(2),
+                                     progression_dtype(o, a, 3)));
+          });
+  r.add("logspace", kFunction,
+        "steps numbers from base**start to base**end, evenly spaced on a logarithmic scale.")
+      .on("(Tensor|Number start, Tensor|Number end, int steps, float base=10.0, *, Tensor? "
+          "out=None, " FG_OPTIONS ")",
           [](const Arguments& a) {
             check_zero_dim("logspace", a);
             Options o(a, 5);
-            return o.finish(logspace(complex_number(a, 0), complex_number(a, 1), a.integer(2), a.real(3),
-                                     progression_dtype(o, a, 4)));
+            return o.finish(logspace(complex_number(a, 0), complex_number(a, 1), a.integer(2),
+                                     a.real(3), progression_dtype(o, a, 4)));
           });
   r.add("eye", kFunction, "The n x m matrix with ones on its main diagonal; m is n when absent.")
-      .on("(int n, *, Tensor? out=None, " FG_OPTIONS ")", [](const Arguments& a) {
-        Options o(a, 2);
-        return o.finish(eye(a.integer(0), a.integer(0), o.dtype_or(default_dtype(), a, 1)));
-      })
+      .on("(int n, *, Tensor? out=None, " FG_OPTIONS ")",
+          [](const Arguments& a) {
+            Options o(a, 2);
+            return o.finish(eye(a.integer(0), a.integer(0), o.dtype_or(default_dtype(), a, 1)));
+          })
       .on("(int n, int m, *, Tensor? out=None, " FG_OPTIONS ")", [](const Arguments& a) {
         Options o(a, 3);
         return o.finish(eye(a.integer(0), a.integer(1), o.dtype_or(default_dtype(), a, 2)));
@@ -153,7 +169,8 @@ void bind_progressions(Registry& r) {
 
 void bind_creation(Registry& r) {
   r.add("tensor", kFunction, "A tensor with a copy of data.")
-      .on("(Any data, *, dtype? dtype=None, device? device=None, bool requires_grad=False, bool pin_memory=False)",
+      .on("(Any data, *, dtype? dtype=None, device? device=None, bool requires_grad=False, bool "
+          "pin_memory=False)",
           [](const Arguments& a) {
             check_device(a.object(2));
             Tensor t = tensor_from_data(a.object(0), a.optional_dtype(1));

@@ -17,7 +17,8 @@ PyObject* int_tuple(DimSpan values) {
 // One of the entries of a shape or of strides.
 PyObject* entry(DimSpan values, int64_t dim) {
   FG_CHECK_INDEX(!values.empty(), "Dimension specified as ", dim, " but tensor has no dimensions");
-  return PyLong_FromLongLong(values[static_cast<size_t>(wrap_dim(dim, static_cast<int64_t>(values.size())))]);
+  return PyLong_FromLongLong(
+      values[static_cast<size_t>(wrap_dim(dim, static_cast<int64_t>(values.size())))]);
 }
 
 void bind_sizes(Registry& r) {
@@ -26,22 +27,28 @@ void bind_sizes(Registry& r) {
         Tensor t = a.tensor(0);
         return a.has(1) ? entry(t.shape(), a.integer(1)) : make_size(t.shape());
       });
-  r.add("stride", kMethod, "How many elements of memory lie between neighbours along each dimension, or along one.")
+  r.add("stride", kMethod,
+        "How many elements of memory lie between neighbours along each dimension, or along one.")
       .on("(Tensor self, int? dim=None)", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         return a.has(1) ? entry(t.strides(), a.integer(1)) : int_tuple(t.strides());
       });
   for (const char* name : {"dim", "ndimension"})
-    r.add(name, kMethod, "The number of dimensions.")
-        .on("(Tensor self)", [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).ndim()); });
-  r.add("numel", kBoth, "The number of elements.")
-      .on("(Tensor input)", [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).numel()); });
-  r.add("nelement", kMethod, "The number of elements.")
-      .on("(Tensor self)", [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).numel()); });
-  r.add("element_size", kMethod, "Bytes per element.")
-      .on("(Tensor self)", [](const Arguments& a) { return PyLong_FromSize_t(a.tensor(0).array().itemsize()); });
+    r.add(name, kMethod, "The number of dimensions.").on("(Tensor self)", [](const Arguments& a) {
+      return PyLong_FromLongLong(a.tensor(0).ndim());
+    });
+  r.add("numel", kBoth, "The number of elements.").on("(Tensor input)", [](const Arguments& a) {
+    return PyLong_FromLongLong(a.tensor(0).numel());
+  });
+  r.add("nelement", kMethod, "The number of elements.").on("(Tensor self)", [](const Arguments& a) {
+    return PyLong_FromLongLong(a.tensor(0).numel());
+  });
+  r.add("element_size", kMethod, "Bytes per element.").on("(Tensor self)", [](const Arguments& a) {
+    return PyLong_FromSize_t(a.tensor(0).array().itemsize());
+  });
   r.add("storage_offset", kMethod, "Elements of memory before this tensor's first one.")
-      .on("(Tensor self)", [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).array().offset()); });
+      .on("(Tensor self)",
+          [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).array().offset()); });
   r.add("data_ptr", kMethod, "The address of the first element; 0 when there is none.")
       .on("(Tensor self)", [](const Arguments& a) {
         Tensor t = a.tensor(0);
@@ -51,16 +58,19 @@ void bind_sizes(Registry& r) {
       .on("(Tensor self, memory_format? memory_format=None)", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         MemoryFormat format = a.memory_format(1, MemoryFormat::Contiguous);
-        FG_CHECK(format != MemoryFormat::Preserve, "preserve memory format is unsupported by the contiguous operator");
+        FG_CHECK(format != MemoryFormat::Preserve,
+                 "preserve memory format is unsupported by the contiguous operator");
         return boolean(has_format(format, t.shape(), t.strides()));
       });
 }
 
 void bind_kinds(Registry& r) {
   r.add("is_floating_point", kBoth, "Whether the element type is a floating-point type.")
-      .on("(Tensor input)", [](const Arguments& a) { return boolean(is_floating(a.tensor(0).dtype())); });
+      .on("(Tensor input)",
+          [](const Arguments& a) { return boolean(is_floating(a.tensor(0).dtype())); });
   r.add("is_complex", kBoth, "Whether the element type is complex.")
-      .on("(Tensor input)", [](const Arguments& a) { return boolean(is_complex(a.tensor(0).dtype())); });
+      .on("(Tensor input)",
+          [](const Arguments& a) { return boolean(is_complex(a.tensor(0).dtype())); });
   r.add("is_signed", kMethod, "Whether the element type has negative values.")
       .on("(Tensor self)", [](const Arguments& a) {
         DType d = a.tensor(0).dtype();
@@ -92,23 +102,31 @@ void add_to(ResultType& type, PyObject* o) {
 void bind_promotion(Registry& r) {
   r.add("get_default_dtype", kFunction, "The type that floating-point numbers get in new tensors.")
       .on("()", [](const Arguments&) { return wrap(default_dtype()); });
-  r.add("set_default_dtype", kFunction, "Sets the type that floating-point numbers get in new tensors.")
+  r.add("set_default_dtype", kFunction,
+        "Sets the type that floating-point numbers get in new tensors.")
       .on("(Any d)", [](const Arguments& a) {
-        FG_CHECK_TYPE(is_dtype(a.object(0)), "invalid dtype object: only floating-point types are supported as the default type");
+        FG_CHECK_TYPE(
+            is_dtype(a.object(0)),
+            "invalid dtype object: only floating-point types are supported as the default type");
         set_default_dtype(a.dtype(0));
         return none();
       });
-  r.add("result_type", kFunction, "The element type of the result of arithmetic on two tensors or numbers.")
+  r.add("result_type", kFunction,
+        "The element type of the result of arithmetic on two tensors or numbers.")
       .on("(Tensor|Number tensor1, Tensor|Number tensor2)", [](const Arguments& a) {
         ResultType type;
         add_to(type, a.object(0));
         add_to(type, a.object(1));
         return wrap(type.get());
       });
-  r.add("promote_types", kFunction, "The smallest type that holds the values of both types and is of at least their kind.")
-      .on("(dtype type1, dtype type2)", [](const Arguments& a) { return wrap(promote_types(a.dtype(0), a.dtype(1))); });
-  r.add("can_cast", kFunction, "Whether results of the first type may be written into tensors of the second.")
-      .on("(dtype from_, dtype to)", [](const Arguments& a) { return boolean(can_cast(a.dtype(0), a.dtype(1))); });
+  r.add("promote_types", kFunction,
+        "The smallest type that holds the values of both types and is of at least their kind.")
+      .on("(dtype type1, dtype type2)",
+          [](const Arguments& a) { return wrap(promote_types(a.dtype(0), a.dtype(1))); });
+  r.add("can_cast", kFunction,
+        "Whether results of the first type may be written into tensors of the second.")
+      .on("(dtype from_, dtype to)",
+          [](const Arguments& a) { return boolean(can_cast(a.dtype(0), a.dtype(1))); });
 }
 
 }  // namespace

@@ -38,7 +38,8 @@ const char* format_of(DType d) {
     case DType::BFloat16:
       break;
   }
-  fail(ErrorKind::Type, "Got unsupported ScalarType BFloat16: Python's buffers and NumPy have no such type; "
+  fail(ErrorKind::Type,
+       "Got unsupported ScalarType BFloat16: Python's buffers and NumPy have no such type; "
        "convert first, e.g. with .float()");
 }
 
@@ -46,8 +47,10 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
   const char* f = format ? format : "B";
   const char native = std::endian::native == std::endian::little ? '<' : '>';
   if (*f == '=' || *f == '@' || *f == native || (*f == '!' && native == '>')) ++f;
-  FG_CHECK_VALUE(*f != '>' && *f != '<' && *f != '!', "given numpy array has byte order different from the native "
-                 "byte order. Conversion between byte orders is currently not supported; convert it first, e.g. "
+  FG_CHECK_VALUE(*f != '>' && *f != '<' && *f != '!',
+                 "given numpy array has byte order different from the native "
+                 "byte order. Conversion between byte orders is currently not supported; convert "
+                 "it first, e.g. "
                  "with .astype(a.dtype.newbyteorder('='))");
   bool complex = *f == 'Z';
   if (complex) ++f;
@@ -94,7 +97,8 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
   Object name(type ? PyObject_GetAttrString(type.get(), "__name__") : nullptr);
   PyErr_Clear();
   if (name) element = "numpy." + text_of(name.get());
-  fail(ErrorKind::Type, "can't convert np.ndarray of type ", element, ". The only supported types are: float64, "
+  fail(ErrorKind::Type, "can't convert np.ndarray of type ", element,
+       ". The only supported types are: float64, "
        "float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool.");
 }
 
@@ -133,22 +137,28 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
       [&]() -> int {
         view->obj = nullptr;
         Tensor t = tensor_of(self);
-        FG_CHECK(!t.requires_grad(), "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.");
+        FG_CHECK(!t.requires_grad(),
+                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() "
+                 "instead.");
         const Array& a = t.array();
         const char* format = format_of(a.dtype);
         auto keep = std::make_unique<Exported>();
         keep->buffer = a.buffer;
         for (size_t d = 0; d < a.shape.size(); ++d) {
           keep->shape.push_back(static_cast<Py_ssize_t>(a.shape[d]));
-          keep->strides.push_back(static_cast<Py_ssize_t>(a.strides[d]) * static_cast<Py_ssize_t>(a.itemsize()));
+          keep->strides.push_back(static_cast<Py_ssize_t>(a.strides[d]) *
+                                  static_cast<Py_ssize_t>(a.itemsize()));
         }
         bool strided = (flags & PyBUF_STRIDES) == PyBUF_STRIDES;
         bool fits = strided || a.contiguous;
         if ((flags & PyBUF_C_CONTIGUOUS) == PyBUF_C_CONTIGUOUS) fits = a.contiguous;
         if ((flags & PyBUF_F_CONTIGUOUS) == PyBUF_F_CONTIGUOUS) fits = is_column_major(a);
-        if ((flags & PyBUF_ANY_CONTIGUOUS) == PyBUF_ANY_CONTIGUOUS) fits = a.contiguous || is_column_major(a);
+        if ((flags & PyBUF_ANY_CONTIGUOUS) == PyBUF_ANY_CONTIGUOUS)
+          fits = a.contiguous || is_column_major(a);
         if (!fits) {
-          PyErr_SetString(PyExc_BufferError, "the tensor's elements do not lie in memory in the order asked for; use .contiguous()");
+          PyErr_SetString(PyExc_BufferError,
+                          "the tensor's elements do not lie in memory in the order asked for; use "
+                          ".contiguous()");
           throw PythonError{};
         }
         view->buf = a.data;
@@ -167,7 +177,9 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
       -1);
 }
 
-void tensor_releasebuffer(PyObject*, Py_buffer* view) { delete static_cast<Exported*>(view->internal); }
+void tensor_releasebuffer(PyObject*, Py_buffer* view) {
+  delete static_cast<Exported*>(view->internal);
+}
 
 bool is_ndarray(PyObject* o) {
   PyTypeObject* t = Py_TYPE(o);
@@ -175,7 +187,8 @@ bool is_ndarray(PyObject* o) {
   if (!t->tp_mro || t == &PyUnicode_Type) return false;
   for (Py_ssize_t i = 1; i < PyTuple_GET_SIZE(t->tp_mro); ++i) {
     PyObject* base = PyTuple_GET_ITEM(t->tp_mro, i);
-    if (PyType_Check(base) && std::strcmp(reinterpret_cast<PyTypeObject*>(base)->tp_name, "numpy.ndarray") == 0)
+    if (PyType_Check(base) &&
+        std::strcmp(reinterpret_cast<PyTypeObject*>(base)->tp_name, "numpy.ndarray") == 0)
       return true;
   }
   return false;
@@ -200,18 +213,23 @@ Tensor tensor_from_buffer(PyObject* o, bool copy) {
   }
   std::optional<DType> dtype = dtype_of_format(view.format, view.itemsize);
   if (!dtype && array) fail_unsupported(o);
-  FG_CHECK_TYPE(dtype, "can't convert a buffer with elements of format '", view.format ? view.format : "B", "' to a tensor");
-  FG_CHECK_TYPE(view.strides || view.ndim == 0, "can't convert a ", type_name(o), " to a tensor: its buffer has no strides");
+  FG_CHECK_TYPE(dtype, "can't convert a buffer with elements of format '",
+                view.format ? view.format : "B", "' to a tensor");
+  FG_CHECK_TYPE(view.strides || view.ndim == 0, "can't convert a ", type_name(o),
+                " to a tensor: its buffer has no strides");
   Array a;
   a.dtype = *dtype;
   for (int i = 0; i < view.ndim; ++i) {
     a.shape.push_back(view.shape[i]);
-    FG_CHECK_VALUE(view.strides[i] >= 0 || view.shape[i] <= 1 || copy,
-                   "At least one stride in the given numpy array is negative, and tensors with negative strides "
-                   "are not currently supported. (You can probably work around this by making a copy of your "
-                   "array with array.copy().)");
+    FG_CHECK_VALUE(
+        view.strides[i] >= 0 || view.shape[i] <= 1 || copy,
+        "At least one stride in the given numpy array is negative, and tensors with negative "
+        "strides "
+        "are not currently supported. (You can probably work around this by making a copy of your "
+        "array with array.copy().)");
     FG_CHECK_VALUE(view.strides[i] % view.itemsize == 0,
-                   "given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+                   "given numpy array strides not a multiple of the element byte size. Copy the "
+                   "numpy array to "
                    "reallocate the memory.");
     a.strides.push_back(view.strides[i] / view.itemsize);
   }
@@ -223,10 +241,13 @@ Tensor tensor_from_buffer(PyObject* o, bool copy) {
     return Tensor(contiguous_copy(a));
   }
   if (read_only)
-    warn("The given NumPy array is not writable, and fastgrad does not support non-writable tensors. "
-         "This means writing to this tensor will result in undefined behavior. You may want to copy "
-         "the array to protect its data or make it writable before converting it to a tensor.");
-  size_t reach = a.numel == 0 ? 0 : static_cast<size_t>(extent(a.shape, a.strides).hi + 1) * a.itemsize();
+    warn(
+        "The given NumPy array is not writable, and fastgrad does not support non-writable "
+        "tensors. "
+        "This means writing to this tensor will result in undefined behavior. You may want to copy "
+        "the array to protect its data or make it writable before converting it to a tensor.");
+  size_t reach =
+      a.numel == 0 ? 0 : static_cast<size_t>(extent(a.shape, a.strides).hi + 1) * a.itemsize();
   a.buffer = Buffer::foreign(view.buf, reach, held.release(), release_held);
   return Tensor(std::move(a));
 }

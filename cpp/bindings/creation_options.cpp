@@ -11,9 +11,18 @@ namespace {
 
 // How PyTorch's overflow errors call element types.
 const char* c_name(DType d) {
-  static constexpr const char* names[kNumDTypes] = {
-      "bool", "uint8_t", "int8_t", "int16_t", "int", "int64_t",
-      "c10::Half", "c10::BFloat16", "float", "double", "c10::complex<float>", "c10::complex<double>"};
+  static constexpr const char* names[kNumDTypes] = {"bool",
+                                                    "uint8_t",
+                                                    "int8_t",
+                                                    "int16_t",
+                                                    "int",
+                                                    "int64_t",
+                                                    "c10::Half",
+                                                    "c10::BFloat16",
+                                                    "float",
+                                                    "double",
+                                                    "c10::complex<float>",
+                                                    "c10::complex<double>"};
   return names[static_cast<int>(d)];
 }
 
@@ -40,7 +49,8 @@ bool holds(int64_t v) {
   if constexpr (std::is_same_v<T, bool>) {
     return true;
   } else if constexpr (std::is_integral_v<T>) {
-    if (std::is_unsigned_v<T> && v < 0) return -v <= static_cast<int64_t>(std::numeric_limits<T>::max());
+    if (std::is_unsigned_v<T> && v < 0)
+      return -v <= static_cast<int64_t>(std::numeric_limits<T>::max());
     return static_cast<int64_t>(static_cast<T>(v)) == v;
   } else {
     return holds<T>(static_cast<double>(v));
@@ -50,15 +60,18 @@ bool holds(int64_t v) {
 }  // namespace
 
 void require_grad(const Tensor& t) {
-  FG_CHECK(is_differentiable(t.dtype()), "Only Tensors of floating point and complex dtype can require gradients, "
-           "got ", name(t.dtype()));
+  FG_CHECK(is_differentiable(t.dtype()),
+           "Only Tensors of floating point and complex dtype can require gradients, "
+           "got ",
+           name(t.dtype()));
   t->leaf_requires_grad = true;
 }
 
 Options::Options(const Arguments& a, int first) : dtype(a.optional_dtype(first)) {
   if (a.has(first + 2)) check_device(a.object(first + 2));
   FG_CHECK(!(a.has(first + 3) && a.boolean(first + 3)),
-           "pin_memory=True requires a CUDA or other accelerator backend; fastgrad has none, so memory cannot be pinned");
+           "pin_memory=True requires a CUDA or other accelerator backend; fastgrad has none, so "
+           "memory cannot be pinned");
   requires_grad = a.has(first + 4) && a.boolean(first + 4);
 }
 
@@ -80,7 +93,8 @@ Array number_array(PyObject* number, std::optional<DType> dtype) {
   if (PyComplex_Check(number)) {
     DType d = dtype.value_or(to_complex(default_dtype()));
     Py_complex c = PyComplex_AsCComplex(number);
-    FG_CHECK(is_complex(d) || c.imag == 0, "value cannot be converted to type ", c_name(d), " without overflow");
+    FG_CHECK(is_complex(d) || c.imag == 0, "value cannot be converted to type ", c_name(d),
+             " without overflow");
     Array a = Array::empty({}, is_complex(d) ? d : DType::Complex64);
     if (a.dtype == DType::Complex128)
       *a.ptr<std::complex<double>>() = {c.real, c.imag};
@@ -92,7 +106,8 @@ Array number_array(PyObject* number, std::optional<DType> dtype) {
   Array a = Array::empty({}, dtype.value_or(s.dtype()));
   dispatch_all(a.dtype, [&]<class T>(T) {
     bool fits = s.is_float() ? holds<T>(s.to_double()) : holds<T>(s.to_int());
-    FG_CHECK(fits, "value cannot be converted to type ", c_name(a.dtype), " without overflow: ", text_of(number));
+    FG_CHECK(fits, "value cannot be converted to type ", c_name(a.dtype),
+             " without overflow: ", text_of(number));
     *a.ptr<T>() = s.to<T>();
   });
   return a;

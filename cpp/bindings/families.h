@@ -12,6 +12,7 @@ void bind_convert(Registry& r);
 void bind_creation(Registry& r);
 void bind_inspect(Registry& r);
 void bind_numpy(Registry& r);
+void bind_random(Registry& r);
 void bind_autograd(Registry& r);
 void bind_configuration(Registry& r);
 void bind_hooks(Registry& r);
@@ -26,6 +27,7 @@ inline void bind_all(Registry& r) {
   bind_creation(r);
   bind_inspect(r);
   bind_numpy(r);
+  bind_random(r);
   bind_autograd(r);
   bind_configuration(r);
   bind_hooks(r);

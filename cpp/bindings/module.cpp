@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/families.h"
+#include "bindings/generator_object.h"
 #include "bindings/node_object.h"
 #include "bindings/tensor_object.h"
 #include "bindings/types.h"
@@ -19,6 +20,7 @@ void initialise(PyObject* module) {
   add_tensor_type(module);
   add_node_type(module);
   add_function_type(module);
+  add_generator_type(module);
   bind_all(registry());
   registry().install(module);
 }

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "bindings/generator_object.h"
 #include "bindings/tensor_object.h"
 #include "bindings/types.h"
 
@@ -97,6 +98,8 @@ std::string expected(const Parameter& p) {
       return "Tensor";
     case Kind::DType:
       return "fastgrad.dtype";
+    case Kind::Generator:
+      return "fastgrad.Generator";
     case Kind::Layout:
       return "fastgrad.layout";
     case Kind::MemoryFormat:
@@ -151,6 +154,7 @@ bool accepts(const Parameter& p, PyObject* v) {
     case Kind::Str:
       return PyUnicode_Check(v);
     case Kind::Generator:
+      return is_generator(v);
     case Kind::Any:
       return true;
   }

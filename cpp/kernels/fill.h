@@ -16,7 +16,8 @@ void fill_arange(const Array& out, int64_t start, int64_t step);
 // numel values from start to end, both included, counted from the nearer end.
 void fill_linspace(const Array& out, std::complex<double> start, std::complex<double> end);
 // base ** linspace.
-void fill_logspace(const Array& out, std::complex<double> start, std::complex<double> end, double base);
+void fill_logspace(const Array& out, std::complex<double> start, std::complex<double> end,
+                   double base);
 // Ones on the main diagonal of a zeroed matrix.
 void fill_eye(const Array& out);
 

@@ -15,29 +15,32 @@ Array number_array(Scalar value, DType dtype) {
 }
 
 void check_counts(const char* op, DType dtype) {
-  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype != DType::Bool, "\"", op, "_cpu\" not implemented for 'Bool'");
+  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype != DType::Bool, "\"", op,
+                "_cpu\" not implemented for 'Bool'");
 }
 
 // Elements of [start, end) in steps of step.
 int64_t arange_size(double start, double end, double step) {
   FG_CHECK(std::isfinite(start) && std::isfinite(end), "unsupported range: ", start, " -> ", end);
   FG_CHECK(step != 0, "step must be nonzero");
-  FG_CHECK(step > 0 ? end >= start : end <= start, "upper bound and lower bound inconsistent with step sign");
+  FG_CHECK(step > 0 ? end >= start : end <= start,
+           "upper bound and lower bound inconsistent with step sign");
   double size = std::ceil((end - start) / step);
-  FG_CHECK(size >= 0 && size < 9.2e18, "invalid size, possible overflow? The range ", start, " -> ", end,
-           " in steps of ", step, " has too many elements");
+  FG_CHECK(size >= 0 && size < 9.2e18, "invalid size, possible overflow? The range ", start, " -> ",
+           end, " in steps of ", step, " has too many elements");
   return static_cast<int64_t>(size);
 }
 
 int64_t arange_size(int64_t start, int64_t end, int64_t step) {
   FG_CHECK_VALUE(step != 0, "step must be nonzero");
-  FG_CHECK(step > 0 ? end >= start : end <= start, "upper bound and lower bound inconsistent with step sign");
+  FG_CHECK(step > 0 ? end >= start : end <= start,
+           "upper bound and lower bound inconsistent with step sign");
   uint64_t span = step > 0 ? static_cast<uint64_t>(end) - static_cast<uint64_t>(start)
                            : static_cast<uint64_t>(start) - static_cast<uint64_t>(end);
   uint64_t width = step > 0 ? static_cast<uint64_t>(step) : -static_cast<uint64_t>(step);
   uint64_t size = span / width + (span % width != 0);
-  FG_CHECK(size <= static_cast<uint64_t>(INT64_MAX), "invalid size, possible overflow? The range ", start,
-           " -> ", end, " in steps of ", step, " has too many elements");
+  FG_CHECK(size <= static_cast<uint64_t>(INT64_MAX), "invalid size, possible overflow? The range ",
+           start, " -> ", end, " in steps of ", step, " has too many elements");
   return static_cast<int64_t>(size);
 }
 
@@ -52,8 +55,9 @@ template <class Keep>
 Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, DType dtype, Keep keep) {
   FG_CHECK(rows >= 0, "row must be non-negative, got ", rows);
   FG_CHECK(columns >= 0, "col must be non-negative, got ", columns);
-  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype == DType::Int32 || dtype == DType::Int64, "\"", op, "\" not implemented for '",
-           scalar_type_name(dtype), "'; indices are int32 or int64");
+  FG_CHECK_KIND(ErrorKind::NotImplemented, dtype == DType::Int32 || dtype == DType::Int64, "\"", op,
+                "\" not implemented for '", scalar_type_name(dtype),
+                "'; indices are int32 or int64");
   std::vector<int64_t> is, js;
   for (int64_t i = 0; i < rows; ++i) {
     auto [first, last] = keep(i);
@@ -76,7 +80,8 @@ Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, DType dty
 Tensor empty(DimSpan shape, DType dtype) { return Tensor(Array::empty(shape, dtype)); }
 
 Tensor empty(DimSpan shape, DType dtype, MemoryFormat format) {
-  FG_CHECK(format != MemoryFormat::Preserve, "unsupported memory format Preserve: there is no tensor whose "
+  FG_CHECK(format != MemoryFormat::Preserve,
+           "unsupported memory format Preserve: there is no tensor whose "
            "format could be preserved");
   if (format == MemoryFormat::Contiguous) return empty(shape, dtype);
   return empty_strided(shape, format_strides(format, shape), dtype);
@@ -134,7 +139,8 @@ Tensor linspace(std::complex<double> start, std::complex<double> end, int64_t st
   return out;
 }
 
-Tensor logspace(std::complex<double> start, std::complex<double> end, int64_t steps, double base, DType dtype) {
+Tensor logspace(std::complex<double> start, std::complex<double> end, int64_t steps, double base,
+                DType dtype) {
   Tensor out = progression("logspace", steps, dtype);
   fill_logspace(out.array(), start, end, base);
   return out;
@@ -149,13 +155,15 @@ Tensor eye(int64_t rows, int64_t columns, DType dtype) {
 }
 
 Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype) {
-  return triangle_indices("tril_indices", rows, columns, dtype,
-                          [=](int64_t i) { return std::pair<int64_t, int64_t>(0, i + offset + 1); });
+  return triangle_indices("tril_indices", rows, columns, dtype, [=](int64_t i) {
+    return std::pair<int64_t, int64_t>(0, i + offset + 1);
+  });
 }
 
 Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype) {
-  return triangle_indices("triu_indices", rows, columns, dtype,
-                          [=](int64_t i) { return std::pair<int64_t, int64_t>(i + offset, INT64_MAX); });
+  return triangle_indices("triu_indices", rows, columns, dtype, [=](int64_t i) {
+    return std::pair<int64_t, int64_t>(i + offset, INT64_MAX);
+  });
 }
 
 }  // namespace fastgrad

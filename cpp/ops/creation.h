@@ -22,7 +22,8 @@ Tensor ones_like(const Tensor& x);
 // The values from start to end, end excluded.
 Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype);
 Tensor linspace(std::complex<double> start, std::complex<double> end, int64_t steps, DType dtype);
-Tensor logspace(std::complex<double> start, std::complex<double> end, int64_t steps, double base, DType dtype);
+Tensor logspace(std::complex<double> start, std::complex<double> end, int64_t steps, double base,
+                DType dtype);
 Tensor eye(int64_t rows, int64_t columns, DType dtype);
 // Row and column indices, as the two rows of a matrix, of a triangle of a matrix.
 Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype);

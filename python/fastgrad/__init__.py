@@ -49,7 +49,7 @@ def _complete_tensor() -> None:
 
 _complete_tensor()
 
-from fastgrad import autograd, testing, utils  # noqa: E402
+from fastgrad import autograd, random, testing, utils  # noqa: E402
 from fastgrad._printing import (  # noqa: E402
     get_printoptions,
     printoptions,

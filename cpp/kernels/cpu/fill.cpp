@@ -34,7 +34,8 @@ template <class T, class S>
 T linspace_at(S start, S end, S step, int64_t i, int64_t n) {
   S v = i < n / 2 ? start + step * static_cast<S>(i) : end - step * static_cast<S>(n - 1 - i);
   if constexpr (is_complex(dtype_of<T>))
-    return T(static_cast<typename T::value_type>(v.real()), static_cast<typename T::value_type>(v.imag()));
+    return T(static_cast<typename T::value_type>(v.real()),
+             static_cast<typename T::value_type>(v.imag()));
   else
     return number<T>(static_cast<double>(v));
 }
@@ -47,7 +48,9 @@ void with_linspace(const Array& out, std::complex<double> start, std::complex<do
     f(start, end, out.numel > 1 ? (end - start) / static_cast<double>(out.numel - 1) : 0.0);
   } else if constexpr (std::is_integral_v<T>) {
     auto s = static_cast<T>(start.real()), e = static_cast<T>(end.real());
-    float step = out.numel > 1 ? (static_cast<float>(e) - static_cast<float>(s)) / static_cast<float>(out.numel - 1) : 0.0f;
+    float step = out.numel > 1 ? (static_cast<float>(e) - static_cast<float>(s)) /
+                                     static_cast<float>(out.numel - 1)
+                               : 0.0f;
     f(static_cast<float>(s), static_cast<float>(e), step);
   } else {
     double s = start.real(), e = end.real();
@@ -109,19 +112,23 @@ void fill_linspace(const Array& out, std::complex<double> start, std::complex<do
   dispatch_all(out.dtype, [&]<class T>(T) {
     with_linspace<T>(out, start, end, [&]<class S>(S s, S e, S step) {
       if (out.numel == 1) e = s;
-      for (int64_t i = 0; i < out.numel; ++i) out.ptr<T>()[i] = linspace_at<T>(s, e, step, i, out.numel);
+      for (int64_t i = 0; i < out.numel; ++i)
+        out.ptr<T>()[i] = linspace_at<T>(s, e, step, i, out.numel);
     });
   });
 }
 
-void fill_logspace(const Array& out, std::complex<double> start, std::complex<double> end, double base) {
-  Array exponents = Array::empty(out.shape, is_complex(out.dtype) ? DType::Complex128 : DType::Float64);
+void fill_logspace(const Array& out, std::complex<double> start, std::complex<double> end,
+                   double base) {
+  Array exponents =
+      Array::empty(out.shape, is_complex(out.dtype) ? DType::Complex128 : DType::Float64);
   fill_linspace(exponents, start, end);
   dispatch_all(out.dtype, [&]<class T>(T) {
     for (int64_t i = 0; i < out.numel; ++i) {
       if constexpr (is_complex(dtype_of<T>)) {
         std::complex<double> v = std::pow(base, exponents.ptr<std::complex<double>>()[i]);
-        out.ptr<T>()[i] = T(static_cast<typename T::value_type>(v.real()), static_cast<typename T::value_type>(v.imag()));
+        out.ptr<T>()[i] = T(static_cast<typename T::value_type>(v.real()),
+                            static_cast<typename T::value_type>(v.imag()));
       } else {
         out.ptr<T>()[i] = number<T>(std::pow(base, exponents.ptr<double>()[i]));
       }

@@ -1,0 +1,331 @@
+#include "ops/random.h"
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+#include "core/apply.h"
+#include "core/inplace.h"
+#include "core/promotion.h"
+#include "kernels/copy.h"
+#include "kernels/random.h"
+#include "ops/pointwise.h"
+#include "ops/shape.h"
+
+namespace fastgrad {
+
+// Values that do not depend on what stood there before: the gradient is zero everywhere.
+FG_DEFINE_OP(Random) = {
+    .name = "random",
+    .vjp =
+        [](VjpContext& c) {
+          for (size_t i = 0; i < c.num_inputs(); ++i)
+            if (c.needs(i)) c.set(i, Tensor(Array::zeros(c.in_shape(i), c.in_dtype(i))));
+        },
+};
+
+namespace {
+
+// Fills self by fill(array, stream), where `array` is row-major.
+template <class F>
+void fill_inplace(const Tensor& self, const char* op, Generator& g, F&& fill) {
+  bool recorded = check_inplace(self, false, op);
+  RandomStream s = g.reserve(blocks_for(self.numel()));
+  if (self.is_contiguous()) {
+    fill(self.array(), s);
+  } else {
+    Array rows = Array::empty(self.shape(), self.dtype());
+    fill(rows, s);
+    copy_array(rows, self.array());
+  }
+  self->array.buffer->bump_version();
+  if (!recorded) return;
+  Ref<Node> node = make_node(Op::Random, {&self, 1}, {});
+  Tensor result(self.array());
+  set_output(node, 0, result);
+  rebase_history(self, result);
+}
+
+Tensor with_zero_gradient(Tensor out, std::initializer_list<Tensor> inputs) {
+  std::span<const Tensor> in(inputs.begin(), inputs.size());
+  if (should_record(in)) set_output(make_node(Op::Random, in, {}), 0, out);
+  return out;
+}
+
+void check_supported(bool supported, const char* kernel, DType d) {
+  FG_CHECK_KIND(ErrorKind::NotImplemented, supported, "\"", kernel, "\" not implemented for '",
+                scalar_type_name(d), "'");
+}
+
+double highest(DType d) {
+  return d == DType::Float16                             ? 65504.0
+         : d == DType::Float64 || d == DType::Complex128 ? std::numeric_limits<double>::max()
+         : d == DType::BFloat16 ? 3.3895313892515355e38
+                                : static_cast<double>(std::numeric_limits<float>::max());
+}
+
+// The whole numbers that a type holds without gaps: those from `low` to `high`.
+struct WholeRange {
+  int64_t low, high;
+};
+WholeRange whole_range(DType d) {
+  switch (d) {
+    case DType::Bool:
+      return {0, 1};
+    case DType::UInt8:
+      return {0, 255};
+    case DType::Int8:
+      return {-128, 127};
+    case DType::Int16:
+      return {INT16_MIN, INT16_MAX};
+    case DType::Int32:
+      return {INT32_MIN, INT32_MAX};
+    case DType::Int64:
+      return {INT64_MIN, INT64_MAX};
+    case DType::Float16:
+      return {-(1 << 11), 1 << 11};
+    case DType::BFloat16:
+      return {-(1 << 8), 1 << 8};
+    case DType::Float32:
+      return {-(1 << 24), 1 << 24};
+    case DType::Float64:
+      return {-(int64_t{1} << 53), int64_t{1} << 53};
+    default:
+      fail(ErrorKind::Runtime,
+           "random_ handles only integral, floating-point and boolean types, got ", name(d));
+  }
+}
+
+void check_range(DType d, int64_t from, int64_t to) {
+  FG_CHECK(from < to, "random_ expects 'from' to be less than 'to', but got from=", from,
+           " >= to=", to);
+  if (is_floating(d)) {
+    FG_CHECK(static_cast<double>(from) >= -highest(d), "from is out of bounds for ", name(d));
+    FG_CHECK(static_cast<double>(to - 1) <= highest(d), "to - 1 is out of bounds for ", name(d));
+    return;
+  }
+  WholeRange r = whole_range(d);
+  FG_CHECK(from >= r.low && from <= r.high, "from is out of bounds for ", name(d), ": ", from);
+  FG_CHECK(to - 1 >= r.low && to - 1 <= r.high, "to - 1 is out of bounds for ", name(d), ": ",
+           to - 1);
+}
+
+void check_continuous(const char* distribution, DType d) {
+  FG_CHECK(is_floating(d), distribution,
+           " distribution is a continuous probability distribution. dtype must be a "
+           "floating point but you specified ",
+           scalar_type_name(d));
+}
+
+bool all_in(const Tensor& x, double low, double high) {
+  Array a = as_contiguous(x.array(), DType::Float64);
+  for (int64_t i = 0; i < a.numel; ++i)
+    if (!(a.ptr<double>()[i] >= low && a.ptr<double>()[i] <= high)) return false;
+  return true;
+}
+
+// mean + std * z; z has the broadcast shape.
+Tensor shifted_normal(const Operand& mean, const Operand& std, DimSpan shape, DType dtype,
+                      Generator& g) {
+  check_supported(is_floating(dtype), "normal_kernel_cpu", dtype);
+  GradModeGuard no_grad(false);
+  Tensor z(Array::empty(shape, dtype));
+  normal_(z, 0, 1, g);
+  Tensor out = add(mul(z, std), mean);
+  return out.dtype() == dtype ? out : Tensor(contiguous_copy(out.array(), dtype));
+}
+
+}  // namespace
+
+uint64_t system_seed() {
+  std::random_device device;
+  return uint64_t{device()} << 32 | device();
+}
+
+Generator::Generator() : state_{system_seed(), 0} {}
+
+RandomStream Generator::reserve(uint64_t blocks) {
+  std::lock_guard lock(mutex_);
+  RandomStream s{state_.seed, state_.next_block};
+  state_.next_block += blocks;
+  return s;
+}
+
+Generator::State Generator::state() {
+  std::lock_guard lock(mutex_);
+  return state_;
+}
+
+void Generator::set_state(State s) {
+  std::lock_guard lock(mutex_);
+  state_ = s;
+}
+
+Generator& default_generator() {
+  static auto* g = new Generator;
+  return *g;
+}
+
+void uniform_(const Tensor& self, double from, double to, Generator& g) {
+  check_supported(is_differentiable(self.dtype()), "check_uniform_bounds", self.dtype());
+  double limit = highest(self.dtype());
+  FG_CHECK(std::abs(from) <= limit, "from is out of bounds for ", name(self.dtype()));
+  FG_CHECK(std::abs(to) <= limit, "to is out of bounds for ", name(self.dtype()));
+  FG_CHECK(from <= to, "uniform_ expects to return a [from, to) range, but found from=", from,
+           " > to=", to);
+  FG_CHECK(to - from <= limit, "uniform_ expects to-from <= std::numeric_limits<",
+           name(self.dtype()), ">::max(), but found to=", to, " and from=", from,
+           " which result in to-from to exceed the limit");
+  fill_inplace(self, "uniform", g,
+               [&](const Array& a, RandomStream s) { fill_uniform(a, s, from, to); });
+}
+
+void normal_(const Tensor& self, double mean, double std, Generator& g) {
+  FG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
+  check_supported(is_differentiable(self.dtype()), "normal_kernel_cpu", self.dtype());
+  fill_inplace(self, "normal", g,
+               [&](const Array& a, RandomStream s) { fill_normal(a, s, mean, std); });
+}
+
+void bernoulli_(const Tensor& self, double p, Generator& g) {
+  FG_CHECK(p >= 0 && p <= 1, "bernoulli_ expects p to be in [0, 1], but got p=", p);
+  check_supported(!is_complex(self.dtype()), "bernoulli_scalar_cpu_", self.dtype());
+  Array chance = Array::empty({}, DType::Float64);
+  *chance.ptr<double>() = p;
+  fill_inplace(self, "bernoulli", g,
+               [&](const Array& a, RandomStream s) { fill_bernoulli(a, s, chance); });
+}
+
+void bernoulli_(const Tensor& self, const Tensor& p, Generator& g) {
+  check_supported(!is_complex(self.dtype()), "bernoulli_tensor_cpu_self_", self.dtype());
+  check_supported(is_floating(p.dtype()), "bernoulli_tensor_cpu_p_", p.dtype());
+  FG_CHECK(
+      all_in(p, 0, 1),
+      "Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli_ needs probabilities");
+  FG_CHECK(is_expandable_to(p.shape(), self.shape()), "bernoulli_: the probabilities' shape ",
+           p.shape(), " does not broadcast to ", self.shape());
+  Array chances = p.array().expanded(self.shape());
+  fill_inplace(self, "bernoulli", g,
+               [&](const Array& a, RandomStream s) { fill_bernoulli(a, s, chances); });
+}
+
+void exponential_(const Tensor& self, double rate, Generator& g) {
+  FG_CHECK(rate > 0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
+  check_continuous("Exponential", self.dtype());
+  fill_inplace(self, "exponential", g, [&](const Array& a, RandomStream s) {
+    fill_by(a, s, rate, 0, [](double u, double l, double) { return -std::log(u) / l; });
+  });
+}
+
+void geometric_(const Tensor& self, double p, Generator& g) {
+  FG_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
+  check_supported(self.dtype() != DType::Bool && !is_complex(self.dtype()), "geometric_cpu",
+                  self.dtype());
+  fill_inplace(self, "geometric", g, [&](const Array& a, RandomStream s) {
+    fill_by(a, s, std::log1p(-p), 0,
+            [](double u, double log_q, double) { return std::ceil(std::log(u) / log_q); });
+  });
+}
+
+void cauchy_(const Tensor& self, double median, double sigma, Generator& g) {
+  FG_CHECK(sigma > 0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
+  check_continuous("Cauchy", self.dtype());
+  fill_inplace(self, "cauchy", g, [&](const Array& a, RandomStream s) {
+    fill_by(a, s, median, sigma,
+            [](double u, double m, double w) { return m + w * std::tan(M_PI * (u - 0.5)); });
+  });
+}
+
+void log_normal_(const Tensor& self, double mean, double std, Generator& g) {
+  FG_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
+  check_supported(is_floating(self.dtype()), "log_normal_cpu", self.dtype());
+  fill_inplace(self, "log_normal", g, [&](const Array& a, RandomStream s) {
+    Array z = Array::empty(a.shape, DType::Float64);
+    fill_normal(z, s, mean, std);
+    for (int64_t i = 0; i < z.numel; ++i) z.ptr<double>()[i] = std::exp(z.ptr<double>()[i]);
+    copy_array(z, a);
+  });
+}
+
+void random_(const Tensor& self, std::optional<int64_t> from, std::optional<int64_t> to,
+             Generator& g) {
+  WholeRange held = whole_range(self.dtype());
+  int64_t first = from.value_or(0);
+  uint64_t range;
+  if (to) {
+    check_range(self.dtype(), first, *to);
+    range = static_cast<uint64_t>(*to) - static_cast<uint64_t>(first);
+  } else {
+    FG_CHECK(first >= held.low && first <= held.high, "from is out of bounds for ",
+             name(self.dtype()));
+    range = static_cast<uint64_t>(held.high) - static_cast<uint64_t>(first) + 1;
+  }
+  fill_inplace(self, "random", g,
+               [&](const Array& a, RandomStream s) { fill_integers(a, s, first, range); });
+}
+
+Tensor normal(const Tensor& mean, const Tensor& std, Generator& g) {
+  FG_CHECK(!is_complex(std.dtype()), "normal expects standard deviation to be non-complex");
+  FG_CHECK(all_in(std, 0, HUGE_VAL), "normal expects all elements of std >= 0.0");
+  return with_zero_gradient(
+      shifted_normal(mean, std, broadcast(mean.shape(), std.shape()), mean.dtype(), g),
+      {mean, std});
+}
+Tensor normal(const Tensor& mean, double std, Generator& g) {
+  FG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
+  return with_zero_gradient(shifted_normal(mean, std, mean.shape(), mean.dtype(), g), {mean});
+}
+Tensor normal(double mean, const Tensor& std, Generator& g) {
+  FG_CHECK(all_in(std, 0, HUGE_VAL), "normal expects all elements of std >= 0.0");
+  return with_zero_gradient(shifted_normal(mean, std, std.shape(), std.dtype(), g), {std});
+}
+
+Tensor bernoulli(const Tensor& p, Generator& g) {
+  Tensor out(Array::empty(p.shape(), p.dtype()));
+  bernoulli_(out, p, g);
+  return with_zero_gradient(out, {p});
+}
+
+Tensor poisson(const Tensor& rates, Generator& g) {
+  check_supported(is_floating(rates.dtype()), "poisson_cpu", rates.dtype());
+  FG_CHECK(all_in(rates, 0, HUGE_VAL), "invalid Poisson rate, expected rate to be non-negative");
+  Tensor out(Array::empty(rates.shape(), rates.dtype()));
+  fill_poisson(out.array(), g.reserve(blocks_for(out.numel())), rates.array());
+  return with_zero_gradient(out, {rates});
+}
+
+Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Generator& g) {
+  FG_CHECK(weights.ndim() == 1 || weights.ndim() == 2, "prob_dist must be 1 or 2 dim");
+  FG_CHECK(is_floating(weights.dtype()),
+           "multinomial only supports floating-point dtypes for input, got: ",
+           scalar_type_name(weights.dtype()));
+  FG_CHECK(draws > 0, "cannot sample n_sample <= 0 samples");
+  int64_t n = weights.size(-1);
+  FG_CHECK(replacement || draws <= n,
+           "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
+  FG_CHECK(all_in(weights, 0, std::numeric_limits<double>::max()),
+           "probability tensor contains either `inf`, `nan` or element < 0");
+  int64_t rows = weights.ndim() == 2 ? weights.size(0) : 1;
+  Array w = as_contiguous(weights.array(), DType::Float64).reshaped(Dims{rows, n});
+  for (int64_t row = 0; row < rows; ++row) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; ++i) sum += w.ptr<double>()[row * n + i];
+    FG_CHECK(sum > 0, "invalid multinomial distribution (sum of probabilities <= 0)");
+  }
+  Array out = Array::empty(Dims{rows, draws}, DType::Int64);
+  fill_multinomial(out, g.reserve(static_cast<uint64_t>(rows) * blocks_for(std::max(n, draws))), w,
+                   replacement);
+  return Tensor(weights.ndim() == 2 ? out : out.reshaped(Dims{draws}));
+}
+
+Tensor randperm(int64_t n, DType dtype, Generator& g) {
+  FG_CHECK(n >= 0, "Trying to create tensor with negative dimension ", n, ": [", n, "]");
+  FG_CHECK(n == 0 || n - 1 <= whole_range(dtype).high, "randperm: ", name(dtype),
+           " cannot hold the numbers below ", n, " (value cannot be converted to type ",
+           name(dtype), " without overflow)");
+  Array out = Array::empty(Dims{n}, dtype);
+  fill_permutation(out, g.reserve(blocks_for(n)));
+  return Tensor(std::move(out));
+}
+
+}  // namespace fastgrad
