@@ -13,6 +13,7 @@ void bind_creation(Registry& r);
 void bind_inspect(Registry& r);
 void bind_numpy(Registry& r);
 void bind_random(Registry& r);
+void bind_life(Registry& r);
 void bind_autograd(Registry& r);
 void bind_configuration(Registry& r);
 void bind_hooks(Registry& r);
@@ -28,6 +29,7 @@ inline void bind_all(Registry& r) {
   bind_inspect(r);
   bind_numpy(r);
   bind_random(r);
+  bind_life(r);
   bind_autograd(r);
   bind_configuration(r);
   bind_hooks(r);

@@ -145,6 +145,7 @@ PyObject* get_qualname(PyObject* self, void*) {
 PyObject* get_module(PyObject* self, void*) {
   const Definition& d = definition_of(self);
   size_t dot = d.name.rfind('.');
+  if (d.name[0] == '_' && d.places & kFunction) return PyUnicode_FromString("fastgrad._core");
   return PyUnicode_FromString(dot == std::string::npos ? "fastgrad" : ("fastgrad." + d.name.substr(0, dot)).c_str());
 }
 std::string whole_text(const Overload& o) {

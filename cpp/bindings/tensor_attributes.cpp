@@ -95,6 +95,7 @@ PyObject* base(const Tensor& t) { return t->view ? wrap(t->view->base) : none();
 PyObject* is_view(const Tensor& t) { return boolean(t->view != nullptr); }
 
 PyGetSetDef g_attributes[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},
     {"shape", get<shape>, nullptr, "The sizes of the dimensions, a fastgrad.Size.", nullptr},
     {"dtype", get<dtype>, nullptr, "The type of the elements.", nullptr},
     {"device", get<device>, nullptr, "Where the memory is.", nullptr},

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <structmember.h>
 
+#include "bindings/constructor.h"
 #include "bindings/tensor_slots.h"
 
 namespace fastgrad::py {
@@ -148,6 +149,7 @@ PyObject* wrap_tuple(const Tensors& ts) {
 void add_tensor_type(PyObject* module) {
   g_release_python = release_wrapper;
   std::vector<PyType_Slot> slots = tensor_slots();
+  slots.push_back({Py_tp_new, reinterpret_cast<void*>(tensor_new)});
   slots.push_back({Py_tp_dealloc, reinterpret_cast<void*>(dealloc)});
   slots.push_back({Py_tp_members, members});
   slots.push_back({Py_tp_methods, life_methods});

@@ -42,6 +42,8 @@ def _complete_tensor() -> None:
         "__str__": tensor_repr,
         "__array_ufunc__": array_ufunc,
         "__array_function__": array_function,
+        "__array_priority__": 1000,  # before ndarray in a binary operation of NumPy
+        "_make_subclass": staticmethod(_core._make_subclass),
     }
     for name, method in methods.items():
         setattr(Tensor, name, method)
@@ -50,6 +52,18 @@ def _complete_tensor() -> None:
 _complete_tensor()
 
 from fastgrad import autograd, random, testing, utils  # noqa: E402
+from fastgrad._legacy_types import (  # noqa: E402
+    BFloat16Tensor,
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+)
 from fastgrad._printing import (  # noqa: E402
     get_printoptions,
     printoptions,
