@@ -186,11 +186,22 @@ Dims infer_size(DimSpan target, int64_t numel) {
   return out;
 }
 
-Dims reduced_shape(DimSpan shape, DimSpan dims, bool keepdim) {
+DimSet dim_set(DimSpan dims, int64_t ndim) {
+  FG_CHECK(ndim <= 64, "only tensors with up to 64 dims are supported, got ", ndim);
+  if (dims.empty()) return ndim == 0 ? 0 : ~DimSet{0} >> (64 - ndim);
+  DimSet set = 0;
+  for (int64_t d : dims) {
+    int64_t w = wrap_dim(d, ndim);
+    FG_CHECK(!contains(set, static_cast<size_t>(w)), "dim ", w, " appears multiple times in the list of dims");
+    set |= DimSet{1} << w;
+  }
+  return ndim == 0 ? 0 : set;
+}
+
+Dims reduced_shape(DimSpan shape, DimSet dims, bool keepdim) {
   Dims out;
   for (size_t i = 0; i < shape.size(); ++i) {
-    bool reduced = std::find(dims.begin(), dims.end(), static_cast<int64_t>(i)) != dims.end();
-    if (!reduced)
+    if (!contains(dims, i))
       out.push_back(shape[i]);
     else if (keepdim)
       out.push_back(1);

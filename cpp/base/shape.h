@@ -52,7 +52,13 @@ std::optional<Dims> view_strides(DimSpan shape, DimSpan strides, DimSpan target)
 // Replaces one -1; fails with PyTorch's text when the sizes do not fit.
 Dims infer_size(DimSpan target, int64_t numel);
 
-// dims with `dim` removed or set to one.
-Dims reduced_shape(DimSpan shape, DimSpan dims, bool keepdim);
+// A set of dimensions: bit d stands for dimension d.
+using DimSet = uint64_t;
+inline bool contains(DimSet dims, size_t d) { return dims >> d & 1; }
+// dims wrapped, as a set; empty means all. Fails on duplicates and beyond 64 dimensions.
+DimSet dim_set(DimSpan dims, int64_t ndim);
+
+// The shape with `dims` removed or set to one.
+Dims reduced_shape(DimSpan shape, DimSet dims, bool keepdim);
 
 }  // namespace fastgrad

@@ -8,6 +8,10 @@ namespace fastgrad::py {
 void bind_pointwise(Registry& r);
 void bind_shape(Registry& r);
 void bind_reduce(Registry& r);
+void bind_moments(Registry& r);
+void bind_extreme(Registry& r);
+void bind_scan(Registry& r);
+void bind_softmax(Registry& r);
 void bind_convert(Registry& r);
 void bind_creation(Registry& r);
 void bind_inspect(Registry& r);
@@ -24,6 +28,10 @@ inline void bind_all(Registry& r) {
   bind_pointwise(r);
   bind_shape(r);
   bind_reduce(r);
+  bind_moments(r);
+  bind_extreme(r);
+  bind_scan(r);
+  bind_softmax(r);
   bind_convert(r);
   bind_creation(r);
   bind_inspect(r);

@@ -26,7 +26,8 @@ Object write_out(const Definition& d, PyObject* result, PyObject* out) {
     Py_ssize_t n = PyTuple_GET_SIZE(result);
     FG_CHECK_TYPE(PySequence_Fast_GET_SIZE(out) == n, d.name, "(): argument 'out' must have ", n, " tensors, not ", PySequence_Fast_GET_SIZE(out));
     for (Py_ssize_t i = 0; i < n; ++i) write_out(d, PyTuple_GET_ITEM(result, i), PySequence_Fast_ITEMS(out)[i]);
-    return Object::borrow(out);
+    if (PyTuple_CheckExact(result)) return Object::borrow(out);
+    return own(PyObject_CallOneArg(reinterpret_cast<PyObject*>(Py_TYPE(result)), out));  // a named tuple
   }
   FG_CHECK_TYPE(is_tensor(out), d.name, "(): argument 'out' must be Tensor, not ", type_name(out));
   Tensor from = tensor_of(result), to = tensor_of(out);

@@ -3,6 +3,7 @@
 #include "bindings/families.h"
 #include "bindings/generator_object.h"
 #include "bindings/node_object.h"
+#include "bindings/return_types.h"
 #include "bindings/tensor_object.h"
 #include "bindings/types.h"
 
@@ -21,6 +22,7 @@ void initialise(PyObject* module) {
   add_node_type(module);
   add_function_type(module);
   add_generator_type(module);
+  add_return_types(module);
   bind_all(registry());
   registry().install(module);
 }

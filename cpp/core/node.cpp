@@ -83,7 +83,7 @@ std::string Node::name() const {
   if (extras && extras->custom) return extras->custom->name();
   const OpInfo& i = info(op);
   if (i.backward_name) return i.backward_name;
-  return str(id_name(op), "Backward0");
+  return str(id_name(op), "Backward", i.overload ? i.overload(attrs) : 0);
 }
 
 void fail_released() {

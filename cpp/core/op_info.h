@@ -55,6 +55,7 @@ class VjpContext {
 struct OpInfo {
   const char* name = nullptr;           // "mul"
   const char* backward_name = nullptr;  // "MulBackward0"; null: made of the id
+  int (*overload)(const Attrs&) = nullptr;  // the number at the end of that name; null: 0
   OpClass cls = OpClass::General;
   int num_outputs = 1;  // -1: infer or eval decides
   // The output is a view of input 0: infer fills strides and offset, there is no eval.

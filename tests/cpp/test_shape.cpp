@@ -75,8 +75,8 @@ TEST(one_size_may_be_inferred) {
 }
 
 TEST(reduction_drops_or_keeps_axes) {
-  CHECK((reduced_shape(Dims{2, 3, 4}, Dims{1}, false) == Dims{2, 4}));
-  CHECK((reduced_shape(Dims{2, 3, 4}, Dims{0, 2}, true) == Dims{1, 3, 1}));
+  CHECK((reduced_shape(Dims{2, 3, 4}, DimSet{0b010}, false) == Dims{2, 4}));
+  CHECK((reduced_shape(Dims{2, 3, 4}, DimSet{0b101}, true) == Dims{1, 3, 1}));
 }
 
 }  // namespace

@@ -1,0 +1,62 @@
+// log(sum(exp(x))), the largest element taken out of the sum.
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu/reduce_walk.h"
+#include "kernels/elementwise.h"
+
+namespace fastgrad {
+namespace {
+
+template <class T>
+struct ScaledSum {
+  T largest, sum;  // sum of exp(x - largest)
+};
+
+template <class T>
+struct LogSumExpReducer {
+  using In = T;
+  using Acc = ScaledSum<T>;
+  static constexpr bool kOrdered = false;
+  static constexpr T kInf = std::numeric_limits<T>::infinity();
+  static Acc empty() { return {-kInf, 0}; }
+  static T larger(T a, T b) { return b > a || b != b ? b : a; }
+  static T add(T a, T b) { return a + b; }
+  static Acc block(const T* p, int64_t n, int64_t) {
+    static const BlockKernel exp_kernel = block_kernel(Op::Exp, dtype_of<T>);
+    T largest = reduce_lanes(p, n, larger);
+    // With an infinite shift every term would be NaN; exp(-inf) = 0 and exp(inf) = inf are right.
+    T shift = std::isinf(largest) ? T(0) : largest;
+    T work[kReduceBlock];
+    for (int64_t i = 0; i < n; ++i) work[i] = p[i] - shift;
+    const char* in[] = {reinterpret_cast<const char*>(work)};
+    exp_kernel(reinterpret_cast<char*>(work), in, 0, n);
+    return {largest, reduce_lanes(work, n, add)};
+  }
+  // sum * exp(from - to), for from <= to
+  static T rescaled(T sum, T from, T to) {
+    return from == to || sum == 0 ? sum : sum * std::exp(from - to);
+  }
+  static Acc merge(Acc a, Acc b) {
+    T to = larger(a.largest, b.largest);
+    if (to == kInf) return {to, kInf};
+    return {to, rescaled(a.sum, a.largest, to) + rescaled(b.sum, b.largest, to)};
+  }
+  static void row(Acc* acc, const T* p, int64_t m, int64_t) {
+    for (int64_t j = 0; j < m; ++j) acc[j] = merge(acc[j], {p[j], p[j] == -kInf ? T(0) : T(1)});
+  }
+};
+
+}  // namespace
+
+void reduce_logsumexp(const Array& x, DimSet dims, const Array& out) {
+  with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
+    dispatch_float(y.dtype, "logsumexp", [&]<class T>(T) {
+      reduce_walk<LogSumExpReducer<T>>(x, dims, [to = y.ptr<T>()](int64_t i, ScaledSum<T> s) {
+        to[i] = std::isinf(s.largest) ? s.largest : s.largest + std::log(s.sum);
+      });
+    });
+  });
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,146 @@
+#include "kernels/scan.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/copy.h"
+
+namespace fastgrad {
+namespace {
+
+// A row-major array seen as (outer, n, inner), scanned along n.
+struct Lines {
+  int64_t outer = 1, n = 1, inner = 1;
+  Lines(DimSpan shape, int64_t dim) {
+    for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
+      (d < dim ? outer : d == dim ? n : inner) *= shape[static_cast<size_t>(d)];
+  }
+};
+
+// Calls step(state, position, place) for every element, in the order of the scan, where position
+// is the element's offset and place its index along the line. Lines that lie side by side advance
+// together, so that memory is read in order.
+template <class State, class Step>
+void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
+  constexpr int64_t kStrip = 64;
+  State state[kStrip];
+  for (int64_t o = 0; o < l.outer; ++o)
+    for (int64_t c = 0; c < l.inner; c += kStrip) {
+      const int64_t m = std::min(kStrip, l.inner - c);
+      std::fill_n(state, m, start);
+      for (int64_t k = 0; k < l.n; ++k) {
+        const int64_t place = reverse ? l.n - 1 - k : k;
+        const int64_t base = (o * l.n + place) * l.inner + c;
+        for (int64_t j = 0; j < m; ++j) step(state[j], base + j, place);
+      }
+    }
+}
+
+// Runs f on an output of the compute type, which is converted into `out` afterwards.
+template <class F>
+void with_compute_type(const Array& out, F&& f) {
+  DType compute = compute_dtype(out.dtype);
+  if (compute == out.dtype) return f(out);
+  Array wide = Array::empty(out.shape, compute);
+  f(wide);
+  copy_array(wide, out);
+}
+
+template <class T>
+using RunningSum = std::conditional_t<std::is_same_v<T, float>, double,
+                                      std::conditional_t<std::is_integral_v<T>, uint64_t, T>>;
+
+}  // namespace
+
+void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
+  with_compute_type(out, [&](const Array& y) {
+    Array from = as_contiguous(x, y.dtype);
+    dispatch_real(y.dtype, "cumsum", [&]<class T>(T) {
+      using Sum = RunningSum<T>;
+      walk_lines(Lines(x.shape, dim), reverse, Sum(0),
+                 [p = from.ptr<T>(), q = y.ptr<T>()](Sum& s, int64_t i, int64_t) {
+                   s += static_cast<Sum>(p[i]);
+                   q[i] = static_cast<T>(s);
+                 });
+    });
+  });
+}
+
+void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
+  with_compute_type(out, [&](const Array& y) {
+    Array from = as_contiguous(x, y.dtype);
+    dispatch_real(y.dtype, "cumprod", [&]<class T>(T) {
+      using Product = RunningSum<T>;
+      walk_lines(Lines(x.shape, dim), order.reverse, Product(1),
+                 [p = from.ptr<T>(), q = y.ptr<T>(), order](Product& s, int64_t i, int64_t) {
+                   if (order.exclusive) q[i] = static_cast<T>(s);
+                   s *= static_cast<Product>(p[i]);
+                   if (!order.exclusive) q[i] = static_cast<T>(s);
+                 });
+    });
+  });
+}
+
+void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, const Array& out) {
+  with_compute_type(out, [&](const Array& y) {
+    Array terms = as_contiguous(b, y.dtype), factors = as_contiguous(a, y.dtype);
+    dispatch_float(y.dtype, "linear_scan", [&]<class T>(T) {
+      using Sum = RunningSum<T>;
+      walk_lines(Lines(b.shape, dim), order.reverse, Sum(0),
+                 [pb = terms.ptr<T>(), pa = factors.ptr<T>(), q = y.ptr<T>(), order](
+                     Sum& carry, int64_t i, int64_t) {
+                   Sum own = static_cast<Sum>(pb[i]), value = order.exclusive ? carry : carry + own;
+                   q[i] = static_cast<T>(value);
+                   // A zero stays zero beside an infinite factor: Note [Zero cotangents].
+                   Sum next = value == 0 ? Sum(0) : value * static_cast<Sum>(pa[i]);
+                   carry = order.exclusive ? own + next : next;
+                 });
+    });
+  });
+}
+
+void cumextreme(const Array& x, int64_t dim, bool largest, const Array& values,
+                const Array& indices) {
+  with_compute_type(values, [&](const Array& y) {
+    Array from = as_contiguous(x, y.dtype);
+    dispatch_real(y.dtype, largest ? "cummax" : "cummin", [&]<class T>(T) {
+      struct Best {
+        T value;
+        int64_t place;
+      };
+      walk_lines(Lines(x.shape, dim), false, Best{T(0), -1},
+                 [p = from.ptr<T>(), q = y.ptr<T>(), index = indices.ptr<int64_t>(), largest](
+                     Best& best, int64_t i, int64_t place) {
+                   T v = p[i];
+                   bool was_nan = best.value != best.value;
+                   if (best.place < 0 || v != v ||
+                       (!was_nan && (largest ? v >= best.value : v <= best.value)))
+                     best = {v, place};
+                   q[i] = best.value;
+                   index[i] = best.place;
+                 });
+    });
+  });
+}
+
+void logcumsumexp(const Array& x, int64_t dim, const Array& out) {
+  with_compute_type(out, [&](const Array& y) {
+    Array from = as_contiguous(x, y.dtype);
+    dispatch_float(y.dtype, "logcumsumexp", [&]<class T>(T) {
+      using Sum = RunningSum<T>;
+      walk_lines(Lines(x.shape, dim), false, -std::numeric_limits<Sum>::infinity(),
+                 [p = from.ptr<T>(), q = y.ptr<T>()](Sum& s, int64_t i, int64_t) {
+                   Sum v = static_cast<Sum>(p[i]), hi = std::max(s, v), lo = std::min(s, v);
+                   if (v != v || s != s)
+                     s = std::numeric_limits<Sum>::quiet_NaN();
+                   else if (hi == lo && std::isinf(hi))
+                     s = hi;
+                   else
+                     s = hi + std::log1p(std::exp(lo - hi));
+                   q[i] = static_cast<T>(s);
+                 });
+    });
+  });
+}
+
+}  // namespace fastgrad
