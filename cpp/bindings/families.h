@@ -23,6 +23,7 @@ void bind_configuration(Registry& r);
 void bind_hooks(Registry& r);
 void bind_custom_function(Registry& r);
 void bind_matmul(Registry& r);
+void bind_linalg_solve(Registry& r);
 
 inline void bind_all(Registry& r) {
   bind_pointwise(r);
@@ -43,6 +44,7 @@ inline void bind_all(Registry& r) {
   bind_hooks(r);
   bind_custom_function(r);
   bind_matmul(r);
+  bind_linalg_solve(r);
 }
 
 }  // namespace fastgrad::py

@@ -17,7 +17,7 @@ from fastgrad._core import Tensor
 
 # Every public function of the core is a function of the package: the core's registry is the list.
 # `backward` and `grad` stand in fastgrad.autograd, as in PyTorch.
-_NOT_AT_TOP = {"backward", "grad", "OpFunction", "Node", "op_table"}
+_NOT_AT_TOP = {"backward", "grad", "OpFunction", "Node", "op_table", "linalg"}
 globals().update(
     {k: v for k, v in vars(_core).items() if not k.startswith("_") and k not in _NOT_AT_TOP}
 )
@@ -64,6 +64,7 @@ from fastgrad._legacy_types import (  # noqa: E402
     LongTensor,
     ShortTensor,
 )
+from fastgrad import autograd, linalg, random, testing, utils  # noqa: E402
 from fastgrad._printing import (  # noqa: E402
     get_printoptions,
     printoptions,

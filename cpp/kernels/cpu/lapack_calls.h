@@ -1,0 +1,112 @@
+// The LAPACK routines that the kernels call, with one overload for float and double each.
+//
+// Declared here and not taken from OpenBLAS's lapack.h, whose names do not all carry the library's
+// prefix. Matrices are column-major; sizes are 32-bit; character arguments have hidden lengths.
+#pragma once
+
+#include <cblas.h>
+
+#include <cstddef>
+
+namespace fastgrad::lapack {
+
+using Int = int;
+
+// FG_LAPACK(name, parameters, arguments, hidden lengths): T is the element type.
+#define FG_LAPACK_ROUTINES(X)                                                                      \
+  X(getrf, (Int m, Int n, T* a, Int lda, Int* ipiv, Int* info), (&m, &n, a, &lda, ipiv, info),      \
+    (const Int*, const Int*, T*, const Int*, Int*, Int*))                                          \
+  X(getri, (Int n, T* a, Int lda, const Int* ipiv, T* work, Int lwork, Int* info),                 \
+    (&n, a, &lda, ipiv, work, &lwork, info),                                                       \
+    (const Int*, T*, const Int*, const Int*, T*, const Int*, Int*))                                \
+  X(gecon, (char norm, Int n, const T* a, Int lda, T anorm, T* rcond, T* work, Int* iwork,         \
+            Int* info),                                                                            \
+    (&norm, &n, a, &lda, &anorm, rcond, work, iwork, info, 1),                                     \
+    (const char*, const Int*, const T*, const Int*, const T*, T*, T*, Int*, Int*, size_t))         \
+  X(potrf, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
+    (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
+  X(potri, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
+    (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
+  X(geqrf, (Int m, Int n, T* a, Int lda, T* tau, T* work, Int lwork, Int* info),                   \
+    (&m, &n, a, &lda, tau, work, &lwork, info),                                                    \
+    (const Int*, const Int*, T*, const Int*, T*, T*, const Int*, Int*))                            \
+  X(gelqf, (Int m, Int n, T* a, Int lda, T* tau, T* work, Int lwork, Int* info),                   \
+    (&m, &n, a, &lda, tau, work, &lwork, info),                                                    \
+    (const Int*, const Int*, T*, const Int*, T*, T*, const Int*, Int*))                            \
+  X(orglq, (Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int lwork, Int* info),      \
+    (&m, &n, &k, a, &lda, tau, work, &lwork, info),                                                \
+    (const Int*, const Int*, const Int*, T*, const Int*, const T*, T*, const Int*, Int*))          \
+  X(syevd, (char job, char uplo, Int n, T* a, Int lda, T* w, T* work, Int lwork, Int* iwork,       \
+            Int liwork, Int* info),                                                                \
+    (&job, &uplo, &n, a, &lda, w, work, &lwork, iwork, &liwork, info, 1, 1),                       \
+    (const char*, const char*, const Int*, T*, const Int*, T*, T*, const Int*, Int*, const Int*,   \
+     Int*, size_t, size_t))                                                                        \
+  X(gesdd, (char job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt, T* work,  \
+            Int lwork, Int* iwork, Int* info),                                                     \
+    (&job, &m, &n, a, &lda, s, u, &ldu, vt, &ldvt, work, &lwork, iwork, info, 1),                  \
+    (const char*, const Int*, const Int*, T*, const Int*, T*, T*, const Int*, T*, const Int*, T*,  \
+     const Int*, Int*, Int*, size_t))                                                              \
+  X(geev, (char jobl, char jobr, Int n, T* a, Int lda, T* wr, T* wi, T* vl, Int ldvl, T* vr,       \
+           Int ldvr, T* work, Int lwork, Int* info),                                               \
+    (&jobl, &jobr, &n, a, &lda, wr, wi, vl, &ldvl, vr, &ldvr, work, &lwork, info, 1, 1),           \
+    (const char*, const char*, const Int*, T*, const Int*, T*, T*, T*, const Int*, T*, const Int*, \
+     T*, const Int*, Int*, size_t, size_t))                                                        \
+  X(gels, (char trans, Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* work, Int lwork,   \
+           Int* info),                                                                             \
+    (&trans, &m, &n, &nrhs, a, &lda, b, &ldb, work, &lwork, info, 1),                              \
+    (const char*, const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, T*,          \
+     const Int*, Int*, size_t))                                                                    \
+  X(gelsy, (Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, Int* jpvt, T rcond, Int* rank,   \
+            T* work, Int lwork, Int* info),                                                        \
+    (&m, &n, &nrhs, a, &lda, b, &ldb, jpvt, &rcond, rank, work, &lwork, info),                     \
+    (const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, Int*, const T*, Int*, T*, \
+     const Int*, Int*))                                                                            \
+  X(gelss, (Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* s, T rcond, Int* rank,        \
+            T* work, Int lwork, Int* info),                                                        \
+    (&m, &n, &nrhs, a, &lda, b, &ldb, s, &rcond, rank, work, &lwork, info),                        \
+    (const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, T*, const T*, Int*, T*,   \
+     const Int*, Int*))                                                                            \
+  X(gelsd, (Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* s, T rcond, Int* rank,        \
+            T* work, Int lwork, Int* iwork, Int* info),                                            \
+    (&m, &n, &nrhs, a, &lda, b, &ldb, s, &rcond, rank, work, &lwork, iwork, info),                 \
+    (const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, T*, const T*, Int*, T*,   \
+     const Int*, Int*, Int*))
+
+extern "C" {
+#define T float
+#define X(name, parameters, arguments, types) void scipy_s##name##_ types;
+FG_LAPACK_ROUTINES(X)
+#undef X
+#undef T
+#define T double
+#define X(name, parameters, arguments, types) void scipy_d##name##_ types;
+FG_LAPACK_ROUTINES(X)
+#undef X
+#undef T
+}
+
+#define T float
+#define X(name, parameters, arguments, types) \
+  inline void name parameters { scipy_s##name##_ arguments; }
+FG_LAPACK_ROUTINES(X)
+#undef X
+#undef T
+#define T double
+#define X(name, parameters, arguments, types) \
+  inline void name parameters { scipy_d##name##_ arguments; }
+FG_LAPACK_ROUTINES(X)
+#undef X
+#undef T
+#undef FG_LAPACK_ROUTINES
+
+// Row-major triangular solve: a·x = b or x·a = b in place of b.
+inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int m,
+                 Int n, const float* a, Int lda, float* b, Int ldb) {
+  scipy_cblas_strsm(CblasRowMajor, side, uplo, trans, diag, m, n, 1.0f, a, lda, b, ldb);
+}
+inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int m,
+                 Int n, const double* a, Int lda, double* b, Int ldb) {
+  scipy_cblas_dtrsm(CblasRowMajor, side, uplo, trans, diag, m, n, 1.0, a, lda, b, ldb);
+}
+
+}  // namespace fastgrad::lapack

@@ -1,0 +1,56 @@
+// Walking over batches of matrices.
+#pragma once
+
+#include <memory>
+
+#include "kernels/copy.h"
+#include "kernels/lapack.h"
+
+namespace fastgrad {
+
+inline int64_t rows_of(const Array& a) { return a.shape[a.shape.size() - 2]; }
+inline int64_t cols_of(const Array& a) { return a.shape[a.shape.size() - 1]; }
+inline DimSpan batch_shape(const Array& a) { return DimSpan(a.shape).first(a.shape.size() - 2); }
+inline int64_t batch_count(const Array& a) { return numel_of(batch_shape(a)); }
+
+// For each matrix of a batch of shape `out`, which one of the batch `in` broadcasts to it.
+class BroadcastBatch {
+ public:
+  BroadcastBatch(DimSpan out, DimSpan in) : out_(out), strides_(out.size(), 0) {
+    Dims s = contiguous_strides(in);
+    size_t shift = out.size() - in.size();
+    for (size_t i = 0; i < in.size(); ++i) strides_[i + shift] = in[i] == 1 ? 0 : s[i];
+  }
+  int64_t operator()(int64_t matrix) const {
+    int64_t at = 0;
+    for (size_t i = out_.size(); i-- > 0;) {
+      at += matrix % out_[i] * strides_[i];
+      matrix /= out_[i];
+    }
+    return at;
+  }
+
+ private:
+  Dims out_, strides_;
+};
+
+// Uninitialised working memory.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t n) : data_(new T[static_cast<size_t>(n > 0 ? n : 1)]) {}
+  T* get() { return data_.get(); }
+  T& operator[](int64_t i) { return data_[static_cast<size_t>(i)]; }
+
+ private:
+  std::unique_ptr<T[]> data_;
+};
+
+// to (cols x rows) = from (rows x cols) transposed; both row-major.
+template <class T>
+void transpose_into(const T* from, int64_t rows, int64_t cols, T* to) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
+}
+
+}  // namespace fastgrad

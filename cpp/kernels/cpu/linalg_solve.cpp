@@ -1,0 +1,313 @@
+// Factors for solving, inverse, determinant, triangular solves, Cholesky.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "kernels/cpu/lapack_calls.h"
+#include "kernels/cpu/linalg_batches.h"
+
+namespace fastgrad {
+namespace {
+
+using lapack::Int;
+
+// x[p] = x[i] exchanged for each pivot, in order or backwards; x has k columns.
+template <class T>
+void exchange_rows(T* x, int64_t k, const int32_t* pivots, int64_t n, bool backwards) {
+  for (int64_t s = 0; s < n; ++s) {
+    int64_t i = backwards ? n - 1 - s : s, p = pivots[i] - 1;
+    if (p != i) std::swap_ranges(x + i * k, x + (i + 1) * k, x + p * k);
+  }
+}
+
+// In place; col-major getrf of a row-major matrix, which gives a·P = L·U. See Note [Row-major
+// LAPACK].
+template <class T>
+Int factor_rows(T* a, int64_t n, int32_t* pivots) {
+  Int info = 0;
+  if (n > 0)
+    lapack::getrf(static_cast<Int>(n), static_cast<Int>(n), a, static_cast<Int>(n), pivots, &info);
+  return info;
+}
+
+// x = a⁻¹·x or a⁻ᵀ·x, with a·P = L·U.
+template <class T>
+void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transposed, T* x,
+                    int64_t k) {
+  if (n == 0 || k == 0) return;
+  Int ni = static_cast<Int>(n), ki = static_cast<Int>(k);
+  if (!transposed) {
+    lapack::trsm(CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, ni, ki, lu, ni, x, ki);
+    lapack::trsm(CblasLeft, CblasUpper, CblasNoTrans, CblasUnit, ni, ki, lu, ni, x, ki);
+    exchange_rows(x, k, pivots, n, true);
+  } else {
+    exchange_rows(x, k, pivots, n, false);
+    lapack::trsm(CblasLeft, CblasUpper, CblasTrans, CblasUnit, ni, ki, lu, ni, x, ki);
+    lapack::trsm(CblasLeft, CblasLower, CblasTrans, CblasNonUnit, ni, ki, lu, ni, x, ki);
+  }
+}
+
+template <class T>
+struct LogDet {
+  T sign = 1, logabs = 0;
+};
+template <class T>
+LogDet<T> logdet_of(const T* lu, const int32_t* pivots, int64_t n) {
+  LogDet<T> d;
+  bool negative = false;
+  for (int64_t i = 0; i < n; ++i) {
+    T x = lu[i * n + i];
+    if ((pivots[i] - 1 != i) != (x < 0)) negative = !negative;
+    if (x == 0) d.sign = 0;
+    if (std::isnan(x)) d.sign = x;
+    d.logabs += std::log(std::abs(x));
+  }
+  if (negative && d.sign != 0) d.sign = -d.sign;
+  return d;
+}
+
+template <class T>
+T det_of(const T* lu, const int32_t* pivots, int64_t n) {
+  T d = 1;
+  for (int64_t i = 0; i < n; ++i) d *= pivots[i] - 1 != i ? -lu[i * n + i] : lu[i * n + i];
+  return d;
+}
+
+// Singular value decomposition of one matrix, u·diag(s)·vh, with the product of the determinants of
+// u and vh, which is 1 or -1.
+template <class T>
+struct SquareSvd {
+  Scratch<T> u, s, vh;
+  T orientation = 1;
+
+  SquareSvd(const T* a, int64_t n) : u(n * n), s(n), vh(n * n) {
+    Scratch<T> copy(n * n);
+    Scratch<Int> iwork(8 * n);
+    std::copy_n(a, n * n, copy.get());
+    Int ni = static_cast<Int>(n), info = 0;
+    T size = 0;
+    lapack::gesdd('A', ni, ni, copy.get(), ni, s.get(), vh.get(), ni, u.get(), ni, &size, -1,
+                  iwork.get(), &info);
+    Scratch<T> work(static_cast<int64_t>(size));
+    lapack::gesdd('A', ni, ni, copy.get(), ni, s.get(), vh.get(), ni, u.get(), ni, work.get(),
+                  static_cast<Int>(size), iwork.get(), &info);
+    if (info != 0) std::fill_n(s.get(), n, std::numeric_limits<T>::quiet_NaN());
+    Scratch<int32_t> pivots(n);
+    for (Scratch<T>* factor : {&u, &vh}) {
+      std::copy_n(factor->get(), n * n, copy.get());
+      factor_rows(copy.get(), n, pivots.get());
+      if (det_of(copy.get(), pivots.get(), n) < 0) orientation = -orientation;
+    }
+  }
+};
+
+// The products of all s but those of one or two places.
+template <class T>
+T product_without(const T* s, int64_t n, int64_t i, int64_t j = -1) {
+  T p = 1;
+  for (int64_t k = 0; k < n; ++k)
+    if (k != i && k != j) p *= s[k];
+  return p;
+}
+
+// c = a·b, n x n, each optionally transposed.
+template <class T>
+void small_product(const T* a, bool ta, const T* b, bool tb, int64_t n, T* c) {
+  CBLAS_TRANSPOSE fa = ta ? CblasTrans : CblasNoTrans, fb = tb ? CblasTrans : CblasNoTrans;
+  Int i = static_cast<Int>(n);
+  if constexpr (std::is_same_v<T, float>)
+    scipy_cblas_sgemm(CblasRowMajor, fa, fb, i, i, i, 1, a, i, b, i, 0, c, i);
+  else
+    scipy_cblas_dgemm(CblasRowMajor, fa, fb, i, i, i, 1, a, i, b, i, 0, c, i);
+}
+
+// det(a) * a⁻ᵀ where a is well-conditioned, else from the singular values.
+template <class T>
+void cofactors_of(const T* a, int64_t n, T* out) {
+  if (n == 0) return;
+  Scratch<T> lu(n * n), work(std::max<int64_t>(4 * n, n * n));
+  Scratch<int32_t> pivots(n), iwork(n);
+  std::copy_n(a, n * n, lu.get());
+  T norm = 0, rcond = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    T row = 0;
+    for (int64_t j = 0; j < n; ++j) row += std::abs(a[i * n + j]);
+    norm = std::max(norm, row);
+  }
+  Int ni = static_cast<Int>(n), info = factor_rows(lu.get(), n, pivots.get());
+  if (info == 0) lapack::gecon('1', ni, lu.get(), ni, norm, &rcond, work.get(), iwork.get(), &info);
+  if (info == 0 && rcond > std::sqrt(std::numeric_limits<T>::epsilon())) {
+    T det = det_of(lu.get(), pivots.get(), n);
+    lapack::getri(ni, lu.get(), ni, pivots.get(), work.get(), static_cast<Int>(n * n), &info);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < n; ++j) out[i * n + j] = det * lu[j * n + i];
+    return;
+  }
+  SquareSvd<T> d(a, n);
+  for (int64_t i = 0; i < n; ++i) {
+    T p = d.orientation * product_without(d.s.get(), n, i);
+    for (int64_t j = 0; j < n; ++j) d.vh[i * n + j] *= p;
+  }
+  small_product(d.u.get(), false, d.vh.get(), false, n, out);
+}
+
+// With h' = uᵀ·h·v, the derivative is orientation * u·m·vh, where for i != j
+//   m[i][j] = -h'[j][i] * prod(s without i, j)   and   m[i][i] = sum over j of h'[j][j] * the same.
+template <class T>
+void cofactors_derivative_of(const T* a, const T* h, int64_t n, T* out) {
+  if (n == 0) return;
+  SquareSvd<T> d(a, n);
+  Scratch<T> t(n * n), rotated(n * n), m(n * n);
+  small_product(d.u.get(), true, h, false, n, t.get());
+  small_product(t.get(), false, d.vh.get(), true, n, rotated.get());
+  for (int64_t i = 0; i < n; ++i) {
+    T diagonal = 0;
+    for (int64_t j = 0; j < n; ++j) {
+      if (i == j) continue;
+      T p = d.orientation * product_without(d.s.get(), n, i, j);
+      m[i * n + j] = -p * rotated[j * n + i];
+      diagonal += p * rotated[j * n + j];
+    }
+    m[i * n + i] = diagonal;
+  }
+  small_product(d.u.get(), false, m.get(), false, n, t.get());
+  small_product(t.get(), false, d.vh.get(), false, n, out);
+}
+
+}  // namespace
+
+void lu_rows(const Array& a, const Array& factors, const Array& pivots, const Array& info) {
+  copy_array(a, factors);
+  int64_t n = cols_of(a);
+  dispatch_float(a.dtype, "lu", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(a); ++i)
+      info.ptr<int32_t>()[i] =
+          factor_rows(factors.ptr<T>() + i * n * n, n, pivots.ptr<int32_t>() + i * n);
+  });
+}
+
+void lu_rows_solve(const Array& factors, const Array& pivots, bool transposed, const Array& x) {
+  int64_t n = rows_of(x), k = cols_of(x);
+  BroadcastBatch matrix(batch_shape(x), batch_shape(factors));
+  dispatch_float(x.dtype, "solve", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(x); ++i) {
+      int64_t f = matrix(i);
+      solve_factored(factors.ptr<T>() + f * n * n, pivots.ptr<int32_t>() + f * n, n, transposed,
+                     x.ptr<T>() + i * n * k, k);
+    }
+  });
+}
+
+void lu_rows_logdet(const Array& factors, const Array& pivots, const Array& sign,
+                    const Array& logabs) {
+  int64_t n = cols_of(factors);
+  dispatch_float(factors.dtype, "slogdet", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(factors); ++i) {
+      LogDet<T> d = logdet_of(factors.ptr<T>() + i * n * n, pivots.ptr<int32_t>() + i * n, n);
+      sign.ptr<T>()[i] = d.sign;
+      logabs.ptr<T>()[i] = d.logabs;
+    }
+  });
+}
+
+void lu_rows_det(const Array& factors, const Array& pivots, const Array& det) {
+  int64_t n = cols_of(factors);
+  dispatch_float(factors.dtype, "det", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(factors); ++i)
+      det.ptr<T>()[i] = det_of(factors.ptr<T>() + i * n * n, pivots.ptr<int32_t>() + i * n, n);
+  });
+}
+
+void invert(const Array& a, const Array& out, const Array& info) {
+  copy_array(a, out);
+  int64_t n = cols_of(a);
+  dispatch_float(a.dtype, "inv", [&]<class T>(T) {
+    Scratch<int32_t> pivots(n);
+    int64_t size = 64 * n;
+    Scratch<T> work(size);
+    for (int64_t i = 0; i < batch_count(a); ++i) {
+      T* m = out.ptr<T>() + i * n * n;
+      Int status = factor_rows(m, n, pivots.get());
+      info.ptr<int32_t>()[i] = status;
+      if (n == 0) continue;
+      if (status != 0) {  // singular: what dividing by the zero pivot gives
+        Scratch<T> factors(n * n);
+        std::copy_n(m, n * n, factors.get());
+        std::fill_n(m, n * n, T(0));
+        for (int64_t j = 0; j < n; ++j) m[j * n + j] = 1;
+        solve_factored(factors.get(), pivots.get(), n, false, m, n);
+        continue;
+      }
+      lapack::getri(static_cast<Int>(n), m, static_cast<Int>(n), pivots.get(), work.get(),
+                    static_cast<Int>(size), &status);
+      for (int64_t j = 0; j < n * n; ++j) m[j] += T(0);  // -0 becomes 0
+    }
+  });
+}
+
+void cofactors(const Array& a, const Array& out) {
+  Array x = as_contiguous(a);
+  int64_t n = cols_of(a);
+  dispatch_float(a.dtype, "det", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(a); ++i)
+      cofactors_of(x.ptr<T>() + i * n * n, n, out.ptr<T>() + i * n * n);
+  });
+}
+
+void cofactors_derivative(const Array& a, const Array& h, const Array& out) {
+  Array x = as_contiguous(a), along = as_contiguous(h);
+  int64_t n = cols_of(a);
+  dispatch_float(a.dtype, "det", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(a); ++i)
+      cofactors_derivative_of(x.ptr<T>() + i * n * n, along.ptr<T>() + i * n * n, n,
+                              out.ptr<T>() + i * n * n);
+  });
+}
+
+void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x) {
+  if (x.numel == 0) return;
+  // A transposed view costs nothing: its memory is the other triangle, to be read transposed.
+  TriangularSolve h = how;
+  Array m = a;
+  if (!a.contiguous) {
+    Dims order;
+    for (int64_t i = 0; i < a.ndim(); ++i) order.push_back(i);
+    std::swap(order[order.size() - 1], order[order.size() - 2]);
+    Array t = a.permuted(order);
+    if (t.contiguous) {
+      m = t;
+      h.upper = !h.upper;
+      h.transposed = !h.transposed;
+    } else {
+      m = contiguous_copy(a);
+    }
+  }
+  int64_t rows = rows_of(x), cols = cols_of(x), n = rows_of(m);
+  BroadcastBatch matrix(batch_shape(x), batch_shape(m));
+  dispatch_float(x.dtype, "solve_triangular", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(x); ++i)
+      lapack::trsm(h.left ? CblasLeft : CblasRight, h.upper ? CblasUpper : CblasLower,
+                   h.transposed ? CblasTrans : CblasNoTrans, h.unit ? CblasUnit : CblasNonUnit,
+                   static_cast<Int>(rows), static_cast<Int>(cols), m.ptr<T>() + matrix(i) * n * n,
+                   static_cast<Int>(n), x.ptr<T>() + i * rows * cols, static_cast<Int>(cols));
+  });
+}
+
+void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
+  copy_array(a, out);
+  int64_t n = cols_of(a);
+  dispatch_float(a.dtype, "cholesky", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(a); ++i) {
+      T* m = out.ptr<T>() + i * n * n;
+      Int status = 0;
+      if (n > 0)
+        lapack::potrf(upper ? 'L' : 'U', static_cast<Int>(n), m, static_cast<Int>(n), &status);
+      info.ptr<int32_t>()[i] = status;
+      for (int64_t r = 0; r < n; ++r)
+        std::fill(m + r * n + (upper ? 0 : r + 1), m + r * n + (upper ? r : n), T(0));
+    }
+  });
+}
+
+}  // namespace fastgrad

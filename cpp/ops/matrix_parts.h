@@ -1,0 +1,49 @@
+// Parts of matrices (the last two dimensions), and the checks that linear algebra begins with.
+#pragma once
+
+#include <string>
+
+#include "core/apply.h"
+
+namespace fastgrad {
+
+// Zeros above, or below, the given diagonal.
+Tensor lower_triangle(const Tensor& a, int64_t diagonal = 0);
+Tensor upper_triangle(const Tensor& a, int64_t diagonal = 0);
+// The main diagonal, as a view; and the matrix that has this diagonal and zeros elsewhere.
+Tensor diagonal_of(const Tensor& a);
+Tensor diagonal_matrix(const Tensor& d);
+// Transposed matrices, as a view.
+Tensor matrix_transpose(const Tensor& a);
+// (a + aᵀ) / 2
+Tensor symmetric_part(const Tensor& a);
+// a with each column (row) multiplied by an element of d.
+Tensor scale_columns(const Tensor& a, const Tensor& d);
+Tensor scale_rows(const Tensor& a, const Tensor& d);
+// Identity matrices of a's batch shape, n x n.
+Tensor identity_like(const Tensor& a, int64_t n);
+// A dimension of size 1 added at the end, or taken away.
+Tensor as_column(const Tensor& x);
+Tensor without_column(const Tensor& x);
+
+DimSpan batch_dims(const Tensor& a);
+Dims batch_and(const Tensor& a, std::initializer_list<int64_t> sizes);
+
+// PyTorch's checks: two dimensions at least, square, of a floating-point type. `op` is
+// "linalg.inv".
+void check_matrices(const Tensor& a, const char* op, const char* argument = "A");
+void check_square(const Tensor& a, const char* op, const char* argument = "A");
+void check_floating(const Tensor& a, const char* op);
+void check_same_dtype(const Tensor& a, const Tensor& b, const char* op);
+
+// Calls fail(i) for the first matrix whose info is not 0.
+template <class Fail>
+void check_info(const Tensor& info, Fail&& fail) {
+  const int32_t* p = info.array().ptr<int32_t>();
+  for (int64_t i = 0; i < info.numel(); ++i)
+    if (p[i] != 0) fail(i, p[i]);
+}
+// "(Batch element 3): ", or nothing for a single matrix.
+std::string batch_text(const Tensor& info, int64_t i);
+
+}  // namespace fastgrad
