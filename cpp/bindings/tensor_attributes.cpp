@@ -3,6 +3,7 @@
 #include "bindings/tensor_object.h"
 #include "bindings/types.h"
 #include "core/node.h"
+#include "ops/shape.h"
 
 namespace fastgrad::py {
 
@@ -91,6 +92,32 @@ void set_data(const Tensor& t, PyObject* v) {
   buffer->set_version(version);
 }
 
+// The dimensions in reverse order; the last two exchanged.
+PyObject* reversed(const Tensor& t) {
+  if (t.ndim() != 2 && t.ndim() != 0)
+    warn("The use of `x.T` on tensors of dimension other than 2 to reverse their shape is deprecated and it "
+         "will throw an error in a future release. Consider `x.mT` to transpose batches of matrices or "
+         "`x.permute(*reversed(range(x.ndim)))` to reverse the dimensions of a tensor.");
+  Dims order;
+  for (int64_t i = t.ndim(); i-- > 0;) order.push_back(i);
+  return wrap(permute(t, order));
+}
+PyObject* matrix_transposed(const Tensor& t) {
+  FG_CHECK(t.ndim() >= 2, "tensor.mT is only supported on matrices or batches of matrices. Got ", t.ndim(), "-D tensor.");
+  return wrap(transpose(t, -2, -1));
+}
+PyObject* conjugate_transposed(const Tensor& t) {
+  FG_CHECK(t.ndim() == 2 || t.ndim() == 0, "tensor.H is only supported on matrices (2-D tensors). Got ", t.ndim(),
+           "-D tensor. For batches of matrices, consider using tensor.mH");
+  FG_CHECK_KIND(ErrorKind::NotImplemented, !is_complex(t.dtype()), "tensor.H is not implemented for complex tensors");
+  return wrap(t.ndim() == 0 ? t : transpose(t, 0, 1));
+}
+PyObject* batch_conjugate_transposed(const Tensor& t) {
+  FG_CHECK(t.ndim() >= 2, "tensor.mH is only supported on matrices or batches of matrices. Got ", t.ndim(), "-D tensor.");
+  FG_CHECK_KIND(ErrorKind::NotImplemented, !is_complex(t.dtype()), "tensor.mH is not implemented for complex tensors");
+  return wrap(transpose(t, -2, -1));
+}
+
 PyObject* base(const Tensor& t) { return t->view ? wrap(t->view->base) : none(); }
 PyObject* is_view(const Tensor& t) { return boolean(t->view != nullptr); }
 
@@ -101,6 +128,10 @@ PyGetSetDef g_attributes[] = {
     {"device", get<device>, nullptr, "Where the memory is.", nullptr},
     {"layout", get<layout>, nullptr, "How the elements lie in memory: fastgrad.strided.", nullptr},
     {"ndim", get<ndim>, nullptr, "The number of dimensions.", nullptr},
+    {"T", get<reversed>, nullptr, "The view with the dimensions in reverse order.", nullptr},
+    {"mT", get<matrix_transposed>, nullptr, "The view with the last two dimensions exchanged.", nullptr},
+    {"H", get<conjugate_transposed>, nullptr, "The conjugate transpose of a matrix.", nullptr},
+    {"mH", get<batch_conjugate_transposed>, nullptr, "The conjugate transpose of a batch of matrices.", nullptr},
     {"itemsize", get<item_bytes>, nullptr, "Bytes per element.", nullptr},
     {"nbytes", get<bytes>, nullptr, "Bytes of all elements.", nullptr},
     {"requires_grad", get<requires_grad>, set<set_requires_grad>,

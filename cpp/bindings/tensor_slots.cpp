@@ -2,6 +2,7 @@
 
 #include "bindings/arguments.h"
 #include "bindings/buffer_protocol.h"
+#include "bindings/indexing.h"
 #include "core/inplace.h"
 #include "kernels/copy.h"
 #include "ops/convert.h"
@@ -170,6 +171,10 @@ std::vector<PyType_Slot> tensor_slots() {
       {Py_tp_richcompare, slot(compare)},
       {Py_tp_hash, slot(identity_hash)},
       {Py_mp_length, slot(length)},
+      {Py_mp_subscript, slot(get_item)},
+      {Py_mp_ass_subscript, slot(set_item)},
+      {Py_sq_contains, slot(contains)},
+      {Py_tp_iter, slot(iterate)},
       {Py_tp_getset, slot(tensor_attributes())},
   };
 }

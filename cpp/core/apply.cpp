@@ -62,7 +62,7 @@ Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs attrs, std::span<c
   for (size_t i = 0; i < inputs.size(); ++i)
     if (node->edges[i].node) mask |= op_info.save[std::min<size_t>(i, 3)];
   for (uint32_t bit = 0; mask >> bit; ++bit) {
-    if (!(mask >> bit & 1)) continue;
+    if (!(mask >> bit & 1) || (bit < 16 && bit >= inputs.size())) continue;
     const Tensor& value = bit < 16 ? inputs[bit] : outs[bit - 16];
     if (value.defined()) save_value(*node, bit, value);
   }

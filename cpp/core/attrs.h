@@ -2,7 +2,6 @@
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "base/scalar.h"
 #include "base/ref.h"
@@ -21,38 +20,37 @@ struct Attrs {
   bool flag(int k) const { return s[k].to_bool(); }
   int64_t integer(int k) const { return s[k].to_int(); }
 
-  // Integer lists (axes, sizes, ...) and one string, for the ops that have them.
+  // Integer lists (axes, sizes, ...) and one string, for the ops that have them. Short lists cost no
+  // allocation.
   DimSpan list(size_t k) const {
-    return lists_ && k < lists_->values.size() ? DimSpan(lists_->values[k]) : DimSpan();
+    const int64_t *p = lists_.begin(), *end = lists_.end();
+    for (; p != end; p += *p + 1)
+      if (k-- == 0) return {p + 1, static_cast<size_t>(*p)};
+    return {};
   }
   Attrs&& with(DimSpan values) && {
-    mutable_lists().values.emplace_back(values.begin(), values.end());
+    lists_.reserve(lists_.size() + values.size() + 1);
+    lists_.push_back(static_cast<int64_t>(values.size()));
+    for (int64_t v : values) lists_.push_back(v);
     return std::move(*this);
   }
-  const std::string& text() const { return lists_->text; }
+  const std::string& text() const { return text_->value; }
   Attrs&& with_text(std::string t) && {
-    mutable_lists().text = std::move(t);
+    text_ = Ref<Text>::adopt(new Text{{}, std::move(t)});
     return std::move(*this);
   }
 
  private:
-  struct Lists {
+  struct Text {
     RefCount refs;
-    std::vector<std::vector<int64_t>> values;
-    std::string text;
+    std::string value;
     void retain() { refs.increment(); }
     void release() {
       if (refs.decrement()) delete this;
     }
   };
-  Lists& mutable_lists() {
-    if (!lists_)
-      lists_ = Ref<Lists>::adopt(new Lists);
-    else if (lists_->refs.get() > 1)
-      lists_ = Ref<Lists>::adopt(new Lists{{}, lists_->values, lists_->text});
-    return *lists_;
-  }
-  Ref<Lists> lists_;  // shared by copies, copied on write
+  SmallVector<int64_t, 14> lists_;  // each list as its length and its values
+  Ref<Text> text_;                  // shared by copies
 };
 
 }  // namespace fastgrad

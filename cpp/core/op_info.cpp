@@ -30,4 +30,9 @@ static_assert(std::size(kTable) == kNumOps && std::size(kIds) == kNumOps);
 const OpInfo& info(Op op) { return *kTable[index(op)]; }
 const char* id_name(Op op) { return kIds[index(op)]; }
 
+Tensor VjpContext::g_or_zeros(size_t i) const {
+  if (cotangents_[i].defined()) return cotangents_[i];
+  return Tensor(Array::zeros(node_.outputs[i].shape, node_.outputs[i].dtype));
+}
+
 }  // namespace fastgrad

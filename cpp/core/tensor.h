@@ -58,6 +58,10 @@ struct ViewInfo {
   Tensor base;       // never itself a view
   uint32_t version;  // of the buffer when `node` was last derived from the base's
   ViewKind kind;
+
+  // From a free list: views of small tensors are as frequent as small tensors.
+  static void* operator new(size_t);
+  static void operator delete(void*);
 };
 
 // A function on a gradient: tensor hooks, retain_grad. May return undefined for "unchanged".
@@ -120,6 +124,10 @@ inline bool requires_grad(const TensorImpl* t) {
   return t->view && requires_grad(t->view->base.impl());
 }
 inline bool Tensor::requires_grad() const { return fastgrad::requires_grad(impl_.get()); }
+
+using ViewPool = FreeList<ViewInfo, sizeof(ViewInfo)>;
+inline void* ViewInfo::operator new(size_t) { return ViewPool::allocate(); }
+inline void ViewInfo::operator delete(void* p) { ViewPool::deallocate(p); }
 
 using ImplPool = FreeList<TensorImpl, sizeof(TensorImpl)>;
 inline TensorImpl* TensorImpl::make() { return new (ImplPool::allocate()) TensorImpl; }

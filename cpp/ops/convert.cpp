@@ -4,6 +4,7 @@
 #include "kernels/copy.h"
 #include "kernels/fill.h"
 #include "ops/creation.h"
+#include "ops/pointwise.h"
 
 namespace fastgrad {
 
@@ -56,13 +57,18 @@ FG_DEFINE_OP(Clone) = {
     .vjp = pass_through,
 };
 
+// Inputs: what was overwritten (absent for views), and the source.
 FG_DEFINE_OP(Copy) = {
     .name = "copy",
     .backward_name = "CopyBackwards",
     .cls = OpClass::Linear,
     .infer = same_shape,
-    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
-    .vjp = pass_through,
+    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[1], out[0]); },
+    .vjp =
+        [](VjpContext& c) {
+          if (c.needs(0)) c.set(0, zeros_like(c.g()));
+          if (c.needs(1)) c.set(1, c.g());
+        },
 };
 
 Tensor to_dtype(const Tensor& x, DType dtype) {
@@ -85,24 +91,31 @@ void copy_(const Tensor& self, const Tensor& src) {
   FG_CHECK(is_expandable_to(src.shape(), self.shape()), "The expanded size of the tensor ", self.shape(),
            " must match the existing size ", src.shape(), ": copy_ writes ", src.shape(), " into ",
            self.shape());
+  Ref<Node> node;
+  if (recorded) {
+    Tensor inputs[] = {self->view ? Tensor() : self, src};
+    node = make_node(Op::Copy, inputs, {});
+  }
   copy_array(src.array(), self.array());
   self->array.buffer->bump_version();
   if (!recorded) return;
   Tensor result(self.array());
-  Tensor inputs[] = {src};
-  Ref<Node> node = make_node(Op::Copy, inputs, {});
   set_output(node, 0, result);
   rebase_history(self, result);
 }
 
 void fill_(const Tensor& self, Scalar value) {
   bool recorded = check_inplace(self, false, "fill");
+  Ref<Node> node;
+  if (recorded) {
+    Tensor inputs[] = {self->view ? Tensor() : self, Tensor()};
+    node = make_node(Op::Copy, inputs, {});
+  }
   fill_array(self.array(), full({}, value, self.dtype()).array());
   self->array.buffer->bump_version();
   if (!recorded) return;
-  // A constant: nothing of the old history remains.
   Tensor result(self.array());
-  set_output(make_node(Op::Copy, {}, {}), 0, result);
+  set_output(node, 0, result);
   rebase_history(self, result);
 }
 

@@ -56,46 +56,6 @@ FG_DEFINE_OP(Permute) = {
         },
 };
 
-// Attributes: dim, start, step; the list holds the length.
-FG_DEFINE_OP(Slice) = {
-    .name = "slice",
-    .cls = OpClass::Linear,
-    .view = true,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          int64_t dim = a.integer(0), start = a.integer(1), step = a.integer(2);
-          out[0] = {in[0]->dtype, in[0]->shape, in[0]->strides, start * in[0]->strides[dim]};
-          out[0].shape[dim] = a.list(0)[0];
-          out[0].strides[dim] *= step;
-        },
-    .vjp = [](VjpContext& c) { c.set(0, apply(Op::SliceAdjoint, {c.g()}, Attrs(c.attrs()).with(c.in_shape(0)))); },
-};
-
-// Zeros of the shape in list 1, with the slice that list 0 and the integers describe set to the input.
-FG_DEFINE_OP(SliceAdjoint) = {
-    .name = "slice_adjoint",
-    .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(1));
-        },
-    .eval =
-        [](const Attrs& a, Inputs in, std::span<Array> out) {
-          int64_t dim = a.integer(0), start = a.integer(1), step = a.integer(2);
-          std::memset(out[0].data, 0, static_cast<size_t>(out[0].nbytes()));
-          Dims strides = out[0].strides;
-          strides[dim] *= step;
-          copy_array(*in[0], out[0].view(in[0]->shape, strides, start * out[0].strides[dim]));
-        },
-    .vjp =
-        [](VjpContext& c) {
-          int64_t dim = c.attrs().integer(0), start = c.attrs().integer(1), step = c.attrs().integer(2);
-          int64_t length = c.attrs().list(0)[0];
-          c.set(0, slice(c.g(), dim, start, start + (length ? (length - 1) * step + 1 : 0), step));
-        },
-};
-
 Tensor reshape(const Tensor& x, DimSpan shape) {
   Dims target = infer_size(shape, x.numel());
   if (!view_strides(x.shape(), x.strides(), target)) return view(clone(x), target);
@@ -108,7 +68,7 @@ Tensor view(const Tensor& x, DimSpan shape) {
 
 Tensor expand(const Tensor& x, DimSpan shape) {
   int64_t lead = static_cast<int64_t>(shape.size()) - x.ndim();
-  FG_CHECK(lead >= 0, "expand(", name(x.dtype()), to_string(x.shape()), ", size=", to_string(shape),
+  FG_CHECK(lead >= 0, "expand(", name(x.dtype()), "{", x.shape(), "}, size=", to_string(shape),
            "): the number of sizes provided (", shape.size(),
            ") must be greater or equal to the number of dimensions in the tensor (", x.ndim(), ")");
   Dims target(shape);
@@ -142,18 +102,6 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
   dim1 = wrap_dim(dim1, x.ndim());
   if (x.ndim() > 0) std::swap(order[dim0], order[dim1]);
   return permute(x, order);
-}
-
-Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start, std::optional<int64_t> stop,
-             int64_t step) {
-  FG_CHECK(x.ndim() > 0, "slice() cannot be applied to a 0-dim tensor.");
-  FG_CHECK_VALUE(step > 0, "slice step must be positive, got ", step);
-  dim = wrap_dim(dim, x.ndim());
-  int64_t n = x.shape()[dim];
-  auto clamp = [n](int64_t i) { return std::clamp<int64_t>(i < 0 ? i + n : i, 0, n); };
-  int64_t from = clamp(start.value_or(0)), to = std::max(clamp(stop.value_or(n)), from);
-  int64_t length[] = {(to - from + step - 1) / step};
-  return apply(Op::Slice, {x}, Attrs(dim, from, step).with(length));
 }
 
 }  // namespace fastgrad

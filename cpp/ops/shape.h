@@ -13,8 +13,4 @@ Tensor view(const Tensor& x, DimSpan shape);
 Tensor expand(const Tensor& x, DimSpan shape);
 Tensor permute(const Tensor& x, DimSpan dims);
 Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1);
-// x[start:stop:step] along dim; start and stop as Python clamps them, step > 0.
-Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start, std::optional<int64_t> stop,
-             int64_t step = 1);
-
 }  // namespace fastgrad

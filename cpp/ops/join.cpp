@@ -1,0 +1,144 @@
+#include "ops/join.h"
+
+#include <cstring>
+
+#include "core/promotion.h"
+#include "kernels/copy.h"
+#include "ops/basic_index.h"
+
+namespace fastgrad {
+namespace {
+
+// Copies the inputs side by side along dim: input i has sizes[i] entries there.
+void join(Inputs in, const Array& out, size_t dim, DimSpan sizes) {
+  DimSpan shape(out.shape);
+  int64_t outer = numel_of(shape.first(dim)), inner = numel_of(shape.subspan(dim + 1));
+  int64_t bytes = inner * static_cast<int64_t>(out.itemsize());
+  int64_t row = shape[dim] * bytes;
+  int64_t at = 0;  // where input i begins along dim
+  for (size_t i = 0; i < in.size(); at += sizes[i++]) {
+    const Array& x = *in[i];
+    if (x.numel == 0) continue;
+    if (x.contiguous && x.dtype == out.dtype) {
+      size_t chunk = static_cast<size_t>(sizes[i] * bytes);
+      for (int64_t o = 0; o < outer; ++o)
+        std::memcpy(out.data + o * row + at * bytes, x.data + o * static_cast<int64_t>(chunk),
+                    chunk);
+      continue;
+    }
+    Array part = out.narrowed(static_cast<int64_t>(dim), at, sizes[i]);
+    copy_array(x, part.view(
+                      x.shape, x.ndim() == part.ndim() ? part.strides : [&] {
+                        Dims strides = part.strides;  // stack: the new dimension goes
+                        strides.erase(dim);
+                        return strides;
+                      }()));
+  }
+}
+
+DType common_dtype(Inputs in) {
+  ResultType type;
+  for (const Array* a : in) type.add(*a);
+  return type.get();
+}
+
+bool is_skipped(DimSpan shape) { return shape.size() == 1 && shape[0] == 0; }
+
+}  // namespace
+
+// Attributes: dim; list 0: the sizes along it.
+FG_DEFINE_OP(Cat) = {
+    .name = "cat",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          auto dim = static_cast<size_t>(a.integer(0));
+          out[0].dtype = common_dtype(in);
+          const Array* model = in[0];
+          for (const Array* x : in)
+            if (!is_skipped(x->shape)) model = x;
+          out[0].shape = model->shape;
+          int64_t total = 0;
+          for (int64_t n : a.list(0)) total += n;
+          out[0].shape[dim] = total;
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          join(in, out[0], static_cast<size_t>(a.integer(0)), a.list(0));
+        },
+    .vjp =
+        [](VjpContext& c) {
+          DimSpan sizes = c.attrs().list(0);
+          int64_t dim = c.attrs().integer(0), at = 0;
+          for (size_t i = 0; i < sizes.size(); at += sizes[i++]) {
+            if (!c.needs(i)) continue;
+            bool skipped = is_skipped(c.in_shape(i)) && c.g().ndim() != 1;
+            c.set(i, skipped ? Tensor(Array::zeros(c.in_shape(i), c.in_dtype(i)))
+                             : narrow(c.g(), dim, at, sizes[i]));
+          }
+        },
+};
+
+// Attributes: dim.
+FG_DEFINE_OP(Stack) = {
+    .name = "stack",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          out[0].dtype = common_dtype(in);
+          out[0].shape = in[0]->shape;
+          out[0].shape.insert(static_cast<size_t>(a.integer(0)), static_cast<int64_t>(in.size()));
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          SmallVector<int64_t, 16> ones(in.size(), 1);
+          join(in, out[0], static_cast<size_t>(a.integer(0)), ones);
+        },
+    .vjp =
+        [](VjpContext& c) {
+          for (size_t i = 0; i < c.num_inputs(); ++i)
+            if (c.needs(i)) c.set(i, select(c.g(), c.attrs().integer(0), static_cast<int64_t>(i)));
+        },
+};
+
+Tensor cat(std::span<const Tensor> tensors, int64_t dim) {
+  FG_CHECK_VALUE(!tensors.empty(), "cat(): expected a non-empty list of Tensors");
+  const Tensor* model = nullptr;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    FG_CHECK(tensors[i].ndim() > 0, "zero-dimensional tensor (at position ", i,
+             ") cannot be concatenated");
+    if (!model && !is_skipped(tensors[i].shape())) model = &tensors[i];
+  }
+  if (!model) model = &tensors[0];
+  dim = wrap_dim(dim, model->ndim());
+  SmallVector<int64_t, 8> sizes;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const Dims& shape = tensors[i].shape();
+    if (is_skipped(shape)) {
+      sizes.push_back(0);
+      continue;
+    }
+    FG_CHECK(shape.size() == model->shape().size(),
+             "Tensors must have same number of dimensions: got ", model->ndim(), " and ",
+             shape.size());
+    for (size_t d = 0; d < shape.size(); ++d)
+      FG_CHECK(shape[d] == model->shape()[d] || static_cast<int64_t>(d) == dim,
+               "Sizes of tensors must match except in dimension ", dim, ". Expected size ",
+               model->shape()[d], " but got size ", shape[d], " for tensor number ", i,
+               " in the list.");
+    sizes.push_back(shape[dim]);
+  }
+  return apply(Op::Cat, tensors, Attrs(Scalar(dim)).with(sizes));
+}
+
+Tensor stack(std::span<const Tensor> tensors, int64_t dim) {
+  FG_CHECK(!tensors.empty(), "stack expects a non-empty TensorList");
+  dim = wrap_dim(dim, tensors[0].ndim() + 1);
+  for (size_t i = 1; i < tensors.size(); ++i)
+    FG_CHECK(tensors[i].shape() == tensors[0].shape(),
+             "stack expects each tensor to be equal size, but got ", tensors[0].shape(),
+             " at entry 0 and ", tensors[i].shape(), " at entry ", i);
+  return apply(Op::Stack, tensors, Attrs(Scalar(dim)));
+}
+
+}  // namespace fastgrad
