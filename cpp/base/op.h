@@ -27,9 +27,11 @@ inline constexpr int index(Op op) { return static_cast<int>(op); }
 
 // Which element types a row computes in.
 //   F  floating point; integers and bool are promoted to the default dtype
-//   N  every real type but bool     A  every real type     I  integers and bool
-//   P  like A, with a bool result
-enum class OpTypes : uint8_t { F, N, A, I, P };
+//   R  floating point only          N  every real type but bool
+//   Q  like N; bool is promoted to int64
+//   A  every real type              P  like A, with a bool result
+//   I  integers and bool            J  integers
+enum class OpTypes : uint8_t { F, R, N, Q, A, P, I, J };
 
 // Values a gradient rule reads: inputs A (also X), B, C and the output Y.
 enum SaveMask : uint8_t { kNone = 0, A = 1, X = 1, B = 2, C = 4, Y = 8 };

@@ -22,7 +22,11 @@ int64_t to_integer(PyObject* o) {
 Scalar to_number(PyObject* o) {
   if (PyFloat_Check(o)) return Scalar(PyFloat_AS_DOUBLE(o));
   if (PyBool_Check(o)) return Scalar(o == Py_True);
-  if (PyLong_Check(o)) return Scalar(to_integer(o));
+  if (PyLong_Check(o)) {
+    long long v = PyLong_AsLongLong(o);
+    if (v == -1 && PyErr_Occurred()) throw PythonError{};
+    return Scalar(v);
+  }
   if (is_tensor(o)) return item(tensor_of(o));
   FG_CHECK_KIND(ErrorKind::NotImplemented, !PyComplex_Check(o), "complex number ", text_of(o),
                 ": arithmetic on complex tensors is not supported yet");

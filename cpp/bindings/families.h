@@ -6,6 +6,10 @@
 namespace fastgrad::py {
 
 void bind_pointwise(Registry& r);
+// Called by bind_pointwise, in this order; it adds the rows that these have not bound.
+void bind_arithmetic(Registry& r);
+void bind_special(Registry& r);
+void bind_special_names(Registry& r);
 void bind_shape(Registry& r);
 void bind_reduce(Registry& r);
 void bind_moments(Registry& r);

@@ -4,7 +4,9 @@
 #include <structmember.h>
 
 #include "base/threads.h"
+#include "bindings/op_rows.h"
 #include "core/inplace.h"
+#include "core/promotion.h"
 #include "ops/convert.h"
 
 namespace fastgrad::py {
@@ -34,8 +36,11 @@ Object write_out(const Definition& d, PyObject* result, PyObject* out) {
   FG_CHECK(!(grad_enabled() && (from.requires_grad() || to.requires_grad())), d.name,
            "(): functions with out=... arguments don't support automatic differentiation, but one of "
            "the arguments requires grad.");
-  FG_CHECK(can_cast(from.dtype(), to.dtype()), "result type ", name(from.dtype()),
-           " can't be cast to the desired output type ", name(to.dtype()));
+  FG_CHECK(!(d.places & kExactOut) || from.dtype() == to.dtype(), "Found dtype ",
+           scalar_type_name(to.dtype()), " but expected ", scalar_type_name(from.dtype()),
+           ": the out= of ", d.name, " is not converted");
+  FG_CHECK(can_cast(from.dtype(), to.dtype()), "result type ", scalar_type_name(from.dtype()),
+           " can't be cast to the desired output type ", scalar_type_name(to.dtype()));
   if (from.shape() != to.shape() && to.numel() != 0)
     warn(str("An output with one or more elements was resized since it had shape ", to.shape(),
              ", which does not match the required output shape ", from.shape(),
@@ -50,11 +55,15 @@ PyObject* run(const Definition& d, const Overload& o, PyObject** slots) {
   PyObject* out = nullptr;
   if (o.out >= 0 && slots[o.out] && slots[o.out] != Py_None) out = slots[o.out];
   if (!d.inplace) {
-    Object result = own(o.body(Arguments(slots)));
+    Object result = own(o.row ? wrap(o.row(Arguments(slots)).run()) : o.body(Arguments(slots)));
     if (!out) return result.release();
     return write_out(d, result.get(), out).release();
   }
   PyObject* self = slots[0];
+  if (o.row) {
+    o.row(Arguments(slots)).run_inplace(tensor_of(self));
+    return Py_NewRef(self);
+  }
   assign_inplace(tensor_of(self), d.name.c_str(), [&](const Tensor& x) {
     Object input(wrap(x));
     slots[0] = input.get();
@@ -95,10 +104,17 @@ std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject
 }
 
 PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
-  if (!kwnames && d.inplace && nargs == 2 && d.binary != Op::kCount && is_tensor(args[1])) {
+  if (!kwnames && d.inplace && nargs == 2 && d.binary != Op::kCount && is_tensor(args[0]) &&
+      is_tensor(args[1])) {
     Tensor self = tensor_of(args[0]);
     Operand operands[] = {self, tensor_of(args[1])};
     elementwise_inplace(d.binary, self, operands);
+    return Py_NewRef(args[0]);
+  }
+  if (!kwnames && d.inplace && nargs == 1 && d.unary != Op::kCount && is_tensor(args[0])) {
+    Tensor self = tensor_of(args[0]);
+    Operand x(self);
+    elementwise_inplace(d.unary, self, {&x, 1});
     return Py_NewRef(args[0]);
   }
   if (!kwnames && !d.inplace) {
@@ -226,14 +242,46 @@ Object submodule(PyObject* module, const std::string& path) {
 }  // namespace
 
 Definition& Definition::on(const char* signature, Body body) {
-  overloads.push_back({Signature(signature), body, -1});
+  add_overload(signature).body = body;
+  return *this;
+}
+
+Definition& Definition::on_row(const char* signature, RowBody row_body) {
+  add_overload(signature).row = row_body;
+  return *this;
+}
+
+Overload& Definition::add_overload(const char* signature) {
+  overloads.push_back({Signature(signature)});
   Overload& o = overloads.back();
   for (size_t i = 0; i < o.signature.parameters().size(); ++i)
     if (o.signature.parameters()[i].name == "out") o.out = static_cast<int>(i);
   const auto& p = o.signature.parameters();
   o.takes_one = !p.empty() && (p[0].kind == Kind::Tensor || p[0].kind == Kind::Operand);
   for (size_t i = 1; i < p.size(); ++i) o.takes_one = o.takes_one && p[i].has_default;
-  return *this;
+  return o;
+}
+
+Definition* Registry::find(std::string_view name) {
+  for (auto& d : definitions_)
+    if (d->name == name) return d.get();
+  return nullptr;
+}
+
+Definition& Registry::alias(const char* name, const char* original, unsigned places) {
+  const Definition* from = find(original);
+  FG_CHECK(from, "alias ", name, " of the unknown function ", original);
+  Definition& d = add(name, places, from->doc.c_str());
+  d.overloads = from->overloads;
+  d.row = from->row;
+  d.unary = from->unary;
+  d.binary = from->binary;
+  return d;
+}
+
+Definition& Registry::alias(const char* name, const char* original) {
+  const Definition* from = find(original);
+  return alias(name, original, from ? from->places : 0);
 }
 
 Definition& Registry::add(const char* name, unsigned places, const char* doc) {
@@ -254,6 +302,8 @@ void Registry::install(PyObject* module) {
     Definition& in = add((d.name + "_").c_str(), kMethod, "");
     in.doc = "In-place form of :func:`fastgrad." + d.name + "`.";
     in.overloads = d.overloads;
+    in.row = d.row;
+    in.unary = d.unary;
     in.binary = d.binary;
     in.inplace = true;
   }
@@ -280,10 +330,16 @@ PyObject* function_table(const Registry& registry) {
       Object s = own(PyUnicode_FromString(whole_text(o).c_str()));
       check_status(PyList_Append(signatures.get(), s.get()));
     }
-    Object row = own(Py_BuildValue("{s:s,s:O,s:O,s:O,s:s}", "name", d->name.c_str(), "function",
-                                   d->places & kFunction ? Py_True : Py_False, "method",
-                                   d->places & kMethod ? Py_True : Py_False, "signatures",
-                                   signatures.get(), "doc", d->doc.c_str()));
+    Object elementwise = Object::borrow(Py_None);
+    if (d->row != Op::kCount) {
+      const RowFacts& facts = row_facts(d->row);
+      elementwise = own(Py_BuildValue("{s:s,s:i,s:s,s:s}", "row", facts.name, "arity", facts.arity,
+                                      "types", facts.types, "domain", facts.domain));
+    }
+    Object row = own(Py_BuildValue(
+        "{s:s,s:O,s:O,s:O,s:s,s:O}", "name", d->name.c_str(), "function",
+        d->places & kFunction ? Py_True : Py_False, "method", d->places & kMethod ? Py_True : Py_False,
+        "signatures", signatures.get(), "doc", d->doc.c_str(), "elementwise", elementwise.get()));
     check_status(PyList_Append(list.get(), row.get()));
   }
   return list.release();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/op.h"
@@ -11,17 +12,20 @@
 namespace fastgrad::py {
 
 using Body = PyObject* (*)(const Arguments&);
+using RowBody = RowCall (*)(const Arguments&);
 
 enum Place : unsigned {
   kFunction = 1,  // fastgrad.name (or fastgrad.linalg.name for "linalg.name")
   kMethod = 2,    // Tensor.name; the first parameter is self
   kInplace = 4,   // Tensor.name_ too, made of the function by assign_inplace
+  kExactOut = 8,  // out= must have the element type of the result; others convert
   kBoth = kFunction | kMethod,
 };
 
 struct Overload {
   Signature signature;
-  Body body;
+  Body body = nullptr;
+  RowBody row = nullptr;  // instead of body: the row of the op table to run, also in place
   int out = -1;  // index of the parameter `out`
   // The first parameter is a tensor and all others have defaults: f(x) needs no binding.
   bool takes_one = false;
@@ -32,17 +36,27 @@ struct Definition {
   unsigned places;
   std::string doc;
   std::vector<Overload> overloads;
-  Op unary = Op::kCount;   // rows of the op table take a short way
+  Op row = Op::kCount;     // the row of the op table behind it
+  Op unary = Op::kCount;   // rows that take any operands as they come have a short way
   Op binary = Op::kCount;
   bool inplace = false;    // this is name_ ; name ends in "_"
 
   // Adds an overload; the first one that accepts the arguments is called.
   Definition& on(const char* signature, Body body);
+  Definition& on_row(const char* signature, RowBody row);
+
+ private:
+  Overload& add_overload(const char* signature);
 };
 
 class Registry {
  public:
   Definition& add(const char* name, unsigned places, const char* doc);
+  // Another name for a function that has been added: the same overloads under their own name.
+  Definition& alias(const char* name, const char* original);
+  Definition& alias(const char* name, const char* original, unsigned places);
+  // The function of that name, or null.
+  Definition* find(std::string_view name);
   const std::vector<std::unique_ptr<Definition>>& definitions() const { return definitions_; }
   // Puts everything into the module, its submodules and the Tensor type.
   void install(PyObject* module);
@@ -52,7 +66,8 @@ class Registry {
 };
 
 void add_function_type(PyObject* module);
-// A list of dicts: name, places, doc, signatures; for stubs, docs and tests.
+// A list of dicts: name, places, doc, signatures, and for rows of the op table (elementwise) the row's
+// name, arity, types and domain. For stubs, docs and tests.
 PyObject* function_table(const Registry& registry);
 
 }  // namespace fastgrad::py

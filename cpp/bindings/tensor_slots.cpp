@@ -7,8 +7,8 @@
 #include "kernels/copy.h"
 #include "ops/convert.h"
 #include "ops/item.h"
+#include "ops/arithmetic.h"
 #include "ops/matmul.h"
-#include "ops/pointwise.h"
 
 namespace fastgrad::py {
 namespace {
@@ -71,10 +71,67 @@ PyObject* matrix_multiply(PyObject* a, PyObject* b) {
   });
 }
 
-PyObject* positive(PyObject* self) { return Py_NewRef(self); }
+PyObject* positive(PyObject* self) {
+  return guarded([&] {
+    FG_CHECK(impl_of(self)->array.dtype != DType::Bool,
+             "The `+` operator, on a bool tensor is not supported.");
+    return Py_NewRef(self);
+  });
+}
 
-PyObject* power(PyObject* a, PyObject* b, PyObject*) { return binary<Op::Pow>(a, b); }
-PyObject* power_inplace(PyObject* a, PyObject* b, PyObject*) { return inplace<Op::Pow>(a, b); }
+PyObject* invert(PyObject* self) {
+  enter_thread();
+  return guarded([&] {
+    FG_CHECK_TYPE(is_integral(impl_of(self)->array.dtype, true),
+                  "~ (operator.invert) is only implemented on integer and Boolean-type tensors");
+    return wrap(elementwise(Op::BitwiseNot, tensor_of(self)));
+  });
+}
+
+// The same as binary and inplace, with a look at the operands first.
+template <Op op, void (*check)(const Operand&, const Operand&)>
+PyObject* checked_binary(PyObject* a, PyObject* b) {
+  enter_thread();
+  return guarded([&]() -> PyObject* {
+    std::optional<Operand> x, y;
+    Tensor keep_x, keep_y;
+    if (!to_operand(a, x, keep_x) || !to_operand(b, y, keep_y)) Py_RETURN_NOTIMPLEMENTED;
+    check(*x, *y);
+    return wrap(elementwise(op, *x, *y));
+  });
+}
+
+template <Op op, void (*check)(const Operand&, const Operand&)>
+PyObject* checked_inplace(PyObject* self, PyObject* other) {
+  enter_thread();
+  return guarded([&]() -> PyObject* {
+    std::optional<Operand> y;
+    Tensor keep;
+    if (!to_operand(other, y, keep)) Py_RETURN_NOTIMPLEMENTED;
+    Tensor x = tensor_of(self);
+    check(x, *y);
+    RowCall(op, x, *y).run_inplace(x);
+    return Py_NewRef(self);
+  });
+}
+
+constexpr auto floor_divide = checked_binary<Op::FloorDivide, check_divisor>;
+constexpr auto modulo = checked_binary<Op::Remainder, check_divisor>;
+
+PyObject* divide_with_remainder(PyObject* a, PyObject* b) {
+  Object quotient(floor_divide(a, b));
+  if (!quotient || quotient.get() == Py_NotImplemented) return quotient.release();
+  Object rest(modulo(a, b));
+  return rest ? PyTuple_Pack(2, quotient.get(), rest.get()) : nullptr;
+}
+
+// Only a Python integer can be an exponent that integers do not allow.
+PyObject* power(PyObject* a, PyObject* b, PyObject*) {
+  return PyLong_Check(b) ? checked_binary<Op::Pow, check_power>(a, b) : binary<Op::Pow>(a, b);
+}
+PyObject* power_inplace(PyObject* a, PyObject* b, PyObject*) {
+  return checked_inplace<Op::Pow, check_power>(a, b);
+}
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
   switch (op) {
@@ -153,12 +210,28 @@ std::vector<PyType_Slot> tensor_slots() {
       {Py_nb_multiply, slot(binary<Op::Mul>)},
       {Py_nb_true_divide, slot(binary<Op::Div>)},
       {Py_nb_power, slot(power)},
+      {Py_nb_floor_divide, slot(floor_divide)},
+      {Py_nb_remainder, slot(modulo)},
+      {Py_nb_divmod, slot(divide_with_remainder)},
+      {Py_nb_lshift, slot(binary<Op::BitwiseLeftShift>)},
+      {Py_nb_rshift, slot(binary<Op::BitwiseRightShift>)},
+      {Py_nb_and, slot(binary<Op::BitwiseAnd>)},
+      {Py_nb_or, slot(binary<Op::BitwiseOr>)},
+      {Py_nb_xor, slot(binary<Op::BitwiseXor>)},
+      {Py_nb_invert, slot(invert)},
       {Py_nb_matrix_multiply, slot(matrix_multiply)},
       {Py_nb_inplace_add, slot(inplace<Op::Add>)},
       {Py_nb_inplace_subtract, slot(inplace<Op::Sub>)},
       {Py_nb_inplace_multiply, slot(inplace<Op::Mul>)},
       {Py_nb_inplace_true_divide, slot(inplace<Op::Div>)},
       {Py_nb_inplace_power, slot(power_inplace)},
+      {Py_nb_inplace_floor_divide, slot(checked_inplace<Op::FloorDivide, check_divisor>)},
+      {Py_nb_inplace_remainder, slot(checked_inplace<Op::Remainder, check_divisor>)},
+      {Py_nb_inplace_lshift, slot(inplace<Op::BitwiseLeftShift>)},
+      {Py_nb_inplace_rshift, slot(inplace<Op::BitwiseRightShift>)},
+      {Py_nb_inplace_and, slot(inplace<Op::BitwiseAnd>)},
+      {Py_nb_inplace_or, slot(inplace<Op::BitwiseOr>)},
+      {Py_nb_inplace_xor, slot(inplace<Op::BitwiseXor>)},
       {Py_nb_negative, slot(unary<Op::Neg>)},
       {Py_nb_positive, slot(positive)},
       {Py_nb_absolute, slot(unary<Op::Abs>)},

@@ -42,9 +42,27 @@ DType result_dtype(Op op, DType common) {
       return DType::Bool;
     case OpTypes::F:
       return to_float_dtype(common);
+    case OpTypes::Q:
+      return common == DType::Bool ? DType::Int64 : common;
     default:
       return common;
   }
+}
+
+// Operators that have no meaning on bool, in PyTorch's words.
+void check_bool_operands(Op op, std::span<const Operand> operands) {
+  size_t bools = 0;
+  for (const Operand& o : operands)
+    bools += o.is_tensor() ? o.array().dtype == DType::Bool : o.scalar().kind() == DTypeKind::Bool;
+  if (bools == 0) return;
+  if (op == Op::Neg || (op == Op::Sub && bools == 1))
+    fail(ErrorKind::Runtime, op == Op::Neg ? "Negation" : "Subtraction",
+         ", the `-` operator, ", op == Op::Neg ? "on" : "with",
+         " a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
+         "`logical_not()` operator instead.");
+  FG_CHECK(op != Op::Sub, "Subtraction, the `-` operator, with two bool tensors is not supported. "
+           "Use the `^` or `logical_xor()` operator instead.");
+  FG_CHECK(op != Op::Relu, "Boolean inputs not supported for relu");
 }
 
 // Everything about a call that follows from its operands.
@@ -70,6 +88,7 @@ Plan plan(Op op, std::span<const Operand> operands) {
   p.compute = elementwise_compute_dtype(op, type);
   p.kernel_result = op_types(op) == OpTypes::P ? DType::Bool : p.compute;
   p.kernel = block_kernel(op, p.compute);
+  if (!p.kernel || op == Op::Sub) check_bool_operands(op, operands);
   FG_CHECK_KIND(ErrorKind::NotImplemented, p.kernel, "\"", info(op).name, "\" not implemented for '",
                 scalar_type_name(type), "'; convert the input first, e.g. with .to(fastgrad.float32)");
   return p;
@@ -158,14 +177,19 @@ void finish(Op op, std::span<const Operand> operands, const Tensor& out) {
     record_elementwise(op, operands, out, {});
 }
 
-bool number_fits(const Scalar& s, DType d) { return s.kind() <= kind(d) && itemsize(d) <= 8; }
+// A bool is left to the general way, where subtraction refuses it.
+bool number_fits(const Scalar& s, DType d) {
+  return s.kind() <= kind(d) && s.kind() != DTypeKind::Bool && itemsize(d) <= 8;
+}
 
 }  // namespace
 
 OpTypes op_types(Op op) { return kTypes[index(op)]; }
 
 DType elementwise_compute_dtype(Op op, DType common) {
-  return compute_dtype(op_types(op) == OpTypes::F ? to_float_dtype(common) : common);
+  OpTypes types = op_types(op);
+  if (types == OpTypes::Q && common == DType::Bool) return DType::Int64;
+  return compute_dtype(types == OpTypes::F ? to_float_dtype(common) : common);
 }
 
 SavedOperand saved_operand(const VjpContext& c, uint32_t i) {

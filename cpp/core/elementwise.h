@@ -57,10 +57,41 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
 // out=: resizes `out` where needed; never recorded.
 void elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands);
 
+// A row with its operands, checked and ready to run: as it is, or in place. What the operands refer
+// to must outlive the call; `keep` holds what was made for it.
+struct RowCall {
+  explicit RowCall(Op op, const Operand& a) : op(op), size(1), operands{a, 0, 0} {}
+  RowCall(Op op, const Operand& a, const Operand& b) : op(op), size(2), operands{a, b, 0} {}
+  RowCall(Op op, const Operand& a, const Operand& b, const Operand& c)
+      : op(op), size(3), operands{a, b, c} {}
+
+  std::span<const Operand> span() const { return {operands, size}; }
+  Tensor run() const { return elementwise(op, span()); }
+  void run_inplace(const Tensor& self) const { elementwise_inplace(op, self, span()); }
+
+  Op op;
+  size_t size;
+  Operand operands[3];
+  Tensor keep;
+};
+
 OpTypes op_types(Op op);
 // The element type that op computes in on operands of this common type.
 DType elementwise_compute_dtype(Op op, DType common);
-// Where's condition does not take part in promotion.
-inline bool promotes(Op op, size_t operand) { return !(op == Op::Where && operand == 0); }
+// Whether an operand takes part in promotion: Where's condition does not, nor do numbers that
+// parametrize an op.
+inline bool promotes(Op op, size_t operand) {
+  switch (op) {
+    case Op::Where:
+      return operand != 0;
+    case Op::AddScaled:
+    case Op::Lerp:
+      return operand != 2;
+    case Op::RoundDecimals:
+      return operand == 0;
+    default:
+      return true;
+  }
+}
 
 }  // namespace fastgrad

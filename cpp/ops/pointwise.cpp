@@ -1,29 +1,9 @@
 // The OpInfo of every row of the op table: its vjp column, expanded.
-#include "ops/pointwise.h"
+#include "ops/pointwise_rules.h"
 
 namespace fastgrad {
 
 Tensor zeros_like(const Operand& x) { return Tensor(Array::zeros(x.array().shape, x.array().dtype)); }
-
-Tensor pow_grad_base(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
-  if (!b.is_tensor()) {
-    double e = b.scalar().to_double();
-    if (e == 0) return zeros_like(g);
-    if (e == 1) return g;
-    if (e == 2) return grad_mul(g, mul(a, 2));
-    return grad_mul(g, mul(pow(a, e - 1), b));
-  }
-  return where(eq(b, 0), 0, grad_mul(g, mul(b, pow(a, sub(b, 1)))));
-}
-
-Tensor pow_grad_exponent(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
-                         const SavedOperand& y) {
-  // 0 ** b is 0 for every b > 0, so its derivative is 0 there, not 0 * log(0).
-  Tensor d = grad_mul(g, mul(y, log(a)));
-  if (!a.is_tensor()) return a.scalar().to_double() != 0 ? d : where(ge(b, 0), 0, d);
-  Tensor flat = mul(eq(a, 0), ge(b, 0));
-  return where(flat, 0, d);
-}
 
 namespace {
 
@@ -75,7 +55,9 @@ SavedOperand load(const VjpContext& c, uint32_t mask, int bit) {
 
 namespace {
 // Predicates and other integer-valued rows have no gradient at all.
-constexpr bool differentiable(OpTypes t) { return t != OpTypes::P && t != OpTypes::I; }
+constexpr bool differentiable(OpTypes t) {
+  return t != OpTypes::P && t != OpTypes::I && t != OpTypes::J;
+}
 }  // namespace
 
 #define FG_ELEMENTWISE(Id, op_name, types, s0, s1, s2)                          \

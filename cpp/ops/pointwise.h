@@ -20,11 +20,6 @@ namespace fastgrad {
   }
 #include "base/op_list.def"
 
-// d/da and d/db of a ** b, finite at a = 0 wherever the power is differentiable there.
-Tensor pow_grad_base(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
-Tensor pow_grad_exponent(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
-                         const SavedOperand& y);
-
 // Zeros of the same shape and type, without history.
 Tensor zeros_like(const Operand& x);
 

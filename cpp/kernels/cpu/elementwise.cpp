@@ -1,7 +1,6 @@
-// The walk of the elementwise engine. The block kernels stand in elementwise_kernels.inc.
-#include "kernels/elementwise.h"
-
+// The walk of the elementwise engine. The block kernels stand in elementwise_loops.h.
 #include "kernels/copy.h"
+#include "kernels/cpu/elementwise_table.h"
 
 namespace fastgrad {
 namespace {
@@ -23,7 +22,20 @@ bool is_scalar(const Array& a) {
   return true;
 }
 
+const KernelTable g_kernels = [] {
+  KernelTable table;
+  fill_arithmetic_kernels(table);
+  fill_comparison_kernels(table);
+  fill_special_kernels(table);
+  fill_transcendental_kernels(table);
+  return table;
+}();
+
 }  // namespace
+
+BlockKernel block_kernel(Op op, DType compute) {
+  return g_kernels.k[index(op)][static_cast<int>(compute)];
+}
 
 void run_elementwise(BlockKernel kernel, DType compute, DType result, const Array* const* inputs,
                      int num_inputs, const Array& out) {

@@ -1,9 +1,11 @@
-// Contiguous loops for the rows of the op table, one per op and element type. Included by one
-// translation unit per arity, so that they compile side by side.
+// Contiguous loops for rows of the op table, one per op and element type. Included by one
+// translation unit per file of rows, which it names in FG_ROWS.
 #pragma once
 
+#include <algorithm>
+
+#include "kernels/cpu/elementwise_table.h"
 #include "kernels/cpu/math.h"
-#include "kernels/elementwise.h"
 
 namespace fastgrad {
 namespace {
@@ -11,29 +13,29 @@ namespace {
 // The scalar formulas, as types: Functor::call<T>(a, b).
 namespace formula {
 using namespace ::fastgrad::math;
-#define FG_UNARY(Id, name, types, F, ...)                 \
-  struct Id {                                             \
-    static constexpr OpTypes kTypes = OpTypes::types;     \
-    template <class T>                                    \
-    static auto call(T x) {                               \
-      return F;                                           \
-    }                                                     \
+#define FG_UNARY(Id, name, types, F, ...)             \
+  struct Id {                                         \
+    static constexpr OpTypes kTypes = OpTypes::types; \
+    template <class T>                                \
+    static auto call(T x) {                           \
+      return F;                                       \
+    }                                                 \
   };
-#define FG_BINARY(Id, name, types, F, ...)                \
-  struct Id {                                             \
-    static constexpr OpTypes kTypes = OpTypes::types;     \
-    template <class T>                                    \
-    static auto call(T a, T b) {                          \
-      return F;                                           \
-    }                                                     \
+#define FG_BINARY(Id, name, types, F, ...)            \
+  struct Id {                                         \
+    static constexpr OpTypes kTypes = OpTypes::types; \
+    template <class T>                                \
+    static auto call(T a, T b) {                      \
+      return F;                                       \
+    }                                                 \
   };
-#define FG_TERNARY(Id, name, types, F, ...)               \
-  struct Id {                                             \
-    static constexpr OpTypes kTypes = OpTypes::types;     \
-    template <class T>                                    \
-    static auto call(T a, T b, T c) {                     \
-      return F;                                           \
-    }                                                     \
+#define FG_TERNARY(Id, name, types, F, ...)           \
+  struct Id {                                         \
+    static constexpr OpTypes kTypes = OpTypes::types; \
+    template <class T>                                \
+    static auto call(T a, T b, T c) {                 \
+      return F;                                       \
+    }                                                 \
   };
 #include "base/op_list.def"
 }  // namespace formula
@@ -43,11 +45,15 @@ constexpr bool supports() {
   constexpr bool is_bool = std::is_same_v<T, bool>;
   switch (types) {
     case OpTypes::F:
+    case OpTypes::R:
       return std::is_floating_point_v<T>;
     case OpTypes::N:
+    case OpTypes::Q:
       return !is_bool;
     case OpTypes::I:
       return std::is_integral_v<T>;
+    case OpTypes::J:
+      return std::is_integral_v<T> && !is_bool;
     default:
       return true;
   }
@@ -62,8 +68,7 @@ void unary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   const T* x = reinterpret_cast<const T*>(in[0]);
   R* y = reinterpret_cast<R*>(out);
   if (scalars) {
-    R v = static_cast<R>(F::template call<T>(*x));
-    for (int64_t i = 0; i < n; ++i) y[i] = v;
+    std::fill_n(y, n, static_cast<R>(F::template call<T>(*x)));
     return;
   }
 #pragma GCC ivdep
@@ -85,6 +90,7 @@ void binary_run(char* out, const char* const* in, int64_t n) {
 
 template <class F, class T>
 void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
+  if (n <= 0) return;
   switch (scalars) {
     case 0:
       return binary_run<F, T, 0>(out, in, n);
@@ -93,31 +99,37 @@ void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) 
     case 2:
       return binary_run<F, T, 2>(out, in, n);
     default:
-      return binary_run<F, T, 3>(out, in, n);
+      binary_run<F, T, 0>(out, in, 1);
+      auto* y = reinterpret_cast<ResultOf<F, T>*>(out);
+      std::fill_n(y + 1, n - 1, *y);
   }
 }
 
-template <class F, class T, unsigned kScalars>
-void ternary_run(char* out, const char* const* in, int64_t n) {
-  using R = ResultOf<F, T>;
-  const T* a = reinterpret_cast<const T*>(in[0]);
-  const T* b = reinterpret_cast<const T*>(in[1]);
-  const T* c = reinterpret_cast<const T*>(in[2]);
-  R* y = reinterpret_cast<R*>(out);
-  const T a0 = *a, b0 = *b, c0 = *c;
+template <class F, class T>
+void ternary_run(ResultOf<F, T>* y, const T* a, const T* b, const T* c, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i)
-    y[i] = static_cast<R>(F::template call<T>(kScalars & 1 ? a0 : a[i], kScalars & 2 ? b0 : b[i],
-                                              kScalars & 4 ? c0 : c[i]));
+    y[i] = static_cast<ResultOf<F, T>>(F::template call<T>(a[i], b[i], c[i]));
 }
 
+// Scalars are spread over a block: one loop instead of eight per op and type.
 template <class F, class T>
 void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
-  using Run = void (*)(char*, const char* const*, int64_t);
-  static constexpr Run runs[8] = {ternary_run<F, T, 0>, ternary_run<F, T, 1>, ternary_run<F, T, 2>,
-                                  ternary_run<F, T, 3>, ternary_run<F, T, 4>, ternary_run<F, T, 5>,
-                                  ternary_run<F, T, 6>, ternary_run<F, T, 7>};
-  runs[scalars](out, in, n);
+  auto* y = reinterpret_cast<ResultOf<F, T>*>(out);
+  const T* p[3];
+  for (int k = 0; k < 3; ++k) p[k] = reinterpret_cast<const T*>(in[k]);
+  if (!scalars) return ternary_run<F, T>(y, p[0], p[1], p[2], n);
+  alignas(64) T spread[3][kBlock];
+  for (unsigned k = 0; k < 3; ++k) {
+    if (!(scalars >> k & 1)) continue;
+    std::fill_n(spread[k], std::min(n, kBlock), *p[k]);
+    p[k] = spread[k];
+  }
+  for (int64_t at = 0; at < n; at += kBlock) {
+    const int64_t m = std::min(kBlock, n - at);
+    auto from = [&](unsigned k) { return scalars >> k & 1 ? p[k] : p[k] + at; };
+    ternary_run<F, T>(y + at, from(0), from(1), from(2), m);
+  }
 }
 
 template <class F, int kArity, class T>
@@ -133,15 +145,28 @@ constexpr BlockKernel kernel_for() {
 }
 
 // One row of the kernel table, in DType's order; half and complex types have no kernels.
-struct KernelRow {
-  BlockKernel k[kNumDTypes];
-};
 template <class F, int kArity>
-constexpr KernelRow kernel_row() {
-  return {{kernel_for<F, kArity, bool>(), kernel_for<F, kArity, uint8_t>(),
-           kernel_for<F, kArity, int8_t>(), kernel_for<F, kArity, int16_t>(),
-           kernel_for<F, kArity, int32_t>(), kernel_for<F, kArity, int64_t>(), nullptr, nullptr,
-           kernel_for<F, kArity, float>(), kernel_for<F, kArity, double>(), nullptr, nullptr}};
+void fill_row(BlockKernel* row) {
+  const BlockKernel kernels[kNumDTypes] = {kernel_for<F, kArity, bool>(),
+                                           kernel_for<F, kArity, uint8_t>(),
+                                           kernel_for<F, kArity, int8_t>(),
+                                           kernel_for<F, kArity, int16_t>(),
+                                           kernel_for<F, kArity, int32_t>(),
+                                           kernel_for<F, kArity, int64_t>(),
+                                           nullptr,
+                                           nullptr,
+                                           kernel_for<F, kArity, float>(),
+                                           kernel_for<F, kArity, double>(),
+                                           nullptr,
+                                           nullptr};
+  std::copy_n(kernels, kNumDTypes, row);
+}
+
+void fill_rows(KernelTable& table) {
+#define FG_UNARY(Id, ...) fill_row<formula::Id, 1>(table.k[index(Op::Id)]);
+#define FG_BINARY(Id, ...) fill_row<formula::Id, 2>(table.k[index(Op::Id)]);
+#define FG_TERNARY(Id, ...) fill_row<formula::Id, 3>(table.k[index(Op::Id)]);
+#include "base/op_list.def"
 }
 
 }  // namespace

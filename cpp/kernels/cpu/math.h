@@ -2,69 +2,174 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <cstdint>
-#include <cstdlib>
 #include <type_traits>
+
+#include "kernels/cpu/special_math.h"
 
 namespace fastgrad::math {
 
-using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2, std::atanh, std::cbrt;
-using std::ceil, std::cos, std::cosh, std::erf, std::erfc, std::exp, std::exp2, std::expm1;
-using std::floor, std::isfinite, std::isinf, std::isnan, std::log, std::log10, std::log1p;
-using std::log2, std::sin, std::sinh, std::sqrt, std::tan, std::tanh, std::trunc;
+using std::acos, std::acosh, std::asin, std::asinh, std::atan, std::atan2, std::atanh;
+using std::cos, std::cosh, std::exp, std::exp2, std::expm1, std::log, std::log10, std::log1p;
+using std::log2, std::sin, std::sinh, std::sqrt, std::tan, std::tanh;
 
+// ---- arithmetic in which integers wrap, and bool's sum and product are or and and
+
+namespace detail {
+// The unsigned type to compute in: at least 32 bits, so that nothing is promoted to int.
+template <std::integral T>
+using Wrapping = std::conditional_t<(sizeof(T) < 4), uint32_t, std::make_unsigned_t<T>>;
+}  // namespace detail
+
+template <class T>
+T neg(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return -x;
+  else
+    return static_cast<T>(detail::Wrapping<T>(0) - static_cast<detail::Wrapping<T>>(x));
+}
+template <class T>
+T add(T a, T b) {
+  if constexpr (std::is_same_v<T, bool>)
+    return a || b;
+  else if constexpr (std::is_floating_point_v<T>)
+    return a + b;
+  else
+    return static_cast<T>(static_cast<detail::Wrapping<T>>(a) +
+                          static_cast<detail::Wrapping<T>>(b));
+}
+template <class T>
+T sub(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>)
+    return a - b;
+  else
+    return static_cast<T>(static_cast<detail::Wrapping<T>>(a) -
+                          static_cast<detail::Wrapping<T>>(b));
+}
+template <class T>
+T mul(T a, T b) {
+  if constexpr (std::is_same_v<T, bool>)
+    return a && b;
+  else if constexpr (std::is_floating_point_v<T>)
+    return a * b;
+  else
+    return static_cast<T>(static_cast<detail::Wrapping<T>>(a) *
+                          static_cast<detail::Wrapping<T>>(b));
+}
 template <class T>
 T abs(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::fabs(x);
   else if constexpr (std::is_signed_v<T>)
-    return static_cast<T>(x < 0 ? T(0) - x : x);
+    return x < 0 ? neg(x) : x;
   else
     return x;
 }
 
-template <class T>
-T sign(T x) {
-  if constexpr (std::is_floating_point_v<T>)
-    return x != x ? x : static_cast<T>((x > 0) - (x < 0));
-  else if constexpr (std::is_same_v<T, bool>)
-    return x;
-  else
-    return static_cast<T>((x > T(0)) - (std::is_signed_v<T> && x < T(0)));
-}
-
-template <class T>
-T sigmoid(T x) {
-  // exp of a non-positive number only: no overflow on either side.
-  T e = std::exp(-std::fabs(x));
-  return (x >= 0 ? T(1) : e) / (T(1) + e);
-}
-
-// a ** b. Integers wrap; a negative integer exponent gives 1, -1 or 0 as in PyTorch's kernel.
-template <class T>
+// a ** b with the usual exponents spelled out; integers as in special_arithmetic.h.
+template <std::floating_point T>
 T pow(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    if (b == T(2)) return a * a;
-    if (b == T(3)) return a * a * a;
-    if (b == T(1)) return a;
-    if (b == T(0.5)) return a == -INFINITY ? T(INFINITY) : std::sqrt(a + T(0));
-    return std::pow(a, b);
-  } else if constexpr (std::is_same_v<T, bool>) {
-    return a || !b;
-  } else {
-    if (std::is_signed_v<T> && b < T(0)) {
-      if (a == T(1)) return 1;
-      if (a == static_cast<T>(-1)) return static_cast<T>(b % 2 == 0 ? 1 : -1);
-      return 0;
-    }
-    using U = std::make_unsigned_t<T>;
-    uint64_t base = static_cast<U>(a), result = 1;
-    for (U e = static_cast<U>(b); e; e = static_cast<U>(e >> 1)) {
-      if (e & 1) result *= base;
-      base *= base;
-    }
-    return static_cast<T>(result);
-  }
+  if (b == T(2)) return a * a;
+  if (b == T(3)) return a * a * a;
+  if (b == T(1)) return a;
+  if (b == T(0.5)) return a == -INFINITY ? T(INFINITY) : std::sqrt(a + T(0));
+  return std::pow(a, b);
+}
+
+// a + c (b - a), in the form that is exact at the nearer end.
+template <std::floating_point T>
+T lerp(T a, T b, T c) {
+  return std::fabs(c) < T(0.5) ? a + c * (b - a) : b - (b - a) * (T(1) - c);
+}
+
+// The argument of x as a complex number.
+template <std::floating_point T>
+T angle(T x) {
+  return x != x ? x : x < 0 ? T(kPi) : T(0);
+}
+
+// ---- rounding; integers are whole already
+
+template <class T>
+T floor(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return std::floor(x);
+  else
+    return x;
+}
+template <class T>
+T ceil(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return std::ceil(x);
+  else
+    return x;
+}
+template <class T>
+T trunc(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return std::trunc(x);
+  else
+    return x;
+}
+template <std::integral T>
+T round(T x) {
+  return x;
+}
+
+// ---- predicates
+
+template <class T>
+bool isnan(T x) {
+  return x != x;
+}
+template <class T>
+bool isinf(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return std::fabs(x) == T(INFINITY);
+  else
+    return false;
+}
+template <class T>
+bool isfinite(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return std::fabs(x) < T(INFINITY);
+  else
+    return true;
+}
+template <class T>
+bool isreal(T) {
+  return true;
+}
+template <class T>
+bool signbit(T x) {
+  if constexpr (std::is_floating_point_v<T>)
+    return std::signbit(x);
+  else
+    return std::is_signed_v<T> && x < T(0);
+}
+
+// ---- bits
+
+template <std::integral T>
+T bitwise_not(T x) {
+  if constexpr (std::is_same_v<T, bool>)
+    return !x;
+  else
+    return static_cast<T>(~x);
+}
+// Shifts by a negative number or by more than there are bits shift everything out.
+template <std::integral T>
+T left_shift(T a, T b) {
+  constexpr int bits = static_cast<int>(sizeof(T) * 8);
+  if (b < 0 || b >= bits) return 0;
+  return static_cast<T>(static_cast<detail::Wrapping<T>>(a) << b);
+}
+template <std::integral T>
+T right_shift(T a, T b) {
+  constexpr int most = static_cast<int>(sizeof(T) * 8) - std::is_signed_v<T>;
+  if (b < 0 || b >= most) return static_cast<T>(a >> most);
+  return static_cast<T>(a >> b);
 }
 
 }  // namespace fastgrad::math

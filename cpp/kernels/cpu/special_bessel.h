@@ -86,6 +86,24 @@ static inline float i1_over_x(float x) {
 static inline double i1_grad(double x) { return std::isinf(x) ? kInf : i0(x) - i1_over_x(x); }
 static inline float i1_grad(float x) { return static_cast<float>(i1_grad(static_cast<double>(x))); }
 
+// exp(-|x|) d/dx (I1(x)/x) = exp(-|x|) I2(x)/x. Below the split the power series of DLMF 10.25.2,
+// whose terms are all positive; above, I2(x) = I0(x) - 2 I1(x)/x has nothing to cancel.
+static inline double i1_over_x_grad_scaled(double x) {
+  const double a = std::fabs(x);
+  if (a >= detail::kBesselSplit)
+    return std::copysign((detail::i0e_tail(a) - 2 * detail::i1e_tail(a) / a) / a, x);
+  const double t = 0.25 * x * x;
+  double sum = 0.125, term = 0.125;
+  for (int k = 1; term > 1e-17 * sum; ++k) {
+    term *= t / (k * (k + 2.0));
+    sum += term;
+  }
+  return x * (std::exp(-a) * sum);
+}
+static inline float i1_over_x_grad_scaled(float x) {
+  return static_cast<float>(i1_over_x_grad_scaled(static_cast<double>(x)));
+}
+
 // d/dx exp(-|x|) I0(x), the subgradient 0 at 0 as PyTorch.
 static inline double i0e_grad(double x) {
   return x == 0 ? 0 : -std::copysign(detail::bessel_gap(std::fabs(x)), x);

@@ -1,0 +1,85 @@
+#include "ops/pointwise_rules.h"
+
+#include <limits>
+
+namespace fastgrad {
+
+Tensor no_derivative(const char* op) {
+  fail(ErrorKind::NotImplemented, "the derivative for '", op,
+       "' is not implemented with respect to this input; detach it if its gradient is not needed.");
+}
+
+SavedOperand one_minus(const SavedOperand& x) {
+  return x.is_tensor() ? SavedOperand(sub(1, x)) : Scalar(1 - x.scalar().to_double());
+}
+SavedOperand plus_one(const SavedOperand& x) {
+  if (x.is_tensor()) return add(x, 1);
+  const Scalar& s = x.scalar();
+  return s.is_float() ? Scalar(s.to_double() + 1) : Scalar(s.to_int() + 1);
+}
+SavedOperand log_of(const SavedOperand& x) {
+  return x.is_tensor() ? SavedOperand(log(x)) : Scalar(std::log(x.scalar().to_double()));
+}
+SavedOperand log1p_of(const SavedOperand& x) {
+  return x.is_tensor() ? SavedOperand(log1p(x)) : Scalar(std::log1p(x.scalar().to_double()));
+}
+
+Tensor pow_grad_base(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
+  if (!b.is_tensor()) {
+    double e = b.scalar().to_double();
+    if (e == 0) return zeros_like(g);
+    if (e == 1) return g;
+    if (e == 2) return grad_mul(g, mul(a, 2));
+    return grad_mul(g, mul(pow(a, e - 1), b));
+  }
+  return where(eq(b, 0), 0, grad_mul(g, mul(b, pow(a, sub(b, 1)))));
+}
+
+Tensor pow_grad_exponent(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
+                         const SavedOperand& y) {
+  // 0 ** b is 0 for every b > 0, so its derivative is 0 there, not 0 * log(0).
+  Tensor d = grad_mul(g, mul(y, log_of(a)));
+  if (!a.is_tensor()) return a.scalar().to_double() != 0 ? d : where(ge(b, 0), 0, d);
+  Tensor flat = logical_and(eq(a, 0), ge(b, 0));
+  return where(flat, 0, d);
+}
+
+Tensor half_of_ties(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
+  return where(eq(a, b), mul(g, 0.5), g);
+}
+
+Tensor share_of_sum(const Tensor& g, const SavedOperand& a, const SavedOperand& b, double scale) {
+  Tensor difference = sub(a, b);
+  if (scale != 1) difference = mul(difference, scale);
+  // Equal infinities differ by NaN, but share like other equal numbers.
+  Tensor equal_infinities = logical_and(eq(a, b), isinf(a));
+  return where(equal_infinities, mul(g, 0.5), grad_mul(g, sigmoid(difference)));
+}
+
+Tensor over_squared_norm(const SavedOperand& n, const SavedOperand& a, const SavedOperand& b) {
+  Tensor norm = hypot(a, b);
+  return grad_div(grad_div(n, norm), norm);
+}
+
+Tensor logit_grad(const Tensor& g, const SavedOperand& x) {
+  Tensor outside = logical_or(lt(x, 0), gt(x, 1));
+  return where(outside, grad_mul(g, std::numeric_limits<double>::quiet_NaN()),
+               grad_div(g, mul(x, sub(1, x))));
+}
+Tensor logit_grad(const Tensor& g, const SavedOperand& x, const SavedOperand& eps) {
+  Tensor inside = logical_and(ge(x, eps), le(x, one_minus(eps)));
+  return where(inside, grad_div(g, mul(x, sub(1, x))), 0);
+}
+
+Tensor sinc_curvature(const SavedOperand& x, const SavedOperand& y) {
+  // sinc'' = -pi^2 sinc - 2 sinc' / x
+  constexpr double pi2 = kPi * kPi;
+  return where(eq(x, 0), -pi2 / 3, neg(add(mul(sinc(x), pi2), mul(div(y, x), 2))));
+}
+
+Tensor i1x_curvature(const SavedOperand& x, const SavedOperand& y) {
+  // With y = exp(-|x|) I2(x) / x and I2' = I1 - 2 I2 / x.
+  return where(eq(x, 0), 0.125, sub(div(sub(i1e(x), mul(y, 3)), x), mul(sgn(x), y)));
+}
+
+}  // namespace fastgrad
