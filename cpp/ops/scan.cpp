@@ -1,3 +1,5 @@
+#include "ops/basic_index.h"
+#include "ops/join.h"
 #include "ops/scan.h"
 
 #include "core/promotion.h"
@@ -144,10 +146,9 @@ FG_DEFINE_OP(Logcumsumexp) = {
           if (x.ndim() == 0) return c.set(0, grad_mul(c.g(), ratio(x, y)));
           int64_t n = x.shape()[static_cast<size_t>(dim)];
           Tensor steps = ratio(slice(y, dim, 0, n - 1), slice(y, dim, 1, n));
-          const int64_t length[] = {n - 1};
           // The first factor belongs to no step and is not read.
-          Tensor factors =
-              apply(Op::SliceAdjoint, {steps}, Attrs(dim, 1, 1).with(length).with(x.shape()));
+          const Tensor padded[] = {zeros_like(slice(y, dim, 0, 1)), steps};
+          Tensor factors = cat(padded, dim);
           c.set(0, grad_mul(linear_scan(c.g(), factors, dim, {true, false}), ratio(x, y)));
         },
     .save = {save_in(0) | kSaveOut},
