@@ -36,7 +36,8 @@ def resolve(name):
 
 
 def run_examples(text, name, module=fg):
-    globs = {**vars(module), "fg": fg, "np": np}
+    # The package's own names would hide Python's: fg.float is a dtype.
+    globs = {**(vars(module) if module is not fg else {}), "fg": fg, "np": np}
     test = doctest.DocTestParser().get_doctest(text, globs, name, None, None)
     report = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS, verbose=False)

@@ -177,7 +177,9 @@ void bind_comparisons(Registry& r) {
       .on("(Tensor input, Tensor other) -> bool",
           [](const Arguments& a) { return boolean(equal(a.tensor(0), a.tensor(1))); });
   add_row(r, "where", Op::Where, kFunction | kExactOut,
-          "input where condition is true, else other.")
+          "input where condition is true, else other; without these the indices where it is true.")
+      .on("(Tensor condition) -> Tensor[]",
+          [](const Arguments& a) { return wrap_tuple(where_indices(a.tensor(0))); })
       .on("(Tensor condition, Tensor|Number input, Tensor|Number other, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(select_where(a.tensor(0), a.operand(1), a.operand(2)));

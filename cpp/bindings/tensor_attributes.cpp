@@ -92,6 +92,16 @@ void set_data(const Tensor& t, PyObject* v) {
   buffer->set_version(version);
 }
 
+PyObject* real_part(const Tensor& t) {
+  FG_CHECK_KIND(ErrorKind::NotImplemented, !is_complex(t.dtype()),
+                "complex tensors are not supported yet; take the parts in NumPy");
+  return wrap(t);
+}
+PyObject* imaginary_part(const Tensor& t) {
+  FG_CHECK(is_complex(t.dtype()), "imag is not implemented for tensors with non-complex dtypes.");
+  return real_part(t);
+}
+
 // The dimensions in reverse order; the last two exchanged.
 PyObject* reversed(const Tensor& t) {
   if (t.ndim() != 2 && t.ndim() != 0)
@@ -132,6 +142,8 @@ PyGetSetDef g_attributes[] = {
     {"mT", get<matrix_transposed>, nullptr, "The view with the last two dimensions exchanged.", nullptr},
     {"H", get<conjugate_transposed>, nullptr, "The conjugate transpose of a matrix.", nullptr},
     {"mH", get<batch_conjugate_transposed>, nullptr, "The conjugate transpose of a batch of matrices.", nullptr},
+    {"real", get<real_part>, nullptr, "The real part; of a real tensor, itself.", nullptr},
+    {"imag", get<imaginary_part>, nullptr, "The imaginary part; real tensors have none.", nullptr},
     {"itemsize", get<item_bytes>, nullptr, "Bytes per element.", nullptr},
     {"nbytes", get<bytes>, nullptr, "Bytes of all elements.", nullptr},
     {"requires_grad", get<requires_grad>, set<set_requires_grad>,

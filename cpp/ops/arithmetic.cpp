@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/promotion.h"
+#include "kernels/index.h"
 #include "ops/convert.h"
 
 namespace fastgrad {
@@ -171,6 +172,18 @@ Tensor select_where(const Tensor& condition, const Operand& a, const Operand& b)
            "where expected condition to be a boolean tensor, but got a tensor with dtype ",
            scalar_type_name(condition.dtype()));
   return where(condition, a, b);
+}
+
+Tensors where_indices(const Tensor& condition) {
+  Tensor positions(nonzero_linear(ne(condition.detach(), 0).array()));
+  Tensors indices;
+  if (condition.ndim() == 0) return {positions};
+  int64_t stride = condition.numel();
+  for (int64_t size : condition.shape()) {
+    stride /= std::max<int64_t>(size, 1);
+    indices.push_back(remainder(floor_divide(positions, std::max<int64_t>(stride, 1)), size));
+  }
+  return indices;
 }
 
 Tensor replace_nonfinite(const Tensor& x, std::optional<double> nan, std::optional<double> posinf,

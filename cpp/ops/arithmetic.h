@@ -35,6 +35,8 @@ RowCall scaled_quotient(const Tensor& input, const Tensor& a, const Tensor& b, c
 
 // a where condition (bool or uint8) is true, else b.
 Tensor select_where(const Tensor& condition, const Operand& a, const Operand& b);
+// Where the condition is not 0: one int64 tensor of indices per dimension.
+Tensors where_indices(const Tensor& condition);
 // NaN, inf and -inf replaced; by default with 0 and the largest and least number of the type.
 Tensor replace_nonfinite(const Tensor& x, std::optional<double> nan, std::optional<double> posinf,
                          std::optional<double> neginf);
