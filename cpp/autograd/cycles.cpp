@@ -1,5 +1,6 @@
 #include "autograd/cycles.h"
 
+#include <mutex>
 #include <unordered_map>
 
 namespace fastgrad {
@@ -8,6 +9,7 @@ namespace {
 using Cell = std::shared_ptr<TensorImpl*>;
 
 struct Suspects {
+  std::mutex mutex;
   std::vector<Cell> cells;  // emptied when the tensor dies
   size_t next_collection = 64;
 };
@@ -101,12 +103,11 @@ class Reach {
   std::vector<void*> pending_;
 };
 
-}  // namespace
-
-int64_t collect_gradient_cycles() {
+Tensors drop_unreachable() {
   // Counts can be compared only while no other thread changes them.
-  if (multithreaded()) return 0;
+  if (g_threads_without_gil.load() > 0) return {};
   Suspects& s = suspects();
+  std::lock_guard lock(s.mutex);
   std::erase_if(s.cells, [](const Cell& c) {
     if (*c && (*c)->grad.defined() && (*c)->grad->node) return false;
     if (*c) (*c)->extras->cycle_suspect = false;
@@ -116,21 +117,26 @@ int64_t collect_gradient_cycles() {
   for (const Cell& c : s.cells) reach.add(*c);
   reach.explore();
   reach.mark_live();
-  Tensors dropped;  // destroyed at the end, when the walk is over
+  Tensors dropped;  // destroyed when the walk is over and the lock is free
   for (const Cell& c : s.cells)
     if (!reach.is_live(*c)) dropped.push_back(std::move((*c)->grad));
   s.next_collection = std::max<size_t>(64, 2 * (s.cells.size() - dropped.size()));
-  return static_cast<int64_t>(dropped.size());
+  return dropped;
 }
 
+}  // namespace
+
+int64_t collect_gradient_cycles() { return static_cast<int64_t>(drop_unreachable().size()); }
+
 void note_gradient_with_history(const Tensor& t) {
-  if (multithreaded()) return;
   TensorExtras& x = t->extra();
   if (!x.self_cell) x.self_cell = std::make_shared<TensorImpl*>(t.impl());
   Suspects& s = suspects();
   if (x.cycle_suspect) return;
   x.cycle_suspect = true;
-  if (s.cells.size() >= s.next_collection) collect_gradient_cycles();
+  // With several threads Python's collector calls instead, when it has the GIL.
+  if (!multithreaded() && s.cells.size() >= s.next_collection) collect_gradient_cycles();
+  std::lock_guard lock(s.mutex);
   s.cells.push_back(x.self_cell);
 }
 

@@ -13,7 +13,8 @@ namespace fastgrad {
 
 // Remembers a tensor whose .grad has a history. Collects now and then.
 void note_gradient_with_history(const Tensor& t);
-// Frees unreachable cycles now; returns how many tensors lost their .grad.
+// Frees unreachable cycles now; returns how many tensors lost their .grad. Call it with the GIL:
+// it does nothing while some thread counts references without.
 int64_t collect_gradient_cycles();
 
 }  // namespace fastgrad

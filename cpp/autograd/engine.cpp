@@ -107,7 +107,7 @@ class EngineTask {
 };
 
 bool EngineTask::will_run(Node* node) {
-  if (pruned_) return node->task.load() == this && slots_[node->slot].needed;
+  if (pruned_) return slots_[slot_of(Ref<Node>::share(node))].needed;
   if (!reachable_) {
     reachable_ = std::make_unique<std::unordered_set<Node*>>();
     std::vector<Node*> stack;
@@ -144,13 +144,15 @@ bool EngineTask::claim(Node* n) {
 uint32_t EngineTask::slot_of(const Ref<Node>& node) {
   Node* n = node.get();
   if (n->task.load(std::memory_order_acquire) == this) return n->slot;
+  // Another task may have held the node when this one met it, and be gone by now.
+  if (contested_)
+    if (auto at = contested_->find(n); at != contested_->end()) return at->second;
   auto fresh = static_cast<uint32_t>(slots_.size());
   if (claim(n)) {
     n->slot = fresh;
   } else {
     if (!contested_) contested_ = std::make_unique<std::unordered_map<Node*, uint32_t>>();
-    auto [at, inserted] = contested_->try_emplace(n, fresh);
-    if (!inserted) return at->second;
+    contested_->emplace(n, fresh);
   }
   slots_.push_back({node, {}});
   return fresh;
@@ -371,7 +373,9 @@ void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
     Tensors g = grad(roots, inputs, gradients, o);
     GradModeGuard mode(options.create_graph);
     for (size_t i = 0; i < inputs.size(); ++i)
-      if (g[i].defined()) accumulate_grad(inputs[i], g[i], options.create_graph);
+      // A retain_grad hook has written its tensor's .grad already.
+      if (g[i].defined() && !(inputs[i]->extras && inputs[i]->extras->retains_grad))
+        accumulate_grad(inputs[i], g[i], options.create_graph);
     return;
   }
   Edges edges = root_edges(roots);

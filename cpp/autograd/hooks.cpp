@@ -3,6 +3,7 @@
 
 #include "autograd/cycles.h"
 #include "autograd/engine.h"
+#include "ops/pointwise.h"
 
 namespace fastgrad {
 namespace {
@@ -13,7 +14,8 @@ struct RetainGrad : GradHook {
   explicit RetainGrad(std::shared_ptr<TensorImpl*> c) : cell(std::move(c)) {}
   Tensor operator()(const Tensor& g) override {
     if (!*cell) return {};
-    (*cell)->grad = g;
+    Tensor& sum = (*cell)->grad;
+    sum = sum.defined() ? add(sum, g) : g;
     if (g->node) note_gradient_with_history(Tensor::share(*cell));
     return {};
   }

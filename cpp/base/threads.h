@@ -22,6 +22,9 @@ inline void enter_thread() {
   if (!t_entered) [[unlikely]] register_thread();
 }
 
+// Threads that count references without the GIL at this moment.
+inline std::atomic<int> g_threads_without_gil{0};
+
 inline bool multithreaded() { return g_multithreaded.load(std::memory_order_relaxed); }
 
 }  // namespace fastgrad

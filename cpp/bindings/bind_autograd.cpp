@@ -33,6 +33,7 @@ void bind_autograd(Registry& r) {
             o.retain_graph = a.optional_boolean(2).value_or(o.create_graph);
             Tensor roots[] = {a.tensor(0)}, gradients[] = {a.optional_tensor(1)};
             Tensors inputs = tensor_list(a.object(4));
+            FG_CHECK(!a.has(4) || !inputs.empty(), "`inputs` argument to `backward()` cannot be empty.");
             {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);

@@ -70,6 +70,7 @@ class Callable {
     AcquireGil gil;
     Object last = std::move(f_);
   }
+  PyObject* get() const { return f_.get(); }
   template <class... Args>
   Object operator()(Args... args) const {
     Object r(PyObject_CallFunctionObjArgs(f_.get(), args..., nullptr));
@@ -83,6 +84,7 @@ class Callable {
 
 struct PythonGradHook : GradHook {
   explicit PythonGradHook(PyObject* f) : call(f) {}
+  void* python_callable() const override { return call.get(); }
   Tensor operator()(const Tensor& g) override {
     AcquireGil gil;
     Object in(wrap(g));
@@ -99,6 +101,7 @@ struct PythonGradHook : GradHook {
 
 struct PythonPostHook : GradHook {
   explicit PythonPostHook(PyObject* f) : call(f) {}
+  void* python_callable() const override { return call.get(); }
   Tensor operator()(const Tensor& leaf) override {
     AcquireGil gil;
     Object in(wrap(leaf));
@@ -270,6 +273,7 @@ void bind_hooks(Registry& r) {
         Tensor t = a.tensor(0);
         auto hook = std::make_shared<PythonGradHook>(a.object(1));
         register_hook(t, hook);
+        track(a.object(0));
         Edge e = gradient_edge(t);
         return make_handle([e, hook] {
           if (e.node->is_accumulator() && e.node->variable->extras)
@@ -285,6 +289,7 @@ void bind_hooks(Registry& r) {
         FG_CHECK(t.is_leaf(), "post accumulate grad hooks cannot be registered on non-leaf tensors");
         auto hook = std::make_shared<PythonPostHook>(a.object(1));
         t->extra().post_hooks.push_back(hook);
+        track(a.object(0));
         return make_handle([t, hook] { std::erase(t->extra().post_hooks, std::static_pointer_cast<GradHook>(hook)); });
       });
   r.add("_collect_gradient_cycles", kFunction, "Frees tensors that only their own .grad keeps alive; returns how many.")

@@ -71,7 +71,14 @@ void throw_python_error() {
 }
 
 ReleaseGil::ReleaseGil() {
-  if (multithreaded()) state_ = PyEval_SaveThread();
+  if (!multithreaded()) return;
+  g_threads_without_gil.fetch_add(1);
+  state_ = PyEval_SaveThread();
+}
+ReleaseGil::~ReleaseGil() {
+  if (!state_) return;
+  PyEval_RestoreThread(state_);
+  g_threads_without_gil.fetch_sub(1);
 }
 
 std::string type_name(PyObject* o) { return o == Py_None ? "NoneType" : Py_TYPE(o)->tp_name; }

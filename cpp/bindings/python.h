@@ -83,9 +83,7 @@ class AcquireGil {
 class ReleaseGil {
  public:
   ReleaseGil();
-  ~ReleaseGil() {
-    if (state_) PyEval_RestoreThread(state_);
-  }
+  ~ReleaseGil();
   ReleaseGil(const ReleaseGil&) = delete;
   ReleaseGil& operator=(const ReleaseGil&) = delete;
 

@@ -48,7 +48,14 @@ void set_requires_grad(const Tensor& t, PyObject* v) {
   change_requires_grad(t, v == Py_True);
 }
 
-PyObject* grad(const Tensor& t) { return wrap(t->grad); }
+PyObject* grad(const Tensor& t) {
+  if (!t->grad.defined() && !t.is_leaf() && !(t->extras && t->extras->retains_grad))
+    warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
+         "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
+         "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor. If "
+         "you access the non-leaf Tensor by mistake, make sure you access the leaf Tensor instead.");
+  return wrap(t->grad);
+}
 void set_grad(const Tensor& t, PyObject* v) {
   if (!v || v == Py_None) {
     t->grad = Tensor();
@@ -57,8 +64,9 @@ void set_grad(const Tensor& t, PyObject* v) {
   FG_CHECK_TYPE(is_tensor(v), "assigned grad expected to be a Tensor or None but got grad of type ", type_name(v));
   Tensor g = tensor_of(v);
   FG_CHECK(!g.is(t), "can't assign Variable as its own grad");
-  FG_CHECK(g.dtype() == t.dtype(), "attempting to assign a gradient of type '", name(g.dtype()),
-           "' to a tensor of type '", name(t.dtype()), "'. Please ensure that the gradient and the tensor have the same type");
+  FG_CHECK(g.dtype() == t.dtype(), "attempting to assign a gradient with dtype '", name(g.dtype()),
+           "' to a tensor with dtype '", name(t.dtype()),
+           "'. Please ensure that the gradient and the tensor have the same dtype, e.g. with .to()");
   FG_CHECK(g.shape() == t.shape(), "attempting to assign a gradient of size '", g.shape(),
            "' to a tensor of size '", t.shape(), "'. Please ensure that the gradient and the tensor are the same size");
   t->grad = g;

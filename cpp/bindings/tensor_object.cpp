@@ -30,7 +30,7 @@ TensorObject* allocate() {
     PyObject_Init(reinterpret_cast<PyObject*>(o), g_tensor_type);
     return o;
   }
-  auto* o = PyObject_New(TensorObject, g_tensor_type);
+  auto* o = PyObject_GC_New(TensorObject, g_tensor_type);
   if (!o) throw PythonError{};
   return o;
 }
@@ -47,43 +47,119 @@ bool flip_ownership(TensorObject* o) {
   return true;
 }
 
-void dealloc(PyObject* self) {
-  enter_thread();
-  auto* o = reinterpret_cast<TensorObject*>(self);
-  PyTypeObject* type = Py_TYPE(self);
-  bool exact = type == g_tensor_type;
-  if (exact && flip_ownership(o)) return;
-  if (o->weakrefs) PyObject_ClearWeakRefs(self);
-  Py_CLEAR(o->dict);
+void drop_impl(TensorObject* o) {
   if (TensorImpl* t = std::exchange(o->impl, nullptr)) {
     t->python = nullptr;
     t->release();
   }
-  if (!exact) {
-    // subtype_dealloc, which called us, frees nothing itself.
-    type->tp_free(self);
-    Py_DECREF(type);
-    return;
-  }
+}
+
+void dealloc(PyObject* self) {
+  enter_thread();
+  auto* o = reinterpret_cast<TensorObject*>(self);
+  if (flip_ownership(o)) return;
+  if (o->tracked) PyObject_GC_UnTrack(self);
+  if (o->weakrefs) PyObject_ClearWeakRefs(self);
+  Py_CLEAR(o->dict);
+  drop_impl(o);
+  PyTypeObject* type = Py_TYPE(self);
   if (g_free_count < kMaxFree) {
     o->impl = reinterpret_cast<TensorImpl*>(g_free);
     g_free = o;
     ++g_free_count;
   } else {
-    PyObject_Free(self);
+    PyObject_GC_Del(self);
   }
   Py_DECREF(type);
 }
 
-// tp_del of subclasses: subtype_dealloc calls it each time and asks whether the object lives on.
-void subclass_del(PyObject* self) {
+// Empties the __slots__ of a subclass.
+void clear_slots(PyObject* self) {
+  for (PyTypeObject* t = Py_TYPE(self); t != g_tensor_type; t = t->tp_base) {
+    for (PyMemberDef* m = t->tp_members; m && m->name; ++m) {
+      if (m->type != T_OBJECT_EX || (m->flags & READONLY)) continue;
+      auto** at = reinterpret_cast<PyObject**>(reinterpret_cast<char*>(self) + m->offset);
+      Py_CLEAR(*at);
+    }
+  }
+}
+
+// Replaces CPython's own tp_dealloc for subclasses, which has no place to keep the object alive.
+void subclass_dealloc(PyObject* self) {
   enter_thread();
-  flip_ownership(reinterpret_cast<TensorObject*>(self));
+  auto* o = reinterpret_cast<TensorObject*>(self);
+  if (flip_ownership(o)) return;
+  PyTypeObject* type = Py_TYPE(self);
+  if (type->tp_finalize && PyObject_CallFinalizerFromDealloc(self) < 0) return;
+  PyObject_GC_UnTrack(self);
+  if (o->weakrefs) PyObject_ClearWeakRefs(self);
+  clear_slots(self);
+  Py_CLEAR(o->dict);
+  drop_impl(o);
+  type->tp_free(self);
+  Py_DECREF(type);
 }
 
 PyObject* init_subclass(PyObject* cls, PyObject*) {
-  reinterpret_cast<PyTypeObject*>(cls)->tp_del = subclass_del;
+  reinterpret_cast<PyTypeObject*>(cls)->tp_dealloc = subclass_dealloc;
   Py_RETURN_NONE;
+}
+
+// Note [Garbage collection]
+// A tensor can be part of a cycle of Python objects through its __dict__ and through hooks (a
+// graph's own cycles are Note [Cycles through .grad]). Tensors are tracked by the collector from
+// the moment they get one of these; instances of subclasses always are. Hooks count as references
+// of the wrapper only while it alone owns the tensor and, for a result, the node.
+using GradHooks = std::vector<std::shared_ptr<GradHook>>;
+
+template <class F>
+void for_each_own_hook(TensorImpl* t, F&& f) {
+  if (!t || t->refs.get() != 1) return;
+  if (t->extras) {
+    f(t->extras->hooks);
+    f(t->extras->post_hooks);
+  }
+  if (t->node && !t->node->is_accumulator() && t->node->refs.get() == 1 && t->node->extras) {
+    GradHooks hooks;
+    for (auto& h : t->node->extras->output_hooks) hooks.push_back(h.hook);
+    f(hooks);
+  }
+}
+
+int traverse(PyObject* self, visitproc visit, void* arg) {
+  auto* o = reinterpret_cast<TensorObject*>(self);
+  Py_VISIT(Py_TYPE(self));
+  Py_VISIT(o->dict);
+  int status = 0;
+  for_each_own_hook(o->impl, [&](const GradHooks& hooks) {
+    for (auto& h : hooks)
+      if (auto* callable = static_cast<PyObject*>(h->python_callable()); callable && !status)
+        status = visit(callable, arg);
+  });
+  return status;
+}
+int clear(PyObject* self) {
+  auto* o = reinterpret_cast<TensorObject*>(self);
+  Py_CLEAR(o->dict);
+  // The hooks die when this function returns; one of them may hold the last reference to self.
+  GradHooks dying;
+  TensorImpl* t = o->impl;
+  if (!t || t->refs.get() != 1) return 0;
+  if (t->extras) {
+    dying.swap(t->extras->hooks);
+    for (auto& h : t->extras->post_hooks) dying.push_back(h);
+    t->extras->post_hooks.clear();
+  }
+  if (t->node && !t->node->is_accumulator() && t->node->refs.get() == 1 && t->node->extras) {
+    for (auto& h : t->node->extras->output_hooks) dying.push_back(h.hook);
+    t->node->extras->output_hooks.clear();
+  }
+  return 0;
+}
+int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
+  if (PyObject_GenericSetAttr(self, name, value) < 0) return -1;
+  if (reinterpret_cast<TensorObject*>(self)->dict) track(self);
+  return 0;
 }
 
 void release_wrapper(void* tagged) {
@@ -107,6 +183,14 @@ PyMemberDef members[] = {
 
 }  // namespace
 
+void track(PyObject* tensor) {
+  if (Py_TYPE(tensor) != g_tensor_type) return;  // is tracked from the start
+  auto* o = reinterpret_cast<TensorObject*>(tensor);
+  if (o->tracked) return;
+  o->tracked = true;
+  PyObject_GC_Track(tensor);
+}
+
 PyObject* wrap(Tensor t) {
   if (!t.defined()) return none();
   TensorImpl* p = t.impl();
@@ -121,6 +205,7 @@ PyObject* wrap(Tensor t) {
   TensorObject* o = allocate();
   o->dict = nullptr;
   o->weakrefs = nullptr;
+  o->tracked = false;
   o->impl = t.detach_handle();
   p->python = o;
   return reinterpret_cast<PyObject*>(o);
@@ -151,11 +236,15 @@ void add_tensor_type(PyObject* module) {
   std::vector<PyType_Slot> slots = tensor_slots();
   slots.push_back({Py_tp_new, reinterpret_cast<void*>(tensor_new)});
   slots.push_back({Py_tp_dealloc, reinterpret_cast<void*>(dealloc)});
+  slots.push_back({Py_tp_traverse, reinterpret_cast<void*>(traverse)});
+  slots.push_back({Py_tp_clear, reinterpret_cast<void*>(clear)});
+  slots.push_back({Py_tp_setattro, reinterpret_cast<void*>(set_attribute)});
+  slots.push_back({Py_tp_free, reinterpret_cast<void*>(PyObject_GC_Del)});
   slots.push_back({Py_tp_members, members});
   slots.push_back({Py_tp_methods, life_methods});
   slots.push_back({0, nullptr});
   PyType_Spec spec = {"fastgrad.Tensor", sizeof(TensorObject), 0,
-                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots.data()};
+                      Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC, slots.data()};
   g_tensor_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
   check_status(PyModule_AddObjectRef(module, "Tensor", reinterpret_cast<PyObject*>(g_tensor_type)));
 }

@@ -17,6 +17,7 @@ struct TensorObject {
   TensorImpl* impl;  // owned, except while the Impl owns this object
   PyObject* dict;
   PyObject* weakrefs;
+  bool tracked;  // by the garbage collector; exact type only
 };
 
 extern PyTypeObject* g_tensor_type;
@@ -30,6 +31,9 @@ inline bool is_tensor(PyObject* o) {
 }
 inline TensorImpl* impl_of(PyObject* o) { return reinterpret_cast<TensorObject*>(o)->impl; }
 inline Tensor tensor_of(PyObject* o) { return Tensor::share(impl_of(o)); }
+
+// Lets the garbage collector see the tensor: it may have become part of a cycle.
+void track(PyObject* tensor);
 
 // A new reference to the wrapper of t; None when t is undefined.
 PyObject* wrap(Tensor t);

@@ -68,6 +68,8 @@ struct ViewInfo {
 struct GradHook {
   virtual ~GradHook() = default;
   virtual Tensor operator()(const Tensor& grad) = 0;
+  // The Python callable behind it, for the garbage collector; null for others.
+  virtual void* python_callable() const { return nullptr; }
 };
 
 // What few tensors have.

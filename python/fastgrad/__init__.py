@@ -49,9 +49,20 @@ def _complete_tensor() -> None:
         setattr(Tensor, name, method)
 
 
-_complete_tensor()
+def _collect_cycles_too() -> None:
+    """Lets Python's garbage collector free the cycles that close through ``.grad``."""
+    import gc
 
-from fastgrad import autograd, random, testing, utils  # noqa: E402
+    def collect(phase: str, _: object) -> None:
+        if phase == "stop":
+            _core._collect_gradient_cycles()
+
+    gc.callbacks.append(collect)
+
+
+_complete_tensor()
+_collect_cycles_too()
+
 from fastgrad._legacy_types import (  # noqa: E402
     BFloat16Tensor,
     BoolTensor,
