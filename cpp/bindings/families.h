@@ -28,6 +28,9 @@ void bind_hooks(Registry& r);
 void bind_custom_function(Registry& r);
 void bind_matmul(Registry& r);
 void bind_linalg_solve(Registry& r);
+void bind_linalg_eigen(Registry& r);
+void bind_linalg_factor(Registry& r);
+void bind_linalg_norm(Registry& r);
 
 inline void bind_all(Registry& r) {
   bind_pointwise(r);
@@ -49,6 +52,9 @@ inline void bind_all(Registry& r) {
   bind_custom_function(r);
   bind_matmul(r);
   bind_linalg_solve(r);
+  bind_linalg_eigen(r);
+  bind_linalg_factor(r);
+  bind_linalg_norm(r);
 }
 
 }  // namespace fastgrad::py

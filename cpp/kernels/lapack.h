@@ -51,6 +51,8 @@ void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const 
 // Complex eigenvalues and (unless absent) right eigenvectors.
 void general_eigen(const Array& a, const Array& w, const Array* v, const Array& info);
 
+void matrix_exp(const Array& a, const Array& out);
+
 // Least squares by gels ('s'), gelsy ('y'), gelsd ('d') or gelss ('v'): x is (..., n, k), b (...,
 // m, k).
 void least_squares(const Array& a, const Array& b, char driver, double rcond, const Array& x,

@@ -1,0 +1,145 @@
+// Eigenvalues and singular values.
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <limits>
+
+#include "kernels/cpu/lapack_calls.h"
+#include "kernels/cpu/linalg_batches.h"
+
+namespace fastgrad {
+namespace {
+
+using lapack::Int;
+
+// LAPACK may loop forever on NaN or inf; such a matrix gets NaN and info -1 instead.
+template <class T>
+bool all_finite(const T* p, int64_t n) {
+  for (int64_t i = 0; i < n; ++i)
+    if (!std::isfinite(p[i])) return false;
+  return true;
+}
+
+template <class T>
+void fill_nan(const Array& a, int64_t start, int64_t n) {
+  std::fill_n(a.ptr<T>() + start, n, std::numeric_limits<T>::quiet_NaN());
+}
+
+template <class T>
+void identity(T* p, int64_t n) {
+  std::fill_n(p, n * n, T(0));
+  for (int64_t i = 0; i < n; ++i) p[i * n + i] = 1;
+}
+
+}  // namespace
+
+void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
+                     const Array& info) {
+  int64_t n = cols_of(a), batches = batch_count(a);
+  if (n == 0) {
+    std::fill_n(info.ptr<int32_t>(), info.numel, 0);
+    return;
+  }
+  Array x = as_contiguous(a);
+  dispatch_float(a.dtype, "eigh", [&]<class T>(T) {
+    Scratch<T> m(n * n);
+    Int ni = static_cast<Int>(n), status = 0, iwork_size = 0;
+    T work_size = 0;
+    char job = v ? 'V' : 'N', uplo = lower ? 'L' : 'U';
+    lapack::syevd(job, uplo, ni, m.get(), ni, w.ptr<T>(), &work_size, -1, &iwork_size, -1, &status);
+    Scratch<T> work(static_cast<int64_t>(work_size));
+    Scratch<Int> iwork(iwork_size);
+    for (int64_t i = 0; i < batches; ++i) {
+      const T* from = x.ptr<T>() + i * n * n;
+      if (!all_finite(from, n * n)) {
+        fill_nan<T>(w, i * n, n);
+        if (v) fill_nan<T>(*v, i * n * n, n * n);
+        info.ptr<int32_t>()[i] = -1;
+        continue;
+      }
+      transpose_into(from, n, n, m.get());
+      lapack::syevd(job, uplo, ni, m.get(), ni, w.ptr<T>() + i * n, work.get(),
+                    static_cast<Int>(work_size), iwork.get(), iwork_size, &status);
+      info.ptr<int32_t>()[i] = status;
+      if (v) transpose_into(m.get(), n, n, v->ptr<T>() + i * n * n);
+    }
+  });
+}
+
+// The columns that LAPACK reads are the rows of a, so it decomposes aᵀ = v·diag(s)·uᵀ, and its "u"
+// and "vt" are, read by rows, our vh and u. See Note [Row-major LAPACK].
+void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const Array& info) {
+  int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n), batches = batch_count(a);
+  int64_t u_cols = u ? cols_of(*u) : 0, vh_rows = vh ? rows_of(*vh) : 0;
+  std::fill_n(info.ptr<int32_t>(), info.numel, 0);
+  Array x = as_contiguous(a);
+  dispatch_float(a.dtype, "svd", [&]<class T>(T) {
+    if (k == 0) {  // nothing to decompose; full factors are identities
+      for (int64_t i = 0; i < batches; ++i) {
+        if (u && u_cols == m) identity(u->ptr<T>() + i * m * m, m);
+        if (vh && vh_rows == n) identity(vh->ptr<T>() + i * n * n, n);
+      }
+      return;
+    }
+    Scratch<T> copy(m * n);
+    Scratch<Int> iwork(8 * k);
+    Int rows = static_cast<Int>(n), cols = static_cast<Int>(m), status = 0;
+    Int ld_u = static_cast<Int>(n), ld_vt = static_cast<Int>(u ? u_cols : 1);
+    char job = !u ? 'N' : (u_cols == m && vh_rows == n) ? 'A' : 'S';
+    T size = 0;
+    auto decompose = [&](int64_t i, T* work, Int work_size) {
+      T* their_u = vh ? vh->ptr<T>() + i * vh_rows * n : nullptr;
+      T* their_vt = u ? u->ptr<T>() + i * m * u_cols : nullptr;
+      lapack::gesdd(job, rows, cols, copy.get(), rows, s.ptr<T>() + i * k, their_u, ld_u, their_vt,
+                    ld_vt, work, work_size, iwork.get(), &status);
+    };
+    decompose(0, &size, -1);
+    Scratch<T> work(static_cast<int64_t>(size));
+    for (int64_t i = 0; i < batches; ++i) {
+      const T* from = x.ptr<T>() + i * m * n;
+      status = -1;
+      if (all_finite(from, m * n)) {
+        std::copy_n(from, m * n, copy.get());
+        decompose(i, work.get(), static_cast<Int>(size));
+      }
+      info.ptr<int32_t>()[i] = status;
+    }
+  });
+}
+
+void general_eigen(const Array& a, const Array& w, const Array* v, const Array& info) {
+  int64_t n = cols_of(a), batches = batch_count(a);
+  std::fill_n(info.ptr<int32_t>(), info.numel, 0);
+  if (n == 0) return;
+  Array x = as_contiguous(a);
+  dispatch_float(a.dtype, "eig", [&]<class T>(T) {
+    using C = std::complex<T>;
+    Scratch<T> m(n * n), re(n), im(n), vectors(n * n);
+    Int ni = static_cast<Int>(n), status = 0;
+    char job = v ? 'V' : 'N';
+    T size = 0;
+    lapack::geev('N', job, ni, m.get(), ni, re.get(), im.get(), nullptr, 1, vectors.get(), ni,
+                 &size, -1, &status);
+    Scratch<T> work(static_cast<int64_t>(size));
+    for (int64_t i = 0; i < batches; ++i) {
+      transpose_into(x.ptr<T>() + i * n * n, n, n, m.get());
+      lapack::geev('N', job, ni, m.get(), ni, re.get(), im.get(), nullptr, 1, vectors.get(), ni,
+                   work.get(), static_cast<Int>(size), &status);
+      info.ptr<int32_t>()[i] = status;
+      for (int64_t j = 0; j < n; ++j) w.ptr<C>()[i * n + j] = C(re[j], im[j]);
+      if (!v) continue;
+      C* out = v->ptr<C>() + i * n * n;
+      for (int64_t j = 0; j < n; ++j) {
+        // A complex pair stands in two columns: real part, imaginary part.
+        bool first = im[j] > 0, second = im[j] < 0;
+        for (int64_t r = 0; r < n; ++r) {
+          const T* column = vectors.get() + (second ? j - 1 : j) * n;
+          T imaginary = first || second ? column[n + r] : T(0);
+          out[r * n + j] = C(column[r], second ? -imaginary : imaginary);
+        }
+      }
+    }
+  });
+}
+
+}  // namespace fastgrad

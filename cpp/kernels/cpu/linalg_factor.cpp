@@ -1,0 +1,188 @@
+// LU, QR, products of reflectors, least squares.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cpu/lapack_calls.h"
+#include "kernels/cpu/linalg_batches.h"
+
+namespace fastgrad {
+namespace {
+
+using lapack::Int;
+
+// Runs a LAPACK routine twice: call(work, -1) tells the size, then call(work, size) computes.
+template <class T, class F>
+class WithWork {
+ public:
+  explicit WithWork(F& call) : call_(call), size_(ask(call)), work_(size_) {}
+  void operator()() { call_(work_.get(), static_cast<Int>(size_)); }
+
+ private:
+  static int64_t ask(F& call) {
+    T size = 0;
+    call(&size, -1);
+    return std::max<int64_t>(static_cast<int64_t>(size), 1);
+  }
+  F& call_;
+  int64_t size_;
+  Scratch<T> work_;
+};
+
+template <class T>
+void set_identity(T* q, int64_t rows, int64_t cols) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < cols; ++j) q[i * cols + j] = i == j;
+}
+
+}  // namespace
+
+void lu_factor(const Array& a, const Array& lu, const Array& pivots, const Array& info) {
+  int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n);
+  std::fill_n(info.ptr<int32_t>(), info.numel, 0);
+  if (k == 0) return;
+  Array x = as_contiguous(a);
+  dispatch_float(a.dtype, "lu_factor", [&]<class T>(T) {
+    Scratch<T> columns(m * n);
+    for (int64_t i = 0; i < batch_count(a); ++i) {
+      Int status = 0;
+      transpose_into(x.ptr<T>() + i * m * n, m, n, columns.get());
+      lapack::getrf(static_cast<Int>(m), static_cast<Int>(n), columns.get(), static_cast<Int>(m),
+                    pivots.ptr<int32_t>() + i * k, &status);
+      info.ptr<int32_t>()[i] = status;
+      transpose_into(columns.get(), n, m, lu.ptr<T>() + i * m * n);
+    }
+  });
+}
+
+// aᵀ = L·Q in LAPACK's eyes, hence a = Qᵀ·Lᵀ, and what it stores by columns we read by rows.
+void qr(const Array& a, const Array* q, const Array& r) {
+  int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n), rows = rows_of(r);
+  int64_t q_cols = q ? cols_of(*q) : 0;
+  Array x = as_contiguous(a);
+  dispatch_float(a.dtype, "qr", [&]<class T>(T) {
+    Int mi = static_cast<Int>(m), ni = static_cast<Int>(n), ki = static_cast<Int>(k), status = 0;
+    Scratch<T> lq(m * n), tau(k), wide(m * std::max(n, q_cols));
+    auto factor = [&](T* work, Int size) {
+      lapack::gelqf(ni, mi, lq.get(), std::max(ni, 1), tau.get(), work, size, &status);
+    };
+    // The rows of their Q (q_cols x m by columns) are our columns.
+    auto expand = [&](T* work, Int size) {
+      lapack::orglq(static_cast<Int>(q_cols), mi, ki, wide.get(), static_cast<Int>(q_cols),
+                    tau.get(), work, size, &status);
+    };
+    WithWork<T, decltype(factor)> run_factor(factor);
+    WithWork<T, decltype(expand)> run_expand(expand);
+    for (int64_t i = 0; i < batch_count(a); ++i) {
+      std::copy_n(x.ptr<T>() + i * m * n, m * n, lq.get());
+      if (k > 0) run_factor();
+      T* out_r = r.ptr<T>() + i * rows * n;
+      for (int64_t p = 0; p < rows; ++p)
+        for (int64_t j = 0; j < n; ++j) out_r[p * n + j] = p <= j && p < m ? lq[p * n + j] : T(0);
+      if (!q) continue;
+      T* out_q = q->ptr<T>() + i * m * q_cols;
+      if (k == 0) {
+        set_identity(out_q, m, q_cols);
+        continue;
+      }
+      // Row-major (m, n) reflectors into row-major (m, q_cols).
+      for (int64_t p = 0; p < m; ++p)
+        for (int64_t j = 0; j < q_cols; ++j) wide[p * q_cols + j] = j < n ? lq[p * n + j] : T(0);
+      run_expand();
+      std::copy_n(wide.get(), m * q_cols, out_q);
+    }
+  });
+}
+
+void qr_reflectors(const Array& a, const Array& reflectors, const Array& tau) {
+  int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n);
+  copy_array(a, reflectors);
+  if (k == 0) return;
+  dispatch_float(a.dtype, "geqrf", [&]<class T>(T) {
+    Int status = 0;
+    int64_t i = 0;
+    auto factor = [&](T* work, Int size) {
+      lapack::gelqf(static_cast<Int>(n), static_cast<Int>(m), reflectors.ptr<T>() + i * m * n,
+                    static_cast<Int>(n), tau.ptr<T>() + i * k, work, size, &status);
+    };
+    if (batch_count(a) == 0) return;
+    WithWork<T, decltype(factor)> run(factor);
+    for (; i < batch_count(a); ++i) run();
+  });
+}
+
+void reflector_product(const Array& reflectors, const Array& tau, const Array& q) {
+  int64_t m = rows_of(q), n = cols_of(q), k = tau.shape.back();
+  copy_array(reflectors, q);
+  Array t = as_contiguous(tau);
+  if (q.numel == 0) return;
+  dispatch_float(q.dtype, "householder_product", [&]<class T>(T) {
+    Int status = 0;
+    int64_t i = 0;
+    auto expand = [&](T* work, Int size) {
+      lapack::orglq(static_cast<Int>(n), static_cast<Int>(m), static_cast<Int>(k),
+                    q.ptr<T>() + i * m * n, static_cast<Int>(n), t.ptr<T>() + i * k, work, size,
+                    &status);
+    };
+    WithWork<T, decltype(expand)> run(expand);
+    for (; i < batch_count(q); ++i) run();
+  });
+}
+
+void least_squares(const Array& a, const Array& b, char driver, double rcond, const Array& x,
+                   const Array& rank, const Array& singular_values, const Array& info) {
+  int64_t m = rows_of(a), n = cols_of(a), k = cols_of(b), ldb = std::max<int64_t>({m, n, 1}),
+          s_count = std::min(m, n);
+  std::fill_n(info.ptr<int32_t>(), info.numel, 0);
+  if (rank.numel) std::fill_n(rank.ptr<int64_t>(), rank.numel, int64_t{0});
+  if (s_count == 0 || k == 0) {
+    std::memset(x.data, 0, static_cast<size_t>(x.nbytes()));
+    if (s_count == 0) return;
+  }
+  Array ca = as_contiguous(a), cb = as_contiguous(b);
+  dispatch_float(a.dtype, "lstsq", [&]<class T>(T) {
+    Int mi = static_cast<Int>(m), ni = static_cast<Int>(n), ki = static_cast<Int>(k),
+        ldbi = static_cast<Int>(ldb);
+    Int status = 0, found_rank = 0;
+    Scratch<T> matrix(m * n), rhs(ldb * k), s(s_count);
+    Scratch<Int> jpvt(n);
+    Int integers_size = 0;
+    std::unique_ptr<Int[]> integers;
+    auto run = [&](T* work, Int size) {
+      switch (driver) {
+        case 's':
+          lapack::gels('N', mi, ni, ki, matrix.get(), mi, rhs.get(), ldbi, work, size, &status);
+          break;
+        case 'y':
+          lapack::gelsy(mi, ni, ki, matrix.get(), mi, rhs.get(), ldbi, jpvt.get(),
+                        static_cast<T>(rcond), &found_rank, work, size, &status);
+          break;
+        case 'd':
+          lapack::gelsd(mi, ni, ki, matrix.get(), mi, rhs.get(), ldbi, s.get(),
+                        static_cast<T>(rcond), &found_rank, work, size,
+                        size == -1 ? &integers_size : integers.get(), &status);
+          if (size == -1) integers.reset(new Int[static_cast<size_t>(std::max(integers_size, 1))]);
+          break;
+        default:
+          lapack::gelss(mi, ni, ki, matrix.get(), mi, rhs.get(), ldbi, s.get(),
+                        static_cast<T>(rcond), &found_rank, work, size, &status);
+      }
+    };
+    WithWork<T, decltype(run)> solve(run);
+    for (int64_t i = 0; i < batch_count(a); ++i) {
+      transpose_into(ca.ptr<T>() + i * m * n, m, n, matrix.get());
+      for (int64_t j = 0; j < k; ++j)
+        for (int64_t r = 0; r < ldb; ++r)
+          rhs[j * ldb + r] = r < m ? cb.ptr<T>()[(i * m + r) * k + j] : T(0);
+      std::fill_n(jpvt.get(), n, 0);
+      solve();
+      info.ptr<int32_t>()[i] = status;
+      for (int64_t r = 0; r < n; ++r)
+        for (int64_t j = 0; j < k; ++j) x.ptr<T>()[(i * n + r) * k + j] = rhs[j * ldb + r];
+      if (rank.numel) rank.ptr<int64_t>()[i] = found_rank;
+      if (singular_values.numel)
+        std::copy_n(s.get(), s_count, singular_values.ptr<T>() + i * s_count);
+    }
+  });
+}
+
+}  // namespace fastgrad
