@@ -16,6 +16,8 @@ void bind_moments(Registry& r);
 void bind_extreme(Registry& r);
 void bind_scan(Registry& r);
 void bind_softmax(Registry& r);
+void bind_order(Registry& r);
+void bind_count(Registry& r);
 void bind_convert(Registry& r);
 void bind_creation(Registry& r);
 void bind_inspect(Registry& r);
@@ -40,6 +42,8 @@ inline void bind_all(Registry& r) {
   bind_extreme(r);
   bind_scan(r);
   bind_softmax(r);
+  bind_order(r);
+  bind_count(r);
   bind_convert(r);
   bind_creation(r);
   bind_inspect(r);

@@ -1,11 +1,11 @@
-#include "ops/basic_index.h"
-#include "ops/join.h"
 #include "ops/scan.h"
 
 #include "core/promotion.h"
 #include "kernels/scan.h"
 #include "ops/along.h"
+#include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/reduction.h"
 #include "ops/shape.h"

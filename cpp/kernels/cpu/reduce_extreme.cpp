@@ -1,6 +1,7 @@
 // Largest and smallest elements, and where they are.
 #include <limits>
 
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
@@ -35,7 +36,12 @@ struct ExtremeReducer {
     else
       return kLargest ? L::lowest() : L::max();
   }
-  static Acc block(const T* p, int64_t n, int64_t) { return reduce_lanes(p, n, pick); }
+  static Acc block(const T* p, int64_t n, int64_t) {
+    if constexpr (std::is_floating_point_v<T>)
+      return (kLargest ? lanes(T{}).largest : lanes(T{}).smallest)(p, n);
+    else
+      return reduce_lanes(p, n, pick);
+  }
   static void row(Acc* acc, const T* p, int64_t m, int64_t) {
     for (int64_t j = 0; j < m; ++j) acc[j] = pick(acc[j], p[j]);
   }

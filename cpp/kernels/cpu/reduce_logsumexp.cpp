@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 #include "kernels/elementwise.h"
 
@@ -21,17 +22,16 @@ struct LogSumExpReducer {
   static constexpr T kInf = std::numeric_limits<T>::infinity();
   static Acc empty() { return {-kInf, 0}; }
   static T larger(T a, T b) { return b > a || b != b ? b : a; }
-  static T add(T a, T b) { return a + b; }
   static Acc block(const T* p, int64_t n, int64_t) {
     static const BlockKernel exp_kernel = block_kernel(Op::Exp, dtype_of<T>);
-    T largest = reduce_lanes(p, n, larger);
+    T largest = lanes(T{}).largest(p, n);
     // With an infinite shift every term would be NaN; exp(-inf) = 0 and exp(inf) = inf are right.
     T shift = std::isinf(largest) ? T(0) : largest;
     T work[kReduceBlock];
     for (int64_t i = 0; i < n; ++i) work[i] = p[i] - shift;
     const char* in[] = {reinterpret_cast<const char*>(work)};
     exp_kernel(reinterpret_cast<char*>(work), in, 0, n);
-    return {largest, reduce_lanes(work, n, add)};
+    return {largest, lanes(T{}).sum(work, n)};
   }
   // sum * exp(from - to), for from <= to
   static T rescaled(T sum, T from, T to) {

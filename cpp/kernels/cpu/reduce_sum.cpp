@@ -1,4 +1,5 @@
 // Sums, means and products.
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
@@ -25,12 +26,20 @@ T wrapping_mul(T a, T b) {
 }
 
 template <class T>
+T sum_block(const T* p, int64_t n) {
+  if constexpr (std::is_floating_point_v<T>)
+    return lanes(T{}).sum(p, n);
+  else
+    return reduce_lanes(p, n, wrapping_add<T>);
+}
+
+template <class T>
 struct SumReducer {
   using In = T;
   using Acc = T;
   static constexpr bool kOrdered = false;
   static Acc empty() { return T(0); }
-  static Acc block(const T* p, int64_t n, int64_t) { return reduce_lanes(p, n, wrapping_add<T>); }
+  static Acc block(const T* p, int64_t n, int64_t) { return sum_block(p, n); }
   static void row(Acc* acc, const T* p, int64_t m, int64_t) {
     for (int64_t j = 0; j < m; ++j) acc[j] = wrapping_add(acc[j], p[j]);
   }
@@ -43,7 +52,7 @@ struct NanSumReducer : SumReducer<T> {
   static T block(const T* p, int64_t n, int64_t) {
     T clean[kReduceBlock];
     for (int64_t i = 0; i < n; ++i) clean[i] = number(p[i]);
-    return reduce_lanes(clean, n, wrapping_add<T>);
+    return sum_block(clean, n);
   }
   static void row(T* acc, const T* p, int64_t m, int64_t) {
     for (int64_t j = 0; j < m; ++j) acc[j] += number(p[j]);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
@@ -19,14 +20,13 @@ struct MomentsReducer {
   using Acc = Moments;
   static constexpr bool kOrdered = false;
   static Acc empty() { return {0, 0, 0}; }
-  static double add(double a, double b) { return a + b; }
   static Acc block(const T* p, int64_t n, int64_t) {
     double work[kReduceBlock];
     for (int64_t i = 0; i < n; ++i) work[i] = static_cast<double>(p[i]);
     double count = static_cast<double>(n);
-    double mean = reduce_lanes(work, n, add) / count;
+    double mean = lanes(0.0).sum(work, n) / count;
     for (int64_t i = 0; i < n; ++i) work[i] = (work[i] - mean) * (work[i] - mean);
-    return {mean, reduce_lanes(work, n, add), count};
+    return {mean, lanes(0.0).sum(work, n), count};
   }
   static void row(Acc* acc, const T* p, int64_t m, int64_t) {
     double count = acc[0].count + 1, share = 1 / count;  // the same in every column

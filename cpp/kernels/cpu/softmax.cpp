@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "kernels/copy.h"
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/elementwise.h"
 
 namespace fastgrad {
@@ -14,6 +14,7 @@ namespace {
 // one line of the softmax. Where the lines are contiguous (inner == 1) a tile has one column and
 // the rows of the line are processed in blocks instead, so that loops run along memory either way.
 constexpr int64_t kTile = 128;
+constexpr int64_t kSumBlock = 1024;
 
 struct Lines {
   int64_t outer = 1, n = 1, inner = 1;
@@ -50,22 +51,19 @@ T larger(T a, T b) {
   return b > a || b != b ? b : a;
 }
 
-// Four partial sums, in double.
+// Sums of blocks, added in double.
 template <class T>
 double sum_line(const T* p, int64_t n) {
-  double s[4] = {0, 0, 0, 0};
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4)
-    for (int64_t j = 0; j < 4; ++j) s[j] += static_cast<double>(p[i + j]);
-  for (; i < n; ++i) s[0] += static_cast<double>(p[i]);
-  return (s[0] + s[2]) + (s[1] + s[3]);
+  double total = 0;
+  for (int64_t i = 0; i < n; i += kSumBlock)
+    total += static_cast<double>(lanes(T{}).sum(p + i, std::min(kSumBlock, n - i)));
+  return total;
 }
 
 // One contiguous line.
 template <class T, bool kLog>
 void softmax_line(const T* x, T* y, int64_t n) {
-  T top = -std::numeric_limits<T>::infinity();
-  for (int64_t i = 0; i < n; ++i) top = larger(top, x[i]);
+  const T top = lanes(T{}).largest(x, n);
   if constexpr (kLog) {
     T work[kTile];
     double total = 0;

@@ -1,0 +1,13 @@
+#include "kernels/cpu/reduce_lanes.h"
+
+#ifdef __AVX2__
+#include "kernels/cpu/reduce_lanes.inc"
+
+namespace fastgrad {
+const LaneTable kLanesAvx2 = {lane_kernels<float>(), lane_kernels<double>()};
+}
+#else
+namespace fastgrad {
+const LaneTable kLanesAvx2 = {};
+}
+#endif

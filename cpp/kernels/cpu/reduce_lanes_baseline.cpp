@@ -1,0 +1,6 @@
+#include "kernels/cpu/reduce_lanes.h"
+#include "kernels/cpu/reduce_lanes.inc"
+
+namespace fastgrad {
+const LaneTable kLanesBaseline = {lane_kernels<float>(), lane_kernels<double>()};
+}

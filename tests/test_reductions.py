@@ -1,0 +1,289 @@
+"""What reductions promise beyond PyTorch's samples: accuracy, layouts, zeros, NaN, names."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import assert_same, fg, needs_torch, only_fastgrad, to_numpy, torch
+
+REDUCTIONS = ("sum", "mean", "nansum", "var", "std", "amax", "amin", "any", "all", "logsumexp")
+
+
+def layouts(array: np.ndarray) -> dict[str, np.ndarray]:
+    """The same values under several strides."""
+    gaps = np.repeat(array, 2, axis=-1)[..., ::2]
+    return {
+        "row-major": array,
+        "column-major": np.asfortranarray(array),
+        "with gaps": gaps,
+        "expanded": np.broadcast_to(array, (3, *array.shape)),
+    }
+
+
+class TestLayouts:
+    @needs_torch
+    @pytest.mark.parametrize("name", REDUCTIONS)
+    @pytest.mark.parametrize("shape", [(3, 4), (5, 1, 6), (130, 70), (2, 3, 2, 5)])
+    def test_every_set_of_dims(self, name: str, shape: tuple[int, ...]) -> None:
+        array = np.random.default_rng(0).standard_normal(shape)
+        for label, a in layouts(array).items():
+            ours, theirs = fg.from_numpy(a), torch.from_numpy(a)
+            for count in range(1, a.ndim + 1):
+                for dims in itertools.combinations(range(a.ndim), count):
+                    for keepdim in (False, True):
+                        call = {"dim": dims, "keepdim": keepdim}
+                        assert_same(
+                            getattr(fg, name)(ours, **call),
+                            getattr(torch, name)(theirs, **call),
+                            what=f"{name} of {label} {shape} over {call}",
+                        )
+
+    def test_a_result_does_not_depend_on_where_the_memory_starts(self) -> None:
+        values = np.random.default_rng(1).standard_normal(4994).astype(np.float32)
+        memory = np.empty(5008, np.float32)
+        sums = set()
+        for start in range(8):
+            view = memory[start : start + 4994]
+            view[...] = values
+            sums.add(float(fg.from_numpy(view).sum()))
+        assert len(sums) == 1
+
+
+class TestAccuracy:
+    @pytest.mark.parametrize("n", [1, 3, 31, 1000, 1_000_003])
+    def test_float32_sums_stay_close_to_the_exact_one(self, n: int) -> None:
+        values = np.random.default_rng(2).uniform(0, 1, n).astype(np.float32)
+        exact = math.fsum(values.tolist())
+        assert float(fg.from_numpy(values).sum()) == pytest.approx(exact, rel=3e-7)
+        assert float(fg.from_numpy(values).mean()) == pytest.approx(exact / n, rel=3e-7)
+
+    def test_columns_are_as_accurate_as_rows(self) -> None:
+        values = np.random.default_rng(3).uniform(0, 1, (100_000, 5)).astype(np.float32)
+        exact = values.astype(np.float64).sum(0)
+        np.testing.assert_allclose(to_numpy(fg.from_numpy(values).sum(0)), exact, rtol=3e-7)
+
+    @only_fastgrad
+    def test_variance_far_from_zero(self) -> None:
+        noise = np.random.default_rng(4).standard_normal(10_000)
+        values = fg.from_numpy(noise + 1e9)
+        assert float(values.var()) == pytest.approx(np.var(noise, ddof=1), rel=1e-6)
+        assert float(values.reshape(-1, 1).var(0)) == pytest.approx(np.var(noise, ddof=1), rel=1e-6)
+
+    @only_fastgrad
+    def test_running_sums_of_float32_lose_nothing_on_the_way(self) -> None:
+        values = np.full(200_000, 0.1, np.float32)
+        exact = np.cumsum(values.astype(np.float64))
+        np.testing.assert_allclose(to_numpy(fg.from_numpy(values).cumsum(0)), exact, rtol=1e-7)
+
+    def test_integers_wrap_around(self) -> None:
+        big = fg.tensor([2**62, 2**62, 2**62])
+        assert int(big.sum()) == 3 * 2**62 - 2**64
+        assert int(fg.tensor([2**32, 2**33]).prod()) == 0
+
+
+def product_gradients(x: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The gradient of the product of a vector and its Hessian, from the definition."""
+    n = len(x)
+    first = [math.prod(x[k] for k in range(n) if k != i) for i in range(n)]
+    second = [
+        [0 if i == j else math.prod(x[k] for k in range(n) if k not in (i, j)) for j in range(n)]
+        for i in range(n)
+    ]
+    return np.array(first), np.array(second)
+
+
+class TestProducts:
+    @pytest.mark.parametrize(
+        "point", [[2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 0.0, 4.0], [0.0, 0.0, 0.0]]
+    )
+    @pytest.mark.parametrize("along", [False, True])
+    def test_gradient_and_hessian_with_zeros(self, point: list[float], along: bool) -> None:
+        first, second = product_gradients(point)
+        x = fg.tensor(point, dtype=fg.float64, requires_grad=True)
+        y = x.prod(0) if along else x.prod()
+        (g,) = fg.autograd.grad(y, x, create_graph=True)
+        np.testing.assert_allclose(to_numpy(g), first)
+        rows = [fg.autograd.grad(g[i], x, retain_graph=True)[0] for i in range(3)]
+        np.testing.assert_allclose(np.stack([to_numpy(r) for r in rows]), second)
+
+    def test_third_order_at_two_zeros(self) -> None:
+        x = fg.tensor([0.0, 0.0, 5.0], dtype=fg.float64, requires_grad=True)
+        (g,) = fg.autograd.grad(x.prod(), x, create_graph=True)
+        (h,) = fg.autograd.grad(g[0], x, create_graph=True)
+        (third,) = fg.autograd.grad(h[1], x)
+        np.testing.assert_allclose(to_numpy(third), [0, 0, 1])
+
+    @pytest.mark.parametrize("point", [[2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 3.0, 0.0]])
+    def test_running_product_with_zeros(self, point: list[float]) -> None:
+        x = fg.tensor(point, dtype=fg.float64, requires_grad=True)
+        y = x.cumprod(0)
+        for k in range(3):
+            first, _ = product_gradients(point[: k + 1])
+            (g,) = fg.autograd.grad(y[k], x, retain_graph=True)
+            np.testing.assert_allclose(to_numpy(g), [*first, *[0.0] * (2 - k)])
+
+    def test_running_product_passes_gradgradcheck_at_zeros(self) -> None:
+        x = fg.tensor([[1.5, 0.0, -2.0], [0.0, 0.5, 0.0]], dtype=fg.float64, requires_grad=True)
+        assert fg.autograd.gradgradcheck(lambda t: t.cumprod(1), (x,))
+        assert fg.autograd.gradgradcheck(lambda t: t.cumprod(0), (x,))
+
+
+class TestTies:
+    VALUES = ((1.0, 3.0, 3.0), (2.0, 2.0, 2.0))
+
+    @pytest.mark.parametrize(
+        ("call", "expected"),
+        [
+            (lambda x: x.amax(1), [[0, 0.5, 0.5], [1 / 3] * 3]),
+            (lambda x: x.amin(1), [[1, 0, 0], [1 / 3] * 3]),
+            (lambda x: x.max(), [[0, 0.5, 0.5], [0] * 3]),
+            (lambda x: x.max(1).values, [[0, 1, 0], [1, 0, 0]]),
+            (lambda x: x.min(1).values, [[1, 0, 0], [1, 0, 0]]),
+            (lambda x: x.cummax(1).values, [[1, 1, 1], [1, 1, 1]]),
+        ],
+    )
+    def test_who_gets_the_gradient(self, call: Any, expected: Any) -> None:
+        x = fg.tensor(self.VALUES, dtype=fg.float64, requires_grad=True)
+        call(x).sum().backward()
+        np.testing.assert_allclose(to_numpy(x.grad), expected)
+
+    def test_indices_are_those_of_the_first(self) -> None:
+        x = fg.tensor(self.VALUES)
+        assert x.argmax(1).tolist() == [1, 0]
+        assert x.max(1).indices.tolist() == [1, 0]
+        assert int(x.argmax()) == 1
+        assert x.t().argmin().item() == 0
+
+    def test_the_index_counts_logically_whatever_the_strides(self) -> None:
+        array = np.random.default_rng(5).standard_normal((40, 60, 3))
+        view = fg.from_numpy(array.transpose(2, 0, 1))
+        assert int(view.argmax()) == int(array.transpose(2, 0, 1).argmax())
+
+
+class TestNan:
+    def test_extremes_let_nan_win(self) -> None:
+        x = fg.tensor([[1.0, math.nan, 3.0], [1.0, 2.0, 0.0]])
+        assert math.isnan(float(x.max())) and math.isnan(float(x.amin()))
+        values, indices = x.max(1)
+        assert indices.tolist() == [1, 1] and math.isnan(float(values[0]))
+        assert x.cummin(1).indices.tolist() == [[0, 1, 1], [0, 0, 2]]
+
+    def test_nansum_and_nanmean_leave_nan_out(self) -> None:
+        x = fg.tensor([1.0, math.nan, 3.0], requires_grad=True)
+        (fg.nansum(x) + fg.nanmean(x)).backward()
+        np.testing.assert_allclose(to_numpy(x.grad), [1.5, 0.0, 1.5])
+
+    @only_fastgrad
+    def test_the_gradient_goes_to_the_nan_that_won(self) -> None:
+        x = fg.tensor([1.0, math.nan, 3.0], requires_grad=True)
+        x.amax().backward()
+        assert x.grad.tolist() == [0.0, 1.0, 0.0]
+
+
+class TestSingularPoints:
+    @only_fastgrad
+    @pytest.mark.parametrize("name", ["logsumexp", "logcumsumexp"])
+    def test_nothing_but_minus_infinity_has_a_zero_gradient(self, name: str) -> None:
+        x = fg.tensor([[-math.inf, -math.inf], [0.0, -math.inf]], requires_grad=True)
+        getattr(fg, name)(x, 1).nan_to_num(0, 0, 0).sum().backward()
+        assert np.isfinite(to_numpy(x.grad)).all()
+        assert x.grad[0].tolist() == [0.0, 0.0]
+
+    @only_fastgrad
+    @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+    def test_a_masked_row_of_softmax_stays_harmless(self, name: str) -> None:
+        x = fg.tensor([[-math.inf, -math.inf], [0.0, 1.0]], requires_grad=True)
+        y = getattr(fg, name)(x, 1)
+        fg.where(y == y, y, 0.0).sum().backward()
+        assert np.isfinite(to_numpy(x.grad)).all()
+
+    def test_the_standard_deviation_of_equal_values_has_a_zero_gradient(self) -> None:
+        x = fg.tensor([2.0, 2.0, 2.0], requires_grad=True)
+        x.std().backward()
+        assert x.grad.tolist() == [0.0, 0.0, 0.0]
+
+    @only_fastgrad
+    def test_the_variance_of_one_value_behind_a_mask(self) -> None:
+        x = fg.tensor([[1.0], [2.0]], requires_grad=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            v = x.var(1)
+        fg.where(v == v, v, 0.0).sum().backward()
+        assert x.grad.tolist() == [[0.0], [0.0]]
+
+    def test_too_few_values_warn(self) -> None:
+        with pytest.warns(UserWarning, match="degrees of freedom is <= 0"):
+            assert math.isnan(float(fg.var(fg.tensor([1.0]))))
+
+    def test_large_exponents(self) -> None:
+        x = fg.tensor([1e4, 1e4 - 1, -1e4], dtype=fg.float64)
+        assert float(fg.logsumexp(x, 0)) == pytest.approx(1e4 + math.log1p(math.exp(-1)))
+        np.testing.assert_allclose(float(fg.softmax(x, 0).sum()), 1.0)
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("call", "name"),
+        [
+            (lambda x: x.sum(), "SumBackward0"),
+            (lambda x: x.sum(0), "SumBackward1"),
+            (lambda x: x.mean(), "MeanBackward0"),
+            (lambda x: x.mean((0, 1)), "MeanBackward1"),
+            (lambda x: x.prod(), "ProdBackward0"),
+            (lambda x: x.prod(1), "ProdBackward1"),
+            (lambda x: x.max(), "MaxBackward1"),
+            (lambda x: x.max(0).values, "MaxBackward0"),
+            (lambda x: x.std(), "StdBackward0"),
+            (lambda x: x.amax(0), "AmaxBackward0"),
+            (lambda x: x.logsumexp(0), "LogsumexpBackward0"),
+            (lambda x: x.softmax(0), "SoftmaxBackward0"),
+            (lambda x: x.log_softmax(0), "LogSoftmaxBackward0"),
+            (lambda x: x.cumsum(0), "CumsumBackward0"),
+            (lambda x: x.cumprod(0), "CumprodBackward0"),
+        ],
+    )
+    def test_of_nodes(self, call: Any, name: str) -> None:
+        x = fg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+        assert call(x).grad_fn.name() == name
+
+    def test_of_results(self) -> None:
+        result = fg.max(fg.tensor([[1.0, 3.0]]), 1)
+        assert type(result).__name__ == "max" and isinstance(result, tuple)
+        assert repr(result) == (
+            f"{fg.__name__}.return_types.max(\nvalues=tensor([3.]),\nindices=tensor([1]))"
+        )
+        values, indices = result
+        assert values is result.values and indices is result[1]
+
+    def test_out_of_a_named_tuple(self) -> None:
+        x = fg.tensor([[1.0, 3.0], [5.0, 2.0]])
+        values, indices = fg.empty(2), fg.empty(2, dtype=fg.int64)
+        result = fg.max(x, 1, out=(values, indices))
+        assert result.values is values and values.tolist() == [3.0, 5.0]
+        assert indices.tolist() == [1, 0]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("call", "error", "text"),
+        [
+            (lambda x: x.sum(5), IndexError, "Dimension out of range"),
+            (lambda x: x.sum((0, -2)), RuntimeError, "dim 0 appears multiple times"),
+            (lambda x: x.long().mean(), RuntimeError, "could not infer output dtype"),
+            (lambda x: x[:0].amax(0), IndexError, "non-zero size"),
+            (lambda x: x[:0].max(), RuntimeError, "Expected reduction dim to be specified"),
+            (lambda x: x[:0].argmax(), IndexError, "Expected reduction dim to be specified"),
+            (lambda x: x.long().var(), RuntimeError, "only support floating point"),
+            (lambda x: x.softmax(2), IndexError, "Dimension out of range"),
+            (lambda x: x.long().softmax(0), NotImplementedError, "not implemented for 'Long'"),
+        ],
+    )
+    def test_class_and_text(self, call: Any, error: type[Exception], text: str) -> None:
+        with pytest.raises(error, match=text):
+            call(fg.tensor([[1.0, 2.0], [3.0, 4.0]]))
