@@ -39,6 +39,7 @@ TYPES = {
     "dtype": "_DType",
     "device": "_Device",
     "layout": "_layout",
+    "memory_format": "_MemoryFormat",
     "Generator": "Generator",
     "Any": "Any",
 }

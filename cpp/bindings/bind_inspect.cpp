@@ -23,39 +23,39 @@ PyObject* entry(DimSpan values, int64_t dim) {
 
 void bind_sizes(Registry& r) {
   r.add("size", kMethod, "The sizes of all dimensions as a fastgrad.Size, or the size of one.")
-      .on("(Tensor self, int? dim=None)", [](const Arguments& a) {
+      .on("(Tensor self, int? dim=None) -> Any", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         return a.has(1) ? entry(t.shape(), a.integer(1)) : make_size(t.shape());
       });
   r.add("stride", kMethod,
         "How many elements of memory lie between neighbours along each dimension, or along one.")
-      .on("(Tensor self, int? dim=None)", [](const Arguments& a) {
+      .on("(Tensor self, int? dim=None) -> Any", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         return a.has(1) ? entry(t.strides(), a.integer(1)) : int_tuple(t.strides());
       });
   for (const char* name : {"dim", "ndimension"})
-    r.add(name, kMethod, "The number of dimensions.").on("(Tensor self)", [](const Arguments& a) {
+    r.add(name, kMethod, "The number of dimensions.").on("(Tensor self) -> int", [](const Arguments& a) {
       return PyLong_FromLongLong(a.tensor(0).ndim());
     });
-  r.add("numel", kBoth, "The number of elements.").on("(Tensor input)", [](const Arguments& a) {
+  r.add("numel", kBoth, "The number of elements.").on("(Tensor input) -> int", [](const Arguments& a) {
     return PyLong_FromLongLong(a.tensor(0).numel());
   });
-  r.add("nelement", kMethod, "The number of elements.").on("(Tensor self)", [](const Arguments& a) {
+  r.add("nelement", kMethod, "The number of elements.").on("(Tensor self) -> int", [](const Arguments& a) {
     return PyLong_FromLongLong(a.tensor(0).numel());
   });
-  r.add("element_size", kMethod, "Bytes per element.").on("(Tensor self)", [](const Arguments& a) {
+  r.add("element_size", kMethod, "Bytes per element.").on("(Tensor self) -> int", [](const Arguments& a) {
     return PyLong_FromSize_t(a.tensor(0).array().itemsize());
   });
   r.add("storage_offset", kMethod, "Elements of memory before this tensor's first one.")
-      .on("(Tensor self)",
+      .on("(Tensor self) -> int",
           [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).array().offset()); });
   r.add("data_ptr", kMethod, "The address of the first element; 0 when there is none.")
-      .on("(Tensor self)", [](const Arguments& a) {
+      .on("(Tensor self) -> int", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         return PyLong_FromVoidPtr(t.numel() ? t.array().data : nullptr);
       });
   r.add("is_contiguous", kMethod, "Whether the elements lie in memory in the order of the format.")
-      .on("(Tensor self, memory_format? memory_format=None)", [](const Arguments& a) {
+      .on("(Tensor self, memory_format? memory_format=None) -> bool", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         MemoryFormat format = a.memory_format(1, MemoryFormat::Contiguous);
         FG_CHECK(format != MemoryFormat::Preserve,
@@ -66,13 +66,13 @@ void bind_sizes(Registry& r) {
 
 void bind_kinds(Registry& r) {
   r.add("is_floating_point", kBoth, "Whether the element type is a floating-point type.")
-      .on("(Tensor input)",
+      .on("(Tensor input) -> bool",
           [](const Arguments& a) { return boolean(is_floating(a.tensor(0).dtype())); });
   r.add("is_complex", kBoth, "Whether the element type is complex.")
-      .on("(Tensor input)",
+      .on("(Tensor input) -> bool",
           [](const Arguments& a) { return boolean(is_complex(a.tensor(0).dtype())); });
   r.add("is_signed", kMethod, "Whether the element type has negative values.")
-      .on("(Tensor self)", [](const Arguments& a) {
+      .on("(Tensor self) -> bool", [](const Arguments& a) {
         DType d = a.tensor(0).dtype();
         return boolean(d != DType::Bool && d != DType::UInt8);
       });
@@ -81,11 +81,11 @@ void bind_kinds(Registry& r) {
   r.add("is_neg", kBoth, "False: negation is never delayed.")
       .on("(Tensor input)", [](const Arguments&) { return boolean(false); });
   r.add("is_inference", kBoth, "Whether the tensor was made in inference mode.")
-      .on("(Tensor input)", [](const Arguments& a) { return boolean(a.tensor(0)->inference); });
+      .on("(Tensor input) -> bool", [](const Arguments& a) { return boolean(a.tensor(0)->inference); });
   r.add("is_nonzero", kBoth, "The truth of a one-element tensor.")
-      .on("(Tensor input)", [](const Arguments& a) { return boolean(truth(a.tensor(0))); });
+      .on("(Tensor input) -> bool", [](const Arguments& a) { return boolean(truth(a.tensor(0))); });
   r.add("is_tensor", kFunction, "Whether obj is a fastgrad tensor.")
-      .on("(Any obj)", [](const Arguments& a) { return boolean(is_tensor(a.object(0))); });
+      .on("(Any obj) -> bool", [](const Arguments& a) { return boolean(is_tensor(a.object(0))); });
   r.add("is_storage", kFunction, "False: fastgrad has no storage objects.")
       .on("(Any obj)", [](const Arguments&) { return boolean(false); });
 }
@@ -101,10 +101,10 @@ void add_to(ResultType& type, PyObject* o) {
 
 void bind_promotion(Registry& r) {
   r.add("get_default_dtype", kFunction, "The type that floating-point numbers get in new tensors.")
-      .on("()", [](const Arguments&) { return wrap(default_dtype()); });
+      .on("() -> dtype", [](const Arguments&) { return wrap(default_dtype()); });
   r.add("set_default_dtype", kFunction,
         "Sets the type that floating-point numbers get in new tensors.")
-      .on("(Any d)", [](const Arguments& a) {
+      .on("(Any d) -> None", [](const Arguments& a) {
         FG_CHECK_TYPE(
             is_dtype(a.object(0)),
             "invalid dtype object: only floating-point types are supported as the default type");
@@ -113,7 +113,7 @@ void bind_promotion(Registry& r) {
       });
   r.add("result_type", kFunction,
         "The element type of the result of arithmetic on two tensors or numbers.")
-      .on("(Tensor|Number tensor1, Tensor|Number tensor2)", [](const Arguments& a) {
+      .on("(Tensor|Number tensor1, Tensor|Number tensor2) -> dtype", [](const Arguments& a) {
         ResultType type;
         add_to(type, a.object(0));
         add_to(type, a.object(1));
@@ -121,11 +121,11 @@ void bind_promotion(Registry& r) {
       });
   r.add("promote_types", kFunction,
         "The smallest type that holds the values of both types and is of at least their kind.")
-      .on("(dtype type1, dtype type2)",
+      .on("(dtype type1, dtype type2) -> dtype",
           [](const Arguments& a) { return wrap(promote_types(a.dtype(0), a.dtype(1))); });
   r.add("can_cast", kFunction,
         "Whether results of the first type may be written into tensors of the second.")
-      .on("(dtype from_, dtype to)",
+      .on("(dtype from_, dtype to) -> bool",
           [](const Arguments& a) { return boolean(can_cast(a.dtype(0), a.dtype(1))); });
 }
 

@@ -38,7 +38,7 @@ PyObject* as_array(PyObject* self, PyObject* dtype, PyObject* copy) {
 void bind_numpy(Registry& r) {
   r.add("numpy", kMethod,
         "The NumPy array that shares this tensor's memory. force=True detaches first.")
-      .on("(Tensor self, *, bool force=False)", [](const Arguments& a) -> PyObject* {
+      .on("(Tensor self, *, bool force=False) -> Any", [](const Arguments& a) -> PyObject* {
         if (!a.boolean(1)) {
           refuse_grad(a.tensor(0));
           return numpy_array(a.object(0));

@@ -176,25 +176,25 @@ void bind_fillers(Registry& r) {
 
 void bind_seeds(Registry& r) {
   r.add("manual_seed", kFunction, "Seeds the default generator, which it returns.")
-      .on("(Any seed)", [](const Arguments& a) {
+      .on("(Any seed) -> Generator", [](const Arguments& a) {
         default_generator().manual_seed(to_seed(a.object(0)));
         return default_generator_object();
       });
   r.add("seed", kFunction,
         "Seeds the default generator with a number that the system draws, and returns that.")
-      .on("()", [](const Arguments&) {
+      .on("() -> int", [](const Arguments&) {
         default_generator().manual_seed(system_seed());
         return PyLong_FromUnsignedLongLong(default_generator().initial_seed());
       });
   r.add("initial_seed", kFunction, "The seed of the default generator.")
-      .on("()", [](const Arguments&) {
+      .on("() -> int", [](const Arguments&) {
         return PyLong_FromUnsignedLongLong(default_generator().initial_seed());
       });
   r.add("get_rng_state", kFunction, "The state of the default generator, a tensor of bytes.")
       .on("()", [](const Arguments&) { return generator_state(default_generator()); });
   r.add("set_rng_state", kFunction,
         "Puts the default generator into a state that get_rng_state gave.")
-      .on("(Any new_state)", [](const Arguments& a) {
+      .on("(Any new_state) -> None", [](const Arguments& a) {
         set_generator_state(default_generator(), a.object(0));
         return none();
       });
