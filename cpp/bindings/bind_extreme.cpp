@@ -34,7 +34,8 @@ constexpr const char* kArgmin =
 constexpr const char* kSomeDims =
     "(Tensor input, int[1] dim=(), bool keepdim=False, *, Tensor? out=None)";
 constexpr const char* kOneDim =
-    "(Tensor input, int dim, bool keepdim=False, *, Tensor[]? out=None)";
+    "(Tensor input, int dim, bool keepdim=False, *, Tensor[]? out=None) -> (Tensor values, Tensor "
+    "indices)";
 constexpr const char* kPlace =
     "(Tensor input, int? dim=None, bool keepdim=False, *, Tensor? out=None)";
 
@@ -48,7 +49,9 @@ void bind_extreme(Registry& r) {
     return wrap(amin(a.tensor(0), a.ints(1), a.boolean(2)));
   });
   r.add("aminmax", kBoth, kAminmax)
-      .on("(Tensor input, *, int? dim=None, bool keepdim=False, Tensor[]? out=None)",
+      .on("(Tensor input, *, int? dim=None, bool keepdim=False, Tensor[]? out=None) -> (Tensor "
+          "min, "
+          "Tensor max)",
           [](const Arguments& a) {
             auto [lo, hi] = aminmax(a.tensor(0), a.optional_integer(1), a.boolean(2));
             return aminmax_result({lo, hi});

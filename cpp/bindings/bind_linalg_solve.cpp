@@ -54,7 +54,8 @@ Example:
     >>> fg.linalg.solve_ex(fg.eye(2), fg.ones(2)).info
     tensor(0, dtype=fastgrad.int32)
 )doc")
-      .on("(Tensor A, Tensor B, *, bool left=True, bool check_errors=False, Tensor[]? out=None)",
+      .on("(Tensor A, Tensor B, *, bool left=True, bool check_errors=False, Tensor[]? out=None) -> "
+          "(Tensor result, Tensor info)",
           [](const Arguments& a) {
             Tensors t = linalg_solve_ex(a.tensor(0), a.tensor(1), a.boolean(2), a.boolean(3));
             return solve_ex_result({t[0], t[1]});
@@ -107,7 +108,8 @@ Example:
             [2.]])
 )doc")
       .on("(Tensor input, Tensor A, bool upper=True, bool transpose=False, bool "
-          "unitriangular=False, *, Tensor[]? out=None)",
+          "unitriangular=False, *, Tensor[]? out=None) -> (Tensor solution, Tensor "
+          "cloned_coefficient)",
           [](const Arguments& a) {
             Tensor x = linalg_solve_triangular(a.tensor(1), a.tensor(0), a.boolean(2), true,
                                                a.boolean(4), a.boolean(3));
@@ -155,10 +157,12 @@ Example:
     >>> fg.linalg.inv_ex(fg.zeros(1, 1)).info
     tensor(1, dtype=fastgrad.int32)
 )doc")
-      .on("(Tensor A, *, bool check_errors=False, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_inv_ex(a.tensor(0), a.boolean(1));
-        return inv_ex_result({t[0], t[1]});
-      });
+      .on("(Tensor A, *, bool check_errors=False, Tensor[]? out=None) -> (Tensor inverse, "
+          "Tensor info)",
+          [](const Arguments& a) {
+            Tensors t = linalg_inv_ex(a.tensor(0), a.boolean(1));
+            return inv_ex_result({t[0], t[1]});
+          });
   r.add("linalg.tensorsolve", kFunction, R"doc(Solution X of tensordot(A, X, X.ndim) = B.
 
 Args:
@@ -256,15 +260,17 @@ void bind_determinant(Registry& r) {
     return wrap(linalg_det(a.tensor(0)));
   });
   r.add("linalg.slogdet", kFunction, kSLogDet)
-      .on("(Tensor A, *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_slogdet(a.tensor(0));
-        return linalg_slogdet_result({t[0], t[1]});
-      });
+      .on("(Tensor A, *, Tensor[]? out=None) -> (Tensor sign, Tensor logabsdet)",
+          [](const Arguments& a) {
+            Tensors t = linalg_slogdet(a.tensor(0));
+            return linalg_slogdet_result({t[0], t[1]});
+          });
   r.add("slogdet", kBoth, kSLogDet)
-      .on("(Tensor input, *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_slogdet(a.tensor(0));
-        return slogdet_result({t[0], t[1]});
-      });
+      .on("(Tensor input, *, Tensor[]? out=None) -> (Tensor sign, Tensor logabsdet)",
+          [](const Arguments& a) {
+            Tensors t = linalg_slogdet(a.tensor(0));
+            return slogdet_result({t[0], t[1]});
+          });
   r.add("logdet", kBoth,
         R"doc(Logarithm of the determinant: NaN where it is negative, -inf where it is 0.
 
@@ -324,7 +330,8 @@ Example:
     >>> fg.linalg.cholesky_ex(-fg.eye(2)).info
     tensor(1, dtype=fastgrad.int32)
 )doc")
-      .on("(Tensor A, *, bool upper=False, bool check_errors=False, Tensor[]? out=None)",
+      .on("(Tensor A, *, bool upper=False, bool check_errors=False, Tensor[]? out=None) -> "
+          "(Tensor L, Tensor info)",
           [](const Arguments& a) {
             Tensors t = linalg_cholesky_ex(a.tensor(0), a.boolean(1), a.boolean(2));
             return cholesky_ex_result({t[0], t[1]});

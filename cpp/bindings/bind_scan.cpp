@@ -34,15 +34,17 @@ void bind_scan(Registry& r) {
     return wrap(cumprod(a.tensor(0), a.integer(1), a.optional_dtype(2)));
   });
   r.add("cummax", kBoth, kCummax)
-      .on("(Tensor input, int dim, *, Tensor[]? out=None)", [](const Arguments& a) {
-        auto [values, indices] = cummax(a.tensor(0), a.integer(1));
-        return cummax_result({values, indices});
-      });
+      .on("(Tensor input, int dim, *, Tensor[]? out=None) -> (Tensor values, Tensor indices)",
+          [](const Arguments& a) {
+            auto [values, indices] = cummax(a.tensor(0), a.integer(1));
+            return cummax_result({values, indices});
+          });
   r.add("cummin", kBoth, kCummin)
-      .on("(Tensor input, int dim, *, Tensor[]? out=None)", [](const Arguments& a) {
-        auto [values, indices] = cummin(a.tensor(0), a.integer(1));
-        return cummin_result({values, indices});
-      });
+      .on("(Tensor input, int dim, *, Tensor[]? out=None) -> (Tensor values, Tensor indices)",
+          [](const Arguments& a) {
+            auto [values, indices] = cummin(a.tensor(0), a.integer(1));
+            return cummin_result({values, indices});
+          });
   r.add("logcumsumexp", kBoth, kLogcumsumexp)
       .on("(Tensor input, int dim, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(logcumsumexp(a.tensor(0), a.integer(1))); });
