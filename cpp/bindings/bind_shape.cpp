@@ -47,7 +47,7 @@ void bind_sizes(Registry& r) {
           [](const Arguments& a) { return wrap(unsqueeze(a.tensor(0), a.integer(1))); });
 }
 
-void bind_order(Registry& r) {
+void bind_dimension_order(Registry& r) {
   r.add("permute", kBoth, "The dimensions in the given order.")
       .on("(Tensor input, int[*] dims)",
           [](const Arguments& a) { return wrap(permute(a.tensor(0), a.ints(1))); });
@@ -181,7 +181,7 @@ void bind_atleast(Registry& r, const char* name, const char* doc) {
 
 void bind_shape(Registry& r) {
   bind_sizes(r);
-  bind_order(r);
+  bind_dimension_order(r);
   bind_broadcast(r);
   bind_parts(r);
   bind_atleast<atleast_1d>(r, "atleast_1d", "The tensors with one dimension at least.");
