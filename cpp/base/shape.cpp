@@ -23,8 +23,8 @@ int64_t checked_numel(DimSpan shape) {
   if (zero) return 0;
   for (int64_t d : shape)
     FG_CHECK(!__builtin_mul_overflow(n, d, &n),
-             "numel: integer multiplication overflow: the shape ", to_string(shape),
-             " has more elements than an int64 can count");
+             "Storage size calculation overflowed with sizes=", to_string(shape),
+             ": more elements than an int64 can count");
   return n;
 }
 

@@ -4,6 +4,7 @@
 #include "bindings/tensor_slots.h"
 #include "bindings/types.h"
 #include "core/promotion.h"
+#include "kernels/copy.h"
 #include "ops/convert.h"
 #include "ops/item.h"
 
@@ -138,6 +139,28 @@ void bind_convert(Registry& r) {
   r.add("tolist", kMethod, "The elements as (nested lists of) Python numbers.")
       .on("(Tensor input) -> Any",
           [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
+  r.add("__complex__", kMethod, "The value of a one-element tensor as a complex number.")
+      .on("(Tensor self) -> Any", [](const Arguments& a) {
+        Tensor t = a.tensor(0);
+        FG_CHECK_VALUE(t.numel() == 1,
+                       "only one element tensors can be converted to Python scalars");
+        std::complex<double> v;
+        cast_kernel(t.dtype(), DType::Complex128)(t.array().data, 1, reinterpret_cast<char*>(&v), 1,
+                                                  1);
+        return PyComplex_FromDoubles(v.real(), v.imag());
+      });
+  r.add("__format__", kMethod, "A 0-d tensor is formatted as its value; others take no format.")
+      .on("(Tensor self, str format_spec) -> str", [](const Arguments& a) -> PyObject* {
+        PyObject* self = a.object(0);
+        if (Py_TYPE(self) == g_tensor_type && a.tensor(0).ndim() == 0) {
+          Object value = own(number_object(a.tensor(0).array(), 0));
+          return PyObject_Format(value.get(), a.object(1));
+        }
+        FG_CHECK_TYPE(PyUnicode_GET_LENGTH(a.object(1)) == 0,
+                      "unsupported format string passed to Tensor.__format__: only "
+                      "0-d tensors take one, use .item() or a loop");
+        return PyObject_Str(self);
+      });
   r.add("clone", kBoth, "A copy; gradients flow through it.")
       .on("(Tensor input, *, memory_format? memory_format=None)", [](const Arguments& a) {
         return wrap(clone(a.tensor(0), a.memory_format(1, MemoryFormat::Preserve)));

@@ -165,6 +165,22 @@ void bind_progressions(Registry& r) {
       });
 }
 
+template <Tensor (*indices)(int64_t, int64_t, int64_t, DType)>
+PyObject* make_indices(const Arguments& a) {
+  Options o(a, 3);
+  return o.finish(
+      indices(a.integer(0), a.integer(1), a.integer(2), o.dtype.value_or(DType::Int64)));
+}
+
+void bind_triangles(Registry& r) {
+  r.add("tril_indices", kFunction,
+        "The row and column indices of the lower triangle of a row x col matrix.")
+      .on("(int row, int col, int offset=0, *, " FG_OPTIONS ")", make_indices<tril_indices>);
+  r.add("triu_indices", kFunction,
+        "The row and column indices of the upper triangle of a row x col matrix.")
+      .on("(int row, int col, int offset=0, *, " FG_OPTIONS ")", make_indices<triu_indices>);
+}
+
 }  // namespace
 
 void bind_creation(Registry& r) {
@@ -173,15 +189,46 @@ void bind_creation(Registry& r) {
           "pin_memory=False)",
           [](const Arguments& a) {
             check_device(a.object(2));
-            Tensor t = tensor_from_data(a.object(0), a.optional_dtype(1));
+            refuse_pinning(a.boolean(4));
+            Tensor t = tensor_from_user(a.object(0), a.optional_dtype(1), "fastgrad.tensor");
             if (a.boolean(3)) require_grad(t);
             return wrap(t);
           });
   bind_filled<Fill::None>(r, "empty", "A tensor of the given size whose elements are not set.");
   bind_filled<Fill::Zeros>(r, "zeros", "A tensor of the given size filled with zeros.");
   bind_filled<Fill::Ones>(r, "ones", "A tensor of the given size filled with ones.");
+  r.add("new_tensor", kMethod, "fastgrad.tensor(data) with the element type of this tensor.")
+      .on("(Tensor self, Any data, *, dtype? dtype=None, device? device=None, bool "
+          "requires_grad=False, "
+          "layout? layout=None, bool pin_memory=False)",
+          [](const Arguments& a) {
+            if (a.has(3)) check_device(a.object(3));
+            Tensor t =
+                tensor_from_user(a.object(1), a.optional_dtype(2).value_or(a.tensor(0).dtype()),
+                                 "tensor.new_tensor");
+            if (a.boolean(4)) require_grad(t);
+            return wrap(t);
+          });
+  r.add("empty_strided", kFunction,
+        "A tensor of the given size and strides whose elements are not set.")
+      .on("(int[] size, int[] stride, *, " FG_OPTIONS ")", [](const Arguments& a) {
+        Options o(a, 2);
+        return o.finish(empty_strided(a.ints(0), a.ints(1), o.dtype.value_or(default_dtype())));
+      });
+  r.add("new_empty_strided", kMethod, "empty_strided() with the element type of this tensor.")
+      .on("(Tensor self, int[] size, int[] stride, *, " FG_OPTIONS ")", [](const Arguments& a) {
+        Options o(a, 3);
+        return o.finish(empty_strided(a.ints(1), a.ints(2), o.dtype.value_or(a.tensor(0).dtype())));
+      });
+  r.add("empty_permuted", kFunction,
+        "A gapless tensor whose dimensions lie in memory in the given order, unset.")
+      .on("(int[] size, int[] physical_layout, *, " FG_OPTIONS ")", [](const Arguments& a) {
+        Options o(a, 2);
+        return o.finish(empty_permuted(a.ints(0), a.ints(1), o.dtype.value_or(default_dtype())));
+      });
   bind_full(r);
   bind_progressions(r);
+  bind_triangles(r);
 }
 
 }  // namespace fastgrad::py

@@ -82,6 +82,27 @@ void bind_kinds(Registry& r) {
       .on("(Tensor input)", [](const Arguments&) { return boolean(false); });
   r.add("is_inference", kBoth, "Whether the tensor was made in inference mode.")
       .on("(Tensor input) -> bool", [](const Arguments& a) { return boolean(a.tensor(0)->inference); });
+  for (const char* name : {"is_pinned", "is_shared"})
+    r.add(name, kMethod, "False: tensors have plain memory of this process.")
+        .on("(Tensor self) -> bool", [](const Arguments&) { return boolean(false); });
+  r.add("get_device", kBoth, "-1: tensors live on the CPU.")
+      .on("(Tensor input) -> int", [](const Arguments&) { return PyLong_FromLong(-1); });
+  r.add("is_same_size", kBoth, "Whether two tensors have the same shape.")
+      .on("(Tensor input, Tensor other) -> bool",
+          [](const Arguments& a) { return boolean(a.tensor(0).shape() == a.tensor(1).shape()); });
+  r.add("is_set_to", kMethod, "Whether two tensors are the same elements of the same memory.")
+      .on("(Tensor self, Tensor tensor) -> bool", [](const Arguments& a) {
+        Tensor x = a.tensor(0), y = a.tensor(1);
+        return boolean(x.array().data == y.array().data && x.shape() == y.shape() &&
+                       x.strides() == y.strides() && x.dtype() == y.dtype());
+      });
+  r.add("get_default_device", kFunction, "Where new tensors live: the CPU.")
+      .on("() -> Any", [](const Arguments&) { return cpu_device(); });
+  r.add("set_default_device", kFunction, "Accepts the CPU, where new tensors live anyway.")
+      .on("(device? device) -> None", [](const Arguments& a) {
+        check_device(a.object(0));
+        return none();
+      });
   r.add("is_nonzero", kBoth, "The truth of a one-element tensor.")
       .on("(Tensor input) -> bool", [](const Arguments& a) { return boolean(truth(a.tensor(0))); });
   r.add("is_tensor", kFunction, "Whether obj is a fastgrad tensor.")

@@ -204,7 +204,7 @@ void bind_constructor(Registry& r) {
           [](const Arguments& a) { return wrap(construct(a.object(1), a.tensor(0).dtype())); });
 }
 
-void bind_memory(Registry& r) {
+void bind_resizing(Registry& r) {
   r.add("resize_", kMethod,
         "Gives the tensor other sizes; elements keep their places in memory, new ones are not set.")
       .on("(Tensor self, int[*] size, *, memory_format? memory_format=None) -> Tensor",
@@ -236,7 +236,7 @@ void bind_memory(Registry& r) {
 void bind_life(Registry& r) {
   bind_copies(r);
   bind_subclasses(r);
-  bind_memory(r);
+  bind_resizing(r);
   bind_constructor(r);
 }
 

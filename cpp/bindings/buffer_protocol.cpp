@@ -91,15 +91,11 @@ std::optional<DType> dtype_of_format(const char* format, Py_ssize_t size) {
 }
 
 [[noreturn]] void fail_unsupported(PyObject* o) {
-  std::string element = "unknown";
   Object dtype(PyObject_GetAttrString(o, "dtype"));
   Object type(dtype ? PyObject_GetAttrString(dtype.get(), "type") : nullptr);
   Object name(type ? PyObject_GetAttrString(type.get(), "__name__") : nullptr);
   PyErr_Clear();
-  if (name) element = "numpy." + text_of(name.get());
-  fail(ErrorKind::Type, "can't convert np.ndarray of type ", element,
-       ". The only supported types are: float64, "
-       "float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool.");
+  fail(ErrorKind::Type, unsupported_array_text(name ? text_of(name.get()).c_str() : "unknown"));
 }
 
 // A buffer of somebody else, for as long as a tensor uses it.
@@ -250,6 +246,12 @@ Tensor tensor_from_buffer(PyObject* o, bool copy) {
       a.numel == 0 ? 0 : static_cast<size_t>(extent(a.shape, a.strides).hi + 1) * a.itemsize();
   a.buffer = Buffer::foreign(view.buf, reach, held.release(), release_held);
   return Tensor(std::move(a));
+}
+
+std::string unsupported_array_text(const char* type) {
+  return str("can't convert np.ndarray of type numpy.", type,
+             ". The only supported types are: float64, float32, ",
+             "float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool.");
 }
 
 PyObject* numpy_array(PyObject* t) {

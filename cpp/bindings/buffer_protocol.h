@@ -14,6 +14,8 @@ bool is_ndarray(PyObject* o);
 bool is_buffer(PyObject* o);
 // A tensor over the memory of o, or a copy of it.
 Tensor tensor_from_buffer(PyObject* o, bool copy);
+// The error for arrays whose elements are of this NumPy type, named without "numpy.".
+std::string unsupported_array_text(const char* type);
 // The array that shares t's memory.
 PyObject* numpy_array(PyObject* t);
 

@@ -59,6 +59,20 @@ bool holds(int64_t v) {
 
 }  // namespace
 
+void check_holds(DType dtype, Scalar number, const char* type) {
+  bool held = dispatch_all(dtype, [&]<class T>(T) {
+    return number.is_float() ? holds<T>(number.to_double()) : holds<T>(number.to_int());
+  });
+  FG_CHECK(held, "value cannot be converted to type ", type, " without overflow: ",
+           number.is_float() ? str(number.to_double()) : str(number.to_int()));
+}
+
+void refuse_pinning(bool pin_memory) {
+  FG_CHECK(!pin_memory,
+           "pin_memory=True requires a CUDA or other accelerator backend; fastgrad has none, so "
+           "memory cannot be pinned");
+}
+
 void require_grad(const Tensor& t) {
   FG_CHECK(is_differentiable(t.dtype()),
            "Only Tensors of floating point and complex dtype can require gradients, "
@@ -69,9 +83,7 @@ void require_grad(const Tensor& t) {
 
 Options::Options(const Arguments& a, int first) : dtype(a.optional_dtype(first)) {
   if (a.has(first + 2)) check_device(a.object(first + 2));
-  FG_CHECK(!(a.has(first + 3) && a.boolean(first + 3)),
-           "pin_memory=True requires a CUDA or other accelerator backend; fastgrad has none, so "
-           "memory cannot be pinned");
+  refuse_pinning(a.has(first + 3) && a.boolean(first + 3));
   requires_grad = a.has(first + 4) && a.boolean(first + 4);
 }
 
@@ -104,12 +116,8 @@ Array number_array(PyObject* number, std::optional<DType> dtype) {
   }
   Scalar s = to_number(number);
   Array a = Array::empty({}, dtype.value_or(s.dtype()));
-  dispatch_all(a.dtype, [&]<class T>(T) {
-    bool fits = s.is_float() ? holds<T>(s.to_double()) : holds<T>(s.to_int());
-    FG_CHECK(fits, "value cannot be converted to type ", c_name(a.dtype),
-             " without overflow: ", text_of(number));
-    *a.ptr<T>() = s.to<T>();
-  });
+  check_holds(a.dtype, s, c_name(a.dtype));
+  dispatch_all(a.dtype, [&]<class T>(T) { *a.ptr<T>() = s.to<T>(); });
   return a;
 }
 

@@ -22,6 +22,10 @@ struct Options {
   DType dtype_or(DType otherwise, const Arguments& a, int out) const;
 };
 
+// Fails when pinned memory is asked for.
+void refuse_pinning(bool pin_memory);
+// Fails when a type cannot hold a number; `type` is how the error calls it.
+void check_holds(DType dtype, Scalar number, const char* type);
 // requires_grad = true; fails for types without gradients.
 void require_grad(const Tensor& t);
 // A number as one element, of the type that it would have in a new tensor when dtype is absent;

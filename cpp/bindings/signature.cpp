@@ -146,7 +146,7 @@ bool accepts(const Parameter& p, PyObject* v) {
     case Kind::DType:
       return is_dtype(v) || PyType_Check(v) || std::strncmp(Py_TYPE(v)->tp_name, "numpy", 5) == 0;
     case Kind::Device:
-      return is_device(v) || PyUnicode_Check(v);
+      return is_device(v) || PyUnicode_Check(v) || (PyLong_Check(v) && !PyBool_Check(v));
     case Kind::Layout:
       return is_layout(v);
     case Kind::MemoryFormat:

@@ -4,6 +4,7 @@
 #include "bindings/types.h"
 #include "core/node.h"
 #include "ops/shape.h"
+#include "ops/complex.h"
 
 namespace fastgrad::py {
 
@@ -100,16 +101,8 @@ void set_data(const Tensor& t, PyObject* v) {
   buffer->set_version(version);
 }
 
-PyObject* real_part(const Tensor& t) {
-  FG_CHECK_KIND(ErrorKind::NotImplemented, !is_complex(t.dtype()),
-                "complex tensors are not supported yet; take the parts in NumPy");
-  return wrap(t);
-}
-PyObject* imaginary_part(const Tensor& t) {
-  FG_CHECK(is_complex(t.dtype()), "imag is not implemented for tensors with non-complex dtypes.");
-  return real_part(t);
-}
-
+PyObject* real_part(const Tensor& t) { return wrap(real(t)); }
+PyObject* imaginary_part(const Tensor& t) { return wrap(imag(t)); }
 // The dimensions in reverse order; the last two exchanged.
 PyObject* reversed(const Tensor& t) {
   if (t.ndim() != 2 && t.ndim() != 0)
@@ -161,6 +154,8 @@ PyGetSetDef g_attributes[] = {
     {"_grad_fn", get<grad_fn>, set<refuse_grad_fn>, nullptr, nullptr},
     {"data", get<data>, set<set_data>,
      "The same memory without history; writes through it are not seen by autograd.", nullptr},
+    {"real", get<real_part>, nullptr, "The real part, a view; a real tensor itself.", nullptr},
+    {"imag", get<imaginary_part>, nullptr, "The imaginary part of a complex tensor, a view.", nullptr},
     {"is_leaf", get<is_leaf>, nullptr, "Whether no recorded op made this tensor.", nullptr},
     {"output_nr", get<output_nr>, nullptr, "Which output of grad_fn this tensor is.", nullptr},
     {"retains_grad", get<retains_grad>, nullptr, "Whether a non-leaf keeps its .grad.", nullptr},

@@ -303,6 +303,8 @@ PyObject* cpu_device() { return Py_NewRef(g_cpu); }
 bool is_device(PyObject* o) { return Py_TYPE(o) == g_device_type; }
 void check_device(PyObject* o) {
   if (o == Py_None || is_device(o)) return;
+  FG_CHECK(!PyLong_Check(o), "Cannot access accelerator device when none is available: device=", text_of(o),
+           " names one, and tensors live on the CPU");
   FG_CHECK_TYPE(PyUnicode_Check(o), "expected a device or its name as a str, got ", type_name(o));
   parse_device(text_of(o));
 }

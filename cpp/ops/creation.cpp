@@ -1,5 +1,6 @@
 #include "ops/creation.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "core/promotion.h"
@@ -32,7 +33,7 @@ int64_t arange_size(double start, double end, double step) {
 }
 
 int64_t arange_size(int64_t start, int64_t end, int64_t step) {
-  FG_CHECK_VALUE(step != 0, "step must be nonzero");
+  FG_CHECK(step != 0, "step must be nonzero");
   FG_CHECK(step > 0 ? end >= start : end <= start,
            "upper bound and lower bound inconsistent with step sign");
   uint64_t span = step > 0 ? static_cast<uint64_t>(end) - static_cast<uint64_t>(start)
@@ -88,7 +89,29 @@ Tensor empty(DimSpan shape, DType dtype, MemoryFormat format) {
 }
 
 Tensor empty_strided(DimSpan shape, DimSpan strides, DType dtype) {
+  FG_CHECK(shape.size() == strides.size(), "dimensionality of sizes (", shape.size(),
+           ") must match dimensionality of strides (", strides.size(), ")");
+  for (int64_t s : strides)
+    FG_CHECK(s >= 0, "empty_strided: strides must not be negative, got sizes=", to_string(shape),
+             " and strides=", to_string(strides));
   return Tensor(Array::empty_strided(shape, strides, dtype));
+}
+
+Tensor empty_permuted(DimSpan shape, DimSpan order, DType dtype) {
+  FG_CHECK(shape.size() == order.size(),
+           "Number of dimensions in size does not match the length of the physical_layout; i.e. "
+           "len(size) = ",
+           shape.size(), " is not equal to len(physical_layout) = ", order.size());
+  Dims lain, inverse(order.size());
+  for (size_t d = 0; d < order.size(); ++d) {
+    FG_CHECK(order[d] >= 0 && order[d] < static_cast<int64_t>(order.size()) &&
+                 std::count(order.begin(), order.end(), order[d]) == 1,
+             "empty_permuted: the physical_layout ", to_string(order),
+             " must name each dimension once");
+    lain.push_back(shape[static_cast<size_t>(order[d])]);
+    inverse[static_cast<size_t>(order[d])] = static_cast<int64_t>(d);
+  }
+  return Tensor(Array::empty(lain, dtype).permuted(inverse));
 }
 
 Tensor zeros(DimSpan shape, DType dtype) { return Tensor(Array::zeros(shape, dtype)); }
@@ -124,6 +147,8 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype) {
   }
   int64_t n = arange_size(start.to_double(), end.to_double(), step.to_double());
   // As PyTorch counts: bounds are truncated first for int64, after the size is known for the rest.
+  FG_CHECK_VALUE(!is_integral(dtype, false) || step.to_int() != 0, "step must be nonzero, and ",
+                 step.to_double(), " is 0 as an integer");
   if (dtype == DType::Int64) n = arange_size(start.to_int(), end.to_int(), step.to_int());
   Array out = Array::empty(Dims{n}, dtype);
   if (is_integral(dtype, false))

@@ -10,6 +10,8 @@ namespace fastgrad {
 Tensor empty(DimSpan shape, DType dtype);
 Tensor empty(DimSpan shape, DType dtype, MemoryFormat format);
 Tensor empty_strided(DimSpan shape, DimSpan strides, DType dtype);
+// order[0] is the outermost dimension in memory.
+Tensor empty_permuted(DimSpan shape, DimSpan order, DType dtype);
 Tensor zeros(DimSpan shape, DType dtype);
 // `value` is one element, of any type.
 Tensor full(DimSpan shape, const Array& value, DType dtype);

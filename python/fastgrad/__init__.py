@@ -75,12 +75,13 @@ from fastgrad._legacy_types import (  # noqa: E402
     LongTensor,
     ShortTensor,
 )
-from fastgrad import autograd, linalg, random, testing, utils  # noqa: E402
+from fastgrad import autograd, linalg, memory, random, testing, utils  # noqa: E402
 from fastgrad._printing import (  # noqa: E402
     get_printoptions,
     printoptions,
     set_printoptions,
 )
+from fastgrad._type_info import finfo, iinfo  # noqa: E402
 from fastgrad.autograd import (  # noqa: E402
     enable_grad,
     inference_mode,
