@@ -36,10 +36,7 @@ RowCall division(const Arguments& a) {
   return RowCall(op, a.operand(0), a.operand(1));
 }
 
-RowCall power(const Arguments& a) {
-  check_power(a.operand(0), a.operand(1));
-  return RowCall(Op::Pow, a.operand(0), a.operand(1));
-}
+RowCall to_power(const Arguments& a) { return power(a.operand(0), a.operand(1)); }
 PyObject* power_in_float64(const Arguments& a) {
   return wrap(float_power(a.operand(0), a.operand(1)));
 }
@@ -102,8 +99,8 @@ void bind_quotients(Registry& r) {
       .on_row(kNumberFirst, division<Op::Remainder>);
   add_row(r, "fmod", Op::Fmod, kBoth | kInplace).on_row(kTensorFirst, division<Op::Fmod>);
   add_row(r, "pow", Op::Pow, kBoth | kInplace)
-      .on_row("(Tensor input, Tensor|Number exponent, *, Tensor? out=None)", power)
-      .on_row("(Number input, Tensor exponent, *, Tensor? out=None)", power);
+      .on_row("(Tensor input, Tensor|Number exponent, *, Tensor? out=None)", to_power)
+      .on_row("(Number input, Tensor exponent, *, Tensor? out=None)", to_power);
   r.add("float_power", kBoth | kExactOut, "Power input ** exponent, computed in float64.")
       .on("(Tensor input, Tensor|Number exponent, *, Tensor? out=None)", power_in_float64)
       .on("(Number input, Tensor exponent, *, Tensor? out=None)", power_in_float64);
@@ -150,6 +147,14 @@ void bind_bounds(Registry& r) {
                  "heaviside is not yet implemented for tensors with different dtypes. Got ",
                  name(a.tensor(0).dtype()), " and ", name(a.tensor(1).dtype()));
         return RowCall(Op::Heaviside, a.operand(0), a.operand(1));
+      });
+  add_row(r, "ldexp", Op::Ldexp, kBoth | kInplace)
+      .on_row("(Tensor input, Tensor other, *, Tensor? out=None)", [](const Arguments& a) {
+        FG_CHECK_KIND(ErrorKind::NotImplemented,
+                      a.tensor(1).dtype() != DType::Bool || !is_floating(a.tensor(0).dtype()),
+                      "\"ldexp\" not implemented for exponents of type 'Bool'; convert them first, "
+                      "e.g. with .int()");
+        return RowCall(Op::Ldexp, a.operand(0), a.operand(1));
       });
   add_row(r, "nextafter", Op::Nextafter, kBoth | kInplace)
       .on_row("(Tensor input, Tensor other, *, Tensor? out=None)", [](const Arguments& a) {

@@ -126,11 +126,19 @@ PyObject* divide_with_remainder(PyObject* a, PyObject* b) {
 }
 
 // Only a Python integer can be an exponent that integers do not allow.
-PyObject* power(PyObject* a, PyObject* b, PyObject*) {
-  return PyLong_Check(b) ? checked_binary<Op::Pow, check_power>(a, b) : binary<Op::Pow>(a, b);
+PyObject* to_power(PyObject* a, PyObject* b, PyObject*) {
+  if (!PyLong_Check(b)) return binary<Op::Pow>(a, b);
+  enter_thread();
+  return guarded([&] { return wrap(power(tensor_of(a), to_number(b)).run()); });
 }
-PyObject* power_inplace(PyObject* a, PyObject* b, PyObject*) {
-  return checked_inplace<Op::Pow, check_power>(a, b);
+PyObject* to_power_inplace(PyObject* self, PyObject* b, PyObject*) {
+  if (!PyLong_Check(b)) return inplace<Op::Pow>(self, b);
+  enter_thread();
+  return guarded([&] {
+    Tensor x = tensor_of(self);
+    power(x, to_number(b)).run_inplace(x);
+    return Py_NewRef(self);
+  });
 }
 
 PyObject* compare(PyObject* a, PyObject* b, int op) {
@@ -209,7 +217,7 @@ std::vector<PyType_Slot> tensor_slots() {
       {Py_nb_subtract, slot(binary<Op::Sub>)},
       {Py_nb_multiply, slot(binary<Op::Mul>)},
       {Py_nb_true_divide, slot(binary<Op::Div>)},
-      {Py_nb_power, slot(power)},
+      {Py_nb_power, slot(to_power)},
       {Py_nb_floor_divide, slot(floor_divide)},
       {Py_nb_remainder, slot(modulo)},
       {Py_nb_divmod, slot(divide_with_remainder)},
@@ -224,7 +232,7 @@ std::vector<PyType_Slot> tensor_slots() {
       {Py_nb_inplace_subtract, slot(inplace<Op::Sub>)},
       {Py_nb_inplace_multiply, slot(inplace<Op::Mul>)},
       {Py_nb_inplace_true_divide, slot(inplace<Op::Div>)},
-      {Py_nb_inplace_power, slot(power_inplace)},
+      {Py_nb_inplace_power, slot(to_power_inplace)},
       {Py_nb_inplace_floor_divide, slot(checked_inplace<Op::FloorDivide, check_divisor>)},
       {Py_nb_inplace_remainder, slot(checked_inplace<Op::Remainder, check_divisor>)},
       {Py_nb_inplace_lshift, slot(inplace<Op::BitwiseLeftShift>)},

@@ -103,11 +103,15 @@ void check_divisor(const Operand& a, const Operand& b) {
            "type, e.g. with .double(), for inf and nan instead.");
 }
 
-void check_power(const Operand& a, const Operand& b) {
-  if (b.is_tensor() || b.scalar().is_float() || b.scalar().to_int() >= 0) return;
-  FG_CHECK(!is_integral(a.array().dtype, true),
+RowCall power(const Operand& a, const Operand& b) {
+  if (b.is_tensor() || b.scalar().is_float()) return RowCall(Op::Pow, a, b);
+  // Of bool there are only these two powers: a ** True is a, a ** False is True.
+  if (a.array().dtype == DType::Bool && b.scalar().kind() == DTypeKind::Bool)
+    return RowCall(Op::LogicalOr, a, !b.scalar().to_bool());
+  FG_CHECK(b.scalar().to_int() >= 0 || !is_integral(a.array().dtype, true),
            "Integers to negative integer powers are not allowed. Convert the base to a floating "
            "point type, e.g. with .double().");
+  return RowCall(Op::Pow, a, b);
 }
 
 Tensor float_power(const Operand& a, const Operand& b) {

@@ -18,8 +18,8 @@ Rounding parse_rounding(const std::string& mode);  // "trunc" or "floor"
 RowCall divide(const Operand& a, const Operand& b, Rounding rounding);
 // Integers have no quotient by 0: fails with PyTorch's ZeroDivisionError text, before any kernel.
 void check_divisor(const Operand& a, const Operand& b);
-// Integers have no powers with negative numbers for exponents.
-void check_power(const Operand& a, const Operand& b);
+// a ** b. Integers have no powers with negative numbers for exponents.
+RowCall power(const Operand& a, const Operand& b);
 // a ** b in float64.
 Tensor float_power(const Operand& a, const Operand& b);
 

@@ -4,6 +4,8 @@
 // A cotangent that is exactly zero means "nothing depends on this element", as behind where() or a
 // mask. Multiplied by an inf or NaN derivative it would become NaN. The rules therefore multiply by
 // grad_mul and divide by grad_div, in which a zero first operand wins. PyTorch and JAX give NaN.
+// In second order the saved cotangent is a factor too, beside one that the infinite derivative has
+// made infinite: there either zero wins, which is grad_both.
 #pragma once
 
 #include "core/elementwise.h"

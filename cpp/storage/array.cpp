@@ -3,6 +3,17 @@
 #include <cstring>
 
 namespace fastgrad {
+namespace {
+
+size_t checked_bytes(int64_t count, DimSpan shape, DType dtype) {
+  int64_t bytes = 0;
+  FG_CHECK(!__builtin_mul_overflow(count, static_cast<int64_t>(itemsize(dtype)), &bytes),
+           "Storage size calculation overflowed with sizes=", to_string(shape), " and dtype ",
+           name(dtype));
+  return static_cast<size_t>(bytes);
+}
+
+}  // namespace
 
 void Array::make_empty(DimSpan new_shape, DType type) {
   dtype = type;
@@ -19,11 +30,7 @@ void Array::make_empty(DimSpan new_shape, DType type) {
       step *= std::max<int64_t>(new_shape[i], 1);
     }
   }
-  int64_t bytes = 0;
-  FG_CHECK(!__builtin_mul_overflow(numel, static_cast<int64_t>(itemsize()), &bytes),
-           "Storage size calculation overflowed with sizes=", to_string(new_shape), " and dtype ",
-           name(dtype));
-  buffer = Buffer::allocate(static_cast<size_t>(bytes));
+  buffer = Buffer::allocate(checked_bytes(numel, new_shape, dtype));
   data = buffer->data();
 }
 
@@ -35,7 +42,7 @@ Array Array::empty_strided(DimSpan shape, DimSpan strides, DType dtype) {
   a.strides.assign(strides.begin(), strides.end());
   a.contiguous = is_contiguous(shape, strides);
   int64_t count = a.numel == 0 ? 0 : extent(shape, strides).hi + 1;
-  a.buffer = Buffer::allocate(static_cast<size_t>(count) * fastgrad::itemsize(dtype));
+  a.buffer = Buffer::allocate(checked_bytes(count, shape, dtype));
   a.data = a.buffer->data();
   return a;
 }
