@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from reference import fg, needs_torch, only_fastgrad, torch
 
 READS = """

@@ -36,6 +36,7 @@ TYPES = {
     "int[*]": "_Ints",
     "Tensor[]": "Sequence[Tensor]",
     "Tensor[*]": "Sequence[Tensor]",
+    "Any[*]": "Any",
     "dtype": "_DType",
     "device": "_Device",
     "layout": "_layout",

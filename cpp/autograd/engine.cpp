@@ -80,7 +80,8 @@ class EngineTask {
     std::vector<Slot> slots;
     std::vector<std::pair<uint64_t, uint32_t>> heap;  // (sequence, slot)
   };
-  // What the last run of this thread left; leaked when the thread ends with it (a few hundred bytes).
+  // What the last run of this thread left; leaked when the thread ends with it (a few hundred
+  // bytes).
   static inline constinit thread_local Storage* t_storage = nullptr;
   static Storage* take_storage() {
     Storage* kept = std::exchange(t_storage, nullptr);
@@ -245,8 +246,8 @@ void EngineTask::process(uint32_t i) {
     run_rule(*node, gradients);
   } catch (const Error& e) {
     if (!node->extras || node->extras->user_frame.empty()) throw;
-    g_warn(str("Error detected in ", node->name(), ". Traceback of forward call that caused the error:\n",
-               node->extras->user_frame));
+    g_warn(str("Error detected in ", node->name(),
+               ". Traceback of forward call that caused the error:\n", node->extras->user_frame));
     if (e.is_foreign()) throw;
     throw Error(e.kind(), str(e.what(), "\nTraceback of the forward call of ", node->name(), ":\n",
                               node->extras->user_frame));
@@ -300,27 +301,29 @@ void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients) {
   SmallVector<Tensor, 3> results(n);
   SmallVector<uint8_t, 8> needed;
   if (pruned_) {
-    for (const Edge& e : node.edges)
-      needed.push_back(e.node && slots_[slot_of(e.node)].needed);
+    for (const Edge& e : node.edges) needed.push_back(e.node && slots_[slot_of(e.node)].needed);
   }
   std::span<Tensor> out(results.data(), n);
   if (node.extras && node.extras->custom) {
     node.extras->custom->run(node, {gradients.data(), gradients.size()}, out);
   } else {
-    VjpContext c(node, {gradients.data(), gradients.size()}, out, pruned_ ? needed.data() : nullptr);
+    VjpContext c(node, {gradients.data(), gradients.size()}, out,
+                 pruned_ ? needed.data() : nullptr);
     info(node.op).vjp(c);
   }
   if (t_modes.anomaly && t_modes.check_nan) [[unlikely]]
     check_nan(node, out);
   if (hooked && !node.extras->post_hooks.empty()) {
-    std::vector<Tensor> outer(gradients.begin(), gradients.end()), inner(results.begin(), results.end());
+    std::vector<Tensor> outer(gradients.begin(), gradients.end()),
+        inner(results.begin(), results.end());
     for (auto& hook : node.extras->post_hooks) (*hook)(inner, outer);
     results.assign(inner.begin(), inner.end());
   }
   if (!options_.retain_graph) node.release_saved();
   gradients.clear();
   for (size_t i = 0; i < n; ++i)
-    if (results[i].defined() && node.edges[i].node) deliver(node.edges[i], std::move(results[i]), &node, i);
+    if (results[i].defined() && node.edges[i].node)
+      deliver(node.edges[i], std::move(results[i]), &node, i);
 }
 
 void EngineTask::check_nan(const Node& node, std::span<const Tensor> gradients) const {
@@ -337,7 +340,8 @@ Tensor root_gradient(const Tensor& root, const Tensor& gradient) {
   if (!gradient.defined()) [[likely]] {
     FG_CHECK(root.numel() == 1, "grad can be implicitly created only for scalar outputs");
     FG_CHECK(is_differentiable(root.dtype()),
-             "grad can be implicitly created only for real scalar outputs but got ", name(root.dtype()));
+             "grad can be implicitly created only for real scalar outputs but got ",
+             name(root.dtype()));
     return ones_like(root);
   }
   FG_CHECK(gradient.shape() == root.shape(), "Mismatch in shape: grad_output[0] has a shape of ",
@@ -357,7 +361,8 @@ Edges root_edges(std::span<const Tensor> roots) {
   Edges edges;
   for (size_t i = 0; i < roots.size(); ++i) {
     Edge e = gradient_edge(roots[i]);
-    FG_CHECK(e.node, "element ", i, " of tensors does not require grad and does not have a grad_fn");
+    FG_CHECK(e.node, "element ", i,
+             " of tensors does not require grad and does not have a grad_fn");
     edges.push_back(std::move(e));
   }
   return edges;
@@ -407,8 +412,7 @@ Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
     if (options.materialize_grads) {
       results[i] = zeros_like(inputs[i]);
     } else {
-      FG_CHECK(options.allow_unused,
-               "The differentiated Tensor at index ", i,
+      FG_CHECK(options.allow_unused, "The differentiated Tensor at index ", i,
                " appears to not have been used in the graph. Set allow_unused=True if this is the "
                "desired behavior.");
     }

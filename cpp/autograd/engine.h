@@ -33,5 +33,4 @@ void retain_grad(const Tensor& t);
 void register_hook(const Tensor& t, std::shared_ptr<GradHook> hook);
 bool remove_hook(const Tensor& t, const GradHook* hook);
 
-
 }  // namespace fastgrad

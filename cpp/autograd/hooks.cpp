@@ -44,7 +44,8 @@ void register_hook(const Tensor& t, std::shared_ptr<GradHook> hook) {
 }
 
 bool remove_hook(const Tensor& t, const GradHook* hook) {
-  if (t->extras && std::erase_if(t->extras->hooks, [&](auto& h) { return h.get() == hook; })) return true;
+  if (t->extras && std::erase_if(t->extras->hooks, [&](auto& h) { return h.get() == hook; }))
+    return true;
   Edge e = gradient_edge(t);
   if (!e.node || !e.node->extras) return false;
   return std::erase_if(e.node->extras->output_hooks,

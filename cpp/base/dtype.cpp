@@ -13,9 +13,10 @@ uint16_t float_to_half_bits(float f) {
   uint32_t sign = (x >> 16) & 0x8000u;
   uint32_t mag = x & 0x7fffffffu;
   if (mag >= 0x7f800000u)  // inf or NaN; a NaN keeps its top payload bits and stays a NaN
-    return static_cast<uint16_t>(sign | 0x7c00u | (mag > 0x7f800000u ? 0x200u | (mag >> 13 & 0x3ffu) : 0));
+    return static_cast<uint16_t>(sign | 0x7c00u |
+                                 (mag > 0x7f800000u ? 0x200u | (mag >> 13 & 0x3ffu) : 0));
   if (mag >= 0x477ff000u) return static_cast<uint16_t>(sign | 0x7c00u);  // rounds to inf
-  if (mag < 0x38800000u) {                                              // subnormal half
+  if (mag < 0x38800000u) {                                               // subnormal half
     // Adding 0.5 aligns the mantissa so that the hardware rounds to nearest even for us.
     float magic = std::bit_cast<float>(mag) + 0.5f;
     return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(magic) - 0x3f000000u));
@@ -47,9 +48,7 @@ BFloat16::BFloat16(float f) {
   else
     bits = static_cast<uint16_t>((x + 0x7fffu + ((x >> 16) & 1)) >> 16);
 }
-BFloat16::operator float() const {
-  return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
-}
+BFloat16::operator float() const { return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16); }
 
 DType promote_types(DType a, DType b) {
   if (a == b) return a;

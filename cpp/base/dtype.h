@@ -25,17 +25,17 @@ struct BFloat16 {
 };
 
 // One row per element type: id, C++ type, torch's name, kind, short alias (or "").
-#define FG_FOR_EACH_DTYPE(X)                                      \
-  X(Bool, bool, "bool", Bool, "")                                 \
-  X(UInt8, uint8_t, "uint8", Int, "")                             \
-  X(Int8, int8_t, "int8", Int, "")                                \
-  X(Int16, int16_t, "int16", Int, "short")                        \
-  X(Int32, int32_t, "int32", Int, "int")                          \
-  X(Int64, int64_t, "int64", Int, "long")                         \
-  X(Float16, ::fastgrad::Half, "float16", Float, "half")          \
-  X(BFloat16, ::fastgrad::BFloat16, "bfloat16", Float, "")        \
-  X(Float32, float, "float32", Float, "float")                    \
-  X(Float64, double, "float64", Float, "double")                  \
+#define FG_FOR_EACH_DTYPE(X)                                        \
+  X(Bool, bool, "bool", Bool, "")                                   \
+  X(UInt8, uint8_t, "uint8", Int, "")                               \
+  X(Int8, int8_t, "int8", Int, "")                                  \
+  X(Int16, int16_t, "int16", Int, "short")                          \
+  X(Int32, int32_t, "int32", Int, "int")                            \
+  X(Int64, int64_t, "int64", Int, "long")                           \
+  X(Float16, ::fastgrad::Half, "float16", Float, "half")            \
+  X(BFloat16, ::fastgrad::BFloat16, "bfloat16", Float, "")          \
+  X(Float32, float, "float32", Float, "float")                      \
+  X(Float64, double, "float64", Float, "double")                    \
   X(Complex64, std::complex<float>, "complex64", Complex, "cfloat") \
   X(Complex128, std::complex<double>, "complex128", Complex, "cdouble")
 
@@ -76,10 +76,10 @@ inline std::ostream& operator<<(std::ostream& out, DType d) { return out << name
 
 template <class T>
 struct DTypeOf;
-#define X(id, type, ...)                          \
-  template <>                                     \
-  struct DTypeOf<type> {                          \
-    static constexpr DType value = DType::id;     \
+#define X(id, type, ...)                      \
+  template <>                                 \
+  struct DTypeOf<type> {                      \
+    static constexpr DType value = DType::id; \
   };
 FG_FOR_EACH_DTYPE(X)
 #undef X

@@ -38,11 +38,12 @@ template <class... Parts>
 
 }  // namespace fastgrad
 
-// FG_CHECK(condition, parts...): RuntimeError, as PyTorch's TORCH_CHECK. The others name their class.
-#define FG_CHECK_KIND(kind, cond, ...)              \
-  do {                                              \
-    if (!(cond)) [[unlikely]]                       \
-      ::fastgrad::fail(kind, __VA_ARGS__);          \
+// FG_CHECK(condition, parts...): RuntimeError, as PyTorch's TORCH_CHECK. The others name their
+// class.
+#define FG_CHECK_KIND(kind, cond, ...)     \
+  do {                                     \
+    if (!(cond)) [[unlikely]]              \
+      ::fastgrad::fail(kind, __VA_ARGS__); \
   } while (0)
 #define FG_CHECK(cond, ...) FG_CHECK_KIND(::fastgrad::ErrorKind::Runtime, cond, __VA_ARGS__)
 #define FG_CHECK_VALUE(cond, ...) FG_CHECK_KIND(::fastgrad::ErrorKind::Value, cond, __VA_ARGS__)

@@ -91,7 +91,8 @@ Dims broadcast(DimSpan a, DimSpan b) {
   if (auto out = try_broadcast(a, b)) return *out;
   int64_t n = static_cast<int64_t>(std::max(a.size(), b.size()));
   for (int64_t i = n - 1; i >= 0; --i) {
-    int64_t ia = i - (n - static_cast<int64_t>(a.size())), ib = i - (n - static_cast<int64_t>(b.size()));
+    int64_t ia = i - (n - static_cast<int64_t>(a.size())),
+            ib = i - (n - static_cast<int64_t>(b.size()));
     if (ia < 0 || ib < 0 || a[ia] == b[ib] || a[ia] == 1 || b[ib] == 1) continue;
     fail(ErrorKind::Runtime, "The size of tensor a (", a[ia], ") must match the size of tensor b (",
          b[ib], ") at non-singleton dimension ", i, "; the shapes are ", to_string(a), " and ",
@@ -143,8 +144,7 @@ std::optional<Dims> view_strides(DimSpan shape, DimSpan strides, DimSpan target)
   int64_t chunk = 1, viewed = 1;
   for (int64_t i = static_cast<int64_t>(shape.size()) - 1; i >= 0; --i) {
     chunk *= shape[i];
-    bool chunk_ends =
-        i == 0 || (shape[i - 1] != 1 && strides[i - 1] != chunk * chunk_stride);
+    bool chunk_ends = i == 0 || (shape[i - 1] != 1 && strides[i - 1] != chunk * chunk_stride);
     if (!chunk_ends) continue;
     while (t >= 0 && (viewed < chunk || target[t] == 1)) {
       out[t] = viewed * chunk_stride;
@@ -192,7 +192,8 @@ DimSet dim_set(DimSpan dims, int64_t ndim) {
   DimSet set = 0;
   for (int64_t d : dims) {
     int64_t w = wrap_dim(d, ndim);
-    FG_CHECK(!contains(set, static_cast<size_t>(w)), "dim ", w, " appears multiple times in the list of dims");
+    FG_CHECK(!contains(set, static_cast<size_t>(w)), "dim ", w,
+             " appears multiple times in the list of dims");
     set |= DimSet{1} << w;
   }
   return ndim == 0 ? 0 : set;

@@ -19,7 +19,8 @@ void register_thread();
 
 // Every entry from outside calls this before it touches a reference count.
 inline void enter_thread() {
-  if (!t_entered) [[unlikely]] register_thread();
+  if (!t_entered) [[unlikely]]
+    register_thread();
 }
 
 // Threads that count references without the GIL at this moment.

@@ -14,7 +14,8 @@ int64_t to_integer(PyObject* o) {
   Object index = own(PyNumber_Index(o));
   int overflow = 0;
   long long v = PyLong_AsLongLongAndOverflow(index.get(), &overflow);
-  FG_CHECK_VALUE(!overflow, "Overflow when unpacking long long: ", text_of(o), " does not fit an int64");
+  FG_CHECK_VALUE(!overflow, "Overflow when unpacking long long: ", text_of(o),
+                 " does not fit an int64");
   if (v == -1 && PyErr_Occurred()) throw PythonError{};
   return v;
 }
@@ -31,7 +32,8 @@ Scalar to_number(PyObject* o) {
   FG_CHECK_KIND(ErrorKind::NotImplemented, !PyComplex_Check(o), "complex number ", text_of(o),
                 ": arithmetic on complex tensors is not supported yet");
   Object plain = own(PyObject_CallMethod(o, "item", nullptr));  // a NumPy scalar
-  FG_CHECK_TYPE(!std::strstr(Py_TYPE(plain.get())->tp_name, "numpy"), "expected a number, got ", type_name(o));
+  FG_CHECK_TYPE(!std::strstr(Py_TYPE(plain.get())->tp_name, "numpy"), "expected a number, got ",
+                type_name(o));
   return to_number(plain.get());
 }
 

@@ -16,7 +16,8 @@ Tensors tensor_list(PyObject* o) {
   Py_ssize_t n = PySequence_Fast_GET_SIZE(items.get());
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
-    FG_CHECK_TYPE(item == Py_None || is_tensor(item), "expected a tensor or None, got ", type_name(item));
+    FG_CHECK_TYPE(item == Py_None || is_tensor(item), "expected a tensor or None, got ",
+                  type_name(item));
     out.push_back(item == Py_None ? Tensor() : tensor_of(item));
   }
   return out;
@@ -25,15 +26,18 @@ Tensors tensor_list(PyObject* o) {
 }  // namespace
 
 void bind_autograd(Registry& r) {
-  r.add("backward", kMethod, "Adds the gradient of this tensor to the .grad of the leaves it depends on.")
-      .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, Any inputs=None) -> None",
+  r.add("backward", kMethod,
+        "Adds the gradient of this tensor to the .grad of the leaves it depends on.")
+      .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, "
+          "Any inputs=None) -> None",
           [](const Arguments& a) {
             BackwardOptions o;
             o.create_graph = a.boolean(3);
             o.retain_graph = a.optional_boolean(2).value_or(o.create_graph);
             Tensor roots[] = {a.tensor(0)}, gradients[] = {a.optional_tensor(1)};
             Tensors inputs = tensor_list(a.object(4));
-            FG_CHECK(!a.has(4) || !inputs.empty(), "`inputs` argument to `backward()` cannot be empty.");
+            FG_CHECK(!a.has(4) || !inputs.empty(),
+                     "`inputs` argument to `backward()` cannot be empty.");
             {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);
@@ -42,7 +46,8 @@ void bind_autograd(Registry& r) {
           });
   // What fastgrad.autograd.backward and grad call once their arguments are lists.
   r.add("_backward", kFunction, "autograd.backward")
-      .on("(Any tensors, Any grad_tensors, bool retain_graph, bool create_graph, Any inputs) -> None",
+      .on("(Any tensors, Any grad_tensors, bool retain_graph, bool create_graph, Any inputs) -> "
+          "None",
           [](const Arguments& a) {
             BackwardOptions o;
             o.retain_graph = a.boolean(2);
@@ -73,20 +78,25 @@ void bind_autograd(Registry& r) {
             }
             return wrap_tuple(result);
           });
-  r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.").on("(Tensor input) -> None", [](const Arguments& a) {
-    retain_grad(a.tensor(0));
-    return none();
-  });
-  r.add("is_grad_enabled", kFunction, "Whether operations are recorded.").on("() -> bool", [](const Arguments&) { return boolean(grad_enabled()); });
-  r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.").on("(bool mode) -> None", [](const Arguments& a) {
-    t_modes.grad = a.boolean(0);
-    return none();
-  });
-  r.add("is_inference_mode_enabled", kFunction, "Whether inference mode is on.").on("() -> bool", [](const Arguments&) { return boolean(t_modes.inference); });
-  r.add("_set_inference_mode", kFunction, "Switches inference mode in this thread.").on("(bool mode) -> None", [](const Arguments& a) {
-    t_modes.inference = a.boolean(0);
-    return none();
-  });
+  r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.")
+      .on("(Tensor input) -> None", [](const Arguments& a) {
+        retain_grad(a.tensor(0));
+        return none();
+      });
+  r.add("is_grad_enabled", kFunction, "Whether operations are recorded.")
+      .on("() -> bool", [](const Arguments&) { return boolean(grad_enabled()); });
+  r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.")
+      .on("(bool mode) -> None", [](const Arguments& a) {
+        t_modes.grad = a.boolean(0);
+        return none();
+      });
+  r.add("is_inference_mode_enabled", kFunction, "Whether inference mode is on.")
+      .on("() -> bool", [](const Arguments&) { return boolean(t_modes.inference); });
+  r.add("_set_inference_mode", kFunction, "Switches inference mode in this thread.")
+      .on("(bool mode) -> None", [](const Arguments& a) {
+        t_modes.inference = a.boolean(0);
+        return none();
+      });
 }
 
 }  // namespace fastgrad::py

@@ -13,8 +13,7 @@ namespace {
 // ---- the handle that register_* returns
 
 struct HandleObject {
-  PyObject_HEAD
-  std::function<void()>* remove;  // null when done
+  PyObject_HEAD std::function<void()>* remove;  // null when done
 };
 PyTypeObject* g_handle_type = nullptr;
 
@@ -90,10 +89,13 @@ struct PythonGradHook : GradHook {
     Object in(wrap(g));
     Object out = call(in.get());
     if (out.get() == Py_None) return {};
-    FG_CHECK_TYPE(is_tensor(out.get()), "expected hook to return a Tensor or None, got ", type_name(out.get()));
+    FG_CHECK_TYPE(is_tensor(out.get()), "expected hook to return a Tensor or None, got ",
+                  type_name(out.get()));
     Tensor t = tensor_of(out.get());
-    FG_CHECK(t.shape() == g.shape(), "hook has changed the size of value: from ", g.shape(), " to ", t.shape());
-    FG_CHECK(t.dtype() == g.dtype(), "hook has changed the type of value: from ", name(g.dtype()), " to ", name(t.dtype()));
+    FG_CHECK(t.shape() == g.shape(), "hook has changed the size of value: from ", g.shape(), " to ",
+             t.shape());
+    FG_CHECK(t.dtype() == g.dtype(), "hook has changed the type of value: from ", name(g.dtype()),
+             " to ", name(t.dtype()));
     return t;
   }
   Callable call;
@@ -115,9 +117,14 @@ struct PythonPostHook : GradHook {
 // Replaces `values` by what a node hook returned.
 void take_result(PyObject* result, std::vector<Tensor>& values) {
   if (result == Py_None) return;
-  Object items = is_tensor(result) ? own(PyTuple_Pack(1, result)) : own(PySequence_Fast(result, "hook must return a tensor, a tuple of tensors, or None"));
+  Object items =
+      is_tensor(result)
+          ? own(PyTuple_Pack(1, result))
+          : own(PySequence_Fast(result, "hook must return a tensor, a tuple of tensors, or None"));
   Py_ssize_t n = PySequence_Fast_GET_SIZE(items.get());
-  FG_CHECK(static_cast<size_t>(n) == values.size(), "hook has returned an incorrect number of values (got ", n, ", but expected ", values.size(), ")");
+  FG_CHECK(static_cast<size_t>(n) == values.size(),
+           "hook has returned an incorrect number of values (got ", n, ", but expected ",
+           values.size(), ")");
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
     values[static_cast<size_t>(i)] = is_tensor(item) ? tensor_of(item) : Tensor();
@@ -155,7 +162,8 @@ PyObject* add_node_hook(const Ref<Node>& node, PyObject* f, bool post) {
 // ---- saved-tensor hooks
 
 struct PythonPacked : PackedTensor {
-  PythonPacked(Object v, std::shared_ptr<Callable> u) : value(std::move(v)), unpack_hook(std::move(u)) {}
+  PythonPacked(Object v, std::shared_ptr<Callable> u)
+      : value(std::move(v)), unpack_hook(std::move(u)) {}
   ~PythonPacked() override {
     AcquireGil gil;
     Object last = std::move(value);
@@ -163,7 +171,10 @@ struct PythonPacked : PackedTensor {
   Tensor unpack() override {
     AcquireGil gil;
     Object t = (*unpack_hook)(value.get());
-    FG_CHECK_TYPE(is_tensor(t.get()), "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ", type_name(t.get()));
+    FG_CHECK_TYPE(
+        is_tensor(t.get()),
+        "Output of saved tensor unpack_hook expected to be a Tensor but got result of type ",
+        type_name(t.get()));
     return tensor_of(t.get());
   }
   Object value;
@@ -171,7 +182,8 @@ struct PythonPacked : PackedTensor {
 };
 
 struct PythonSavedHooks : SavedTensorHooks {
-  PythonSavedHooks(PyObject* p, PyObject* u) : pack_hook(p), unpack_hook(std::make_shared<Callable>(u)) {}
+  PythonSavedHooks(PyObject* p, PyObject* u)
+      : pack_hook(p), unpack_hook(std::make_shared<Callable>(u)) {}
   std::unique_ptr<PackedTensor> pack(const Tensor& t) override {
     AcquireGil gil;
     // The hooks themselves must not be recorded, nor pack what they save.
@@ -179,9 +191,12 @@ struct PythonSavedHooks : SavedTensorHooks {
     Object in(wrap(t));
     uint32_t version = t->version();
     Object packed = pack_hook(in.get());
-    FG_CHECK(t->version() == version, "A saved tensor pack hook is modifying its input in place. Tensors provided as "
-             "input to pack hook can not be modified by in-place operations as this can lead to unexpected "
-             "side-effects. Please open an issue if you need to perform in-place operations on the input to a pack hook.");
+    FG_CHECK(t->version() == version,
+             "A saved tensor pack hook is modifying its input in place. Tensors provided as "
+             "input to pack hook can not be modified by in-place operations as this can lead to "
+             "unexpected "
+             "side-effects. Please open an issue if you need to perform in-place operations on the "
+             "input to a pack hook.");
     return std::make_unique<PythonPacked>(std::move(packed), unpack_hook);
   }
   Callable pack_hook;
@@ -198,25 +213,29 @@ void bind_saved_tensor_hooks(Registry& r) {
   r.add("_push_saved_tensors_hooks", kFunction, "Puts a pair of hooks in force.")
       .on("(Any pack_hook, Any unpack_hook) -> None", [](const Arguments& a) {
         FG_CHECK(disabled_message().empty(), disabled_message());
-        saved_tensor_hooks().push_back(std::make_shared<PythonSavedHooks>(a.object(0), a.object(1)));
+        saved_tensor_hooks().push_back(
+            std::make_shared<PythonSavedHooks>(a.object(0), a.object(1)));
         update_slow_record();
         return none();
       });
-  r.add("_pop_saved_tensors_hooks", kFunction, "Takes the last pair of hooks away.").on("() -> None", [](const Arguments&) {
-    if (!saved_tensor_hooks().empty()) saved_tensor_hooks().pop_back();
-    update_slow_record();
-    return none();
-  });
-  r.add("_disable_saved_tensors_hooks", kFunction, "Forbids hooks, with this message; None allows them.")
+  r.add("_pop_saved_tensors_hooks", kFunction, "Takes the last pair of hooks away.")
+      .on("() -> None", [](const Arguments&) {
+        if (!saved_tensor_hooks().empty()) saved_tensor_hooks().pop_back();
+        update_slow_record();
+        return none();
+      });
+  r.add("_disable_saved_tensors_hooks", kFunction,
+        "Forbids hooks, with this message; None allows them.")
       .on("(str? message) -> None", [](const Arguments& a) {
         FG_CHECK(!a.has(0) || saved_tensor_hooks().empty(), a.has(0) ? a.text(0) : "");
         disabled_message() = a.has(0) ? a.text(0) : "";
         return none();
       });
-  r.add("_saved_tensors_hooks_disabled_message", kFunction, "The message, or None.").on("() -> str?", [](const Arguments&) {
-    const std::string& s = disabled_message();
-    return s.empty() ? none() : PyUnicode_FromString(s.c_str());
-  });
+  r.add("_saved_tensors_hooks_disabled_message", kFunction, "The message, or None.")
+      .on("() -> str?", [](const Arguments&) {
+        const std::string& s = disabled_message();
+        return s.empty() ? none() : PyUnicode_FromString(s.c_str());
+      });
 }
 
 // ---- anomaly mode
@@ -244,7 +263,8 @@ void warn_from_core(const std::string& text) {
 }
 
 void bind_anomaly(Registry& r) {
-  r.add("is_anomaly_enabled", kFunction, "Whether anomaly detection is on.").on("() -> bool", [](const Arguments&) { return boolean(t_modes.anomaly); });
+  r.add("is_anomaly_enabled", kFunction, "Whether anomaly detection is on.")
+      .on("() -> bool", [](const Arguments&) { return boolean(t_modes.anomaly); });
   r.add("is_anomaly_check_nan_enabled", kFunction, "Whether anomaly detection looks for NaN.")
       .on("() -> bool", [](const Arguments&) { return boolean(t_modes.check_nan); });
   r.add("_set_anomaly", kFunction, "Switches anomaly detection in this thread.")
@@ -258,8 +278,12 @@ void bind_anomaly(Registry& r) {
 
 }  // namespace
 
-PyObject* register_node_hook(const Ref<Node>& node, PyObject* f) { return add_node_hook(node, f, true); }
-PyObject* register_node_prehook(const Ref<Node>& node, PyObject* f) { return add_node_hook(node, f, false); }
+PyObject* register_node_hook(const Ref<Node>& node, PyObject* f) {
+  return add_node_hook(node, f, true);
+}
+PyObject* register_node_prehook(const Ref<Node>& node, PyObject* f) {
+  return add_node_hook(node, f, false);
+}
 
 void bind_hooks(Registry& r) {
   g_handle_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&handle_spec)));
@@ -267,9 +291,11 @@ void bind_hooks(Registry& r) {
   g_warn = warn_from_core;
   bind_saved_tensor_hooks(r);
   bind_anomaly(r);
-  r.add("register_hook", kMethod, "Calls hook(grad) when the gradient of this tensor is known; what it returns replaces it.")
+  r.add("register_hook", kMethod,
+        "Calls hook(grad) when the gradient of this tensor is known; what it returns replaces it.")
       .on("(Tensor input, Any hook) -> Any", [](const Arguments& a) {
-        FG_CHECK_TYPE(PyCallable_Check(a.object(1)), "a hook must be callable, got ", type_name(a.object(1)));
+        FG_CHECK_TYPE(PyCallable_Check(a.object(1)), "a hook must be callable, got ",
+                      type_name(a.object(1)));
         Tensor t = a.tensor(0);
         auto hook = std::make_shared<PythonGradHook>(a.object(1));
         register_hook(t, hook);
@@ -282,22 +308,31 @@ void bind_hooks(Registry& r) {
             std::erase_if(e.node->extras->output_hooks, [&](auto& h) { return h.hook == hook; });
         });
       });
-  r.add("register_post_accumulate_grad_hook", kMethod, "Calls hook(leaf) after a gradient was added to the leaf's .grad.")
+  r.add("register_post_accumulate_grad_hook", kMethod,
+        "Calls hook(leaf) after a gradient was added to the leaf's .grad.")
       .on("(Tensor input, Any hook) -> Any", [](const Arguments& a) {
         Tensor t = a.tensor(0);
-        FG_CHECK(t.requires_grad(), "cannot register a hook on a tensor that doesn't require gradient");
-        FG_CHECK(t.is_leaf(), "post accumulate grad hooks cannot be registered on non-leaf tensors");
+        FG_CHECK(t.requires_grad(),
+                 "cannot register a hook on a tensor that doesn't require gradient");
+        FG_CHECK(t.is_leaf(),
+                 "post accumulate grad hooks cannot be registered on non-leaf tensors");
         auto hook = std::make_shared<PythonPostHook>(a.object(1));
         t->extra().post_hooks.push_back(hook);
         track(a.object(0));
-        return make_handle([t, hook] { std::erase(t->extra().post_hooks, std::static_pointer_cast<GradHook>(hook)); });
+        return make_handle([t, hook] {
+          std::erase(t->extra().post_hooks, std::static_pointer_cast<GradHook>(hook));
+        });
       });
-  r.add("_collect_gradient_cycles", kFunction, "Frees tensors that only their own .grad keeps alive; returns how many.")
+  r.add("_collect_gradient_cycles", kFunction,
+        "Frees tensors that only their own .grad keeps alive; returns how many.")
       .on("()", [](const Arguments&) { return PyLong_FromLongLong(collect_gradient_cycles()); });
-  r.add("_current_graph_task_id", kFunction, "The number of the running backward; -1 when none runs.")
+  r.add("_current_graph_task_id", kFunction,
+        "The number of the running backward; -1 when none runs.")
       .on("() -> int", [](const Arguments&) { return PyLong_FromLongLong(current_task_id()); });
   r.add("_will_engine_execute_node", kFunction, "Whether the running backward reaches a node.")
-      .on("(Any node) -> bool", [](const Arguments& a) { return boolean(current_task_runs(node_of_object(a.object(0)).get())); });
+      .on("(Any node) -> bool", [](const Arguments& a) {
+        return boolean(current_task_runs(node_of_object(a.object(0)).get()));
+      });
   r.add("_is_checkpoint_valid", kFunction, "Whether the running backward fills .grad.")
       .on("() -> bool", [](const Arguments&) { return boolean(current_task_fills_grad()); });
 }

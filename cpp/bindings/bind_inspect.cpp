@@ -34,18 +34,18 @@ void bind_sizes(Registry& r) {
         return a.has(1) ? entry(t.strides(), a.integer(1)) : int_tuple(t.strides());
       });
   for (const char* name : {"dim", "ndimension"})
-    r.add(name, kMethod, "The number of dimensions.").on("(Tensor self) -> int", [](const Arguments& a) {
-      return PyLong_FromLongLong(a.tensor(0).ndim());
-    });
-  r.add("numel", kBoth, "The number of elements.").on("(Tensor input) -> int", [](const Arguments& a) {
-    return PyLong_FromLongLong(a.tensor(0).numel());
-  });
-  r.add("nelement", kMethod, "The number of elements.").on("(Tensor self) -> int", [](const Arguments& a) {
-    return PyLong_FromLongLong(a.tensor(0).numel());
-  });
-  r.add("element_size", kMethod, "Bytes per element.").on("(Tensor self) -> int", [](const Arguments& a) {
-    return PyLong_FromSize_t(a.tensor(0).array().itemsize());
-  });
+    r.add(name, kMethod, "The number of dimensions.")
+        .on("(Tensor self) -> int",
+            [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).ndim()); });
+  r.add("numel", kBoth, "The number of elements.")
+      .on("(Tensor input) -> int",
+          [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).numel()); });
+  r.add("nelement", kMethod, "The number of elements.")
+      .on("(Tensor self) -> int",
+          [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).numel()); });
+  r.add("element_size", kMethod, "Bytes per element.")
+      .on("(Tensor self) -> int",
+          [](const Arguments& a) { return PyLong_FromSize_t(a.tensor(0).array().itemsize()); });
   r.add("storage_offset", kMethod, "Elements of memory before this tensor's first one.")
       .on("(Tensor self) -> int",
           [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).array().offset()); });
@@ -81,7 +81,8 @@ void bind_kinds(Registry& r) {
   r.add("is_neg", kBoth, "False: negation is never delayed.")
       .on("(Tensor input)", [](const Arguments&) { return boolean(false); });
   r.add("is_inference", kBoth, "Whether the tensor was made in inference mode.")
-      .on("(Tensor input) -> bool", [](const Arguments& a) { return boolean(a.tensor(0)->inference); });
+      .on("(Tensor input) -> bool",
+          [](const Arguments& a) { return boolean(a.tensor(0)->inference); });
   for (const char* name : {"is_pinned", "is_shared"})
     r.add(name, kMethod, "False: tensors have plain memory of this process.")
         .on("(Tensor self) -> bool", [](const Arguments&) { return boolean(false); });

@@ -152,7 +152,8 @@ Object call_forward(PyObject* cls, PyObject* ctx, PyObject* args) {
   Py_ssize_t n = PyTuple_GET_SIZE(args);
   Object all = own(PyTuple_New(n + 1));
   PyTuple_SET_ITEM(all.get(), 0, Py_NewRef(ctx));
-  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(all.get(), i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
+  for (Py_ssize_t i = 0; i < n; ++i)
+    PyTuple_SET_ITEM(all.get(), i + 1, Py_NewRef(PyTuple_GET_ITEM(args, i)));
   return own(PyObject_Call(forward.get(), all.get(), nullptr));
 }
 
@@ -182,7 +183,8 @@ PyObject* apply_custom(PyObject* cls, PyObject* args) {
   auto n = static_cast<size_t>(PyTuple_GET_SIZE(args));
   Tensors inputs(n);
   for (size_t i = 0; i < n; ++i)
-    if (PyObject* a = PyTuple_GET_ITEM(args, static_cast<Py_ssize_t>(i)); is_tensor(a)) inputs[i] = tensor_of(a);
+    if (PyObject* a = PyTuple_GET_ITEM(args, static_cast<Py_ssize_t>(i)); is_tensor(a))
+      inputs[i] = tensor_of(a);
   bool recording = should_record(inputs);
 
   Object make_ctx = attribute(cls, "_backward_cls");
@@ -213,9 +215,12 @@ PyObject* apply_custom(PyObject* cls, PyObject* args) {
   Tensors raw(m), outputs(m);
   Object wrapped = own(PyTuple_New(static_cast<Py_ssize_t>(m)));
   for (size_t i = 0; i < m; ++i)
-    if (PyObject* o = PyTuple_GET_ITEM(outputs_tuple.get(), static_cast<Py_ssize_t>(i)); is_tensor(o)) raw[i] = tensor_of(o);
+    if (PyObject* o = PyTuple_GET_ITEM(outputs_tuple.get(), static_cast<Py_ssize_t>(i));
+        is_tensor(o))
+      raw[i] = tensor_of(o);
   for (const Tensor& d : dirty)
-    FG_CHECK(contains(raw, d), "Some elements marked as dirty during the forward method were not returned as output. "
+    FG_CHECK(contains(raw, d),
+             "Some elements marked as dirty during the forward method were not returned as output. "
              "The inputs that are modified inplace must all be outputs of the Function.");
   for (size_t i = 0; i < m; ++i) {
     Tensor t = raw[i];
@@ -240,7 +245,9 @@ PyObject* apply_custom(PyObject* cls, PyObject* args) {
       }
     }
     outputs[i] = t;
-    PyObject* o = t.defined() ? wrap(t) : Py_NewRef(PyTuple_GET_ITEM(outputs_tuple.get(), static_cast<Py_ssize_t>(i)));
+    PyObject* o =
+        t.defined() ? wrap(t)
+                    : Py_NewRef(PyTuple_GET_ITEM(outputs_tuple.get(), static_cast<Py_ssize_t>(i)));
     PyTuple_SET_ITEM(wrapped.get(), static_cast<Py_ssize_t>(i), o);
   }
   if (node) {
@@ -271,7 +278,8 @@ PyObject* custom_context(const Node& node) {
 
 void bind_custom_function(Registry& r) {
   r.add("_apply_custom_function", kFunction, "Runs an autograd.Function and records it.")
-      .on("(Any cls, Any args) -> Any", [](const Arguments& a) { return apply_custom(a.object(0), a.object(1)); });
+      .on("(Any cls, Any args) -> Any",
+          [](const Arguments& a) { return apply_custom(a.object(0), a.object(1)); });
 }
 
 }  // namespace fastgrad::py

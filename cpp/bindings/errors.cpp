@@ -11,7 +11,9 @@ namespace {
 class CarriedError : public Error {
  public:
   CarriedError(const std::string& text, Object type, Object value, Object trace)
-      : Error(ErrorKind::Runtime, text), type_(std::move(type)), value_(std::move(value)),
+      : Error(ErrorKind::Runtime, text),
+        type_(std::move(type)),
+        value_(std::move(value)),
         trace_(std::move(trace)) {}
   bool is_foreign() const override { return true; }
   void restore() const {

@@ -1,7 +1,8 @@
 #include "bindings/function.h"
 
-#include <cstddef>
 #include <structmember.h>
+
+#include <cstddef>
 
 #include "base/threads.h"
 #include "bindings/op_rows.h"
@@ -13,29 +14,35 @@ namespace fastgrad::py {
 namespace {
 
 struct FunctionObject {
-  PyObject_HEAD
-  vectorcallfunc vectorcall;
+  PyObject_HEAD vectorcallfunc vectorcall;
   const Definition* definition;
 };
 PyTypeObject* g_function_type = nullptr;
 
-const Definition& definition_of(PyObject* o) { return *reinterpret_cast<FunctionObject*>(o)->definition; }
+const Definition& definition_of(PyObject* o) {
+  return *reinterpret_cast<FunctionObject*>(o)->definition;
+}
 
 // out=: the result is written into the given tensor, which is returned.
 Object write_out(const Definition& d, PyObject* result, PyObject* out) {
   if (PyTuple_Check(result)) {
-    FG_CHECK_TYPE(PyTuple_Check(out) || PyList_Check(out), d.name, "(): argument 'out' must be tuple of Tensors, not ", type_name(out));
+    FG_CHECK_TYPE(PyTuple_Check(out) || PyList_Check(out), d.name,
+                  "(): argument 'out' must be tuple of Tensors, not ", type_name(out));
     Py_ssize_t n = PyTuple_GET_SIZE(result);
-    FG_CHECK_TYPE(PySequence_Fast_GET_SIZE(out) == n, d.name, "(): argument 'out' must have ", n, " tensors, not ", PySequence_Fast_GET_SIZE(out));
-    for (Py_ssize_t i = 0; i < n; ++i) write_out(d, PyTuple_GET_ITEM(result, i), PySequence_Fast_ITEMS(out)[i]);
+    FG_CHECK_TYPE(PySequence_Fast_GET_SIZE(out) == n, d.name, "(): argument 'out' must have ", n,
+                  " tensors, not ", PySequence_Fast_GET_SIZE(out));
+    for (Py_ssize_t i = 0; i < n; ++i)
+      write_out(d, PyTuple_GET_ITEM(result, i), PySequence_Fast_ITEMS(out)[i]);
     if (PyTuple_CheckExact(result)) return Object::borrow(out);
-    return own(PyObject_CallOneArg(reinterpret_cast<PyObject*>(Py_TYPE(result)), out));  // a named tuple
+    return own(
+        PyObject_CallOneArg(reinterpret_cast<PyObject*>(Py_TYPE(result)), out));  // a named tuple
   }
   FG_CHECK_TYPE(is_tensor(out), d.name, "(): argument 'out' must be Tensor, not ", type_name(out));
   Tensor from = tensor_of(result), to = tensor_of(out);
-  FG_CHECK(!(grad_enabled() && (from.requires_grad() || to.requires_grad())), d.name,
-           "(): functions with out=... arguments don't support automatic differentiation, but one of "
-           "the arguments requires grad.");
+  FG_CHECK(
+      !(grad_enabled() && (from.requires_grad() || to.requires_grad())), d.name,
+      "(): functions with out=... arguments don't support automatic differentiation, but one of "
+      "the arguments requires grad.");
   FG_CHECK(!(d.places & kExactOut) || from.dtype() == to.dtype(), "Found dtype ",
            scalar_type_name(to.dtype()), " but expected ", scalar_type_name(from.dtype()),
            ": the out= of ", d.name, " is not converted");
@@ -81,7 +88,8 @@ std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject
   for (Py_ssize_t i = 0; i < nargs; ++i) s += (i ? ", " : "") + type_name(args[i]);
   Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
   for (Py_ssize_t i = 0; i < nkw; ++i)
-    s += (nargs + i ? ", " : "") + text_of(PyTuple_GET_ITEM(kwnames, i)) + "=" + type_name(args[nargs + i]);
+    s += (nargs + i ? ", " : "") + text_of(PyTuple_GET_ITEM(kwnames, i)) + "=" +
+         type_name(args[nargs + i]);
   return s + ")";
 }
 
@@ -103,7 +111,8 @@ std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject
   fail(ErrorKind::Type, text);
 }
 
-PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs,
+                          PyObject* kwnames) {
   if (!kwnames && d.inplace && nargs == 2 && d.binary != Op::kCount && is_tensor(args[0]) &&
       is_tensor(args[1])) {
     Tensor self = tensor_of(args[0]);
@@ -133,14 +142,17 @@ PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t
   }
   Object scratch;
   for (const Overload& o : d.overloads)
-    if (o.signature.bind(args, nargs, kwnames, slots, scratch, nullptr, nullptr)) return run(d, o, slots);
+    if (o.signature.bind(args, nargs, kwnames, slots, scratch, nullptr, nullptr))
+      return run(d, o, slots);
   fail_to_bind(d, args, nargs, kwnames);
   return nullptr;
 }
 
 PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   enter_thread();
-  return guarded([&] { return call_definition(definition_of(self), args, PyVectorcall_NARGS(nargsf), kwnames); });
+  return guarded([&] {
+    return call_definition(definition_of(self), args, PyVectorcall_NARGS(nargsf), kwnames);
+  });
 }
 
 PyObject* get_bound(PyObject* self, PyObject* instance, PyObject*) {
@@ -154,16 +166,20 @@ const char* short_name(const Definition& d) {
   size_t dot = d.name.rfind('.');
   return d.name.c_str() + (dot == std::string::npos ? 0 : dot + 1);
 }
-PyObject* get_name(PyObject* self, void*) { return PyUnicode_FromString(short_name(definition_of(self))); }
+PyObject* get_name(PyObject* self, void*) {
+  return PyUnicode_FromString(short_name(definition_of(self)));
+}
 PyObject* get_qualname(PyObject* self, void*) {
   const Definition& d = definition_of(self);
-  return d.places & kFunction ? get_name(self, nullptr) : PyUnicode_FromFormat("Tensor.%s", short_name(d));
+  return d.places & kFunction ? get_name(self, nullptr)
+                              : PyUnicode_FromFormat("Tensor.%s", short_name(d));
 }
 PyObject* get_module(PyObject* self, void*) {
   const Definition& d = definition_of(self);
   size_t dot = d.name.rfind('.');
   if (d.name[0] == '_' && d.places & kFunction) return PyUnicode_FromString("fastgrad._core");
-  return PyUnicode_FromString(dot == std::string::npos ? "fastgrad" : ("fastgrad." + d.name.substr(0, dot)).c_str());
+  return PyUnicode_FromString(
+      dot == std::string::npos ? "fastgrad" : ("fastgrad." + d.name.substr(0, dot)).c_str());
 }
 std::string whole_text(const Overload& o) {
   return o.signature.text() + " -> " + o.signature.returns();
@@ -192,7 +208,8 @@ PyGetSetDef getset[] = {
     {"__doc__", get_doc, nullptr, nullptr, nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
-PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr}, {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {{"__reduce__", reduce, METH_NOARGS, nullptr},
+                         {nullptr, nullptr, 0, nullptr}};
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionObject, vectorcall), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr},
@@ -313,13 +330,15 @@ void Registry::install(PyObject* module) {
     if (d->places & kFunction)
       check_status(PyObject_SetAttrString(submodule(module, d->name).get(), name, f.get()));
     if (d->places & kMethod)
-      check_status(PyObject_SetAttrString(reinterpret_cast<PyObject*>(g_tensor_type), name, f.get()));
+      check_status(
+          PyObject_SetAttrString(reinterpret_cast<PyObject*>(g_tensor_type), name, f.get()));
   }
 }
 
 void add_function_type(PyObject* module) {
   g_function_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
-  check_status(PyModule_AddObjectRef(module, "OpFunction", reinterpret_cast<PyObject*>(g_function_type)));
+  check_status(
+      PyModule_AddObjectRef(module, "OpFunction", reinterpret_cast<PyObject*>(g_function_type)));
 }
 
 PyObject* function_table(const Registry& registry) {
@@ -336,10 +355,11 @@ PyObject* function_table(const Registry& registry) {
       elementwise = own(Py_BuildValue("{s:s,s:i,s:s,s:s}", "row", facts.name, "arity", facts.arity,
                                       "types", facts.types, "domain", facts.domain));
     }
-    Object row = own(Py_BuildValue(
-        "{s:s,s:O,s:O,s:O,s:s,s:O}", "name", d->name.c_str(), "function",
-        d->places & kFunction ? Py_True : Py_False, "method", d->places & kMethod ? Py_True : Py_False,
-        "signatures", signatures.get(), "doc", d->doc.c_str(), "elementwise", elementwise.get()));
+    Object row =
+        own(Py_BuildValue("{s:s,s:O,s:O,s:O,s:s,s:O}", "name", d->name.c_str(), "function",
+                          d->places & kFunction ? Py_True : Py_False, "method",
+                          d->places & kMethod ? Py_True : Py_False, "signatures", signatures.get(),
+                          "doc", d->doc.c_str(), "elementwise", elementwise.get()));
     check_status(PyList_Append(list.get(), row.get()));
   }
   return list.release();

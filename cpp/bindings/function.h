@@ -26,7 +26,7 @@ struct Overload {
   Signature signature;
   Body body = nullptr;
   RowBody row = nullptr;  // instead of body: the row of the op table to run, also in place
-  int out = -1;  // index of the parameter `out`
+  int out = -1;           // index of the parameter `out`
   // The first parameter is a tensor and all others have defaults: f(x) needs no binding.
   bool takes_one = false;
 };
@@ -36,10 +36,10 @@ struct Definition {
   unsigned places;
   std::string doc;
   std::vector<Overload> overloads;
-  Op row = Op::kCount;     // the row of the op table behind it
-  Op unary = Op::kCount;   // rows that take any operands as they come have a short way
+  Op row = Op::kCount;    // the row of the op table behind it
+  Op unary = Op::kCount;  // rows that take any operands as they come have a short way
   Op binary = Op::kCount;
-  bool inplace = false;    // this is name_ ; name ends in "_"
+  bool inplace = false;  // this is name_ ; name ends in "_"
 
   // Adds an overload; the first one that accepts the arguments is called.
   Definition& on(const char* signature, Body body);
@@ -66,8 +66,8 @@ class Registry {
 };
 
 void add_function_type(PyObject* module);
-// A list of dicts: name, places, doc, signatures, and for rows of the op table (elementwise) the row's
-// name, arity, types and domain. For stubs, docs and tests.
+// A list of dicts: name, places, doc, signatures, and for rows of the op table (elementwise) the
+// row's name, arity, types and domain. For stubs, docs and tests.
 PyObject* function_table(const Registry& registry);
 
 }  // namespace fastgrad::py

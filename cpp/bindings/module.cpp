@@ -37,7 +37,11 @@ PYBIND11_MODULE(_core, m) {
     fastgrad::py::translate_exception();
     throw pybind11::error_already_set();
   }
-  m.def("op_table", [] {
-    return pybind11::reinterpret_steal<pybind11::object>(fastgrad::py::function_table(registry()));
-  }, "Every function and method of the core: name, signatures, doc.");
+  m.def(
+      "op_table",
+      [] {
+        return pybind11::reinterpret_steal<pybind11::object>(
+            fastgrad::py::function_table(registry()));
+      },
+      "Every function and method of the core: name, signatures, doc.");
 }

@@ -1,13 +1,13 @@
 // grad_fn as Python sees it.
 #include "bindings/node_object.h"
+
 #include "bindings/tensor_object.h"
 
 namespace fastgrad::py {
 namespace {
 
 struct NodeObject {
-  PyObject_HEAD
-  Ref<Node> node;
+  PyObject_HEAD Ref<Node> node;
 };
 PyTypeObject* g_node_type = nullptr;
 
@@ -23,7 +23,9 @@ void dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
-PyObject* name(PyObject* self, PyObject*) { return PyUnicode_FromString(node_of(self).name().c_str()); }
+PyObject* name(PyObject* self, PyObject*) {
+  return PyUnicode_FromString(node_of(self).name().c_str());
+}
 PyObject* repr(PyObject* self) {
   return PyUnicode_FromFormat("<%s object at %p>", node_of(self).name().c_str(), &node_of(self));
 }
@@ -34,7 +36,8 @@ PyObject* next_functions(PyObject* self, void*) {
     for (size_t i = 0; i < n.edges.size(); ++i) {
       const Edge& e = n.edges[i];
       Object node(e.node ? wrap_node(e.node) : none());
-      PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), check(Py_BuildValue("(OI)", node.get(), e.nr)));
+      PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i),
+                       check(Py_BuildValue("(OI)", node.get(), e.nr)));
     }
     return tuple.release();
   });
@@ -51,7 +54,8 @@ PyObject* register_hook(PyObject* self, PyObject* f) {
   return guarded([&] { return register_node_hook(reinterpret_cast<NodeObject*>(self)->node, f); });
 }
 PyObject* register_prehook(PyObject* self, PyObject* f) {
-  return guarded([&] { return register_node_prehook(reinterpret_cast<NodeObject*>(self)->node, f); });
+  return guarded(
+      [&] { return register_node_prehook(reinterpret_cast<NodeObject*>(self)->node, f); });
 }
 PyObject* metadata(PyObject* self, void*) {
   Node& n = node_of(self);
@@ -83,19 +87,23 @@ PyObject* get_attribute(PyObject* self, PyObject* attribute) {
   return nullptr;
 }
 
-PyObject* sequence(PyObject* self, PyObject*) { return PyLong_FromUnsignedLongLong(node_of(self).sequence); }
+PyObject* sequence(PyObject* self, PyObject*) {
+  return PyLong_FromUnsignedLongLong(node_of(self).sequence);
+}
 
 PyMethodDef methods[] = {
     {"name", name, METH_NOARGS, "The name of the node, e.g. 'MulBackward0'."},
     {"register_hook", register_hook, METH_O,
-     "Calls hook(grad_inputs, grad_outputs) after the node ran; what it returns replaces grad_inputs."},
+     "Calls hook(grad_inputs, grad_outputs) after the node ran; what it returns replaces "
+     "grad_inputs."},
     {"register_prehook", register_prehook, METH_O,
      "Calls hook(grad_outputs) before the node runs; what it returns replaces grad_outputs."},
     {"_sequence_nr", sequence, METH_NOARGS, "The node's place in time."},
     {nullptr, nullptr, 0, nullptr},
 };
 PyGetSetDef getset[] = {
-    {"next_functions", next_functions, nullptr, "The nodes of the inputs, with output numbers.", nullptr},
+    {"next_functions", next_functions, nullptr, "The nodes of the inputs, with output numbers.",
+     nullptr},
     {"metadata", metadata, nullptr, "A dict for notes of your own.", nullptr},
     {"variable", variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},

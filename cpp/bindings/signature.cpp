@@ -24,12 +24,25 @@ bool is_numpy_kind(PyObject* o, const char* kinds) {
 
 Kind parse_kind(const std::string& t) {
   static const std::pair<const char*, Kind> kinds[] = {
-      {"Tensor", Kind::Tensor}, {"Number", Kind::Number},       {"Tensor|Number", Kind::Operand},
-      {"int", Kind::Int},       {"float", Kind::Float},         {"bool", Kind::Bool},
-      {"int[]", Kind::Ints},    {"int[1]", Kind::Ints},         {"int[*]", Kind::Ints},
-      {"Tensor[]", Kind::Tensors}, {"Tensor[*]", Kind::Tensors}, {"dtype", Kind::DType},
-      {"device", Kind::Device}, {"layout", Kind::Layout},       {"memory_format", Kind::MemoryFormat}, {"str", Kind::Str},
-      {"Generator", Kind::Generator}, {"Any", Kind::Any}, {"Any[*]", Kind::Any},
+      {"Tensor", Kind::Tensor},
+      {"Number", Kind::Number},
+      {"Tensor|Number", Kind::Operand},
+      {"int", Kind::Int},
+      {"float", Kind::Float},
+      {"bool", Kind::Bool},
+      {"int[]", Kind::Ints},
+      {"int[1]", Kind::Ints},
+      {"int[*]", Kind::Ints},
+      {"Tensor[]", Kind::Tensors},
+      {"Tensor[*]", Kind::Tensors},
+      {"dtype", Kind::DType},
+      {"device", Kind::Device},
+      {"layout", Kind::Layout},
+      {"memory_format", Kind::MemoryFormat},
+      {"str", Kind::Str},
+      {"Generator", Kind::Generator},
+      {"Any", Kind::Any},
+      {"Any[*]", Kind::Any},
   };
   for (auto& [text, kind] : kinds)
     if (t == text) return kind;
@@ -41,7 +54,8 @@ Object parse_default(const std::string& t) {
   if (t == "True") return Object::borrow(Py_True);
   if (t == "False") return Object::borrow(Py_False);
   if (t == "inf" || t == "-inf") return own(PyFloat_FromDouble(t[0] == '-' ? -HUGE_VAL : HUGE_VAL));
-  if (t[0] == '\'') return own(PyUnicode_FromStringAndSize(t.data() + 1, static_cast<Py_ssize_t>(t.size()) - 2));
+  if (t[0] == '\'')
+    return own(PyUnicode_FromStringAndSize(t.data() + 1, static_cast<Py_ssize_t>(t.size()) - 2));
   if (t[0] == '(') {
     Object list = own(PyList_New(0));
     size_t at = 1;
@@ -130,7 +144,8 @@ bool accepts(const Parameter& p, PyObject* v) {
     case Kind::Tensor:
       return is_tensor(v);
     case Kind::Number:
-      return is_number(v) || (is_tensor(v) && impl_of(v)->array.shape.empty() && !tensor_of(v).requires_grad());
+      return is_number(v) ||
+             (is_tensor(v) && impl_of(v)->array.shape.empty() && !tensor_of(v).requires_grad());
     case Kind::Operand:
       return is_tensor(v) || is_number(v);
     case Kind::Int:
@@ -208,7 +223,8 @@ int Signature::find(PyObject* name) const {
   int i = search(s);
   if (i >= 0) return i;
   static const std::pair<const char*, const char*> numpy_names[] = {
-      {"axis", "dim"}, {"keepdims", "keepdim"}, {"x", "input"}, {"a", "input"}, {"x1", "input"}, {"x2", "other"}};
+      {"axis", "dim"}, {"keepdims", "keepdim"}, {"x", "input"},
+      {"a", "input"},  {"x1", "input"},         {"x2", "other"}};
   for (auto& [theirs, ours] : numpy_names)
     if (std::strcmp(s, theirs) == 0) return search(ours);
   return -1;
@@ -227,8 +243,11 @@ bool Signature::bind(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
   for (size_t v = 0; v < positional_ && given > v; ++v) {
     if (!parameters_[v].variadic) continue;
     const Parameter& p = parameters_[v];
-    bool unpacked = p.kind == Kind::Any || (p.kind == Kind::Ints ? is_integer(args[v]) : is_tensor(args[v]));
-    if (!unpacked && (given == v + 1 || p.kind == Kind::Tensors || PyTuple_Check(args[v]) || PyList_Check(args[v]) || args[v] == Py_None)) break;
+    bool unpacked =
+        p.kind == Kind::Any || (p.kind == Kind::Ints ? is_integer(args[v]) : is_tensor(args[v]));
+    if (!unpacked && (given == v + 1 || p.kind == Kind::Tensors || PyTuple_Check(args[v]) ||
+                      PyList_Check(args[v]) || args[v] == Py_None))
+      break;
     scratch = own(PyTuple_New(static_cast<Py_ssize_t>(given - v)));
     for (size_t k = v; k < given; ++k)
       PyTuple_SET_ITEM(scratch.get(), static_cast<Py_ssize_t>(k - v), Py_NewRef(args[k]));
@@ -240,11 +259,13 @@ bool Signature::bind(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
     break;
   }
   if (given > positional_)
-    return no(") takes ", positional_, " positional argument", positional_ == 1 ? "" : "s", " but ", given, " were given");
+    return no(") takes ", positional_, " positional argument", positional_ == 1 ? "" : "s", " but ",
+              given, " were given");
   for (size_t i = 0; i < given; ++i) {
     const Parameter& p = parameters_[i];
     if (!accepts(p, args[i]))
-      return no("): argument '", p.name, "' (position ", i + 1, ") must be ", expected(p), ", not ", type_name(args[i]));
+      return no("): argument '", p.name, "' (position ", i + 1, ") must be ", expected(p), ", not ",
+                type_name(args[i]));
     slots[i] = args[i];
   }
   Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
@@ -255,7 +276,8 @@ bool Signature::bind(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames,
     const Parameter& p = parameters_[static_cast<size_t>(i)];
     if (slots[i]) return no(") got multiple values for argument '", p.name, "'");
     PyObject* v = args[nargs + k];
-    if (!accepts(p, v)) return no("): argument '", p.name, "' must be ", expected(p), ", not ", type_name(v));
+    if (!accepts(p, v))
+      return no("): argument '", p.name, "' must be ", expected(p), ", not ", type_name(v));
     slots[i] = v;
   }
   for (size_t i = 0; i < n; ++i) {

@@ -13,21 +13,21 @@
 namespace fastgrad::py {
 
 enum class Kind : uint8_t {
-  Tensor,     // "Tensor"
-  Number,     // "Number": a Python or NumPy number, or a 0-d tensor that needs no gradient
-  Operand,    // "Tensor|Number"
-  Int,        // "int"
-  Float,      // "float"
-  Bool,       // "bool"
-  Ints,       // "int[]"; "int[1]" also takes a single int; "int[*]" also takes them unpacked
-  Tensors,    // "Tensor[]"; "Tensor[*]" also takes them unpacked
-  DType,      // "dtype"
-  Device,     // "device"
-  Layout,     // "layout"
+  Tensor,        // "Tensor"
+  Number,        // "Number": a Python or NumPy number, or a 0-d tensor that needs no gradient
+  Operand,       // "Tensor|Number"
+  Int,           // "int"
+  Float,         // "float"
+  Bool,          // "bool"
+  Ints,          // "int[]"; "int[1]" also takes a single int; "int[*]" also takes them unpacked
+  Tensors,       // "Tensor[]"; "Tensor[*]" also takes them unpacked
+  DType,         // "dtype"
+  Device,        // "device"
+  Layout,        // "layout"
   MemoryFormat,  // "memory_format"
-  Str,        // "str"
-  Generator,  // "Generator"
-  Any,        // "Any"; "Any[*]" takes any number of them
+  Str,           // "str"
+  Generator,     // "Generator"
+  Any,           // "Any"; "Any[*]" takes any number of them
 };
 
 struct Parameter {

@@ -1,7 +1,8 @@
 #include "bindings/tensor_object.h"
 
-#include <cstddef>
 #include <structmember.h>
+
+#include <cstddef>
 
 #include "bindings/constructor.h"
 #include "bindings/tensor_slots.h"
@@ -39,7 +40,8 @@ TensorObject* allocate() {
 bool flip_ownership(TensorObject* o) {
   TensorImpl* t = o->impl;
   if (!t || t->refs.get() < 2) return false;
-  bool carries = Py_TYPE(o) != g_tensor_type || (o->dict && PyDict_GET_SIZE(o->dict) > 0) || o->weakrefs;
+  bool carries =
+      Py_TYPE(o) != g_tensor_type || (o->dict && PyDict_GET_SIZE(o->dict) > 0) || o->weakrefs;
   if (!carries) return false;
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(o), 1);
   t->python = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(o) | 1);
@@ -221,13 +223,15 @@ PyObject* wrap_as(PyTypeObject* type, Tensor t) {
 
 PyObject* wrap(const Tensors& ts) {
   Object list = own(PyList_New(static_cast<Py_ssize_t>(ts.size())));
-  for (size_t i = 0; i < ts.size(); ++i) PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), wrap(ts[i]));
+  for (size_t i = 0; i < ts.size(); ++i)
+    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), wrap(ts[i]));
   return list.release();
 }
 
 PyObject* wrap_tuple(const Tensors& ts) {
   Object tuple = own(PyTuple_New(static_cast<Py_ssize_t>(ts.size())));
-  for (size_t i = 0; i < ts.size(); ++i) PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), wrap(ts[i]));
+  for (size_t i = 0; i < ts.size(); ++i)
+    PyTuple_SET_ITEM(tuple.get(), static_cast<Py_ssize_t>(i), wrap(ts[i]));
   return tuple.release();
 }
 

@@ -13,8 +13,7 @@
 namespace fastgrad::py {
 
 struct TensorObject {
-  PyObject_HEAD
-  TensorImpl* impl;  // owned, except while the Impl owns this object
+  PyObject_HEAD TensorImpl* impl;  // owned, except while the Impl owns this object
   PyObject* dict;
   PyObject* weakrefs;
   bool tracked;  // by the garbage collector; exact type only
@@ -37,7 +36,7 @@ void track(PyObject* tensor);
 
 // A new reference to the wrapper of t; None when t is undefined.
 PyObject* wrap(Tensor t);
-PyObject* wrap(const Tensors& ts);       // a list
+PyObject* wrap(const Tensors& ts);  // a list
 PyObject* wrap_tuple(const Tensors& ts);
 // A wrapper of the given subclass for a tensor that has none yet.
 PyObject* wrap_as(PyTypeObject* type, Tensor t);

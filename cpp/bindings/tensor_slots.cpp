@@ -5,9 +5,9 @@
 #include "bindings/indexing.h"
 #include "core/inplace.h"
 #include "kernels/copy.h"
+#include "ops/arithmetic.h"
 #include "ops/convert.h"
 #include "ops/item.h"
-#include "ops/arithmetic.h"
 #include "ops/matmul.h"
 
 namespace fastgrad::py {
@@ -26,7 +26,8 @@ PyObject* binary(PyObject* a, PyObject* b) {
     // The caller's references keep the tensors alive.
     if (is_tensor(a)) {
       if (is_tensor(b)) return wrap(elementwise(op, Operand(impl_of(a)), Operand(impl_of(b))));
-      if (PyFloat_CheckExact(b)) return wrap(elementwise(op, Operand(impl_of(a)), PyFloat_AS_DOUBLE(b)));
+      if (PyFloat_CheckExact(b))
+        return wrap(elementwise(op, Operand(impl_of(a)), PyFloat_AS_DOUBLE(b)));
     } else if (PyFloat_CheckExact(a)) {
       return wrap(elementwise(op, PyFloat_AS_DOUBLE(a), Operand(impl_of(b))));
     }
@@ -162,11 +163,7 @@ Py_hash_t identity_hash(PyObject* self) { return _Py_HashPointer(self); }
 
 int to_bool(PyObject* self) {
   enter_thread();
-  return guarded(
-      [&]() -> int {
-        return truth(tensor_of(self));
-      },
-      -1);
+  return guarded([&]() -> int { return truth(tensor_of(self)); }, -1);
 }
 
 // The only element, which must be real.
@@ -176,7 +173,8 @@ Scalar real_element(PyObject* self, const char* type) {
   if (is_complex(a.dtype)) {
     std::complex<double> v;
     cast_kernel(a.dtype, DType::Complex128)(a.data, 1, reinterpret_cast<char*>(&v), 1, 1);
-    FG_CHECK(v.imag() == 0, "value cannot be converted to type ", type, " without overflow: its imaginary part is not 0");
+    FG_CHECK(v.imag() == 0, "value cannot be converted to type ", type,
+             " without overflow: its imaginary part is not 0");
   }
   return element(a);
 }

@@ -8,8 +8,7 @@ namespace {
 // ---- dtype: one object per element type
 
 struct DTypeObject {
-  PyObject_HEAD
-  DType dtype;
+  PyObject_HEAD DType dtype;
 };
 PyTypeObject* g_dtype_type = nullptr;
 DTypeObject* g_dtypes[kNumDTypes];
@@ -19,12 +18,18 @@ DType dtype_of_object(PyObject* o) { return reinterpret_cast<DTypeObject*>(o)->d
 PyObject* dtype_repr(PyObject* self) {
   return PyUnicode_FromFormat("fastgrad.%s", name(dtype_of_object(self)));
 }
-PyObject* dtype_reduce(PyObject* self, PyObject*) { return PyUnicode_FromString(name(dtype_of_object(self))); }
+PyObject* dtype_reduce(PyObject* self, PyObject*) {
+  return PyUnicode_FromString(name(dtype_of_object(self)));
+}
 PyObject* dtype_itemsize(PyObject* self, void*) {
   return PyLong_FromSize_t(itemsize(dtype_of_object(self)));
 }
-PyObject* dtype_is_floating(PyObject* self, void*) { return boolean(is_floating(dtype_of_object(self))); }
-PyObject* dtype_is_complex(PyObject* self, void*) { return boolean(is_complex(dtype_of_object(self))); }
+PyObject* dtype_is_floating(PyObject* self, void*) {
+  return boolean(is_floating(dtype_of_object(self)));
+}
+PyObject* dtype_is_complex(PyObject* self, void*) {
+  return boolean(is_complex(dtype_of_object(self)));
+}
 PyObject* dtype_is_signed(PyObject* self, void*) {
   DType d = dtype_of_object(self);
   return boolean(d != DType::Bool && d != DType::UInt8);
@@ -37,7 +42,8 @@ PyObject* dtype_to_complex(PyObject* self, PyObject*) {
 
 PyGetSetDef dtype_getset[] = {
     {"itemsize", dtype_itemsize, nullptr, "Bytes per element.", nullptr},
-    {"is_floating_point", dtype_is_floating, nullptr, "Whether the type is a floating-point type.", nullptr},
+    {"is_floating_point", dtype_is_floating, nullptr, "Whether the type is a floating-point type.",
+     nullptr},
     {"is_complex", dtype_is_complex, nullptr, "Whether the type is a complex type.", nullptr},
     {"is_signed", dtype_is_signed, nullptr, "Whether the type has negative values.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
@@ -61,8 +67,7 @@ PyType_Spec dtype_spec = {"fastgrad.dtype", sizeof(DTypeObject), 0,
 // ---- device: CPU so far
 
 struct DeviceObject {
-  PyObject_HEAD
-  bool has_index;
+  PyObject_HEAD bool has_index;
 };
 PyTypeObject* g_device_type = nullptr;
 PyObject* g_cpu = nullptr;
@@ -80,10 +85,13 @@ PyObject* device_index(PyObject* self, void*) {
 }
 PyObject* device_compare(PyObject* a, PyObject* b, int op) {
   if (!is_device(b) || (op != Py_EQ && op != Py_NE)) Py_RETURN_NOTIMPLEMENTED;
-  bool same = reinterpret_cast<DeviceObject*>(a)->has_index == reinterpret_cast<DeviceObject*>(b)->has_index;
+  bool same = reinterpret_cast<DeviceObject*>(a)->has_index ==
+              reinterpret_cast<DeviceObject*>(b)->has_index;
   return boolean(same == (op == Py_EQ));
 }
-Py_hash_t device_hash(PyObject* self) { return reinterpret_cast<DeviceObject*>(self)->has_index ? 2 : 1; }
+Py_hash_t device_hash(PyObject* self) {
+  return reinterpret_cast<DeviceObject*>(self)->has_index ? 2 : 1;
+}
 PyObject* device_reduce(PyObject* self, PyObject*) {
   return Py_BuildValue("(O(N))", reinterpret_cast<PyObject*>(g_device_type), device_str(self));
 }
@@ -93,7 +101,8 @@ bool parse_device(const std::string& text) {
   if (text == "cpu") return false;
   if (text == "cpu:0") return true;
   if (text.rfind("cuda", 0) == 0)
-    fail(ErrorKind::Runtime, "device '", text, "': this build of fastgrad has no CUDA backend, so "
+    fail(ErrorKind::Runtime, "device '", text,
+         "': this build of fastgrad has no CUDA backend, so "
          "tensors live on the CPU; use device='cpu'");
   fail(ErrorKind::Runtime, "Expected one of cpu device type at start of device string: ", text);
 }
@@ -102,14 +111,16 @@ PyObject* device_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject* what = nullptr;
   PyObject* index = nullptr;
   static const char* names[] = {"type", "index", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &what, &index))
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:device", const_cast<char**>(names), &what,
+                                   &index))
     return nullptr;
   return guarded([&]() -> PyObject* {
     bool has_index = index && index != Py_None;
     if (is_device(what)) {
       has_index = has_index || reinterpret_cast<DeviceObject*>(what)->has_index;
     } else {
-      FG_CHECK_TYPE(PyUnicode_Check(what), "device(): argument 'type' must be str, not ", type_name(what));
+      FG_CHECK_TYPE(PyUnicode_Check(what), "device(): argument 'type' must be str, not ",
+                    type_name(what));
       has_index = parse_device(text_of(what)) || has_index;
     }
     PyObject* self = check(type->tp_alloc(type, 0));
@@ -136,7 +147,8 @@ PyType_Slot device_slots[] = {
     {Py_tp_doc, const_cast<char*>("device(type, index=None)\n\nWhere a tensor's memory lives.")},
     {0, nullptr},
 };
-PyType_Spec device_spec = {"fastgrad.device", sizeof(DeviceObject), 0, Py_TPFLAGS_DEFAULT, device_slots};
+PyType_Spec device_spec = {"fastgrad.device", sizeof(DeviceObject), 0, Py_TPFLAGS_DEFAULT,
+                           device_slots};
 
 // ---- layout: strided only
 
@@ -148,7 +160,8 @@ PyMethodDef layout_methods[] = {{"__reduce__", layout_reduce, METH_NOARGS, nullp
 PyType_Slot layout_slots[] = {
     {Py_tp_repr, reinterpret_cast<void*>(layout_repr)},
     {Py_tp_methods, layout_methods},
-    {Py_tp_doc, const_cast<char*>("How a tensor lies in memory; fastgrad.strided is the only one.")},
+    {Py_tp_doc,
+     const_cast<char*>("How a tensor lies in memory; fastgrad.strided is the only one.")},
     {0, nullptr},
 };
 PyType_Spec layout_spec = {"fastgrad.layout", sizeof(PyObject), 0,
@@ -157,22 +170,27 @@ PyType_Spec layout_spec = {"fastgrad.layout", sizeof(PyObject), 0,
 // ---- memory_format
 
 struct MemoryFormatObject {
-  PyObject_HEAD
-  MemoryFormat format;
+  PyObject_HEAD MemoryFormat format;
 };
 PyTypeObject* g_memory_format_type = nullptr;
 
 const char* format_name(PyObject* self) {
   return kMemoryFormatNames[static_cast<int>(reinterpret_cast<MemoryFormatObject*>(self)->format)];
 }
-PyObject* format_repr(PyObject* self) { return PyUnicode_FromFormat("fastgrad.%s", format_name(self)); }
-PyObject* format_reduce(PyObject* self, PyObject*) { return PyUnicode_FromString(format_name(self)); }
+PyObject* format_repr(PyObject* self) {
+  return PyUnicode_FromFormat("fastgrad.%s", format_name(self));
+}
+PyObject* format_reduce(PyObject* self, PyObject*) {
+  return PyUnicode_FromString(format_name(self));
+}
 PyMethodDef format_methods[] = {{"__reduce__", format_reduce, METH_NOARGS, nullptr},
                                 {nullptr, nullptr, 0, nullptr}};
 PyType_Slot format_slots[] = {
     {Py_tp_repr, reinterpret_cast<void*>(format_repr)},
     {Py_tp_methods, format_methods},
-    {Py_tp_doc, const_cast<char*>("The order of a tensor's elements in memory, e.g. fastgrad.contiguous_format.")},
+    {Py_tp_doc,
+     const_cast<char*>(
+         "The order of a tensor's elements in memory, e.g. fastgrad.contiguous_format.")},
     {0, nullptr},
 };
 PyType_Spec format_spec = {"fastgrad.memory_format", sizeof(MemoryFormatObject), 0,
@@ -193,7 +211,8 @@ PyObject* size_repr(PyObject* self) {
 }
 PyObject* size_numel(PyObject* self, PyObject*) {
   int64_t n = 1;
-  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self); ++i) n *= PyLong_AsLongLong(PyTuple_GET_ITEM(self, i));
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self); ++i)
+    n *= PyLong_AsLongLong(PyTuple_GET_ITEM(self, i));
   return PyLong_FromLongLong(n);
 }
 PyObject* as_size(PyObject* tuple) {
@@ -206,7 +225,9 @@ PyObject* size_subscript(PyObject* self, PyObject* key) {
   return as_size(PyTuple_Type.tp_as_mapping->mp_subscript(self, key));
 }
 PyObject* size_concat(PyObject* a, PyObject* b) {
-  if (!PyTuple_Check(b)) return PyErr_Format(PyExc_TypeError, "can only concatenate tuple (not \"%s\") to fastgrad.Size", Py_TYPE(b)->tp_name);
+  if (!PyTuple_Check(b))
+    return PyErr_Format(PyExc_TypeError, "can only concatenate tuple (not \"%s\") to fastgrad.Size",
+                        Py_TYPE(b)->tp_name);
   return as_size(PyTuple_Type.tp_as_sequence->sq_concat(a, b));
 }
 PyObject* size_reduce(PyObject* self, PyObject*) {
@@ -228,9 +249,11 @@ PyType_Slot size_slots[] = {
     {Py_tp_doc, const_cast<char*>("A tensor's shape: a tuple of ints.")},
     {0, nullptr},
 };
-PyType_Spec size_spec = {"fastgrad.Size", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_TUPLE_SUBCLASS, size_slots};
+PyType_Spec size_spec = {"fastgrad.Size", 0, 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_TUPLE_SUBCLASS,
+                         size_slots};
 
-PyTypeObject* make_type(PyObject* module, PyType_Spec* spec, PyObject* bases, const char* attribute) {
+PyTypeObject* make_type(PyObject* module, PyType_Spec* spec, PyObject* bases,
+                        const char* attribute) {
   PyObject* t = check(PyType_FromSpecWithBases(spec, bases));
   check_status(PyModule_AddObjectRef(module, attribute, t));
   return reinterpret_cast<PyTypeObject*>(t);
@@ -268,7 +291,9 @@ void add_types(PyObject* module) {
   check_status(PyModule_AddObjectRef(module, "LinAlgError", g_linalg_error));
 }
 
-PyObject* wrap(DType d) { return Py_NewRef(reinterpret_cast<PyObject*>(g_dtypes[static_cast<int>(d)])); }
+PyObject* wrap(DType d) {
+  return Py_NewRef(reinterpret_cast<PyObject*>(g_dtypes[static_cast<int>(d)]));
+}
 bool is_dtype(PyObject* o) { return Py_TYPE(o) == g_dtype_type; }
 
 DType to_dtype_arg(PyObject* o) {
@@ -295,7 +320,8 @@ DType to_dtype_arg(PyObject* o) {
 PyObject* make_size(DimSpan dims) {
   auto n = static_cast<Py_ssize_t>(dims.size());
   PyObject* t = check(g_size_type->tp_alloc(g_size_type, n));
-  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(t, i, PyLong_FromLongLong(dims[static_cast<size_t>(i)]));
+  for (Py_ssize_t i = 0; i < n; ++i)
+    PyTuple_SET_ITEM(t, i, PyLong_FromLongLong(dims[static_cast<size_t>(i)]));
   return t;
 }
 PyTypeObject* size_type() { return g_size_type; }
@@ -303,7 +329,8 @@ PyObject* cpu_device() { return Py_NewRef(g_cpu); }
 bool is_device(PyObject* o) { return Py_TYPE(o) == g_device_type; }
 void check_device(PyObject* o) {
   if (o == Py_None || is_device(o)) return;
-  FG_CHECK(!PyLong_Check(o), "Cannot access accelerator device when none is available: device=", text_of(o),
+  FG_CHECK(!PyLong_Check(o),
+           "Cannot access accelerator device when none is available: device=", text_of(o),
            " names one, and tensors live on the CPU");
   FG_CHECK_TYPE(PyUnicode_Check(o), "expected a device or its name as a str, got ", type_name(o));
   parse_device(text_of(o));
@@ -311,7 +338,9 @@ void check_device(PyObject* o) {
 PyObject* strided_layout() { return Py_NewRef(g_strided); }
 bool is_layout(PyObject* o) { return Py_TYPE(o) == Py_TYPE(g_strided); }
 bool is_memory_format(PyObject* o) { return Py_TYPE(o) == g_memory_format_type; }
-MemoryFormat to_memory_format(PyObject* o) { return reinterpret_cast<MemoryFormatObject*>(o)->format; }
+MemoryFormat to_memory_format(PyObject* o) {
+  return reinterpret_cast<MemoryFormatObject*>(o)->format;
+}
 PyObject* linalg_error() { return g_linalg_error; }
 
 }  // namespace fastgrad::py

@@ -1,4 +1,5 @@
-// The small Python types: dtype, device, layout, memory_format, Size; and the exception of linear algebra.
+// The small Python types: dtype, device, layout, memory_format, Size; and the exception of linear
+// algebra.
 #pragma once
 
 #include "base/dtype.h"

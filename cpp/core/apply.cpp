@@ -37,11 +37,12 @@ void set_output(const Ref<Node>& node, uint32_t nr, const Tensor& out) {
 void save_value(Node& node, uint32_t bit, const Tensor& value) {
   SavedTensor& s = node.saved.emplace_back();
   node.save_mask |= 1u << bit;
-  FG_CHECK(!value->inference,
-           "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
-           "inference mode in computation tracked by autograd. To work around this, you can make a "
-           "clone to get a normal tensor and use it in autograd, or use `fastgrad.no_grad()` instead "
-           "of `fastgrad.inference_mode()`.");
+  FG_CHECK(
+      !value->inference,
+      "Inference tensors cannot be saved for backward. Please do not use Tensors created in "
+      "inference mode in computation tracked by autograd. To work around this, you can make a "
+      "clone to get a normal tensor and use it in autograd, or use `fastgrad.no_grad()` instead "
+      "of `fastgrad.inference_mode()`.");
   s.version = value->version();
   if (t_modes.slow_record && !saved_tensor_hooks().empty()) [[unlikely]] {
     auto hook = saved_tensor_hooks().back();
@@ -67,7 +68,8 @@ Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs attrs, std::span<c
     if (value.defined()) save_value(*node, bit, value);
   }
   for (size_t i = 0; i < outs.size(); ++i)
-    if (!(op_info.nondifferentiable_outputs >> i & 1)) set_output(node, static_cast<uint32_t>(i), outs[i]);
+    if (!(op_info.nondifferentiable_outputs >> i & 1))
+      set_output(node, static_cast<uint32_t>(i), outs[i]);
   return node;
 }
 

@@ -3,14 +3,15 @@
 
 #include <string>
 
-#include "base/scalar.h"
 #include "base/ref.h"
+#include "base/scalar.h"
 #include "base/shape.h"
 
 namespace fastgrad {
 
 struct Attrs {
-  // Elementwise ops: s[k] stands for input k where bit k of `scalars` is set. Other ops: as they like.
+  // Elementwise ops: s[k] stands for input k where bit k of `scalars` is set. Other ops: as they
+  // like.
   Scalar s[3];
   uint8_t scalars = 0;
 
@@ -20,8 +21,8 @@ struct Attrs {
   bool flag(int k) const { return s[k].to_bool(); }
   int64_t integer(int k) const { return s[k].to_int(); }
 
-  // Integer lists (axes, sizes, ...) and one string, for the ops that have them. Short lists cost no
-  // allocation.
+  // Integer lists (axes, sizes, ...) and one string, for the ops that have them. Short lists cost
+  // no allocation.
   DimSpan list(size_t k) const {
     const int64_t *p = lists_.begin(), *end = lists_.end();
     for (; p != end; p += *p + 1)

@@ -56,11 +56,12 @@ void check_bool_operands(Op op, std::span<const Operand> operands) {
     bools += o.is_tensor() ? o.array().dtype == DType::Bool : o.scalar().kind() == DTypeKind::Bool;
   if (bools == 0) return;
   if (op == Op::Neg || (op == Op::Sub && bools == 1))
-    fail(ErrorKind::Runtime, op == Op::Neg ? "Negation" : "Subtraction",
-         ", the `-` operator, ", op == Op::Neg ? "on" : "with",
+    fail(ErrorKind::Runtime, op == Op::Neg ? "Negation" : "Subtraction", ", the `-` operator, ",
+         op == Op::Neg ? "on" : "with",
          " a bool tensor is not supported. If you are trying to invert a mask, use the `~` or "
          "`logical_not()` operator instead.");
-  FG_CHECK(op != Op::Sub, "Subtraction, the `-` operator, with two bool tensors is not supported. "
+  FG_CHECK(op != Op::Sub,
+           "Subtraction, the `-` operator, with two bool tensors is not supported. "
            "Use the `^` or `logical_xor()` operator instead.");
   FG_CHECK(op != Op::Relu, "Boolean inputs not supported for relu");
 }
@@ -89,8 +90,9 @@ Plan plan(Op op, std::span<const Operand> operands) {
   p.kernel_result = op_types(op) == OpTypes::P ? DType::Bool : p.compute;
   p.kernel = block_kernel(op, p.compute);
   if (!p.kernel || op == Op::Sub) check_bool_operands(op, operands);
-  FG_CHECK_KIND(ErrorKind::NotImplemented, p.kernel, "\"", info(op).name, "\" not implemented for '",
-                scalar_type_name(type), "'; convert the input first, e.g. with .to(fastgrad.float32)");
+  FG_CHECK_KIND(ErrorKind::NotImplemented, p.kernel, "\"", info(op).name,
+                "\" not implemented for '", scalar_type_name(type),
+                "'; convert the input first, e.g. with .to(fastgrad.float32)");
   return p;
 }
 
@@ -173,7 +175,8 @@ Tensor elementwise_general(Op op, std::span<const Operand> operands) {
 }
 
 void finish(Op op, std::span<const Operand> operands, const Tensor& out) {
-  if (grad_enabled() && info(op).vjp && is_differentiable(out.dtype()) && any_requires_grad(operands))
+  if (grad_enabled() && info(op).vjp && is_differentiable(out.dtype()) &&
+      any_requires_grad(operands))
     record_elementwise(op, operands, out, {});
 }
 
@@ -201,9 +204,10 @@ Tensor elementwise(Op op, std::span<const Operand> operands) {
   if (operands.size() == 2) return elementwise(op, operands[0], operands[1]);
   const Array* x = operands[0].is_tensor() ? &operands[0].array() : nullptr;
   Tensor out;
-  BlockKernel kernel = operands.size() == 1 && x && x->contiguous && compute_dtype(x->dtype) == x->dtype
-                           ? block_kernel(op, x->dtype)
-                           : nullptr;
+  BlockKernel kernel =
+      operands.size() == 1 && x && x->contiguous && compute_dtype(x->dtype) == x->dtype
+          ? block_kernel(op, x->dtype)
+          : nullptr;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
     out = Tensor::empty(x->shape, d);
@@ -302,8 +306,7 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
   Tensor result(self.array());
   run_plan(p, operands, self.array());
   self->array.buffer->bump_version();
-  if (info(op).vjp)
-    record_elementwise(op, operands, result, saved);
+  if (info(op).vjp) record_elementwise(op, operands, result, saved);
   rebase_history(self, result);
 }
 

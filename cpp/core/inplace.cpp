@@ -20,7 +20,7 @@ Edge accumulator_edge(TensorImpl* leaf) {
     fresh->variable = leaf;
     if (leaf->accumulator.compare_exchange_strong(n, fresh)) {
       n = fresh;
-    } else {  // another thread was first; n is its accumulator now
+    } else {                   // another thread was first; n is its accumulator now
       fresh->op = Op::Custom;  // so that release() frees this node, not the leaf
       fresh->release();
     }
@@ -58,18 +58,22 @@ bool check_history(const Tensor& self, bool other_requires_grad, const char* op)
 }  // namespace
 
 bool check_inplace(const Tensor& self, bool other_requires_grad, const char* op) {
-  FG_CHECK(self.is_contiguous() || !may_overlap_itself(self.shape(), self.strides()),
-           "unsupported operation: more than one element of the written-to tensor refers to a single "
-           "memory location. Please clone() the tensor before performing the operation (", op, "_).");
+  FG_CHECK(
+      self.is_contiguous() || !may_overlap_itself(self.shape(), self.strides()),
+      "unsupported operation: more than one element of the written-to tensor refers to a single "
+      "memory location. Please clone() the tensor before performing the operation (",
+      op, "_).");
   return check_history(self, other_requires_grad, op);
 }
 
 namespace {
 
 bool check_history(const Tensor& self, bool other_requires_grad, const char* op) {
-  FG_CHECK(!self->inference || t_modes.inference,
-           "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
-           "clone to get a normal tensor before doing inplace update (in ", op, "_).");
+  FG_CHECK(
+      !self->inference || t_modes.inference,
+      "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
+      "clone to get a normal tensor before doing inplace update (in ",
+      op, "_).");
   bool recorded = grad_enabled() && (other_requires_grad || self.requires_grad());
   if (!recorded) return false;
   if (self->view) {
@@ -91,8 +95,9 @@ bool check_history(const Tensor& self, bool other_requires_grad, const char* op)
       default:
         break;
     }
-    FG_CHECK(!(self.requires_grad() && self->view->base.is_leaf() && self->view->base.requires_grad()),
-             "a view of a leaf Variable that requires grad is being used in an in-place operation.");
+    FG_CHECK(
+        !(self.requires_grad() && self->view->base.is_leaf() && self->view->base.requires_grad()),
+        "a view of a leaf Variable that requires grad is being used in an in-place operation.");
   }
   FG_CHECK(!(self->leaf_requires_grad && !self->node),
            "a leaf Variable that requires grad is being used in an in-place operation.");
@@ -101,7 +106,8 @@ bool check_history(const Tensor& self, bool other_requires_grad, const char* op)
 
 }  // namespace
 
-void inplace_view(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f) {
+void inplace_view(const Tensor& self, const char* op,
+                  const std::function<Tensor(const Tensor&)>& f) {
   bool recorded = check_history(self, false, op);
   Tensor result = f(self);
   self.mutable_array() = result.array();
@@ -126,7 +132,8 @@ void rebase_history(const Tensor& self, const Tensor& result) {
   refresh_view(self.impl());
 }
 
-void assign_inplace(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f) {
+void assign_inplace(const Tensor& self, const char* op,
+                    const std::function<Tensor(const Tensor&)>& f) {
   Tensor input = self;
   if (grad_enabled() && self.requires_grad() && !self->leaf_requires_grad) {
     // The rule may save its input, which is about to be overwritten: compute from a copy that has

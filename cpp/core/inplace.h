@@ -22,14 +22,16 @@ bool check_inplace(const Tensor& self, bool other_requires_grad, const char* op)
 
 // self = f(self), where f makes a view of its argument: self gets the view's sizes and strides, and
 // the memory stays as it is (transpose_, squeeze_, ...).
-void inplace_view(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f);
+void inplace_view(const Tensor& self, const char* op,
+                  const std::function<Tensor(const Tensor&)>& f);
 
 // After the write: self's history becomes that of `result` (same shape, already recorded).
 void rebase_history(const Tensor& self, const Tensor& result);
 
 // self = f(self), written in place: the in-place form of any op that has no kernel of its own for
 // it. f gets self, or a copy with self's history where f's rule may want the old value.
-void assign_inplace(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f);
+void assign_inplace(const Tensor& self, const char* op,
+                    const std::function<Tensor(const Tensor&)>& f);
 
 // Carries a retain_grad hook of t from its present node to another one.
 void move_retained_grad(const Tensor& t, const Ref<Node>& to, uint32_t nr);

@@ -24,10 +24,10 @@ struct SavedTensorHooks {
 struct Modes {
   bool grad = true;
   bool inference = false;
-  bool anomaly = false;        // remember the user's line at every node
-  bool check_nan = true;       // in anomaly mode: fail when a rule makes NaN
-  bool slow_record = false;    // anomaly or hooks are on: record() takes the long way
-  uint64_t clock = 0;          // see Node::sequence
+  bool anomaly = false;      // remember the user's line at every node
+  bool check_nan = true;     // in anomaly mode: fail when a rule makes NaN
+  bool slow_record = false;  // anomaly or hooks are on: record() takes the long way
+  uint64_t clock = 0;        // see Node::sequence
 };
 inline constinit thread_local Modes t_modes{};
 

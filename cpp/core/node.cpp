@@ -24,7 +24,9 @@ void (*g_warn)(const std::string&) = nullptr;
 void (*g_release_python)(void*) = nullptr;
 
 std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() { return hooks_of_thread(); }
-void update_slow_record() { t_modes.slow_record = t_modes.anomaly || !saved_tensor_hooks().empty(); }
+void update_slow_record() {
+  t_modes.slow_record = t_modes.anomaly || !saved_tensor_hooks().empty();
+}
 
 // ---- TensorImpl
 
@@ -96,7 +98,8 @@ void fail_released() {
 }
 
 const SavedTensor& Node::find_saved(uint32_t bit) const {
-  if (released) [[unlikely]] fail_released();
+  if (released) [[unlikely]]
+    fail_released();
   uint32_t below = save_mask & ((1u << bit) - 1);
   return saved[static_cast<size_t>(std::popcount(below))];
 }
@@ -122,9 +125,10 @@ Tensor attach(const Node& node, const Tensor& value, SavedPlace place) {
   static constexpr const char* kinds[] = {"input", "output", "saved value"};
   fail(ErrorKind::Runtime,
        "one of the variables needed for gradient computation has been modified by an inplace "
-       "operation: [", name(s.tensor.dtype()), " ", s.tensor.shape(), "], which is ",
-       kinds[place.kind], " ", place.index, " of ", node.name(), ", is at version ",
-       s.tensor->version(), "; expected version ", s.version,
+       "operation: [",
+       name(s.tensor.dtype()), " ", s.tensor.shape(), "], which is ", kinds[place.kind], " ",
+       place.index, " of ", node.name(), ", is at version ", s.tensor->version(),
+       "; expected version ", s.version,
        " instead. Hint: write to a clone(), or enable anomaly detection to find the operation that "
        "failed to compute its gradient, with fastgrad.autograd.set_detect_anomaly(True).");
 }
@@ -137,7 +141,8 @@ Tensor unpack(const Node& node, const SavedTensor& s, SavedPlace place) {
     // A tensor with a history of its own (checkpointing recomputes it) keeps that.
     return t->node ? t : attach(node, t, place);
   }
-  if (s.version != s.tensor->version()) [[unlikely]] fail_modified(node, s, place);
+  if (s.version != s.tensor->version()) [[unlikely]]
+    fail_modified(node, s, place);
   return place.kind == SavedPlace::Output ? attach(node, s.tensor, place) : s.tensor;
 }
 

@@ -58,7 +58,7 @@ struct NodeExtras {
   std::vector<OutputHook> output_hooks;
   std::vector<std::shared_ptr<NodeHook>> pre_hooks, post_hooks;
   std::unique_ptr<CustomRule> custom;
-  std::string user_frame;  // anomaly mode
+  std::string user_frame;          // anomaly mode
   std::shared_ptr<void> metadata;  // Python's grad_fn.metadata dict
 };
 

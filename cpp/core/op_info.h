@@ -53,8 +53,8 @@ class VjpContext {
 };
 
 struct OpInfo {
-  const char* name = nullptr;           // "mul"
-  const char* backward_name = nullptr;  // "MulBackward0"; null: made of the id
+  const char* name = nullptr;               // "mul"
+  const char* backward_name = nullptr;      // "MulBackward0"; null: made of the id
   int (*overload)(const Attrs&) = nullptr;  // the number at the end of that name; null: 0
   OpClass cls = OpClass::General;
   int num_outputs = 1;  // -1: infer or eval decides
@@ -81,7 +81,7 @@ const OpInfo& info(Op op);
 const char* id_name(Op op);  // "Mul"
 
 // Defines the block of a family op. Forgetting one that op_list.def names is a link error.
-#define FG_DEFINE_OP(Id) \
+#define FG_DEFINE_OP(Id)            \
   extern const OpInfo kOpInfo_##Id; \
   const OpInfo kOpInfo_##Id
 

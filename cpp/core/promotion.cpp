@@ -20,7 +20,7 @@ DType ResultType::get() const {
 
 const char* scalar_type_name(DType d) {
   static constexpr const char* names[kNumDTypes] = {
-      "Bool", "Byte", "Char",  "Short",  "Int",          "Long",
+      "Bool", "Byte",     "Char",  "Short",  "Int",          "Long",
       "Half", "BFloat16", "Float", "Double", "ComplexFloat", "ComplexDouble"};
   return names[static_cast<int>(d)];
 }

@@ -77,7 +77,7 @@ struct TensorExtras {
   std::vector<std::shared_ptr<GradHook>> hooks;       // leaves: run on the summed gradient
   std::vector<std::shared_ptr<GradHook>> post_hooks;  // leaves: run after accumulation
   bool retains_grad = false;
-  bool cycle_suspect = false;                 // see autograd/cycles.h
+  bool cycle_suspect = false;              // see autograd/cycles.h
   std::shared_ptr<TensorImpl*> self_cell;  // for those who know the tensor without owning it
 };
 

@@ -12,7 +12,10 @@ struct Geometry {
   int64_t offset;
   DimSpan sizes, strides, base_sizes, base_strides;
   explicit Geometry(const Attrs& a)
-      : offset(a.integer(0)), sizes(a.list(0)), strides(a.list(1)), base_sizes(a.list(2)),
+      : offset(a.integer(0)),
+        sizes(a.list(0)),
+        strides(a.list(1)),
+        base_sizes(a.list(2)),
         base_strides(a.list(3)) {}
 
   // Elements of memory that base and part reach together, from the base's first one.
@@ -20,8 +23,9 @@ struct Geometry {
     if (numel_of(sizes) == 0 || numel_of(base_sizes) == 0) return;
     Extent part = extent(sizes, strides), base = extent(base_sizes, base_strides);
     FG_CHECK(offset + part.lo >= base.lo && offset + part.hi <= base.hi,
-             "[as_strided] the view with sizes ", to_string(sizes), ", strides ", to_string(strides),
-             " and offset ", offset, " reaches outside of the tensor it was made of, so its gradient "
+             "[as_strided] the view with sizes ", to_string(sizes), ", strides ",
+             to_string(strides), " and offset ", offset,
+             " reaches outside of the tensor it was made of, so its gradient "
              "is not defined; take the view of the tensor that owns the memory");
   }
   // A fresh array in the base's layout. Memory between the elements stays unused.
@@ -32,9 +36,11 @@ struct Geometry {
   Array part_of(const Array& base) const { return base.view(sizes, strides, offset); }
 };
 
-Attrs attrs_of(const Tensor& x, DimSpan sizes, DimSpan strides, std::optional<int64_t> storage_offset) {
-  FG_CHECK(sizes.size() == strides.size(), "mismatch in length of strides and shape: ",
-           to_string(sizes), " and ", to_string(strides));
+Attrs attrs_of(const Tensor& x, DimSpan sizes, DimSpan strides,
+               std::optional<int64_t> storage_offset) {
+  FG_CHECK(sizes.size() == strides.size(),
+           "mismatch in length of strides and shape: ", to_string(sizes), " and ",
+           to_string(strides));
   for (int64_t s : strides)
     FG_CHECK(s >= 0, "as_strided: Negative strides are not supported at the moment, got strides: ",
              to_string(strides));
@@ -155,7 +161,8 @@ FG_DEFINE_OP(AsStridedAdjoint) = {
             add_elements(*in[0], part);
           else
             copy_array(*in[0], part);
-          FG_CHECK(!shared, "[as_strided] cannot differentiate with respect to a tensor whose own "
+          FG_CHECK(!shared,
+                   "[as_strided] cannot differentiate with respect to a tensor whose own "
                    "elements share memory; clone() it first");
           copy_array(base, out[0]);
         },
@@ -163,7 +170,11 @@ FG_DEFINE_OP(AsStridedAdjoint) = {
 };
 
 Attrs part_geometry(DimSpan shape, const Meta& part) {
-  return Attrs(Scalar(part.offset)).with(part.shape).with(part.strides).with(shape).with(contiguous_strides(shape));
+  return Attrs(Scalar(part.offset))
+      .with(part.shape)
+      .with(part.strides)
+      .with(shape)
+      .with(contiguous_strides(shape));
 }
 
 Tensor as_strided(const Tensor& x, DimSpan sizes, DimSpan strides, std::optional<int64_t> offset) {
@@ -172,9 +183,10 @@ Tensor as_strided(const Tensor& x, DimSpan sizes, DimSpan strides, std::optional
 
 Tensor as_strided_scatter(const Tensor& base, const Tensor& src, DimSpan sizes, DimSpan strides,
                           std::optional<int64_t> offset) {
-  FG_CHECK(std::equal(src.shape().begin(), src.shape().end(), sizes.begin(), sizes.end()),
-           "[as_strided_scatter] expected src to have a size equal to the slice of self. src size = ",
-           src.shape(), ", slice size = ", to_string(sizes));
+  FG_CHECK(
+      std::equal(src.shape().begin(), src.shape().end(), sizes.begin(), sizes.end()),
+      "[as_strided_scatter] expected src to have a size equal to the slice of self. src size = ",
+      src.shape(), ", slice size = ", to_string(sizes));
   return apply(Op::AsStridedScatter, {base, src}, attrs_of(base, sizes, strides, offset));
 }
 

@@ -23,7 +23,8 @@ void same_shape(const Attrs&, Inputs in, Metas& out) {
 void lay_out(const Attrs& a, int slot, const Array& in, Meta& out) {
   auto format = static_cast<MemoryFormat>(a.integer(slot));
   out.shape = in.shape;
-  if (format == MemoryFormat::Contiguous || (format == MemoryFormat::Preserve && in.contiguous)) return;
+  if (format == MemoryFormat::Contiguous || (format == MemoryFormat::Preserve && in.contiguous))
+    return;
   out.strides = format == MemoryFormat::Preserve ? dense_strides_like(in.shape, in.strides)
                                                  : format_strides(format, in.shape);
 }
@@ -80,7 +81,9 @@ Tensor to_copy(const Tensor& x, DType dtype, MemoryFormat format) {
   return apply(Op::ToDType, {x}, Attrs(Scalar(static_cast<int64_t>(dtype)), number(format)));
 }
 
-Tensor clone(const Tensor& x, MemoryFormat format) { return apply(Op::Clone, {x}, Attrs(number(format))); }
+Tensor clone(const Tensor& x, MemoryFormat format) {
+  return apply(Op::Clone, {x}, Attrs(number(format)));
+}
 
 Tensor contiguous(const Tensor& x, MemoryFormat format) {
   return has_format(format, x.shape(), x.strides()) ? x : clone(x, format);
@@ -88,9 +91,9 @@ Tensor contiguous(const Tensor& x, MemoryFormat format) {
 
 void copy_(const Tensor& self, const Tensor& src) {
   bool recorded = check_inplace(self, src.requires_grad(), "copy");
-  FG_CHECK(is_expandable_to(src.shape(), self.shape()), "The expanded size of the tensor ", self.shape(),
-           " must match the existing size ", src.shape(), ": copy_ writes ", src.shape(), " into ",
-           self.shape());
+  FG_CHECK(is_expandable_to(src.shape(), self.shape()), "The expanded size of the tensor ",
+           self.shape(), " must match the existing size ", src.shape(), ": copy_ writes ",
+           src.shape(), " into ", self.shape());
   Ref<Node> node;
   if (recorded) {
     Tensor inputs[] = {self->view ? Tensor() : self, src};

@@ -270,8 +270,8 @@ void check_numbers(const Tensor& a, Scalar beta, Scalar alpha, const char* op) {
       "] for integral input tensors, argument beta and alpha must not be floating point numbers.");
 }
 
-// beta * input + alpha * product, where no op does both at once. For beta = 0 the input stays in the
-// graph, with gradient zero, but its values do not count.
+// beta * input + alpha * product, where no op does both at once. For beta = 0 the input stays in
+// the graph, with gradient zero, but its values do not count.
 Tensor add_scaled(const Tensor& input, const Tensor& product, Scalar beta, Scalar alpha) {
   Tensor p = scaled(product, alpha);
   if (beta.to_double() == 0) return where(Tensor(Array::zeros({}, DType::Bool)), input, p);

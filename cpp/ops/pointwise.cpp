@@ -3,7 +3,9 @@
 
 namespace fastgrad {
 
-Tensor zeros_like(const Operand& x) { return Tensor(Array::zeros(x.array().shape, x.array().dtype)); }
+Tensor zeros_like(const Operand& x) {
+  return Tensor(Array::zeros(x.array().shape, x.array().dtype));
+}
 
 namespace {
 
@@ -23,33 +25,33 @@ SavedOperand load(const VjpContext& c, uint32_t mask, int bit) {
 }  // namespace
 
 // Inputs and output are in scope under the names that the table uses.
-#define FG_UNARY(Id, name, types, F, V, S, ...)              \
-  static void vjp_##Id(VjpContext& ctx) {                    \
-    if (!ctx.needs(0)) return;                               \
-    [[maybe_unused]] const Tensor& g = ctx.g();              \
-    [[maybe_unused]] SavedOperand x = load(ctx, S, X);       \
-    [[maybe_unused]] SavedOperand y = load(ctx, S, Y);       \
-    ctx.set(0, V);                                           \
+#define FG_UNARY(Id, name, types, F, V, S, ...)        \
+  static void vjp_##Id(VjpContext& ctx) {              \
+    if (!ctx.needs(0)) return;                         \
+    [[maybe_unused]] const Tensor& g = ctx.g();        \
+    [[maybe_unused]] SavedOperand x = load(ctx, S, X); \
+    [[maybe_unused]] SavedOperand y = load(ctx, S, Y); \
+    ctx.set(0, V);                                     \
   }
-#define FG_BINARY(Id, name, types, F, VA, VB, SA, SB, ...)                       \
-  static void vjp_##Id(VjpContext& ctx) {                                        \
-    const int mask = (ctx.needs(0) ? (SA) : 0) | (ctx.needs(1) ? (SB) : 0);      \
-    [[maybe_unused]] const Tensor& g = ctx.g();                                  \
+#define FG_BINARY(Id, name, types, F, VA, VB, SA, SB, ...)                        \
+  static void vjp_##Id(VjpContext& ctx) {                                         \
+    const int mask = (ctx.needs(0) ? (SA) : 0) | (ctx.needs(1) ? (SB) : 0);       \
+    [[maybe_unused]] const Tensor& g = ctx.g();                                   \
     [[maybe_unused]] SavedOperand a = load(ctx, mask, A), b = load(ctx, mask, B); \
-    [[maybe_unused]] SavedOperand y = load(ctx, mask, Y);                        \
-    if (ctx.needs(0)) ctx.set(0, VA);                                            \
-    if (ctx.needs(1)) ctx.set(1, VB);                                            \
+    [[maybe_unused]] SavedOperand y = load(ctx, mask, Y);                         \
+    if (ctx.needs(0)) ctx.set(0, VA);                                             \
+    if (ctx.needs(1)) ctx.set(1, VB);                                             \
   }
-#define FG_TERNARY(Id, name, types, F, VA, VB, VC, SA, SB, SC, ...)              \
-  static void vjp_##Id(VjpContext& ctx) {                                        \
-    const int mask = (ctx.needs(0) ? (SA) : 0) | (ctx.needs(1) ? (SB) : 0) |     \
-                     (ctx.needs(2) ? (SC) : 0);                                  \
-    [[maybe_unused]] const Tensor& g = ctx.g();                                  \
-    [[maybe_unused]] SavedOperand a = load(ctx, mask, A), b = load(ctx, mask, B); \
-    [[maybe_unused]] SavedOperand c = load(ctx, mask, C), y = load(ctx, mask, Y); \
-    if (ctx.needs(0)) ctx.set(0, VA);                                            \
-    if (ctx.needs(1)) ctx.set(1, VB);                                            \
-    if (ctx.needs(2)) ctx.set(2, VC);                                            \
+#define FG_TERNARY(Id, name, types, F, VA, VB, VC, SA, SB, SC, ...)                        \
+  static void vjp_##Id(VjpContext& ctx) {                                                  \
+    const int mask =                                                                       \
+        (ctx.needs(0) ? (SA) : 0) | (ctx.needs(1) ? (SB) : 0) | (ctx.needs(2) ? (SC) : 0); \
+    [[maybe_unused]] const Tensor& g = ctx.g();                                            \
+    [[maybe_unused]] SavedOperand a = load(ctx, mask, A), b = load(ctx, mask, B);          \
+    [[maybe_unused]] SavedOperand c = load(ctx, mask, C), y = load(ctx, mask, Y);          \
+    if (ctx.needs(0)) ctx.set(0, VA);                                                      \
+    if (ctx.needs(1)) ctx.set(1, VB);                                                      \
+    if (ctx.needs(2)) ctx.set(2, VC);                                                      \
   }
 #include "base/op_list.def"
 
@@ -60,16 +62,17 @@ constexpr bool differentiable(OpTypes t) {
 }
 }  // namespace
 
-#define FG_ELEMENTWISE(Id, op_name, types, s0, s1, s2)                          \
-  extern const OpInfo kOpInfo_##Id;                                             \
-  const OpInfo kOpInfo_##Id = {                                                 \
-      .name = #op_name,                                                         \
-      .cls = OpClass::Elementwise,                                              \
-      .vjp = differentiable(OpTypes::types) ? vjp_##Id : nullptr,               \
-      .save = {save_bits(s0), save_bits(s1), save_bits(s2), 0},                 \
+#define FG_ELEMENTWISE(Id, op_name, types, s0, s1, s2)            \
+  extern const OpInfo kOpInfo_##Id;                               \
+  const OpInfo kOpInfo_##Id = {                                   \
+      .name = #op_name,                                           \
+      .cls = OpClass::Elementwise,                                \
+      .vjp = differentiable(OpTypes::types) ? vjp_##Id : nullptr, \
+      .save = {save_bits(s0), save_bits(s1), save_bits(s2), 0},   \
   };
 #define FG_UNARY(Id, name, types, F, V, S, ...) FG_ELEMENTWISE(Id, name, types, S, 0, 0)
-#define FG_BINARY(Id, name, types, F, VA, VB, SA, SB, ...) FG_ELEMENTWISE(Id, name, types, SA, SB, 0)
+#define FG_BINARY(Id, name, types, F, VA, VB, SA, SB, ...) \
+  FG_ELEMENTWISE(Id, name, types, SA, SB, 0)
 #define FG_TERNARY(Id, name, types, F, VA, VB, VC, SA, SB, SC, ...) \
   FG_ELEMENTWISE(Id, name, types, SA, SB, SC)
 #include "base/op_list.def"

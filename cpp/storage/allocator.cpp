@@ -179,7 +179,8 @@ void deallocate(void* p, size_t nbytes) {
 }
 
 Stats stats() {
-  return {g_allocated.load(), g_peak.load(), g_cached.load(), g_calls.load(), g_system_calls.load()};
+  return {g_allocated.load(), g_peak.load(), g_cached.load(), g_calls.load(),
+          g_system_calls.load()};
 }
 
 void empty_cache() {

@@ -14,10 +14,10 @@ void* allocate(size_t nbytes);
 void deallocate(void* p, size_t nbytes);
 
 struct Stats {
-  uint64_t allocated;       // bytes in use now (blocks above the inline size)
-  uint64_t peak_allocated;  // highest value of `allocated`
-  uint64_t cached;          // freed bytes that are kept for re-use
-  uint64_t allocations;     // calls so far
+  uint64_t allocated;           // bytes in use now (blocks above the inline size)
+  uint64_t peak_allocated;      // highest value of `allocated`
+  uint64_t cached;              // freed bytes that are kept for re-use
+  uint64_t allocations;         // calls so far
   uint64_t system_allocations;  // calls that had to ask the system
 };
 Stats stats();

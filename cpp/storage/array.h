@@ -20,9 +20,7 @@ struct Array {
   size_t itemsize() const { return fastgrad::itemsize(dtype); }
   int64_t nbytes() const { return numel * static_cast<int64_t>(itemsize()); }
   bool defined() const { return static_cast<bool>(buffer); }
-  int64_t offset() const {
-    return (data - buffer->data()) / static_cast<int64_t>(itemsize());
-  }
+  int64_t offset() const { return (data - buffer->data()) / static_cast<int64_t>(itemsize()); }
   template <class T>
   T* ptr() const {
     return reinterpret_cast<T*>(data);

@@ -22,7 +22,8 @@ Ref<Buffer> Buffer::foreign(void* data, size_t nbytes, void* context, void (*rel
 }
 
 Ref<Buffer> Buffer::alias(const Ref<Buffer>& parent) {
-  Buffer* root = parent->kind_ == Kind::Alias ? static_cast<Buffer*>(parent->context_) : parent.get();
+  Buffer* root =
+      parent->kind_ == Kind::Alias ? static_cast<Buffer*>(parent->context_) : parent.get();
   Buffer* b = make(Kind::Alias);
   b->data_ = parent->data_;
   b->nbytes_ = parent->nbytes_;

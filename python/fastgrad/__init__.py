@@ -63,6 +63,7 @@ def _collect_cycles_too() -> None:
 _complete_tensor()
 _collect_cycles_too()
 
+from fastgrad import autograd, linalg, memory, random, testing, utils  # noqa: E402
 from fastgrad._legacy_types import (  # noqa: E402
     BFloat16Tensor,
     BoolTensor,
@@ -75,7 +76,6 @@ from fastgrad._legacy_types import (  # noqa: E402
     LongTensor,
     ShortTensor,
 )
-from fastgrad import autograd, linalg, memory, random, testing, utils  # noqa: E402
 from fastgrad._printing import (  # noqa: E402
     get_printoptions,
     printoptions,

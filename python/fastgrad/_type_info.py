@@ -25,7 +25,7 @@ def _name(dtype: Any) -> str:
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class finfo:  # noqa: N801 - PyTorch's and NumPy's name
+class finfo:
     """The limits of a floating-point type; for a complex type, those of its parts.
 
     Attributes:
@@ -86,7 +86,7 @@ class finfo:  # noqa: N801 - PyTorch's and NumPy's name
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class iinfo:  # noqa: N801 - PyTorch's and NumPy's name
+class iinfo:
     """The limits of an integer type.
 
     Attributes:

@@ -15,7 +15,7 @@ EXCLUDED: dict[str, str] = {
     "__rdiv__/errors": "PyTorch calls a method of the number: an AttributeError that no user meets",
     "__rpow__/gradient": "samples with negative bases: zero cotangents give 0 where PyTorch has NaN",
     "__rpow__/second_gradient": "as __rpow__/gradient",
-    "polygamma/function": "PyTorch is wrong at the poles and keeps 5 digits; checked with mpmath",
+    "polygamma/function": "PyTorch is wrong at the poles, keeps 5 digits; checked by mpmath",
     "polygamma/method": "as polygamma/function",
     "polygamma/inplace": "as polygamma/function",
     "special.polygamma/function": "as polygamma/function",

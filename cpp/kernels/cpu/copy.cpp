@@ -15,8 +15,10 @@ To convert(From v) {
   } else if constexpr (from_half) {
     return convert<float, To>(static_cast<float>(v));
   } else if constexpr (from_complex && !to_complex) {
-    if constexpr (std::is_same_v<To, bool>) return v != From(0);
-    else return convert<typename From::value_type, To>(v.real());
+    if constexpr (std::is_same_v<To, bool>)
+      return v != From(0);
+    else
+      return convert<typename From::value_type, To>(v.real());
   } else if constexpr (from_complex) {
     return To(static_cast<typename To::value_type>(v.real()),
               static_cast<typename To::value_type>(v.imag()));
@@ -77,7 +79,9 @@ CastKernel cast_kernel(DType from, DType to) {
 }
 
 StridedCursor::StridedCursor(DimSpan shape, DimSpan strides, int64_t start)
-    : shape_(shape), strides_(strides), index_(shape.size(), 0),
+    : shape_(shape),
+      strides_(strides),
+      index_(shape.size(), 0),
       ndim_(static_cast<int64_t>(shape.size())) {
   for (int64_t d = ndim_ - 1; d >= 0 && start > 0; --d) {
     index_[d] = start % shape_[d];
@@ -137,11 +141,12 @@ void copy_array(const Array& source, const Array& dst) {
   int64_t inner = c.shape.back();
   int64_t outer = dst.numel / inner;
   SmallVector<int64_t, 8> index(n, 0);
-  int64_t size_d = static_cast<int64_t>(dst.itemsize()), size_s = static_cast<int64_t>(src.itemsize());
+  int64_t size_d = static_cast<int64_t>(dst.itemsize()),
+          size_s = static_cast<int64_t>(src.itemsize());
   int64_t od = 0, os = 0;
   for (int64_t row = 0; row < outer; ++row) {
-    kernel(src.data + os * size_s, c.strides[1][n - 1], dst.data + od * size_d,
-           c.strides[0][n - 1], inner);
+    kernel(src.data + os * size_s, c.strides[1][n - 1], dst.data + od * size_d, c.strides[0][n - 1],
+           inner);
     for (size_t d = n - 1; d-- > 0;) {
       od += c.strides[0][d];
       os += c.strides[1][d];

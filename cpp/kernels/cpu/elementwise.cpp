@@ -78,9 +78,13 @@ void run_elementwise(BlockKernel kernel, DType compute, DType result, const Arra
   SmallVector<Feed, kMaxElementwiseInputs> feeds;
   for (int k = 0; k < num_inputs; ++k) {
     const Array& a = *in[k];
-    feeds.push_back(Feed{a.data, cast_kernel(a.dtype, compute), static_cast<int64_t>(a.itemsize()),
-                         (scalars >> k & 1) != 0, a.contiguous && a.dtype == compute,
-                         StridedCursor(dims.shape, dims.strides[k + 1], 0), {}});
+    feeds.push_back(Feed{a.data,
+                         cast_kernel(a.dtype, compute),
+                         static_cast<int64_t>(a.itemsize()),
+                         (scalars >> k & 1) != 0,
+                         a.contiguous && a.dtype == compute,
+                         StridedCursor(dims.shape, dims.strides[k + 1], 0),
+                         {}});
   }
   bool out_direct = out.contiguous && out.dtype == result;
   CastKernel store = cast_kernel(result, out.dtype);

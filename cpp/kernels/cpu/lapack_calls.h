@@ -14,60 +14,67 @@ using Int = int;
 
 // FG_LAPACK(name, parameters, arguments, hidden lengths): T is the element type.
 #define FG_LAPACK_ROUTINES(X)                                                                      \
-  X(getrf, (Int m, Int n, T* a, Int lda, Int* ipiv, Int* info), (&m, &n, a, &lda, ipiv, info),      \
+  X(getrf, (Int m, Int n, T * a, Int lda, Int * ipiv, Int * info), (&m, &n, a, &lda, ipiv, info),  \
     (const Int*, const Int*, T*, const Int*, Int*, Int*))                                          \
-  X(getri, (Int n, T* a, Int lda, const Int* ipiv, T* work, Int lwork, Int* info),                 \
+  X(getri, (Int n, T * a, Int lda, const Int* ipiv, T* work, Int lwork, Int* info),                \
     (&n, a, &lda, ipiv, work, &lwork, info),                                                       \
     (const Int*, T*, const Int*, const Int*, T*, const Int*, Int*))                                \
-  X(gecon, (char norm, Int n, const T* a, Int lda, T anorm, T* rcond, T* work, Int* iwork,         \
-            Int* info),                                                                            \
+  X(gecon,                                                                                         \
+    (char norm, Int n, const T* a, Int lda, T anorm, T* rcond, T* work, Int* iwork, Int* info),    \
     (&norm, &n, a, &lda, &anorm, rcond, work, iwork, info, 1),                                     \
     (const char*, const Int*, const T*, const Int*, const T*, T*, T*, Int*, Int*, size_t))         \
   X(potrf, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
     (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
   X(potri, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
     (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
-  X(geqrf, (Int m, Int n, T* a, Int lda, T* tau, T* work, Int lwork, Int* info),                   \
+  X(geqrf, (Int m, Int n, T * a, Int lda, T * tau, T * work, Int lwork, Int * info),               \
     (&m, &n, a, &lda, tau, work, &lwork, info),                                                    \
     (const Int*, const Int*, T*, const Int*, T*, T*, const Int*, Int*))                            \
-  X(gelqf, (Int m, Int n, T* a, Int lda, T* tau, T* work, Int lwork, Int* info),                   \
+  X(gelqf, (Int m, Int n, T * a, Int lda, T * tau, T * work, Int lwork, Int * info),               \
     (&m, &n, a, &lda, tau, work, &lwork, info),                                                    \
     (const Int*, const Int*, T*, const Int*, T*, T*, const Int*, Int*))                            \
-  X(orglq, (Int m, Int n, Int k, T* a, Int lda, const T* tau, T* work, Int lwork, Int* info),      \
+  X(orglq, (Int m, Int n, Int k, T * a, Int lda, const T* tau, T* work, Int lwork, Int* info),     \
     (&m, &n, &k, a, &lda, tau, work, &lwork, info),                                                \
     (const Int*, const Int*, const Int*, T*, const Int*, const T*, T*, const Int*, Int*))          \
-  X(syevd, (char job, char uplo, Int n, T* a, Int lda, T* w, T* work, Int lwork, Int* iwork,       \
-            Int liwork, Int* info),                                                                \
+  X(syevd,                                                                                         \
+    (char job, char uplo, Int n, T* a, Int lda, T* w, T* work, Int lwork, Int* iwork, Int liwork,  \
+     Int* info),                                                                                   \
     (&job, &uplo, &n, a, &lda, w, work, &lwork, iwork, &liwork, info, 1, 1),                       \
     (const char*, const char*, const Int*, T*, const Int*, T*, T*, const Int*, Int*, const Int*,   \
      Int*, size_t, size_t))                                                                        \
-  X(gesdd, (char job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt, T* work,  \
-            Int lwork, Int* iwork, Int* info),                                                     \
+  X(gesdd,                                                                                         \
+    (char job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt, T* work,         \
+     Int lwork, Int* iwork, Int* info),                                                            \
     (&job, &m, &n, a, &lda, s, u, &ldu, vt, &ldvt, work, &lwork, iwork, info, 1),                  \
     (const char*, const Int*, const Int*, T*, const Int*, T*, T*, const Int*, T*, const Int*, T*,  \
      const Int*, Int*, Int*, size_t))                                                              \
-  X(geev, (char jobl, char jobr, Int n, T* a, Int lda, T* wr, T* wi, T* vl, Int ldvl, T* vr,       \
-           Int ldvr, T* work, Int lwork, Int* info),                                               \
+  X(geev,                                                                                          \
+    (char jobl, char jobr, Int n, T* a, Int lda, T* wr, T* wi, T* vl, Int ldvl, T* vr, Int ldvr,   \
+     T* work, Int lwork, Int* info),                                                               \
     (&jobl, &jobr, &n, a, &lda, wr, wi, vl, &ldvl, vr, &ldvr, work, &lwork, info, 1, 1),           \
     (const char*, const char*, const Int*, T*, const Int*, T*, T*, T*, const Int*, T*, const Int*, \
      T*, const Int*, Int*, size_t, size_t))                                                        \
-  X(gels, (char trans, Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* work, Int lwork,   \
-           Int* info),                                                                             \
+  X(gels,                                                                                          \
+    (char trans, Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* work, Int lwork,         \
+     Int* info),                                                                                   \
     (&trans, &m, &n, &nrhs, a, &lda, b, &ldb, work, &lwork, info, 1),                              \
     (const char*, const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, T*,          \
      const Int*, Int*, size_t))                                                                    \
-  X(gelsy, (Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, Int* jpvt, T rcond, Int* rank,   \
-            T* work, Int lwork, Int* info),                                                        \
+  X(gelsy,                                                                                         \
+    (Int m, Int n, Int nrhs, T * a, Int lda, T * b, Int ldb, Int * jpvt, T rcond, Int * rank,      \
+     T * work, Int lwork, Int * info),                                                             \
     (&m, &n, &nrhs, a, &lda, b, &ldb, jpvt, &rcond, rank, work, &lwork, info),                     \
     (const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, Int*, const T*, Int*, T*, \
      const Int*, Int*))                                                                            \
-  X(gelss, (Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* s, T rcond, Int* rank,        \
-            T* work, Int lwork, Int* info),                                                        \
+  X(gelss,                                                                                         \
+    (Int m, Int n, Int nrhs, T * a, Int lda, T * b, Int ldb, T * s, T rcond, Int * rank, T * work, \
+     Int lwork, Int * info),                                                                       \
     (&m, &n, &nrhs, a, &lda, b, &ldb, s, &rcond, rank, work, &lwork, info),                        \
     (const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, T*, const T*, Int*, T*,   \
      const Int*, Int*))                                                                            \
-  X(gelsd, (Int m, Int n, Int nrhs, T* a, Int lda, T* b, Int ldb, T* s, T rcond, Int* rank,        \
-            T* work, Int lwork, Int* iwork, Int* info),                                            \
+  X(gelsd,                                                                                         \
+    (Int m, Int n, Int nrhs, T * a, Int lda, T * b, Int ldb, T * s, T rcond, Int * rank, T * work, \
+     Int lwork, Int * iwork, Int * info),                                                          \
     (&m, &n, &nrhs, a, &lda, b, &ldb, s, &rcond, rank, work, &lwork, iwork, info),                 \
     (const Int*, const Int*, const Int*, T*, const Int*, T*, const Int*, T*, const T*, Int*, T*,   \
      const Int*, Int*, Int*))
