@@ -37,7 +37,7 @@ std::string side_of(const Arguments& a, int i) { return a.has(i) ? a.text(i) : s
 }  // namespace
 
 void bind_count(Registry& r) {
-  r.add("histc", kBoth, kHistc)
+  r.add("histc", kBoth | kExactOut, kHistc)
       .on("(Tensor input, int bins=100, Number min=0, Number max=0, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(histc(a.tensor(0), a.integer(1), a.real(2), a.real(3)));
@@ -46,7 +46,7 @@ void bind_count(Registry& r) {
       .on("(Tensor input, Tensor? weights=None, int minlength=0)", [](const Arguments& a) {
         return wrap(bincount(a.tensor(0), a.optional_tensor(1), a.integer(2)));
       });
-  r.add("searchsorted", kFunction, kSearchsorted)
+  r.add("searchsorted", kFunction | kExactOut, kSearchsorted)
       .on("(Tensor sorted_sequence, Tensor|Number input, *, bool out_int32=False, bool "
           "right=False, "
           "str? side=None, Tensor? sorter=None, Tensor? out=None)",
@@ -54,7 +54,7 @@ void bind_count(Registry& r) {
             return wrap(searchsorted(a.tensor(0), a.operand(1), a.boolean(2), a.boolean(3),
                                      side_of(a, 4), a.optional_tensor(5)));
           });
-  r.add("bucketize", kFunction, kBucketize)
+  r.add("bucketize", kFunction | kExactOut, kBucketize)
       .on("(Tensor|Number input, Tensor boundaries, *, bool out_int32=False, bool right=False, "
           "Tensor? out=None)",
           [](const Arguments& a) {

@@ -134,7 +134,7 @@ void bind_progressions(Registry& r) {
           [](const Arguments& a) {
             return make_range(a, a.number(0), a.number(1), a.number(2), 3);
           });
-  r.add("linspace", kFunction, "steps evenly spaced numbers from start to end, both included.")
+  r.add("linspace", kFunction | kExactOut, "steps evenly spaced numbers from start to end, both included.")
       .on("(Tensor|Number start, Tensor|Number end, int steps, *, Tensor? out=None, " FG_OPTIONS
           ")",
           [](const Arguments& a) {
@@ -143,7 +143,7 @@ void bind_progressions(Registry& r) {
             return o.finish(linspace(complex_number(a, 0), complex_number(a, 1), a.integer(2),
                                      progression_dtype(o, a, 3)));
           });
-  r.add("logspace", kFunction,
+  r.add("logspace", kFunction | kExactOut,
         "steps numbers from base**start to base**end, evenly spaced on a logarithmic scale.")
       .on("(Tensor|Number start, Tensor|Number end, int steps, float base=10.0, *, Tensor? "
           "out=None, " FG_OPTIONS ")",

@@ -2,6 +2,7 @@
 #include "bindings/families.h"
 #include "bindings/return_types.h"
 #include "ops/extreme.h"
+#include "ops/pointwise.h"
 
 namespace fastgrad::py {
 namespace {
@@ -36,19 +37,20 @@ constexpr const char* kSomeDims =
 constexpr const char* kOneDim =
     "(Tensor input, int dim, bool keepdim=False, *, Tensor[]? out=None) -> (Tensor values, Tensor "
     "indices)";
+constexpr const char* kTwo = "(Tensor input, Tensor other, *, Tensor? out=None)";
 constexpr const char* kPlace =
     "(Tensor input, int? dim=None, bool keepdim=False, *, Tensor? out=None)";
 
 }  // namespace
 
 void bind_extreme(Registry& r) {
-  r.add("amax", kBoth, kAmax).on(kSomeDims, [](const Arguments& a) {
+  r.add("amax", kBoth | kExactOut, kAmax).on(kSomeDims, [](const Arguments& a) {
     return wrap(amax(a.tensor(0), a.ints(1), a.boolean(2)));
   });
-  r.add("amin", kBoth, kAmin).on(kSomeDims, [](const Arguments& a) {
+  r.add("amin", kBoth | kExactOut, kAmin).on(kSomeDims, [](const Arguments& a) {
     return wrap(amin(a.tensor(0), a.ints(1), a.boolean(2)));
   });
-  r.add("aminmax", kBoth, kAminmax)
+  r.add("aminmax", kBoth | kExactOut, kAminmax)
       .on("(Tensor input, *, int? dim=None, bool keepdim=False, Tensor[]? out=None) -> (Tensor "
           "min, "
           "Tensor max)",
@@ -59,6 +61,7 @@ void bind_extreme(Registry& r) {
   r.add("max", kBoth, kMax)
       .on("(Tensor input, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(max(a.tensor(0))); })
+      .on(kTwo, [](const Arguments& a) { return wrap(maximum(a.tensor(0), a.tensor(1))); })
       .on(kOneDim, [](const Arguments& a) {
         auto [values, indices] = max(a.tensor(0), a.integer(1), a.boolean(2));
         return max_result({values, indices});
@@ -66,14 +69,15 @@ void bind_extreme(Registry& r) {
   r.add("min", kBoth, kMin)
       .on("(Tensor input, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(min(a.tensor(0))); })
+      .on(kTwo, [](const Arguments& a) { return wrap(minimum(a.tensor(0), a.tensor(1))); })
       .on(kOneDim, [](const Arguments& a) {
         auto [values, indices] = min(a.tensor(0), a.integer(1), a.boolean(2));
         return min_result({values, indices});
       });
-  r.add("argmax", kBoth, kArgmax).on(kPlace, [](const Arguments& a) {
+  r.add("argmax", kBoth | kExactOut, kArgmax).on(kPlace, [](const Arguments& a) {
     return wrap(argmax(a.tensor(0), a.optional_integer(1), a.boolean(2)));
   });
-  r.add("argmin", kBoth, kArgmin).on(kPlace, [](const Arguments& a) {
+  r.add("argmin", kBoth | kExactOut, kArgmin).on(kPlace, [](const Arguments& a) {
     return wrap(argmin(a.tensor(0), a.optional_integer(1), a.boolean(2)));
   });
 }

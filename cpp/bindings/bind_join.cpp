@@ -14,10 +14,10 @@ void bind_joins(Registry& r) {
     r.add(name, kFunction, "The tensors one behind the other along dim.")
         .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)",
             [](const Arguments& a) { return wrap(cat(a.tensors(0), a.integer(1))); });
-  r.add("stack", kFunction, "The tensors beside one another along a new dimension.")
+  r.add("stack", kFunction | kExactOut, "The tensors beside one another along a new dimension.")
       .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(stack(a.tensors(0), a.integer(1))); });
-  r.add("hstack", kFunction,
+  r.add("hstack", kFunction | kExactOut,
         "The tensors side by side: cat along the second dimension, or the first of vectors.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(hstack(a.tensors(0))); });
@@ -26,10 +26,10 @@ void bind_joins(Registry& r) {
           "The tensors below one another: cat along the first dimension, vectors as rows.")
         .on("(Tensor[] tensors, *, Tensor? out=None)",
             [](const Arguments& a) { return wrap(vstack(a.tensors(0))); });
-  r.add("dstack", kFunction, "The tensors behind one another: cat along the third dimension.")
+  r.add("dstack", kFunction | kExactOut, "The tensors behind one another: cat along the third dimension.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(dstack(a.tensors(0))); });
-  r.add("column_stack", kFunction, "Vectors as the columns of a matrix; matrices side by side.")
+  r.add("column_stack", kFunction | kExactOut, "Vectors as the columns of a matrix; matrices side by side.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(column_stack(a.tensors(0))); });
   r.add("block_diag", kFunction, "A matrix with the tensors as blocks along its diagonal.")

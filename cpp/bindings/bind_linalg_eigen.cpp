@@ -42,7 +42,7 @@ Example:
         Tensors t = linalg_eigh(a.tensor(0), parse_uplo(a.text(1)));
         return eigh_result({t[0], t[1]});
       });
-  r.add("linalg.eigvalsh", kFunction, R"doc(Eigenvalues of symmetric matrices, in ascending order.
+  r.add("linalg.eigvalsh", kFunction | kExactOut, R"doc(Eigenvalues of symmetric matrices, in ascending order.
 
 Args:
     A: shape (..., n, n); only the triangle that UPLO names is read.
@@ -132,7 +132,7 @@ Example:
             Tensors t = linalg_svd(a.tensor(0), a.boolean(1));
             return linalg_svd_result({t[0], t[1], t[2]});
           });
-  r.add("linalg.svdvals", kFunction, R"doc(Singular values, in descending order.
+  r.add("linalg.svdvals", kFunction | kExactOut, R"doc(Singular values, in descending order.
 
 Args:
     A: shape (..., m, n).

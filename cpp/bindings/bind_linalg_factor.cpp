@@ -16,7 +16,7 @@ ReturnType geqrf_result("geqrf", {"a", "tau"});
 ReturnType lstsq_result("linalg_lstsq", {"solution", "residuals", "rank", "singular_values"});
 
 void bind_lu(Registry& r) {
-  r.add("linalg.lu", kFunction, R"doc(LU factors with row exchanges: A = P L U.
+  r.add("linalg.lu", kFunction | kExactOut, R"doc(LU factors with row exchanges: A = P L U.
 
 Args:
     A: shape (..., m, n).
@@ -38,7 +38,7 @@ Example:
         Tensors t = linalg_lu(a.tensor(0), a.boolean(1));
         return linalg_lu_result({t[0], t[1], t[2]});
       });
-  r.add("linalg.lu_factor", kFunction,
+  r.add("linalg.lu_factor", kFunction | kExactOut,
         R"doc(Compact LU factors of A = P L U, for :func:`fastgrad.linalg.lu_solve`.
 
 Args:
@@ -124,7 +124,7 @@ Example:
             Tensors t = lu_unpack(a.tensor(0), a.tensor(1), a.boolean(2), a.boolean(3));
             return lu_unpack_result({t[0], t[1], t[2]});
           });
-  r.add("linalg.lu_solve", kFunction, R"doc(Solution X of A X = B from the LU factors of A.
+  r.add("linalg.lu_solve", kFunction | kExactOut, R"doc(Solution X of A X = B from the LU factors of A.
 
 Args:
     LU, pivots: from :func:`fastgrad.linalg.lu_factor`.
@@ -148,7 +148,7 @@ Example:
                 linalg_lu_solve(a.tensor(0), a.tensor(1), a.tensor(2), a.boolean(3), a.boolean(4)));
           });
   r.add(
-       "lu_solve", kBoth,
+       "lu_solve", kBoth | kExactOut,
        R"doc(Solution of A X = input from the LU factors of A; see :func:`fastgrad.linalg.lu_solve`.
 
 Args:
@@ -168,7 +168,7 @@ Example:
 }
 
 void bind_qr(Registry& r) {
-  r.add("linalg.qr", kFunction,
+  r.add("linalg.qr", kFunction | kExactOut,
         R"doc(QR factors: A = Q R with orthonormal columns in Q and upper triangular R.
 
 Args:
@@ -190,7 +190,7 @@ Example:
         Tensors t = linalg_qr(a.tensor(0), parse_qr_mode(a.text(1)));
         return linalg_qr_result({t[0], t[1]});
       });
-  r.add("qr", kBoth, R"doc(QR factors; see :func:`fastgrad.linalg.qr`.
+  r.add("qr", kBoth | kExactOut, R"doc(QR factors; see :func:`fastgrad.linalg.qr`.
 
 Args:
     input: shape (..., m, n).
@@ -267,7 +267,7 @@ void bind_functions(Registry& r) {
   r.add("matrix_exp", kBoth, kMatrixExp).on("(Tensor input)", [](const Arguments& a) {
     return wrap(linalg_matrix_exp(a.tensor(0)));
   });
-  r.add("linalg.lstsq", kFunction,
+  r.add("linalg.lstsq", kFunction | kExactOut,
         R"doc(Solution X of least squares |A X - B|, of least norm where A has not full rank.
 
 The gradient holds where the rank of A does not change.

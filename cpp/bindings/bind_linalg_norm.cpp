@@ -21,7 +21,7 @@ std::optional<NormOrder> optional_order(const Arguments& a, int i) {
 }
 
 void bind_norms(Registry& r) {
-  r.add("linalg.vector_norm", kFunction,
+  r.add("linalg.vector_norm", kFunction | kExactOut,
         R"doc(Norm of a vector, (sum |x|^ord)^(1/ord), or of all elements over dim.
 
 ord = inf is the largest magnitude, -inf the smallest, 0 counts what is not 0. The gradient at 0 is the
@@ -47,7 +47,7 @@ Example:
             return wrap(linalg_vector_norm(a.tensor(0), a.real(1), a.optional_ints(2), a.boolean(3),
                                            a.optional_dtype(4)));
           });
-  r.add("linalg.matrix_norm", kFunction, R"doc(Norm of matrices.
+  r.add("linalg.matrix_norm", kFunction | kExactOut, R"doc(Norm of matrices.
 
 ==========  =====================================================
 ord         norm
@@ -79,7 +79,7 @@ Example:
             return wrap(linalg_matrix_norm(a.tensor(0), order(a, 1), a.ints(2), a.boolean(3),
                                            a.optional_dtype(4)));
           });
-  r.add("linalg.norm", kFunction, R"doc(Norm of a vector or a matrix.
+  r.add("linalg.norm", kFunction | kExactOut, R"doc(Norm of a vector or a matrix.
 
 Without ord: the 2-norm of all elements (over dim). Else a vector norm where there is one dimension and a
 matrix norm where there are two; see :func:`fastgrad.linalg.vector_norm` and
@@ -105,7 +105,7 @@ Example:
             return wrap(linalg_norm(a.tensor(0), optional_order(a, 1), a.optional_ints(2),
                                     a.boolean(3), a.optional_dtype(5)));
           });
-  r.add("norm", kBoth, R"doc(Norm of all elements, or over dim; a number p is always a vector norm.
+  r.add("norm", kBoth | kExactOut, R"doc(Norm of all elements, or over dim; a number p is always a vector norm.
 
 Args:
     input: a floating-point tensor.
@@ -181,7 +181,7 @@ Example:
 }
 
 void bind_vector_products(Registry& r) {
-  r.add("linalg.vecdot", kFunction, R"doc(Inner products along a dimension: sum(x * y, dim).
+  r.add("linalg.vecdot", kFunction | kExactOut, R"doc(Inner products along a dimension: sum(x * y, dim).
 
 Args:
     x, y: tensors that broadcast.
@@ -194,7 +194,7 @@ Example:
       .on("(Tensor x, Tensor y, *, int dim=-1, Tensor? out=None)", [](const Arguments& a) {
         return wrap(linalg_vecdot(a.tensor(0), a.tensor(1), a.integer(2)));
       });
-  r.add("linalg.cross", kFunction, R"doc(Cross products of vectors of three elements.
+  r.add("linalg.cross", kFunction | kExactOut, R"doc(Cross products of vectors of three elements.
 
 Args:
     input, other: tensors with as many dimensions, that broadcast and have size 3 at dim.
@@ -210,7 +210,7 @@ Example:
       .on("(Tensor input, Tensor other, *, int dim=-1, Tensor? out=None)", [](const Arguments& a) {
         return wrap(linalg_cross(a.tensor(0), a.tensor(1), a.integer(2)));
       });
-  r.add("cross", kBoth,
+  r.add("cross", kBoth | kExactOut,
         R"doc(Cross products of vectors of three elements; see :func:`fastgrad.linalg.cross`.
 
 Args:

@@ -15,7 +15,7 @@ ReturnType slogdet_result("slogdet", {"sign", "logabsdet"});
 ReturnType triangular_solve_result("triangular_solve", {"solution", "cloned_coefficient"});
 
 void bind_solve(Registry& r) {
-  r.add("linalg.solve", kFunction,
+  r.add("linalg.solve", kFunction | kExactOut,
         R"doc(Solution X of the linear system A X = B, or X A = B with left=False.
 
 Args:
@@ -60,7 +60,7 @@ Example:
             Tensors t = linalg_solve_ex(a.tensor(0), a.tensor(1), a.boolean(2), a.boolean(3));
             return solve_ex_result({t[0], t[1]});
           });
-  r.add("linalg.solve_triangular", kFunction,
+  r.add("linalg.solve_triangular", kFunction | kExactOut,
         R"doc(Solution X of A X = B (or X A = B) with triangular A; the other triangle is not read.
 
 A zero on the diagonal gives inf and NaN, not an error.
@@ -88,7 +88,7 @@ Example:
                                                 a.boolean(3), a.boolean(4)));
           });
   r.add(
-       "triangular_solve", kBoth,
+       "triangular_solve", kBoth | kExactOut,
        R"doc(Solution of A X = input with triangular A; see :func:`fastgrad.linalg.solve_triangular`.
 
 Returns:
@@ -133,13 +133,13 @@ Example:
 )doc";
 
 void bind_inverse(Registry& r) {
-  r.add("linalg.inv", kFunction, kInverse)
+  r.add("linalg.inv", kFunction | kExactOut, kInverse)
       .on("(Tensor A, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(linalg_inv(a.tensor(0))); });
   r.add("inverse", kBoth, kInverse)
       .on("(Tensor input, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(linalg_inv(a.tensor(0))); });
-  r.add("linalg.inv_ex", kFunction,
+  r.add("linalg.inv_ex", kFunction | kExactOut,
         R"doc(Like :func:`fastgrad.linalg.inv`, but tells of singular matrices by numbers.
 
 Returns:
@@ -253,13 +253,13 @@ Example:
 )doc";
 
 void bind_determinant(Registry& r) {
-  r.add("linalg.det", kFunction, kDet)
+  r.add("linalg.det", kFunction | kExactOut, kDet)
       .on("(Tensor A, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(linalg_det(a.tensor(0))); });
   r.add("det", kBoth, kDet).on("(Tensor input)", [](const Arguments& a) {
     return wrap(linalg_det(a.tensor(0)));
   });
-  r.add("linalg.slogdet", kFunction, kSLogDet)
+  r.add("linalg.slogdet", kFunction | kExactOut, kSLogDet)
       .on("(Tensor A, *, Tensor[]? out=None) -> (Tensor sign, Tensor logabsdet)",
           [](const Arguments& a) {
             Tensors t = linalg_slogdet(a.tensor(0));
@@ -304,14 +304,14 @@ Example:
 )doc";
 
 void bind_cholesky(Registry& r) {
-  r.add("linalg.cholesky", kFunction, kCholesky)
+  r.add("linalg.cholesky", kFunction | kExactOut, kCholesky)
       .on("(Tensor A, *, bool upper=False, Tensor? out=None)",
           [](const Arguments& a) { return wrap(linalg_cholesky(a.tensor(0), a.boolean(1))); });
   r.add("cholesky", kBoth, kCholesky)
       .on("(Tensor input, bool upper=False, *, Tensor? out=None)", [](const Arguments& a) {
         return wrap(linalg_cholesky(a.tensor(0), a.boolean(1), "cholesky"));
       });
-  r.add("linalg.cholesky_ex", kFunction,
+  r.add("linalg.cholesky_ex", kFunction | kExactOut,
         R"doc(Like :func:`fastgrad.linalg.cholesky`, but tells of failures by numbers.
 
 Returns:

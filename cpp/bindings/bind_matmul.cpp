@@ -7,7 +7,7 @@ namespace fastgrad::py {
 namespace {
 
 void bind_products(Registry& r) {
-  r.add("matmul", kBoth, R"doc(Product of two tensors, as the operator ``@``.
+  r.add("matmul", kBoth | kExactOut, R"doc(Product of two tensors, as the operator ``@``.
 
 Two vectors give their inner product, a matrix and a vector or two matrices their product. With more
 dimensions the last two are matrices and those before are batch dimensions, which broadcast; a vector
@@ -31,7 +31,7 @@ Example:
 )doc")
       .on("(Tensor input, Tensor other, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(matmul(a.tensor(0), a.tensor(1))); });
-  r.add("mm", kBoth, R"doc(Product of two matrices, (n, k) by (k, m).
+  r.add("mm", kBoth | kExactOut, R"doc(Product of two matrices, (n, k) by (k, m).
 
 Raises:
     RuntimeError: an input is not a matrix, or sizes or dtypes do not fit.
@@ -42,7 +42,7 @@ Example:
 )doc")
       .on("(Tensor input, Tensor mat2, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(mm(a.tensor(0), a.tensor(1))); });
-  r.add("bmm", kBoth,
+  r.add("bmm", kBoth | kExactOut,
         R"doc(Products of the matrices of two batches, (b, n, k) by (b, k, m). No broadcasting.
 
 Raises:
@@ -56,7 +56,7 @@ Example:
 )doc")
       .on("(Tensor input, Tensor mat2, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(bmm(a.tensor(0), a.tensor(1))); });
-  r.add("mv", kBoth, R"doc(Product of a matrix (n, k) and a vector (k,).
+  r.add("mv", kBoth | kExactOut, R"doc(Product of a matrix (n, k) and a vector (k,).
 
 Raises:
     RuntimeError: dimensions, sizes or dtypes do not fit.
@@ -67,7 +67,7 @@ Example:
 )doc")
       .on("(Tensor input, Tensor vec, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(mv(a.tensor(0), a.tensor(1))); });
-  r.add("dot", kBoth, R"doc(Inner product of two vectors: sum(input * tensor).
+  r.add("dot", kBoth | kExactOut, R"doc(Inner product of two vectors: sum(input * tensor).
 
 Raises:
     RuntimeError: an input is not 1-d, or sizes or dtypes differ.
@@ -78,7 +78,7 @@ Example:
 )doc")
       .on("(Tensor input, Tensor tensor, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(dot(a.tensor(0), a.tensor(1))); });
-  r.add("vdot", kBoth,
+  r.add("vdot", kBoth | kExactOut,
         R"doc(Inner product of two vectors; the first would be conjugated if it were complex.
 
 Example:
@@ -88,7 +88,7 @@ Example:
       .on("(Tensor input, Tensor other, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(vdot(a.tensor(0), a.tensor(1))); });
   r.add(
-       "inner", kBoth,
+       "inner", kBoth | kExactOut,
        R"doc(Sum of products over the last dimension of both tensors; their other dimensions are kept.
 
 Raises:
@@ -116,7 +116,7 @@ Example:
 }
 
 void bind_sums_of_products(Registry& r) {
-  r.add("addmm", kBoth | kInplace, R"doc(beta * input + alpha * (mat1 @ mat2).
+  r.add("addmm", kBoth | kInplace | kExactOut, R"doc(beta * input + alpha * (mat1 @ mat2).
 
 With beta = 0 the values of input do not count, not even NaN.
 
@@ -138,7 +138,7 @@ Example:
           [](const Arguments& a) {
             return wrap(addmm(a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4)));
           });
-  r.add("addmv", kBoth | kInplace, R"doc(beta * input + alpha * (mat @ vec).
+  r.add("addmv", kBoth | kInplace | kExactOut, R"doc(beta * input + alpha * (mat @ vec).
 
 Args:
     input: broadcastable to (n,).
@@ -177,7 +177,7 @@ Example:
           [](const Arguments& a) {
             return wrap(addr(a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4)));
           });
-  r.add("addbmm", kBoth | kInplace,
+  r.add("addbmm", kBoth | kInplace | kExactOut,
         R"doc(beta * input + alpha * sum over i of (batch1[i] @ batch2[i]).
 
 Args:
@@ -197,7 +197,7 @@ Example:
           [](const Arguments& a) {
             return wrap(addbmm(a.tensor(0), a.tensor(1), a.tensor(2), a.number(3), a.number(4)));
           });
-  r.add("baddbmm", kBoth | kInplace,
+  r.add("baddbmm", kBoth | kInplace | kExactOut,
         R"doc(beta * input + alpha * (batch1[i] @ batch2[i]) for every i.
 
 Args:
@@ -257,7 +257,7 @@ std::pair<Dims, Dims> contraction(PyObject* dims, int64_t ndim_a, int64_t ndim_b
 }
 
 void bind_chains(Registry& r) {
-  r.add("tensordot", kFunction, R"doc(Sum of products over several dimensions of two tensors.
+  r.add("tensordot", kFunction | kExactOut, R"doc(Sum of products over several dimensions of two tensors.
 
 Args:
     dims: a number n, for the last n dimensions of a and the first n of b, or two lists of dimensions.
@@ -274,7 +274,7 @@ Example:
         auto [dims_x, dims_y] = contraction(a.object(2), x.ndim(), y.ndim());
         return wrap(tensordot(x, y, dims_x, dims_y));
       });
-  r.add("linalg.multi_dot", kFunction,
+  r.add("linalg.multi_dot", kFunction | kExactOut,
         R"doc(Product of several matrices, in the order that needs the fewest multiplications.
 
 Args:

@@ -58,7 +58,7 @@ void bind_order(Registry& r) {
           [](const Arguments& a) {
             return wrap(argsort(a.tensor(0), a.integer(1), a.boolean(2)));
           });
-  r.add("msort", kBoth, "The elements along the first dimension in ascending order.")
+  r.add("msort", kBoth | kExactOut, "The elements along the first dimension in ascending order.")
       .on("(Tensor input, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(sort(a.tensor(0), 0).first); });
   r.add("topk", kBoth, kTopk)

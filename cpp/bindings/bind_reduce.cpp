@@ -31,7 +31,7 @@ void bind_reduction(Registry& r, const char* name, const char* doc) {
 using Truth = Tensor (*)(const Tensor&, std::optional<DimSpan>, bool);
 template <Truth f>
 void bind_truth(Registry& r, const char* name, const char* doc) {
-  r.add(name, kBoth, doc)
+  r.add(name, kBoth | kExactOut, doc)
       .on("(Tensor input, int[1]? dim=None, bool keepdim=False, *, Tensor? out=None)",
           [](const Arguments& a) {
             if (!a.has(1)) return wrap(f(a.tensor(0), std::nullopt, a.boolean(2)));

@@ -24,28 +24,33 @@ constexpr const char* kLogcumsumexp =
 
 constexpr const char* kTyped = "(Tensor input, int dim, *, dtype? dtype=None, Tensor? out=None)";
 
+// dtype, or the type of out where that alone is given.
+std::optional<DType> dtype_or_outs(const Arguments& a, int dtype, int out) {
+  return !a.has(dtype) && a.has(out) ? a.tensor(out).dtype() : a.optional_dtype(dtype);
+}
+
 }  // namespace
 
 void bind_scan(Registry& r) {
   r.add("cumsum", kBoth | kInplace, kCumsum).on(kTyped, [](const Arguments& a) {
-    return wrap(cumsum(a.tensor(0), a.integer(1), a.optional_dtype(2)));
+    return wrap(cumsum(a.tensor(0), a.integer(1), dtype_or_outs(a, 2, 3)));
   });
   r.add("cumprod", kBoth | kInplace, kCumprod).on(kTyped, [](const Arguments& a) {
-    return wrap(cumprod(a.tensor(0), a.integer(1), a.optional_dtype(2)));
+    return wrap(cumprod(a.tensor(0), a.integer(1), dtype_or_outs(a, 2, 3)));
   });
-  r.add("cummax", kBoth, kCummax)
+  r.add("cummax", kBoth | kExactOut, kCummax)
       .on("(Tensor input, int dim, *, Tensor[]? out=None) -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             auto [values, indices] = cummax(a.tensor(0), a.integer(1));
             return cummax_result({values, indices});
           });
-  r.add("cummin", kBoth, kCummin)
+  r.add("cummin", kBoth | kExactOut, kCummin)
       .on("(Tensor input, int dim, *, Tensor[]? out=None) -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             auto [values, indices] = cummin(a.tensor(0), a.integer(1));
             return cummin_result({values, indices});
           });
-  r.add("logcumsumexp", kBoth, kLogcumsumexp)
+  r.add("logcumsumexp", kBoth | kExactOut, kLogcumsumexp)
       .on("(Tensor input, int dim, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(logcumsumexp(a.tensor(0), a.integer(1))); });
 }

@@ -18,15 +18,15 @@ PyObject* scatter_combined(const Arguments& a, const Tensor& src) {
 }  // namespace
 
 void bind_scatter(Registry& r) {
-  r.add("gather", kBoth, "Along dim, the entries that an index of the result's shape names.")
+  r.add("gather", kBoth | kExactOut, "Along dim, the entries that an index of the result's shape names.")
       .on("(Tensor input, int dim, Tensor index, *, bool sparse_grad=False, Tensor? out=None)",
           [](const Arguments& a) { return wrap(gather(a.tensor(0), a.integer(1), a.tensor(2))); });
-  r.add("take_along_dim", kBoth, "gather with broadcasting; over the flattened tensor without dim.")
+  r.add("take_along_dim", kBoth | kExactOut, "gather with broadcasting; over the flattened tensor without dim.")
       .on("(Tensor input, Tensor indices, int? dim=None, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(take_along_dim(a.tensor(0), a.tensor(1), a.optional_integer(2)));
           });
-  r.add("scatter", kBoth | kInplace,
+  r.add("scatter", kBoth | kInplace | kExactOut,
         "With the entries along dim that index names replaced by src or a number.")
       .on("(Tensor input, int dim, Tensor index, Tensor src, *, Tensor? out=None)",
           [](const Arguments& a) {
@@ -43,13 +43,13 @@ void bind_scatter(Registry& r) {
             Tensor value = full({}, a.number(3), a.tensor(0).dtype());
             return scatter_combined(a, Tensor(value.array().expanded(a.tensor(2).shape())));
           });
-  r.add("scatter_add", kBoth | kInplace,
+  r.add("scatter_add", kBoth | kInplace | kExactOut,
         "With src added to the entries along dim that index names.")
       .on("(Tensor input, int dim, Tensor index, Tensor src, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(scatter_add(a.tensor(0), a.integer(1), a.tensor(2), a.tensor(3)));
           });
-  r.add("scatter_reduce", kBoth | kInplace,
+  r.add("scatter_reduce", kBoth | kInplace | kExactOut,
         "With src combined, by reduce, into the entries along dim that index names.")
       .on("(Tensor input, int dim, Tensor index, Tensor src, str reduce, *, bool "
           "include_self=True, Tensor? out=None)",

@@ -9,11 +9,11 @@ namespace fastgrad::py {
 namespace {
 
 void bind_along(Registry& r) {
-  r.add("index_select", kBoth, "The entries along dim that index names.")
+  r.add("index_select", kBoth | kExactOut, "The entries along dim that index names.")
       .on("(Tensor input, int dim, Tensor index, *, Tensor? out=None)", [](const Arguments& a) {
         return wrap(index_select(a.tensor(0), a.integer(1), a.tensor(2)));
       });
-  r.add("index_add", kBoth | kInplace,
+  r.add("index_add", kBoth | kInplace | kExactOut,
         "With alpha * source added to the entries along dim that index names.")
       .on("(Tensor input, int dim, Tensor index, Tensor source, *, Number alpha=1, Tensor? "
           "out=None)",
@@ -21,7 +21,7 @@ void bind_along(Registry& r) {
             return wrap(
                 index_add(a.tensor(0), a.integer(1), a.tensor(2), a.tensor(3), a.number(4)));
           });
-  r.add("index_copy", kBoth | kInplace,
+  r.add("index_copy", kBoth | kInplace | kExactOut,
         "With the entries along dim that index names replaced by those of source.")
       .on("(Tensor input, int dim, Tensor index, Tensor source, *, Tensor? out=None)",
           [](const Arguments& a) {
@@ -35,7 +35,7 @@ void bind_along(Registry& r) {
       .on("(Tensor input, Tensor src, int dim, int index)", [](const Arguments& a) {
         return wrap(select_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.integer(3)));
       });
-  r.add("slice_scatter", kBoth, "With the slice start:end:step along dim replaced by src.")
+  r.add("slice_scatter", kBoth | kExactOut, "With the slice start:end:step along dim replaced by src.")
       .on("(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1)",
           [](const Arguments& a) {
             return wrap(slice_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.optional_integer(3),
@@ -82,7 +82,7 @@ void bind_index_put(Registry& r) {
 }
 
 void bind_numbered(Registry& r) {
-  r.add("take", kBoth, "The elements with the given numbers in row-major order.")
+  r.add("take", kBoth | kExactOut, "The elements with the given numbers in row-major order.")
       .on("(Tensor input, Tensor index, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(take(a.tensor(0), a.tensor(1))); });
   r.add("put", kBoth | kInplace,
@@ -98,7 +98,7 @@ void bind_masks(Registry& r) {
       .on("(Tensor input, Tensor mask, Tensor|Number value)", [](const Arguments& a) {
         return wrap(masked_fill(a.tensor(0), a.tensor(1), a.operand(2)));
       });
-  r.add("masked_select", kBoth, "The elements where mask is true, as a vector.")
+  r.add("masked_select", kBoth | kExactOut, "The elements where mask is true, as a vector.")
       .on("(Tensor input, Tensor mask, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(masked_select(a.tensor(0), a.tensor(1))); });
   r.add("masked_scatter", kBoth | kInplace,
@@ -106,7 +106,7 @@ void bind_masks(Registry& r) {
       .on("(Tensor input, Tensor mask, Tensor source)", [](const Arguments& a) {
         return wrap(masked_scatter(a.tensor(0), a.tensor(1), a.tensor(2)));
       });
-  r.add("nonzero", kBoth,
+  r.add("nonzero", kBoth | kExactOut,
         "The indices of the elements that are not zero, as rows or as a tuple of vectors.")
       .on("(Tensor input, *, Tensor? out=None, bool as_tuple=False)", [](const Arguments& a) {
         return a.boolean(2) ? wrap_tuple(nonzero_tuple(a.tensor(0))) : wrap(nonzero(a.tensor(0)));

@@ -20,7 +20,7 @@ void bind_line(Registry& r, const char* name, const char* special, const char* d
   Body body = [](const Arguments& a) {
     return wrap(f(a.tensor(0), a.integer(1), a.optional_dtype(2)));
   };
-  r.add(name, kBoth, doc)
+  r.add(name, kBoth | kExactOut, doc)
       .on("(Tensor input, int dim, dtype? dtype=None, *, Tensor? out=None)", body);
   r.add(special, kFunction, doc).on("(Tensor input, int dim, *, dtype? dtype=None)", body);
 }

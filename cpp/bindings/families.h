@@ -23,6 +23,7 @@ void bind_scan(Registry& r);
 void bind_softmax(Registry& r);
 void bind_order(Registry& r);
 void bind_count(Registry& r);
+void bind_statistics(Registry& r);
 void bind_convert(Registry& r);
 void bind_creation(Registry& r);
 void bind_inspect(Registry& r);
@@ -57,6 +58,7 @@ inline void bind_all(Registry& r) {
   bind_softmax(r);
   bind_order(r);
   bind_count(r);
+  bind_statistics(r);
   bind_convert(r);
   bind_creation(r);
   bind_inspect(r);

@@ -14,19 +14,6 @@
 #include "ops/shape.h"
 
 namespace fastgrad {
-namespace {
-
-// Counting has no useful derivative; asking for it is an error rather than a silent zero.
-template <const char* const& kName>
-void no_derivative(VjpContext&) {
-  fail(ErrorKind::NotImplemented, "the derivative for '", kName,
-       "' is not implemented; detach() the input");
-}
-constexpr const char* kHistc = "histc";
-constexpr const char* kUnique = "_unique2";
-
-}  // namespace
-
 // Attributes: bins, lo, hi.
 FG_DEFINE_OP(Histc) = {
     .name = "histc",
@@ -36,7 +23,6 @@ FG_DEFINE_OP(Histc) = {
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           histogram(*in[0], a.s[1].to_double(), a.s[2].to_double(), out[0]);
         },
-    .vjp = no_derivative<kHistc>,
 };
 
 // Attributes: right; the result's element type.
@@ -61,7 +47,13 @@ FG_DEFINE_OP(Unique) = {
           out[1] = std::move(rows.inverse);
           out[2] = std::move(rows.counts);
         },
-    .vjp = no_derivative<kUnique>,
+    .vjp =
+        [](VjpContext& c) {
+          // An error rather than a silent zero, as in PyTorch.
+          fail(ErrorKind::NotImplemented, "the derivative for '",
+               c.attrs().flag(0) ? "unique_consecutive" : "_unique2",
+               "' is not implemented; detach() the input");
+        },
 };
 
 Tensor histc(const Tensor& x, int64_t bins, double lo, double hi) {

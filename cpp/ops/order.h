@@ -23,9 +23,4 @@ std::pair<Tensor, Tensor> mode(const Tensor& x, int64_t dim = -1, bool keepdim =
 Tensor median(const Tensor& x);
 Tensor nanmedian(const Tensor& x);
 
-// The q-th quantiles (q: 0-d or 1-d, in [0, 1]) of all elements or along dim. With ignore_nan NaN
-// does not count; else a line with a NaN has the quantile NaN.
-Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bool keepdim,
-                const std::string& interpolation, bool ignore_nan);
-
 }  // namespace fastgrad

@@ -1,0 +1,164 @@
+"""Sorting, order statistics, counting and searching: what PyTorch's samples leave open."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import assert_same, fg, needs_torch, only_fastgrad, to_fg, to_numpy, torch
+
+
+class TestSorting:
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_equal_elements_keep_their_order(self, descending: bool) -> None:
+        values = np.random.default_rng(0).integers(0, 5, 1000)
+        indices = to_numpy(fg.tensor(values).sort(stable=True, descending=descending).indices)
+        keys = -values if descending else values
+        np.testing.assert_array_equal(indices, np.argsort(keys, kind="stable"))
+
+    def test_nan_comes_last(self) -> None:
+        x = fg.tensor([2.0, math.nan, 1.0, math.inf])
+        assert x.argsort().tolist() == [2, 0, 3, 1]
+        assert x.argsort(descending=True).tolist() == [1, 3, 0, 2]
+        assert math.isnan(float(x.topk(1).values))
+
+    def test_the_gradient_goes_where_the_elements_came_from(self) -> None:
+        x = fg.tensor([[3.0, 1.0, 2.0]], requires_grad=True)
+        (x.sort(1).values * fg.tensor([10.0, 20.0, 30.0])).sum().backward()
+        assert x.grad.tolist() == [[30.0, 10.0, 20.0]]
+
+    @needs_torch
+    @pytest.mark.parametrize("k", [1, 3, 200, 250])
+    @pytest.mark.parametrize("largest", [False, True])
+    def test_topk_of_long_lines(self, k: int, largest: bool) -> None:
+        x = torch.from_numpy(np.random.default_rng(1).permutation(1000).reshape(4, 250))
+        ours = fg.topk(to_fg(x), k, dim=1, largest=largest)
+        assert_same(tuple(ours), tuple(torch.topk(x, k, dim=1, largest=largest)))
+
+    def test_k_out_of_range(self) -> None:
+        with pytest.raises(RuntimeError, match="selected index k out of range"):
+            fg.topk(fg.tensor([1.0, 2.0]), 3)
+        with pytest.raises(RuntimeError, match="selected number k out of range"):
+            fg.kthvalue(fg.tensor([1.0, 2.0]), 0)
+
+
+class TestOrderStatistics:
+    def test_the_median_is_the_lower_one(self) -> None:
+        values, indices = fg.tensor([4.0, 1.0, 3.0, 2.0]).median(0)
+        assert float(values) == 2.0 and int(indices) == 3
+
+    def test_equal_medians_share_the_gradient(self) -> None:
+        x = fg.tensor([1.0, 2.0, 2.0, 3.0, 2.0], requires_grad=True)
+        x.median().backward()
+        np.testing.assert_allclose(to_numpy(x.grad), [0, 1 / 3, 1 / 3, 0, 1 / 3])
+
+    def test_nan(self) -> None:
+        x = fg.tensor([[1.0, math.nan, 5.0, 3.0], [math.nan] * 4])
+        assert math.isnan(float(x.median()))
+        assert x.median(1).indices.tolist() == [1, 0]
+        assert float(x.nanmedian()) == 3.0
+        assert fg.isnan(x.nanmedian(1).values).tolist() == [False, True]
+
+    def test_mode_is_the_smallest_of_the_most_frequent(self) -> None:
+        values, indices = fg.tensor([3, 1, 3, 1, 2]).mode()
+        assert int(values) == 1 and int(indices) == 3
+
+    def test_quantiles_of_a_line_with_nan(self) -> None:
+        x = fg.tensor([[1.0, math.nan, 3.0], [1.0, 2.0, 4.0]])
+        assert fg.isnan(fg.quantile(x, 0.5, dim=1)).tolist() == [True, False]
+        assert fg.nanquantile(x, 0.5, dim=1).tolist() == [2.0, 2.0]
+
+    def test_the_gradient_of_a_quantile_by_its_level(self) -> None:
+        x = fg.tensor([1.0, 2.0, 6.0], dtype=fg.float64)
+        q = fg.tensor(0.75, dtype=fg.float64, requires_grad=True)
+        fg.quantile(x, q).backward()
+        assert float(q.grad) == pytest.approx(8.0)
+
+
+class TestDistinct:
+    @needs_torch
+    @pytest.mark.parametrize("dim", [None, 0, 1, 2])
+    @pytest.mark.parametrize("name", ["unique", "unique_consecutive"])
+    def test_slices(self, name: str, dim: int | None) -> None:
+        x = torch.from_numpy(np.random.default_rng(2).integers(0, 2, (6, 3, 2)))
+        call: dict[str, Any] = {"return_inverse": True, "return_counts": True, "dim": dim}
+        assert_same(getattr(fg, name)(to_fg(x), **call), getattr(torch, name)(x, **call))
+
+    def test_the_inverse_rebuilds_the_input(self) -> None:
+        x = fg.tensor(np.random.default_rng(3).integers(0, 9, (5, 7)))
+        values, inverse = fg.unique(x, return_inverse=True)
+        assert fg.equal(values[inverse], x)
+
+    def test_every_nan_is_distinct(self) -> None:
+        assert fg.unique(fg.tensor([1.0, math.nan, math.nan])).shape == (3,)
+
+    def test_no_gradient_is_an_error_not_a_silence(self) -> None:
+        x = fg.tensor([1.0, 2.0, 1.0], requires_grad=True)
+        with pytest.raises(NotImplementedError, match="derivative for '_unique2'"):
+            fg.unique(x).sum().backward()
+
+
+class TestCounting:
+    @only_fastgrad
+    def test_weights_of_bincount_have_gradients(self) -> None:
+        weights = fg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        counts = fg.bincount(fg.tensor([0, 2, 0]), weights)
+        assert counts.tolist() == [4.0, 0.0, 2.0]
+        (counts * fg.tensor([1.0, 10.0, 100.0])).sum().backward()
+        assert weights.grad.tolist() == [1.0, 100.0, 1.0]
+
+    def test_histogram_edges(self) -> None:
+        x = fg.tensor([0.0, 1.0, 1.0, 3.0, math.nan, 9.0, -1.0])
+        assert fg.histc(x, bins=3, min=0, max=3).tolist() == [1.0, 2.0, 1.0]
+        assert fg.histc(fg.tensor([2.0, 2.0]), bins=3).tolist() == [0.0, 2.0, 0.0]
+
+    @pytest.mark.parametrize("right", [False, True])
+    def test_places_are_numpys(self, right: bool) -> None:
+        rng = np.random.default_rng(4)
+        edges, values = np.sort(rng.integers(0, 20, 15)), rng.integers(-2, 22, (4, 6))
+        expected = np.searchsorted(edges, values, "right" if right else "left")
+        found = fg.searchsorted(fg.tensor(edges), fg.tensor(values), right=right)
+        np.testing.assert_array_equal(to_numpy(found), expected)
+        buckets = fg.bucketize(fg.tensor(values), fg.tensor(edges), right=right)
+        np.testing.assert_array_equal(to_numpy(buckets), expected)
+
+
+class TestDifferences:
+    def test_diff_is_undone_by_cumsum(self) -> None:
+        x = fg.tensor(np.random.default_rng(5).standard_normal((3, 6)))
+        steps = fg.diff(x, dim=1, prepend=fg.zeros(3, 1, dtype=fg.float64))
+        np.testing.assert_allclose(to_numpy(steps.cumsum(1)), to_numpy(x), atol=1e-14)
+
+    def test_bools_differ_by_exclusive_or(self) -> None:
+        assert fg.diff(fg.tensor([True, True, False])).tolist() == [False, True]
+
+    def test_the_trapezoidal_rule_is_exact_for_lines(self) -> None:
+        x = fg.tensor([0.0, 0.5, 2.0, 3.0], dtype=fg.float64, requires_grad=True)
+        integral = fg.trapezoid(2 * x + 1, x)
+        assert float(integral) == pytest.approx(12.0)
+        assert float(fg.cumulative_trapezoid(2 * x + 1, x)[-1]) == pytest.approx(12.0)
+
+    def test_bool_samples_are_refused(self) -> None:
+        with pytest.raises(RuntimeError, match="bool is not supported"):
+            fg.trapezoid(fg.tensor([True, False]))
+
+
+class TestCovariance:
+    def test_correlations_stay_within_one(self) -> None:
+        x = fg.tensor([[1.0, 2.0, 3.0], [1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+        r = fg.corrcoef(x)
+        assert float(r.max()) <= 1 and float(r.min()) >= -1
+
+    def test_frequencies_repeat_observations(self) -> None:
+        x = fg.tensor(np.random.default_rng(6).standard_normal((2, 3)))
+        repeated = x[:, [0, 0, 1, 2, 2, 2]]
+        np.testing.assert_allclose(
+            to_numpy(fg.cov(x, fweights=fg.tensor([2, 1, 3]))), to_numpy(fg.cov(repeated))
+        )
+
+    def test_too_few_observations_warn(self) -> None:
+        with pytest.warns(UserWarning, match="degrees of freedom is <= 0"):
+            fg.cov(fg.tensor([[1.0], [2.0]]))
