@@ -11,7 +11,7 @@ namespace {
 
 void bind_joins(Registry& r) {
   for (const char* name : {"cat", "concat", "concatenate"})
-    r.add(name, kFunction, "The tensors one behind the other along dim.")
+    r.add(name, kFunction | kExactOut, "The tensors one behind the other along dim.")
         .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)",
             [](const Arguments& a) { return wrap(cat(a.tensors(0), a.integer(1))); });
   r.add("stack", kFunction | kExactOut, "The tensors beside one another along a new dimension.")
@@ -22,7 +22,7 @@ void bind_joins(Registry& r) {
       .on("(Tensor[] tensors, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(hstack(a.tensors(0))); });
   for (const char* name : {"vstack", "row_stack"})
-    r.add(name, kFunction,
+    r.add(name, kFunction | kExactOut,
           "The tensors below one another: cat along the first dimension, vectors as rows.")
         .on("(Tensor[] tensors, *, Tensor? out=None)",
             [](const Arguments& a) { return wrap(vstack(a.tensors(0))); });

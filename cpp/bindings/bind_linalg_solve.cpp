@@ -200,7 +200,7 @@ Example:
       .on("(Tensor A, int ind=2, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(linalg_tensorinv(a.tensor(0), a.integer(1))); });
   for (const char* name : {"matrix_power", "linalg.matrix_power"})
-    r.add(name, name[0] == 'm' ? kBoth : kFunction,
+    r.add(name, name[0] == 'm' ? kBoth : kFunction | kExactOut,
           R"doc(The n-th power of square matrices, by repeated squaring; of the inverse where n < 0.
 
 Args:

@@ -1,4 +1,6 @@
+#include <chrono>
 #include <new>
+#include <thread>
 
 #include "base/threads.h"
 #include "bindings/python.h"
@@ -72,6 +74,16 @@ void throw_python_error() {
   throw CarriedError(text, Object(type), Object(value), Object(trace));
 }
 
+namespace {
+bool interpreter_is_finalizing() {
+#if PY_VERSION_HEX >= 0x030D0000
+  return Py_IsFinalizing();
+#else
+  return _Py_IsFinalizing();
+#endif
+}
+}  // namespace
+
 ReleaseGil::ReleaseGil() {
   if (!multithreaded()) return;
   g_threads_without_gil.fetch_add(1);
@@ -79,6 +91,9 @@ ReleaseGil::ReleaseGil() {
 }
 ReleaseGil::~ReleaseGil() {
   if (!state_) return;
+  // When the interpreter is shutting down, taking the GIL ends this thread by unwinding it, which no
+  // destructor survives. The process is about to exit: wait for that instead.
+  while (interpreter_is_finalizing()) std::this_thread::sleep_for(std::chrono::seconds(1));
   PyEval_RestoreThread(state_);
   g_threads_without_gil.fetch_sub(1);
 }

@@ -87,6 +87,12 @@ PyObject* get_attribute(PyObject* self, PyObject* attribute) {
   return nullptr;
 }
 
+// A custom function's node takes attributes for its ctx.
+int set_attribute(PyObject* self, PyObject* attribute, PyObject* value) {
+  if (PyObject* ctx = custom_context(node_of(self))) return PyObject_SetAttr(ctx, attribute, value);
+  return PyObject_GenericSetAttr(self, attribute, value);
+}
+
 PyObject* sequence(PyObject* self, PyObject*) {
   return PyLong_FromUnsignedLongLong(node_of(self).sequence);
 }
@@ -111,6 +117,7 @@ PyGetSetDef getset[] = {
 PyType_Slot slots[] = {
     {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
     {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
+    {Py_tp_setattro, reinterpret_cast<void*>(set_attribute)},
     {Py_tp_repr, reinterpret_cast<void*>(repr)},
     {Py_tp_methods, methods},
     {Py_tp_getset, getset},

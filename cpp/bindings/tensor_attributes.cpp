@@ -34,7 +34,10 @@ PyObject* layout(const Tensor&) { return strided_layout(); }
 PyObject* ndim(const Tensor& t) { return PyLong_FromLongLong(t.ndim()); }
 PyObject* item_bytes(const Tensor& t) { return PyLong_FromSize_t(t.array().itemsize()); }
 PyObject* bytes(const Tensor& t) { return PyLong_FromLongLong(t.array().nbytes()); }
-PyObject* version(const Tensor& t) { return PyLong_FromUnsignedLong(t->version()); }
+PyObject* version(const Tensor& t) {
+  FG_CHECK(!t->inference, "Inference tensors do not track version counter.");
+  return PyLong_FromUnsignedLong(t->version());
+}
 PyObject* output_nr(const Tensor& t) { return PyLong_FromUnsignedLong(t->output_nr); }
 PyObject* is_leaf(const Tensor& t) { return boolean(t.is_leaf()); }
 PyObject* always_false(const Tensor&) { return boolean(false); }

@@ -73,6 +73,16 @@ struct Plan {
   Dims shape;
 };
 
+// The broadcast shape; the error names the op.
+Dims broadcast_for(Op op, const Dims& a, const Dims& b) {
+  if (auto shape = try_broadcast(a, b)) return *shape;
+  try {
+    return broadcast(a, b);
+  } catch (const Error& e) {
+    fail(e.kind(), e.what(), " (in ", info(op).name, ")");
+  }
+}
+
 Plan plan(Op op, std::span<const Operand> operands) {
   ResultType common;
   Plan p;
@@ -81,7 +91,7 @@ Plan plan(Op op, std::span<const Operand> operands) {
     const Operand& o = operands[i];
     if (promotes(op, i)) o.is_tensor() ? common.add(o.array()) : common.add(o.scalar());
     if (!o.is_tensor()) continue;
-    p.shape = first ? o.array().shape : broadcast(p.shape, o.array().shape);
+    p.shape = first ? o.array().shape : broadcast_for(op, p.shape, o.array().shape);
     first = false;
   }
   DType type = common.get();
