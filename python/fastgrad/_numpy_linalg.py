@@ -217,6 +217,12 @@ def _multi_dot(arrays: Sequence[Any]) -> Tensor:
     return fg.linalg.multi_dot([floating(a) for a in arrays])
 
 
+@TABLE.translates("linalg.tensorsolve")
+def _tensorsolve(a: Any, b: Any, axes: Any = None) -> Tensor:
+    x, y = (floating(t) for t in pair(a, b))
+    return fg.linalg.tensorsolve(x, y, axes)
+
+
 TABLE.update(
     {
         "linalg.det": lambda a: fg.linalg.det(floating(a)),
@@ -227,8 +233,5 @@ TABLE.update(
         "linalg.slogdet": lambda a: fg.linalg.slogdet(floating(a)),
         "linalg.svdvals": lambda x: fg.linalg.svdvals(floating(x)),
         "linalg.tensorinv": lambda a, ind=2: fg.linalg.tensorinv(floating(a), ind),
-        "linalg.tensorsolve": lambda a, b, axes=None: fg.linalg.tensorsolve(
-            *(floating(t) for t in pair(a, b)), dims=axes
-        ),
     }
 )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import fastgrad as fg
 from fastgrad._core import Tensor
@@ -20,6 +20,7 @@ from fastgrad._core import Tensor
 __all__ = ["array_function", "array_ufunc"]
 
 _Operation = Callable[..., Any]
+_Translation = TypeVar("_Translation", bound=Callable[..., Any])
 
 
 class Unmapped(Exception):
@@ -29,10 +30,10 @@ class Unmapped(Exception):
 class Translations(dict[str, Callable[..., Any]]):
     """What to call for a NumPy function, by its name below ``numpy``."""
 
-    def translates(self, *names: str) -> Callable[[_Operation], _Operation]:
+    def translates(self, *names: str) -> Callable[[_Translation], _Translation]:
         """Decorate the translation of the functions named."""
 
-        def register(function: _Operation) -> _Operation:
+        def register(function: _Translation) -> _Translation:
             self.update(dict.fromkeys(names, function))
             return function
 
@@ -91,7 +92,7 @@ def floating(value: Any) -> Tensor:
     return t if inexact else t.to(fg.get_default_dtype())
 
 
-def dtype_of(numpy_dtype: Any) -> Any:
+def dtype_of(numpy_dtype: Any) -> fg.dtype | None:
     """Return the fastgrad dtype that a NumPy ``dtype`` argument names."""
     import numpy as np
 
@@ -103,7 +104,15 @@ def dtype_of(numpy_dtype: Any) -> Any:
     return found
 
 
-def all_dims(t: Tensor, axis: Any) -> Any:
+def function_named(name: str) -> Callable[..., Tensor]:
+    """Return fastgrad's function of a name; without one there is no translation."""
+    found: Callable[..., Tensor] | None = getattr(fg, name, None)
+    if found is None:
+        raise Unmapped
+    return found
+
+
+def all_dims(t: Tensor, axis: Any) -> int | tuple[int, ...]:
     """Return ``dim`` for an ``axis``: None means all dimensions, spelled out."""
     return tuple(range(t.dim())) if axis is None else axis
 
@@ -173,8 +182,7 @@ def _by_numpy(name: str, function: Callable[..., Any], args: Any, kwargs: Any) -
     elif name in ("copyto", "put", "place", "putmask", "put_along_axis", "fill_diagonal"):
         written += tensors_in([args[:1], kwargs.get("dst"), kwargs.get("a"), kwargs.get("arr")])
     result = function(*_convert(args, _to_numpy), **_convert(kwargs, _to_numpy))
-    for t in written:
-        t._bump_version()
+    fg.autograd.graph.increment_version(written)
     out = kwargs.get("out")
     if out is not None:
         return out[0] if isinstance(out, tuple) and len(out) == 1 else out

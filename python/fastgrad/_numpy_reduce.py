@@ -17,6 +17,7 @@ from fastgrad._numpy_protocol import (
     all_dims,
     dtype_of,
     floating,
+    function_named,
     one_dim,
     operand,
     pair,
@@ -152,10 +153,9 @@ def _quantile(
         axis is not None and not isinstance(axis, int)
     ):
         raise Unmapped
-    result: Tensor = getattr(fg, _function)(
+    return function_named(_function)(
         t, tensor(q, t).to(t.dtype), axis, keepdim=keepdims, interpolation=method
     )
-    return result
 
 
 @TABLE.translates("nanquantile")
@@ -219,15 +219,17 @@ def _edge(value: Any, t: Tensor, axis: int) -> Tensor | None:
 @TABLE.translates("diff")
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
     t = tensor(a)
-    return fg.diff(t, n, axis, prepend=_edge(prepend, t, axis), append=_edge(append, t, axis))
+    return function_named("diff")(
+        t, n, axis, prepend=_edge(prepend, t, axis), append=_edge(append, t, axis)
+    )
 
 
 @TABLE.translates("trapezoid", "trapz")
 def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Tensor:
     t = floating(y)
     if x is not None:
-        return fg.trapezoid(t, tensor(x, t), dim=axis)
-    return fg.trapezoid(t, dim=axis) * operand(dx)
+        return function_named("trapezoid")(t, tensor(x, t), dim=axis)
+    return fg.mul(function_named("trapezoid")(t, dim=axis), operand(dx))
 
 
 @TABLE.translates("cov")
@@ -235,13 +237,13 @@ def _cov(m: Any, *, rowvar: bool = True, bias: bool = False, ddof: int | None = 
     t = floating(m)
     if ddof is None:
         ddof = 0 if bias else 1
-    return fg.cov(t if rowvar or t.dim() < 2 else t.mT, correction=ddof)
+    return function_named("cov")(t if rowvar or t.dim() < 2 else t.mT, correction=ddof)
 
 
 @TABLE.translates("corrcoef")
 def _corrcoef(x: Any, *, rowvar: bool = True) -> Tensor:
     t = floating(x)
-    return fg.corrcoef(t if rowvar or t.dim() < 2 else t.mT)
+    return function_named("corrcoef")(t if rowvar or t.dim() < 2 else t.mT)
 
 
 # -- elementwise -------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from fastgrad import _core
 from fastgrad._core import Node, Tensor
+from fastgrad.autograd.grad_mode import no_grad
 
 __all__ = [
     "GradientEdge",
@@ -135,7 +136,9 @@ def increment_version(tensor: Tensor | Iterable[Tensor]) -> None:
     """
     for t in (tensor,) if isinstance(tensor, Tensor) else tensor:
         if not t.is_inference():
-            t._bump_version()
+            # Views share the version, so writing to an empty one bumps it and changes nothing.
+            with no_grad():
+                t.detach().as_strided((0,), (1,)).zero_()
 
 
 class GradientEdge(NamedTuple):
@@ -158,7 +161,10 @@ def _node_of(tensor: Tensor) -> Node:
     _core._set_grad_enabled(True)
     try:
         # Any recorded operation on a leaf points at the leaf's accumulator.
-        return tensor.view_as(tensor).grad_fn.next_functions[0][0]
+        view_node = tensor.view_as(tensor).grad_fn
+        node = view_node and view_node.next_functions[0][0]
+        assert node is not None  # the view of a leaf that requires grad is recorded
+        return node
     finally:
         _core._set_grad_enabled(enabled)
 
