@@ -1,8 +1,9 @@
 """Makes the stubs of the compiled core from its function table: `python tools/make_stubs.py`.
 
 Writes python/fastgrad/_core/ (the core in the frame of tools/stubs/core.pyi.in, and its submodules)
-and python/fastgrad/__init__.pyi with everything the package offers. `--check` writes nothing and
-fails when a file is out of date.
+and, in python/fastgrad/, __init__.pyi with everything the package offers and the stubs of the
+modules whose names exist at run time only: linalg.pyi and return_types.pyi. `--check` writes
+nothing and fails when a file is out of date.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+CORE = "fastgrad._core"
 PACKAGE = ROOT / "python" / "fastgrad"
 FRAME = ROOT / "tools" / "stubs" / "core.pyi.in"
 NOTICE = "# Made by tools/make_stubs.py; do not edit.\n"
@@ -121,6 +123,22 @@ class Signature:
         """Whether a parameter takes its items unpacked."""
         return any(parameter.variadic for parameter in self.parameters)
 
+    def accepts(self, other: Signature) -> bool:
+        """Whether every call that `other` takes is one that this signature takes as well."""
+        if self.returns != other.returns or self.variadic or other.variadic:
+            return False
+        own = {parameter.name: parameter for parameter in self.parameters}
+        theirs = {parameter.name: parameter for parameter in other.parameters}
+        if any(not p.optional and (n not in theirs or theirs[n].optional) for n, p in own.items()):
+            return False
+        positional = [p.name for p in self.parameters if not p.keyword_only]
+        required = [p.name for p in other.parameters if not p.keyword_only]
+        return positional[: len(required)] == required and all(
+            name in own
+            and set(parameter.annotation.split(" | ")) <= set(own[name].annotation.split(" | "))
+            for name, parameter in theirs.items()
+        )
+
 
 def split(text: str) -> list[str]:
     """Splits a parameter list at the commas outside of brackets."""
@@ -179,8 +197,13 @@ class StubWriter:
         """Yields the lines of one function or method, one overload per way to call it."""
         name = row["name"].rsplit(".", 1)[-1]
         rendered: list[str] = []
+        earlier: list[Signature] = []
         for text in row["signatures"]:
             signature = self.parse(text, row["name"].removesuffix("_"))
+            called = Signature(signature.parameters[int(method) :], signature.returns)
+            if any(other.accepts(called) for other in earlier):
+                continue
+            earlier.append(called)
             ways = (False, True) if signature.variadic else (False,)
             rendered += [signature.render(method, unpacked) for unpacked in ways]
         rendered = list(dict.fromkeys(rendered))
@@ -207,15 +230,53 @@ def operators() -> Iterator[str]:
             yield f"def __i{name}__(self, other: Any, /) -> Self: ...{ignored}"
 
 
+def submodules(core: ModuleType) -> list[str]:
+    """Returns the names of the core's own submodules."""
+    return sorted(
+        name
+        for name, found in vars(core).items()
+        if isinstance(found, ModuleType) and found.__name__.startswith(f"{CORE}.")
+    )
+
+
+def return_types_stub(core: ModuleType) -> str:
+    """Returns the stub of fastgrad.return_types: struct sequences of tensors."""
+    header = "from _typeshed import structseq\nfrom typing import Final, final\n"
+    lines = [NOTICE + header, "from fastgrad._core import Tensor\n"]
+    for name, found in sorted(vars(core.return_types).items()):
+        if not name.startswith("_"):
+            fields = found.__match_args__
+            items = ", ".join(["Tensor"] * len(fields))
+            lines += ["@final", f"class {name}(structseq[Tensor], tuple[{items}]):"]
+            lines.append(f"    __match_args__: Final = {fields!r}")
+            for field in fields:
+                lines += ["    @property", f"    def {field}(self) -> Tensor: ..."]
+    return "\n".join(lines)
+
+
+def reexport_stub(module: ModuleType, source: ModuleType) -> str:
+    """Returns the stub of a module that takes its names from one of the core's at run time."""
+    lines = [NOTICE]
+    for name in sorted(module.__all__):
+        inside = getattr(source, name, None) is getattr(module, name)
+        lines.append(f"from {source.__name__ if inside else CORE} import {name} as {name}")
+    return "\n".join([*lines, "", f"__all__ = {sorted(module.__all__)!r}", ""])
+
+
 def core_stubs(core: ModuleType) -> dict[Path, str]:
     """Returns the stubs of the core and its submodules."""
     writers: dict[str, StubWriter] = {"": StubWriter()}
     functions: dict[str, list[str]] = {"": []}
     methods: list[str] = []
+    text = FRAME.read_text(encoding="utf-8")
+    methods_given = set(re.findall(r"^    def (\w+)", text.partition("class Tensor:")[2], re.M))
+    written: dict[str, list[str]] = {}
     for row in core.op_table():
-        if row["method"]:
+        if row["method"] and row["name"] not in methods_given:
             methods += writers[""].function(row, method=True)
-        if row["function"]:
+        # Two bindings may register one function; with other signatures it is an error, which shows.
+        if row["function"] and written.get(row["name"]) != row["signatures"]:
+            written[row["name"]] = row["signatures"]
             path = row["name"].rpartition(".")[0]
             writer = writers.setdefault(path, StubWriter())
             functions.setdefault(path, []).extend(writer.function(row, method=False))
@@ -227,10 +288,12 @@ def core_stubs(core: ModuleType) -> dict[Path, str]:
         "@operators@": indent(operators()),
         "@methods@": indent(methods),
         "@dtypes@": "\n".join(f"{name}: dtype" for name in dtypes),
+        "@submodules@": "\n".join(
+            f"from fastgrad._core import {name} as {name}" for name in submodules(core)
+        ),
         "@results@": "\n".join(writers[""].named_results.values()),
         "@functions@": "\n".join(functions.pop("")),
     }
-    text = FRAME.read_text(encoding="utf-8")
     for mark, part in parts.items():
         text = text.replace(mark, part)
     files = {PACKAGE / "_core" / "__init__.pyi": text}
@@ -245,8 +308,10 @@ def core_stubs(core: ModuleType) -> dict[Path, str]:
 def origin(name: str, found: Any, core: ModuleType) -> str | None:
     """Returns the stub line by which the package offers a name, or None for what is private."""
     if isinstance(found, ModuleType):
-        inside = found.__name__.startswith(("fastgrad.", "fastgrad._core."))
-        return f"from fastgrad import {name} as {name}" if inside else None
+        if not found.__name__.startswith("fastgrad."):
+            return None
+        of_core = found.__name__ == f"{CORE}.{name}"
+        return f"from {CORE if of_core else 'fastgrad'} import {name} as {name}"
     if getattr(core, name, None) is found:
         return f"from fastgrad._core import {name} as {name}"
     if isinstance(found, str | int | float):
@@ -288,7 +353,12 @@ def stubs() -> dict[Path, str]:
     """Returns every stub file with its text."""
     package = importlib.import_module("fastgrad")
     core = importlib.import_module("fastgrad._core")
-    files = {**core_stubs(core), PACKAGE / "__init__.pyi": package_stub(package, core)}
+    files = {
+        **core_stubs(core),
+        PACKAGE / "__init__.pyi": package_stub(package, core),
+        PACKAGE / "linalg.pyi": reexport_stub(package.linalg, core.linalg),
+        PACKAGE / "return_types.pyi": return_types_stub(core),
+    }
     return {path: formatted(text, path) for path, text in files.items()}
 
 

@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import sys as _sys
 from typing import Any
 
 from fastgrad import _core
@@ -21,6 +22,9 @@ _NOT_AT_TOP = {"backward", "grad", "OpFunction", "Node", "op_table", "linalg"}
 globals().update(
     {k: v for k, v in vars(_core).items() if not k.startswith("_") and k not in _NOT_AT_TOP}
 )
+
+# Made by the core, but a module of this package: pickled results are looked up in it.
+_sys.modules["fastgrad.return_types"] = _core.return_types
 
 
 def _complete_tensor() -> None:

@@ -4,11 +4,8 @@ from typing import Final
 
 from fastgrad import autograd as autograd
 from fastgrad import linalg as linalg
-from fastgrad import memory as memory
-from fastgrad import nn as nn
 from fastgrad import random as random
 from fastgrad import return_types as return_types
-from fastgrad import special as special
 from fastgrad import testing as testing
 from fastgrad import utils as utils
 from fastgrad._core import Generator as Generator
@@ -269,6 +266,7 @@ from fastgrad._core import max as max
 from fastgrad._core import maximum as maximum
 from fastgrad._core import mean as mean
 from fastgrad._core import median as median
+from fastgrad._core import memory as memory
 from fastgrad._core import memory_format as memory_format
 from fastgrad._core import meshgrid as meshgrid
 from fastgrad._core import min as min
@@ -293,6 +291,7 @@ from fastgrad._core import ne as ne
 from fastgrad._core import neg as neg
 from fastgrad._core import negative as negative
 from fastgrad._core import nextafter as nextafter
+from fastgrad._core import nn as nn
 from fastgrad._core import nonzero as nonzero
 from fastgrad._core import norm as norm
 from fastgrad._core import normal as normal
@@ -361,6 +360,7 @@ from fastgrad._core import slice_scatter as slice_scatter
 from fastgrad._core import slogdet as slogdet
 from fastgrad._core import softmax as softmax
 from fastgrad._core import sort as sort
+from fastgrad._core import special as special
 from fastgrad._core import split as split
 from fastgrad._core import split_with_sizes as split_with_sizes
 from fastgrad._core import sqrt as sqrt
