@@ -287,7 +287,7 @@ Raises:
 
 Example:
     >>> fg.linalg.lstsq(fg.tensor([[1.0], [1.0]]), fg.tensor([[1.0], [3.0]])).solution
-    tensor([[2.]])
+    tensor([[2.0000]])
 )doc")
       .on("(Tensor A, Tensor B, float? rcond=None, *, str? driver=None)", [](const Arguments& a) {
         std::optional<std::string> driver;

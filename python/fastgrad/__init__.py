@@ -27,6 +27,19 @@ globals().update(
 _sys.modules["fastgrad.return_types"] = _core.return_types
 
 
+_TENSOR_DOC = """An array of numbers of one element type that can record how it was computed.
+
+Make one with `fastgrad.tensor` or another function that creates tensors. Called itself, the class
+works as PyTorch's old constructor: `Tensor(2, 3)` has these sizes and elements that are not set,
+`Tensor([1, 2])` these values, in the default element type.
+
+Example:
+    >>> import fastgrad as fg
+    >>> fg.Tensor([1, 2])
+    tensor([1., 2.])
+"""
+
+
 def _complete_tensor() -> None:
     """Gives Tensor the methods that are written in Python."""
     from fastgrad._printing import tensor_repr
@@ -42,6 +55,7 @@ def _complete_tensor() -> None:
         return array_function(self, *args, **kwargs)
 
     methods: dict[str, Any] = {
+        "__doc__": _TENSOR_DOC,
         "__repr__": tensor_repr,
         "__str__": tensor_repr,
         "__array_ufunc__": array_ufunc,
