@@ -87,9 +87,12 @@ void bind_autograd(Registry& r) {
   r.add("detach_", kMethod, "Takes this tensor out of its graph: it becomes a leaf.")
       .on("(Tensor input) -> Tensor", [](const Arguments& a) {
         Tensor t = a.tensor(0);
-        FG_CHECK(!t->view, "Can't detach views in-place. Use detach() instead. If you are using "
-                 "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, "
-                 "gradients are views of DDP buckets, and hence detach_() cannot be called on these gradients.");
+        FG_CHECK(!t->view,
+                 "Can't detach views in-place. Use detach() instead. If you are using "
+                 "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set "
+                 "as True, "
+                 "gradients are views of DDP buckets, and hence detach_() cannot be called on "
+                 "these gradients.");
         move_retained_grad(t, nullptr, 0);
         t->node = nullptr;
         t->output_nr = 0;
@@ -102,7 +105,8 @@ void bind_autograd(Registry& r) {
         return none();
       });
   r.add("_is_view", kMethod, "Whether this tensor is a view that autograd follows.")
-      .on("(Tensor input) -> bool", [](const Arguments& a) { return boolean(a.tensor(0)->view != nullptr); });
+      .on("(Tensor input) -> bool",
+          [](const Arguments& a) { return boolean(a.tensor(0)->view != nullptr); });
   r.add("is_grad_enabled", kFunction, "Whether operations are recorded.")
       .on("() -> bool", [](const Arguments&) { return boolean(grad_enabled()); });
   r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.")

@@ -134,7 +134,8 @@ void bind_progressions(Registry& r) {
           [](const Arguments& a) {
             return make_range(a, a.number(0), a.number(1), a.number(2), 3);
           });
-  r.add("linspace", kFunction | kExactOut, "steps evenly spaced numbers from start to end, both included.")
+  r.add("linspace", kFunction | kExactOut,
+        "steps evenly spaced numbers from start to end, both included.")
       .on("(Tensor|Number start, Tensor|Number end, int steps, *, Tensor? out=None, " FG_OPTIONS
           ")",
           [](const Arguments& a) {

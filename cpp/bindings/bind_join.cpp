@@ -26,10 +26,12 @@ void bind_joins(Registry& r) {
           "The tensors below one another: cat along the first dimension, vectors as rows.")
         .on("(Tensor[] tensors, *, Tensor? out=None)",
             [](const Arguments& a) { return wrap(vstack(a.tensors(0))); });
-  r.add("dstack", kFunction | kExactOut, "The tensors behind one another: cat along the third dimension.")
+  r.add("dstack", kFunction | kExactOut,
+        "The tensors behind one another: cat along the third dimension.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(dstack(a.tensors(0))); });
-  r.add("column_stack", kFunction | kExactOut, "Vectors as the columns of a matrix; matrices side by side.")
+  r.add("column_stack", kFunction | kExactOut,
+        "Vectors as the columns of a matrix; matrices side by side.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(column_stack(a.tensors(0))); });
   r.add("block_diag", kFunction, "A matrix with the tensors as blocks along its diagonal.")

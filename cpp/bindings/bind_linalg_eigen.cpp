@@ -42,7 +42,8 @@ Example:
         Tensors t = linalg_eigh(a.tensor(0), parse_uplo(a.text(1)));
         return eigh_result({t[0], t[1]});
       });
-  r.add("linalg.eigvalsh", kFunction | kExactOut, R"doc(Eigenvalues of symmetric matrices, in ascending order.
+  r.add("linalg.eigvalsh", kFunction | kExactOut,
+        R"doc(Eigenvalues of symmetric matrices, in ascending order.
 
 Args:
     A: shape (..., n, n); only the triangle that UPLO names is read.

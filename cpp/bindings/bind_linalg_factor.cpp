@@ -124,7 +124,8 @@ Example:
             Tensors t = lu_unpack(a.tensor(0), a.tensor(1), a.boolean(2), a.boolean(3));
             return lu_unpack_result({t[0], t[1], t[2]});
           });
-  r.add("linalg.lu_solve", kFunction | kExactOut, R"doc(Solution X of A X = B from the LU factors of A.
+  r.add("linalg.lu_solve", kFunction | kExactOut,
+        R"doc(Solution X of A X = B from the LU factors of A.
 
 Args:
     LU, pivots: from :func:`fastgrad.linalg.lu_factor`.

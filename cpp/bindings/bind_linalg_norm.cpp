@@ -105,7 +105,8 @@ Example:
             return wrap(linalg_norm(a.tensor(0), optional_order(a, 1), a.optional_ints(2),
                                     a.boolean(3), a.optional_dtype(5)));
           });
-  r.add("norm", kBoth | kExactOut, R"doc(Norm of all elements, or over dim; a number p is always a vector norm.
+  r.add("norm", kBoth | kExactOut,
+        R"doc(Norm of all elements, or over dim; a number p is always a vector norm.
 
 Args:
     input: a floating-point tensor.
@@ -181,7 +182,8 @@ Example:
 }
 
 void bind_vector_products(Registry& r) {
-  r.add("linalg.vecdot", kFunction | kExactOut, R"doc(Inner products along a dimension: sum(x * y, dim).
+  r.add("linalg.vecdot", kFunction | kExactOut,
+        R"doc(Inner products along a dimension: sum(x * y, dim).
 
 Args:
     x, y: tensors that broadcast.

@@ -257,7 +257,8 @@ std::pair<Dims, Dims> contraction(PyObject* dims, int64_t ndim_a, int64_t ndim_b
 }
 
 void bind_chains(Registry& r) {
-  r.add("tensordot", kFunction | kExactOut, R"doc(Sum of products over several dimensions of two tensors.
+  r.add("tensordot", kFunction | kExactOut,
+        R"doc(Sum of products over several dimensions of two tensors.
 
 Args:
     dims: a number n, for the last n dimensions of a and the first n of b, or two lists of dimensions.

@@ -60,10 +60,12 @@ void bind_repeats(Registry& r) {
 }
 
 void bind_triangles(Registry& r) {
-  r.add("tril", kBoth | kInplace | kExactOut, "The lower triangles of matrices, zeros above the diagonal.")
+  r.add("tril", kBoth | kInplace | kExactOut,
+        "The lower triangles of matrices, zeros above the diagonal.")
       .on("(Tensor input, int diagonal=0, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(tril(a.tensor(0), a.integer(1))); });
-  r.add("triu", kBoth | kInplace | kExactOut, "The upper triangles of matrices, zeros below the diagonal.")
+  r.add("triu", kBoth | kInplace | kExactOut,
+        "The upper triangles of matrices, zeros below the diagonal.")
       .on("(Tensor input, int diagonal=0, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(triu(a.tensor(0), a.integer(1))); });
   r.add("diag", kBoth | kExactOut,

@@ -18,10 +18,12 @@ PyObject* scatter_combined(const Arguments& a, const Tensor& src) {
 }  // namespace
 
 void bind_scatter(Registry& r) {
-  r.add("gather", kBoth | kExactOut, "Along dim, the entries that an index of the result's shape names.")
+  r.add("gather", kBoth | kExactOut,
+        "Along dim, the entries that an index of the result's shape names.")
       .on("(Tensor input, int dim, Tensor index, *, bool sparse_grad=False, Tensor? out=None)",
           [](const Arguments& a) { return wrap(gather(a.tensor(0), a.integer(1), a.tensor(2))); });
-  r.add("take_along_dim", kBoth | kExactOut, "gather with broadcasting; over the flattened tensor without dim.")
+  r.add("take_along_dim", kBoth | kExactOut,
+        "gather with broadcasting; over the flattened tensor without dim.")
       .on("(Tensor input, Tensor indices, int? dim=None, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(take_along_dim(a.tensor(0), a.tensor(1), a.optional_integer(2)));

@@ -35,7 +35,8 @@ void bind_along(Registry& r) {
       .on("(Tensor input, Tensor src, int dim, int index)", [](const Arguments& a) {
         return wrap(select_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.integer(3)));
       });
-  r.add("slice_scatter", kBoth | kExactOut, "With the slice start:end:step along dim replaced by src.")
+  r.add("slice_scatter", kBoth | kExactOut,
+        "With the slice start:end:step along dim replaced by src.")
       .on("(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1)",
           [](const Arguments& a) {
             return wrap(slice_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.optional_integer(3),

@@ -91,8 +91,8 @@ ReleaseGil::ReleaseGil() {
 }
 ReleaseGil::~ReleaseGil() {
   if (!state_) return;
-  // When the interpreter is shutting down, taking the GIL ends this thread by unwinding it, which no
-  // destructor survives. The process is about to exit: wait for that instead.
+  // When the interpreter is shutting down, taking the GIL ends this thread by unwinding it, which
+  // no destructor survives. The process is about to exit: wait for that instead.
   while (interpreter_is_finalizing()) std::this_thread::sleep_for(std::chrono::seconds(1));
   PyEval_RestoreThread(state_);
   g_threads_without_gil.fetch_sub(1);

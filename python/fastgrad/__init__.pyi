@@ -101,14 +101,17 @@ from fastgrad._core import concatenate as concatenate
 from fastgrad._core import conj as conj
 from fastgrad._core import contiguous_format as contiguous_format
 from fastgrad._core import copysign as copysign
+from fastgrad._core import corrcoef as corrcoef
 from fastgrad._core import cos as cos
 from fastgrad._core import cosh as cosh
 from fastgrad._core import count_nonzero as count_nonzero
+from fastgrad._core import cov as cov
 from fastgrad._core import cross as cross
 from fastgrad._core import cummax as cummax
 from fastgrad._core import cummin as cummin
 from fastgrad._core import cumprod as cumprod
 from fastgrad._core import cumsum as cumsum
+from fastgrad._core import cumulative_trapezoid as cumulative_trapezoid
 from fastgrad._core import default_generator as default_generator
 from fastgrad._core import deg2rad as deg2rad
 from fastgrad._core import det as det
@@ -119,6 +122,7 @@ from fastgrad._core import diag_embed as diag_embed
 from fastgrad._core import diagflat as diagflat
 from fastgrad._core import diagonal as diagonal
 from fastgrad._core import diagonal_scatter as diagonal_scatter
+from fastgrad._core import diff as diff
 from fastgrad._core import digamma as digamma
 from fastgrad._core import dist as dist
 from fastgrad._core import div as div
@@ -284,6 +288,7 @@ from fastgrad._core import mvlgamma as mvlgamma
 from fastgrad._core import nan_to_num as nan_to_num
 from fastgrad._core import nanmean as nanmean
 from fastgrad._core import nanmedian as nanmedian
+from fastgrad._core import nanquantile as nanquantile
 from fastgrad._core import nansum as nansum
 from fastgrad._core import narrow as narrow
 from fastgrad._core import narrow_copy as narrow_copy
@@ -313,6 +318,7 @@ from fastgrad._core import prod as prod
 from fastgrad._core import promote_types as promote_types
 from fastgrad._core import put as put
 from fastgrad._core import qr as qr
+from fastgrad._core import quantile as quantile
 from fastgrad._core import rad2deg as rad2deg
 from fastgrad._core import rand as rand
 from fastgrad._core import rand_like as rand_like
@@ -388,6 +394,8 @@ from fastgrad._core import tile as tile
 from fastgrad._core import topk as topk
 from fastgrad._core import trace as trace
 from fastgrad._core import transpose as transpose
+from fastgrad._core import trapezoid as trapezoid
+from fastgrad._core import trapz as trapz
 from fastgrad._core import triangular_solve as triangular_solve
 from fastgrad._core import tril as tril
 from fastgrad._core import tril_indices as tril_indices

@@ -11,7 +11,7 @@ void copy_triangle(const Array& x, bool upper, int64_t diagonal, const Array& ou
   Array from = as_contiguous(x);
   int64_t rows = x.shape[x.shape.size() - 2], cols = x.shape.back();
   auto size = static_cast<int64_t>(x.itemsize());
-  int64_t matrices = rows * cols ? x.numel / (rows * cols) : 0;
+  int64_t matrices = rows > 0 && cols > 0 ? x.numel / (rows * cols) : 0;
   for (int64_t m = 0; m < matrices; ++m)
     for (int64_t i = 0; i < rows; ++i) {
       int64_t row = (m * rows + i) * cols;

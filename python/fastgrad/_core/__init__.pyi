@@ -777,11 +777,15 @@ class Tensor:
     @overload
     def max(self, *, out: Tensor | None = ...) -> Tensor: ...
     @overload
+    def max(self, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+    @overload
     def max(
         self, dim: _int, keepdim: _bool = ..., *, out: Sequence[Tensor] | None = ...
     ) -> _max_result: ...
     @overload
     def min(self, *, out: Tensor | None = ...) -> Tensor: ...
+    @overload
+    def min(self, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
     @overload
     def min(
         self, dim: _int, keepdim: _bool = ..., *, out: Sequence[Tensor] | None = ...
@@ -872,6 +876,63 @@ class Tensor:
     ) -> Tensor: ...
     def unique_consecutive(
         self, return_inverse: _bool = ..., return_counts: _bool = ..., dim: _int | None = ...
+    ) -> Tensor: ...
+    @overload
+    def quantile(
+        self,
+        q: Tensor,
+        dim: _int | None = ...,
+        keepdim: _bool = ...,
+        *,
+        interpolation: _str = ...,
+        out: Tensor | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def quantile(
+        self,
+        q: _float,
+        dim: _int | None = ...,
+        keepdim: _bool = ...,
+        *,
+        interpolation: _str = ...,
+        out: Tensor | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def nanquantile(
+        self,
+        q: Tensor,
+        dim: _int | None = ...,
+        keepdim: _bool = ...,
+        *,
+        interpolation: _str = ...,
+        out: Tensor | None = ...,
+    ) -> Tensor: ...
+    @overload
+    def nanquantile(
+        self,
+        q: _float,
+        dim: _int | None = ...,
+        keepdim: _bool = ...,
+        *,
+        interpolation: _str = ...,
+        out: Tensor | None = ...,
+    ) -> Tensor: ...
+    def cov(
+        self,
+        *,
+        correction: _int = ...,
+        fweights: Tensor | None = ...,
+        aweights: Tensor | None = ...,
+    ) -> Tensor: ...
+    def corrcoef(self) -> Tensor: ...
+    def diff(
+        self,
+        n: _int = ...,
+        dim: _int = ...,
+        prepend: Tensor | None = ...,
+        append: Tensor | None = ...,
+        *,
+        out: Tensor | None = ...,
     ) -> Tensor: ...
     @overload
     def to(
@@ -1122,6 +1183,9 @@ class Tensor:
         inputs: Any = ...,
     ) -> None: ...
     def retain_grad(self) -> None: ...
+    def detach_(self) -> Tensor: ...
+    def _bump_version(self) -> None: ...
+    def _is_view(self) -> _bool: ...
     def register_hook(self, hook: Any) -> Any: ...
     def register_post_accumulate_grad_hook(self, hook: Any) -> Any: ...
     def matmul(self, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
@@ -2182,11 +2246,15 @@ def aminmax(
 @overload
 def max(input: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
+def max(input: Tensor, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
 def max(
     input: Tensor, dim: _int, keepdim: _bool = ..., *, out: Sequence[Tensor] | None = ...
 ) -> _max_result: ...
 @overload
 def min(input: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
+@overload
+def min(input: Tensor, other: Tensor, *, out: Tensor | None = ...) -> Tensor: ...
 @overload
 def min(
     input: Tensor, dim: _int, keepdim: _bool = ..., *, out: Sequence[Tensor] | None = ...
@@ -2301,6 +2369,75 @@ def unique(
 def unique_consecutive(
     input: Tensor, return_inverse: _bool = ..., return_counts: _bool = ..., dim: _int | None = ...
 ) -> Tensor: ...
+@overload
+def quantile(
+    input: Tensor,
+    q: Tensor,
+    dim: _int | None = ...,
+    keepdim: _bool = ...,
+    *,
+    interpolation: _str = ...,
+    out: Tensor | None = ...,
+) -> Tensor: ...
+@overload
+def quantile(
+    input: Tensor,
+    q: _float,
+    dim: _int | None = ...,
+    keepdim: _bool = ...,
+    *,
+    interpolation: _str = ...,
+    out: Tensor | None = ...,
+) -> Tensor: ...
+@overload
+def nanquantile(
+    input: Tensor,
+    q: Tensor,
+    dim: _int | None = ...,
+    keepdim: _bool = ...,
+    *,
+    interpolation: _str = ...,
+    out: Tensor | None = ...,
+) -> Tensor: ...
+@overload
+def nanquantile(
+    input: Tensor,
+    q: _float,
+    dim: _int | None = ...,
+    keepdim: _bool = ...,
+    *,
+    interpolation: _str = ...,
+    out: Tensor | None = ...,
+) -> Tensor: ...
+def cov(
+    input: Tensor,
+    *,
+    correction: _int = ...,
+    fweights: Tensor | None = ...,
+    aweights: Tensor | None = ...,
+) -> Tensor: ...
+def corrcoef(input: Tensor) -> Tensor: ...
+def diff(
+    input: Tensor,
+    n: _int = ...,
+    dim: _int = ...,
+    prepend: Tensor | None = ...,
+    append: Tensor | None = ...,
+    *,
+    out: Tensor | None = ...,
+) -> Tensor: ...
+@overload
+def trapezoid(y: Tensor, x: Tensor, *, dim: _int = ...) -> Tensor: ...
+@overload
+def trapezoid(y: Tensor, *, dx: _Number | Tensor = ..., dim: _int = ...) -> Tensor: ...
+@overload
+def trapz(y: Tensor, x: Tensor, *, dim: _int = ...) -> Tensor: ...
+@overload
+def trapz(y: Tensor, *, dx: _Number | Tensor = ..., dim: _int = ...) -> Tensor: ...
+@overload
+def cumulative_trapezoid(y: Tensor, x: Tensor, *, dim: _int = ...) -> Tensor: ...
+@overload
+def cumulative_trapezoid(y: Tensor, *, dx: _Number | Tensor = ..., dim: _int = ...) -> Tensor: ...
 def clone(input: Tensor, *, memory_format: _MemoryFormat | None = ...) -> Tensor: ...
 def detach(input: Tensor) -> Tensor: ...
 def tensor(
