@@ -102,7 +102,7 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
   if (op_info.num_outputs > 0) metas.resize(static_cast<size_t>(op_info.num_outputs));
   op_info.infer(attrs, arrays, metas);
   if (op_info.view) {
-    ViewKind kind = metas.size() > 1 ? ViewKind::MultiOutput : ViewKind::Normal;
+    ViewKind kind = op_info.num_outputs < 0 ? ViewKind::MultiOutput : ViewKind::Normal;
     for (Meta& m : metas) {
       Tensor out(inputs[0].array().view(m.shape, m.strides, m.offset));
       set_view(out, inputs[0], kind);

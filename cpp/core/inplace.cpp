@@ -52,13 +52,24 @@ Edge gradient_edge(TensorImpl* p) {
   return {};
 }
 
+namespace {
+// The part of check_inplace that does not look at memory.
+bool check_history(const Tensor& self, bool other_requires_grad, const char* op);
+}  // namespace
+
 bool check_inplace(const Tensor& self, bool other_requires_grad, const char* op) {
-  FG_CHECK(!self->inference || t_modes.inference,
-           "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
-           "clone to get a normal tensor before doing inplace update (in ", op, "_).");
   FG_CHECK(self.is_contiguous() || !may_overlap_itself(self.shape(), self.strides()),
            "unsupported operation: more than one element of the written-to tensor refers to a single "
            "memory location. Please clone() the tensor before performing the operation (", op, "_).");
+  return check_history(self, other_requires_grad, op);
+}
+
+namespace {
+
+bool check_history(const Tensor& self, bool other_requires_grad, const char* op) {
+  FG_CHECK(!self->inference || t_modes.inference,
+           "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
+           "clone to get a normal tensor before doing inplace update (in ", op, "_).");
   bool recorded = grad_enabled() && (other_requires_grad || self.requires_grad());
   if (!recorded) return false;
   if (self->view) {
@@ -88,6 +99,16 @@ bool check_inplace(const Tensor& self, bool other_requires_grad, const char* op)
   return true;
 }
 
+}  // namespace
+
+void inplace_view(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f) {
+  bool recorded = check_history(self, false, op);
+  Tensor result = f(self);
+  self.mutable_array() = result.array();
+  self->array.buffer->bump_version();
+  if (recorded) rebase_history(self, result);
+}
+
 void rebase_history(const Tensor& self, const Tensor& result) {
   if (!self->view) {
     move_retained_grad(self, result->node, result->output_nr);
@@ -97,7 +118,7 @@ void rebase_history(const Tensor& self, const Tensor& result) {
   }
   Tensor base = self->view->base;
   Tensor inputs[] = {base, result};
-  Ref<Node> node = make_node(Op::AsStridedScatter, inputs, geometry(self.array(), base.array()));
+  Ref<Node> node = make_node(Op::CopySlices, inputs, geometry(self.array(), base.array()));
   node->outputs.push_back({base.shape(), base.dtype()});
   move_retained_grad(base, node, 0);
   base->node = node;

@@ -20,6 +20,10 @@ namespace fastgrad {
 // the write must be recorded.
 bool check_inplace(const Tensor& self, bool other_requires_grad, const char* op);
 
+// self = f(self), where f makes a view of its argument: self gets the view's sizes and strides, and
+// the memory stays as it is (transpose_, squeeze_, ...).
+void inplace_view(const Tensor& self, const char* op, const std::function<Tensor(const Tensor&)>& f);
+
 // After the write: self's history becomes that of `result` (same shape, already recorded).
 void rebase_history(const Tensor& self, const Tensor& result);
 

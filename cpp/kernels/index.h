@@ -24,4 +24,7 @@ void index_get(const Array& x, DimSpan dims, int64_t position, const Array& line
 void index_set(const Array& x, DimSpan dims, int64_t position, const Array& linear, const Array& y);
 void index_add(const Array& x, DimSpan dims, int64_t position, const Array& linear, const Array& y);
 
+// dst[...] += src[...], element after element: places that dst reaches twice get both.
+void add_elements(const Array& src, const Array& dst);
+
 }  // namespace fastgrad

@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "kernels/copy.h"
-#include "ops/pointwise.h"
+#include "kernels/index.h"
 
 namespace fastgrad {
 namespace {
@@ -87,33 +87,53 @@ FG_DEFINE_OP(AsStridedGather) = {
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedAdjoint, {c.g()}, c.attrs())); },
 };
 
-FG_DEFINE_OP(AsStridedScatter) = {
-    .name = "as_strided_scatter",
-    .backward_name = "CopySlices",
-    .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = in[0]->shape;
-        },
-    .eval =
-        [](const Attrs& a, Inputs in, std::span<Array> out) {
-          Geometry g(a);
-          Array base = g.empty_base(in[0]->dtype);
-          copy_array(*in[0], base);
-          copy_array(*in[1], g.part_of(base));
-          copy_array(base, out[0]);
-        },
-    .vjp =
-        [](VjpContext& c) {
-          if (c.needs(0)) {
-            Tensor zero(Array::zeros({}, c.g().dtype()));
-            Tensor zeros(zero.array().expanded(c.attrs().list(0)));
-            c.set(0, apply(Op::AsStridedScatter, {c.g(), zeros}, c.attrs()));
-          }
-          if (c.needs(1)) c.set(1, apply(Op::AsStridedGather, {c.g()}, c.attrs()));
-        },
-};
+namespace {
+
+void infer_scatter(const Attrs&, Inputs in, Metas& out) {
+  out[0].dtype = in[0]->dtype;
+  out[0].shape = in[0]->shape;
+}
+
+void eval_scatter(const Attrs& a, Inputs in, std::span<Array> out) {
+  Geometry g(a);
+  g.check();
+  if (is_contiguous(g.base_sizes, g.base_strides)) {
+    copy_array(*in[0], out[0]);
+    copy_array(*in[1], g.part_of(out[0]));
+    return;
+  }
+  Array base = g.empty_base(in[0]->dtype);
+  copy_array(*in[0], base);
+  copy_array(*in[1], g.part_of(base));
+  copy_array(base, out[0]);
+}
+
+void vjp_scatter(VjpContext& c) {
+  if (c.needs(0)) {
+    Tensor zero(Array::zeros({}, c.g().dtype()));
+    Tensor zeros(zero.array().expanded(c.attrs().list(0)));
+    c.set(0, apply(Op::AsStridedScatter, {c.g(), zeros}, c.attrs()));
+  }
+  if (c.needs(1)) c.set(1, apply(Op::AsStridedGather, {c.g()}, c.attrs()));
+}
+
+}  // namespace
+
+#define FG_PART_SCATTER(Id, op_name, backward) \
+  FG_DEFINE_OP(Id) = {                         \
+      .name = op_name,                         \
+      .backward_name = backward,               \
+      .cls = OpClass::Linear,                  \
+      .infer = infer_scatter,                  \
+      .eval = eval_scatter,                    \
+      .vjp = vjp_scatter,                      \
+  };
+FG_PART_SCATTER(AsStridedScatter, "as_strided_scatter", "AsStridedScatterBackward0")
+FG_PART_SCATTER(CopySlices, "copy_slices", "CopySlices")
+FG_PART_SCATTER(SelectScatter, "select_scatter", "SelectScatterBackward0")
+FG_PART_SCATTER(SliceScatter, "slice_scatter", "SliceScatterBackward0")
+FG_PART_SCATTER(DiagonalScatter, "diagonal_scatter", "DiagonalScatterBackward0")
+#undef FG_PART_SCATTER
 
 // Sums the part into zeros of the base's shape; elements that the part reaches twice add up.
 FG_DEFINE_OP(AsStridedAdjoint) = {
@@ -131,25 +151,20 @@ FG_DEFINE_OP(AsStridedAdjoint) = {
           bool shared = may_overlap_itself(g.base_sizes, g.base_strides);
           std::memset(base.buffer->data(), 0, base.buffer->nbytes());
           Array part = g.part_of(base);
-          if (!may_overlap_itself(g.sizes, g.strides)) {
+          if (may_overlap_itself(g.sizes, g.strides))
+            add_elements(*in[0], part);
+          else
             copy_array(*in[0], part);
-          } else {
-            Array src = as_contiguous(*in[0]);
-            dispatch_float(src.dtype, "as_strided", [&]<class T>(T) {
-              const T* s = src.ptr<T>();
-              T* d = part.ptr<T>();
-              StridedCursor cursor(part.shape, part.strides, 0);
-              cursor.advance(part.numel, [&](int64_t offset, int64_t stride, int64_t n) {
-                for (int64_t i = 0; i < n; ++i) d[offset + i * stride] += *s++;
-              });
-            });
-          }
           FG_CHECK(!shared, "[as_strided] cannot differentiate with respect to a tensor whose own "
                    "elements share memory; clone() it first");
           copy_array(base, out[0]);
         },
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedGather, {c.g()}, c.attrs())); },
 };
+
+Attrs part_geometry(DimSpan shape, const Meta& part) {
+  return Attrs(Scalar(part.offset)).with(part.shape).with(part.strides).with(shape).with(contiguous_strides(shape));
+}
 
 Tensor as_strided(const Tensor& x, DimSpan sizes, DimSpan strides, std::optional<int64_t> offset) {
   return apply(Op::AsStrided, {x}, attrs_of(x, sizes, strides, offset));

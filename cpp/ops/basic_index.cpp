@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/copy.h"
+#include "ops/convert.h"
 #include "ops/join.h"
 #include "ops/shape.h"
 
@@ -17,7 +18,22 @@ std::span<const ViewItem> items_of(const Attrs& a) {
   return {reinterpret_cast<const ViewItem*>(flat.data()), flat.size() / 3};
 }
 
-void apply_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides, Meta& out) {
+void infer_view(const Attrs& a, Inputs in, Metas& out) {
+  out[0].dtype = in[0]->dtype;
+  place_items(items_of(a), in[0]->shape, in[0]->strides, out[0]);
+}
+
+void vjp_view(VjpContext& c) {
+  DimSpan shape = c.in_shape(0);
+  if (c.g().numel() == numel_of(shape))  // nothing was left out
+    c.set(0, reshape(c.g(), shape));
+  else
+    c.set(0, apply(Op::BasicIndexAdjoint, {c.g()}, Attrs(c.attrs()).with(shape)));
+}
+
+}  // namespace
+
+void place_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides, Meta& out) {
   size_t dim = 0;
   for (const ViewItem& item : items) {
     switch (item.length) {
@@ -39,21 +55,6 @@ void apply_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides
     out.strides.push_back(strides[dim]);
   }
 }
-
-void infer_view(const Attrs& a, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  apply_items(items_of(a), in[0]->shape, in[0]->strides, out[0]);
-}
-
-void vjp_view(VjpContext& c) {
-  DimSpan shape = c.in_shape(0);
-  if (c.g().numel() == numel_of(shape))  // nothing was left out
-    c.set(0, reshape(c.g(), shape));
-  else
-    c.set(0, apply(Op::BasicIndexAdjoint, {c.g()}, Attrs(c.attrs()).with(shape)));
-}
-
-}  // namespace
 
 #define FG_BASIC_VIEW(Id, op_name, backward) \
   FG_DEFINE_OP(Id) = {                       \
@@ -86,7 +87,7 @@ FG_DEFINE_OP(BasicIndexAdjoint) = {
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           std::memset(out[0].data, 0, static_cast<size_t>(out[0].nbytes()));
           Meta part;
-          apply_items(items_of(a), out[0].shape, out[0].strides, part);
+          place_items(items_of(a), out[0].shape, out[0].strides, part);
           copy_array(*in[0], out[0].view(part.shape, part.strides, part.offset));
         },
     .vjp = [](VjpContext& c) { c.set(0, basic_view(Op::Slice, c.g(), items_of(c.attrs()))); },
@@ -176,6 +177,10 @@ Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
   FG_CHECK(start <= size - length, "start (", start, ") + length (", length,
            ") exceeds dimension size (", size, ").");
   return view_at(Op::Slice, x, dim, {start, 1, length});
+}
+
+Tensor narrow_copy(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
+  return clone(narrow(x, dim, start, length));
 }
 
 Tensor unsqueeze(const Tensor& x, int64_t dim) {

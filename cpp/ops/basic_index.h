@@ -25,6 +25,9 @@ using ViewItems = SmallVector<ViewItem, 6>;
 // The view; `op` (Select, Slice, Unsqueeze, ...) gives the node its name.
 Tensor basic_view(Op op, const Tensor& x, std::span<const ViewItem> items);
 
+// Where the items lead in memory of these sizes and strides; fills all but the dtype.
+void place_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides, Meta& out);
+
 // Wraps a negative index; fails with PyTorch's text when it is out of range.
 int64_t wrap_index(int64_t index, int64_t size, int64_t dim);
 
@@ -35,6 +38,7 @@ Tensor slice(const Tensor& x, int64_t dim, std::optional<int64_t> start,
              std::optional<int64_t> stop, int64_t step = 1);
 // `length` entries from start on; both must lie inside.
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length);
+Tensor narrow_copy(const Tensor& x, int64_t dim, int64_t start, int64_t length);
 Tensor unsqueeze(const Tensor& x, int64_t dim);
 // Without the dimensions of size 1 (those among `dims` when given).
 Tensor squeeze(const Tensor& x);

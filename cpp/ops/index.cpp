@@ -174,25 +174,72 @@ DimSpan dims_of(const Attrs& a) { return a.list(0); }
 
 }  // namespace
 
+namespace {
+
+void infer_index(const Attrs& a, Inputs in, Metas& out) {
+  out[0].dtype = in[0]->dtype;
+  out[0].shape = index_shape(in[0]->shape, dims_of(a), a.integer(0), in[1]->shape);
+}
+void eval_index(const Attrs& a, Inputs in, std::span<Array> out) {
+  index_get(*in[0], dims_of(a), a.integer(0), *in[1], out[0]);
+}
+void vjp_index(VjpContext& c) {
+  c.set(0, apply(Op::IndexAdjoint, {c.g(), c.in(1)}, Attrs(c.attrs()).with(c.in_shape(0))));
+}
+
+void infer_put(const Attrs&, Inputs in, Metas& out) {
+  out[0].dtype = in[0]->dtype;
+  out[0].shape = in[0]->shape;
+}
+void eval_put(const Attrs& a, Inputs in, std::span<Array> out) {
+  copy_array(*in[0], out[0]);
+  Array y = in[1]->expanded(index_shape(in[0]->shape, dims_of(a), a.integer(0), in[2]->shape));
+  (a.flag(1) ? index_add : index_set)(out[0], dims_of(a), a.integer(0), *in[2], y);
+}
+void vjp_put(VjpContext& c) {
+  bool accumulate = c.attrs().flag(1);
+  if (c.needs(0)) {
+    Tensor zero(Array::zeros({}, c.g().dtype()));
+    c.set(0, accumulate ? c.g() : apply(Op::IndexPut, {c.g(), zero, c.in(2)}, c.attrs()));
+  }
+  if (c.needs(1)) c.set(1, apply(Op::Index, {c.g(), c.in(2)}, c.attrs()));
+}
+
+}  // namespace
+
 // Inputs: x, the linear index. Attributes: position; list 0: the dimensions that are replaced.
-FG_DEFINE_OP(Index) = {
-    .name = "index",
-    .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = index_shape(in[0]->shape, dims_of(a), a.integer(0), in[1]->shape);
-        },
-    .eval =
-        [](const Attrs& a, Inputs in, std::span<Array> out) {
-          index_get(*in[0], dims_of(a), a.integer(0), *in[1], out[0]);
-        },
-    .vjp =
-        [](VjpContext& c) {
-          c.set(0, apply(Op::IndexAdjoint, {c.g(), c.in(1)}, Attrs(c.attrs()).with(c.in_shape(0))));
-        },
-    .save = {save_in(1)},
-};
+#define FG_INDEX(Id, op_name) \
+  FG_DEFINE_OP(Id) = {        \
+      .name = op_name,        \
+      .cls = OpClass::Linear, \
+      .infer = infer_index,   \
+      .eval = eval_index,     \
+      .vjp = vjp_index,       \
+      .save = {save_in(1)},   \
+  };
+FG_INDEX(Index, "index")
+FG_INDEX(IndexSelect, "index_select")
+FG_INDEX(Take, "take")
+FG_INDEX(MaskedSelect, "masked_select")
+#undef FG_INDEX
+
+// Inputs: x, values, the linear index. Attributes: position, accumulate; list 0: the dimensions.
+#define FG_INDEX_PUT(Id, op_name)       \
+  FG_DEFINE_OP(Id) = {                  \
+      .name = op_name,                  \
+      .cls = OpClass::Linear,           \
+      .infer = infer_put,               \
+      .eval = eval_put,                 \
+      .vjp = vjp_put,                   \
+      .save = {save_in(2), save_in(2)}, \
+  };
+FG_INDEX_PUT(IndexPut, "index_put")
+FG_INDEX_PUT(IndexAdd, "index_add")
+FG_INDEX_PUT(IndexCopy, "index_copy")
+FG_INDEX_PUT(IndexFill, "index_fill")
+FG_INDEX_PUT(Put, "put")
+FG_INDEX_PUT(MaskedScatter, "masked_scatter")
+#undef FG_INDEX_PUT
 
 // Inputs: g, the linear index. Zeros of the shape in list 1 to which g is added at the index.
 FG_DEFINE_OP(IndexAdjoint) = {
@@ -210,34 +257,6 @@ FG_DEFINE_OP(IndexAdjoint) = {
         },
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::Index, {c.g(), c.in(1)}, c.attrs())); },
     .save = {save_in(1)},
-};
-
-// Inputs: x, values, the linear index. Attributes: position, accumulate; list 0: the dimensions.
-FG_DEFINE_OP(IndexPut) = {
-    .name = "index_put",
-    .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = in[0]->shape;
-        },
-    .eval =
-        [](const Attrs& a, Inputs in, std::span<Array> out) {
-          copy_array(*in[0], out[0]);
-          Array y =
-              in[1]->expanded(index_shape(in[0]->shape, dims_of(a), a.integer(0), in[2]->shape));
-          (a.flag(1) ? index_add : index_set)(out[0], dims_of(a), a.integer(0), *in[2], y);
-        },
-    .vjp =
-        [](VjpContext& c) {
-          bool accumulate = c.attrs().flag(1);
-          if (c.needs(0)) {
-            Tensor zero(Array::zeros({}, c.g().dtype()));
-            c.set(0, accumulate ? c.g() : apply(Op::IndexPut, {c.g(), zero, c.in(2)}, c.attrs()));
-          }
-          if (c.needs(1)) c.set(1, apply(Op::Index, {c.g(), c.in(2)}, c.attrs()));
-        },
-    .save = {save_in(2), save_in(2)},
 };
 
 Tensor index(const Tensor& x, std::span<const IndexItem> items) {
@@ -312,6 +331,13 @@ void index_assign(const Tensor& x, std::span<const IndexItem> items, const Opera
                             [](const Advanced& a) { return is_mask(*a.tensor); });
   if (masked && values.numel() == 1) values = to_dtype(values, x.dtype());  // a masked fill
   put(v, locate(v, p), values, false);
+}
+
+Tensor index_put(const Tensor& x, std::span<const IndexItem> items, const Tensor& values,
+                 bool accumulate) {
+  Tensor out = clone(x);
+  index_put_(out, items, values, accumulate);
+  return out;
 }
 
 void index_put_(const Tensor& x, std::span<const IndexItem> items, const Tensor& values,

@@ -32,4 +32,8 @@ void index_assign(const Tensor& x, std::span<const IndexItem> items, const Opera
 void index_put_(const Tensor& x, std::span<const IndexItem> items, const Tensor& values,
                 bool accumulate = false);
 
+// The same on a copy.
+Tensor index_put(const Tensor& x, std::span<const IndexItem> items, const Tensor& values,
+                 bool accumulate = false);
+
 }  // namespace fastgrad

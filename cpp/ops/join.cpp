@@ -5,6 +5,8 @@
 #include "core/promotion.h"
 #include "kernels/copy.h"
 #include "ops/basic_index.h"
+#include "ops/creation.h"
+#include "ops/shape.h"
 
 namespace fastgrad {
 namespace {
@@ -139,6 +141,60 @@ Tensor stack(std::span<const Tensor> tensors, int64_t dim) {
              "stack expects each tensor to be equal size, but got ", tensors[0].shape(),
              " at entry 0 and ", tensors[i].shape(), " at entry ", i);
   return apply(Op::Stack, tensors, Attrs(Scalar(dim)));
+}
+
+namespace {
+template <class F>
+Tensors mapped(std::span<const Tensor> tensors, F&& f) {
+  Tensors out;
+  for (const Tensor& x : tensors) out.push_back(f(x));
+  return out;
+}
+}  // namespace
+
+Tensor hstack(std::span<const Tensor> tensors) {
+  FG_CHECK(!tensors.empty(), "hstack expects a non-empty TensorList");
+  Tensors parts = mapped(tensors, atleast_1d);
+  return cat(parts, parts[0].ndim() == 1 ? 0 : 1);
+}
+
+Tensor vstack(std::span<const Tensor> tensors) {
+  FG_CHECK(!tensors.empty(), "vstack expects a non-empty TensorList");
+  return cat(mapped(tensors, atleast_2d), 0);
+}
+
+Tensor dstack(std::span<const Tensor> tensors) {
+  FG_CHECK(!tensors.empty(), "dstack expects a non-empty TensorList");
+  return cat(mapped(tensors, atleast_3d), 2);
+}
+
+Tensor column_stack(std::span<const Tensor> tensors) {
+  FG_CHECK(!tensors.empty(), "column_stack expects a non-empty TensorList");
+  return hstack(mapped(
+      tensors, [](const Tensor& x) { return x.ndim() <= 1 ? reshape(x, Dims{x.numel(), 1}) : x; }));
+}
+
+Tensor block_diag(std::span<const Tensor> tensors) {
+  if (tensors.empty()) return Tensor(Array::empty(Dims{1, 0}, default_dtype()));
+  Tensors blocks;
+  int64_t columns = 0;
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    FG_CHECK(tensors[i].ndim() <= 2,
+             "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input ", i, " has ",
+             tensors[i].ndim(), " dimensions");
+    blocks.push_back(atleast_2d(tensors[i]));
+    columns += blocks.back().shape()[1];
+  }
+  Tensors rows;
+  int64_t before = 0;
+  for (const Tensor& b : blocks) {
+    int64_t n = b.shape()[0], width = b.shape()[1];
+    Tensor left = zeros(Dims{n, before}, b.dtype()),
+           right = zeros(Dims{n, columns - before - width}, b.dtype());
+    rows.push_back(cat(Tensors{left, b, right}, 1));
+    before += width;
+  }
+  return cat(rows, 0);
 }
 
 }  // namespace fastgrad

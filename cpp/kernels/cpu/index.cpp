@@ -237,4 +237,13 @@ void index_add(const Array& x, DimSpan dims, int64_t position, const Array& line
   });
 }
 
+void add_elements(const Array& src, const Array& dst) {
+  dispatch_all(dst.dtype, [&]<class T>(T) {
+    const T* from = src.ptr<T>();
+    T* to = dst.ptr<T>();
+    for_each_position(dst.shape, src.strides, dst.strides,
+                      [&](int64_t s, int64_t d) { add_to(to[d], from[s]); });
+  });
+}
+
 }  // namespace fastgrad
