@@ -17,7 +17,9 @@ MARKED = re.compile(r"(<!-- bench:begin -->\n).*?(<!-- bench:end -->)", re.DOTAL
 
 def table() -> str:
     """Returns the table in Markdown."""
-    eager, imports = harness.load("eager"), harness.load("import")
+    eager = harness.load("eager")
+    measured = (harness.RESULTS / "import.json").exists()
+    imports = harness.load("import") if measured else None
     lines = [
         "| one thread, float64 | fastgrad | PyTorch | times faster (quartiles) | goal |",
         "|---|---:|---:|---:|---:|",
@@ -31,12 +33,15 @@ def table() -> str:
             f"| **{row.ratio:.1f}** ({row.ratio_low:.1f} - {row.ratio_high:.1f}) "
             f"| {row.target:g}{mark} |"
         )
-    seconds = imports["seconds"]
+    if imports is not None:
+        seconds = imports["seconds"]
+        lines += [
+            "",
+            f"`import fastgrad` takes {seconds['fastgrad'] * 1e3:.0f} ms (`import numpy` "
+            f"{seconds['numpy'] * 1e3:.0f} ms, `import torch` {seconds['torch'] * 1e3:.0f} ms); the "
+            f"wheel is {imports['wheel_bytes'] / 1e6:.1f} MB.",
+        ]
     lines += [
-        "",
-        f"`import fastgrad` takes {seconds['fastgrad'] * 1e3:.0f} ms (`import numpy` "
-        f"{seconds['numpy'] * 1e3:.0f} ms, `import torch` {seconds['torch'] * 1e3:.0f} ms); the "
-        f"wheel is {imports['wheel_bytes'] / 1e6:.1f} MB.",
         "",
         f"Measured on {eager['machine']}, {eager['date']}, both libraries in one process, rounds",
         "interleaved, medians: `python bench/eager.py`.",
