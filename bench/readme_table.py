@@ -38,8 +38,8 @@ def table() -> str:
         lines += [
             "",
             f"`import fastgrad` takes {seconds['fastgrad'] * 1e3:.0f} ms (`import numpy` "
-            f"{seconds['numpy'] * 1e3:.0f} ms, `import torch` {seconds['torch'] * 1e3:.0f} ms); the "
-            f"wheel is {imports['wheel_bytes'] / 1e6:.1f} MB.",
+            f"{seconds['numpy'] * 1e3:.0f} ms, `import torch` {seconds['torch'] * 1e3:.0f} ms); "
+            f"the wheel is {imports['wheel_bytes'] / 1e6:.1f} MB.",
         ]
     lines += [
         "",
