@@ -1,6 +1,9 @@
 #include <chrono>
 #include <new>
 #include <thread>
+#ifdef __GLIBCXX__
+#include <cxxabi.h>
+#endif
 
 #include "base/threads.h"
 #include "bindings/python.h"
@@ -82,7 +85,33 @@ bool interpreter_is_finalizing() {
   return _Py_IsFinalizing();
 #endif
 }
+
+[[noreturn]] void wait_for_process_exit() {
+  for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+}
+
+// Note [Threads at exit]
+// While the interpreter shuts down, taking the GIL ends the calling thread by unwinding it
+// (pthread_exit; Python 3.14 hangs it instead). No destructor and no noexcept frame survives that,
+// and the process would abort. It is about to exit anyway, so such a thread waits for it. The check
+// before the call is not enough: shutdown may begin while the thread queues for the GIL.
+template <class F>
+auto take_gil(F&& take) {
+  if (interpreter_is_finalizing()) wait_for_process_exit();
+#ifdef __GLIBCXX__
+  try {
+    return take();
+  } catch (abi::__forced_unwind&) {
+    wait_for_process_exit();
+  }
+#else
+  return take();
+#endif
+}
 }  // namespace
+
+AcquireGil::AcquireGil()
+    : state_(PyGILState_Check() ? PyGILState_Ensure() : take_gil(PyGILState_Ensure)) {}
 
 ReleaseGil::ReleaseGil() {
   if (!multithreaded()) return;
@@ -91,10 +120,7 @@ ReleaseGil::ReleaseGil() {
 }
 ReleaseGil::~ReleaseGil() {
   if (!state_) return;
-  // When the interpreter is shutting down, taking the GIL ends this thread by unwinding it, which
-  // no destructor survives. The process is about to exit: wait for that instead.
-  while (interpreter_is_finalizing()) std::this_thread::sleep_for(std::chrono::seconds(1));
-  PyEval_RestoreThread(state_);
+  take_gil([this] { PyEval_RestoreThread(state_); });
   g_threads_without_gil.fetch_sub(1);
 }
 
