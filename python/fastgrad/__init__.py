@@ -81,7 +81,7 @@ def _collect_cycles_too() -> None:
 _complete_tensor()
 _collect_cycles_too()
 
-from fastgrad import autograd, linalg, memory, random, testing, utils  # noqa: E402
+from fastgrad import autograd, func, linalg, memory, random, testing, utils  # noqa: E402
 from fastgrad._legacy_types import (  # noqa: E402
     BFloat16Tensor,
     BoolTensor,
@@ -106,5 +106,6 @@ from fastgrad.autograd import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
+from fastgrad.func import grad  # noqa: E402
 
 __version__ = "0.1.0"

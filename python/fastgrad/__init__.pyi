@@ -3,6 +3,7 @@ import builtins
 from typing import Final
 
 from fastgrad import autograd as autograd
+from fastgrad import func as func
 from fastgrad import linalg as linalg
 from fastgrad import random as random
 from fastgrad import return_types as return_types
@@ -431,5 +432,6 @@ from fastgrad.autograd.grad_mode import enable_grad as enable_grad
 from fastgrad.autograd.grad_mode import inference_mode as inference_mode
 from fastgrad.autograd.grad_mode import no_grad as no_grad
 from fastgrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from fastgrad.func.gradient import grad as grad
 
 __version__: Final[builtins.str]

@@ -1,7 +1,7 @@
-"""What does not compute gradients but changes how they are computed: checkpointing."""
+"""What does not compute gradients itself: checkpointing, and trees of tensors."""
 
 from __future__ import annotations
 
-from fastgrad.utils import checkpoint
+from fastgrad.utils import checkpoint, pytree
 
-__all__ = ["checkpoint"]
+__all__ = ["checkpoint", "pytree"]
