@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
-from reference import UNDER_TORCH, fg
+from reference import UNDER_TORCH, fg, only_fastgrad
 
 f64 = fg.float64
 
@@ -72,13 +73,68 @@ class TestInPlaceGradients:
         assert y is z
         assert y.mul_(2) is z
 
-    def test_product_with_itself_in_place_is_refused_in_backward(self) -> None:
-        """The old value, which the rule needs, is gone."""
-        x = leaf(1.0, 2.0)
+    @only_fastgrad
+    def test_product_with_itself_in_place(self) -> None:
+        """The old value, which the rule needs, was kept. PyTorch refuses in backward."""
+        x = leaf(1.0, 3.0)
         y = x.clone()
         y *= y
+        y.sum().backward()
+        assert y.tolist() == [1.0, 9.0] and x.grad.tolist() == [2.0, 6.0]
+
+    @only_fastgrad
+    @pytest.mark.parametrize("whole_first", [True, False])
+    def test_product_with_a_sibling_view(self, whole_first: bool) -> None:
+        """The factor's history is that before the write, its later uses see the one after it."""
+        x = leaf(2.0, 3.0, 5.0, 7.0)
+        base = x * 1
+        target, factor = base[:3], base[1:]
+        if not whole_first:
+            target, factor = base[1:], base[:3]
+        target.mul_(factor)
+        loss = (base * fg.tensor([1.0, 2.0, 4.0, 8.0], dtype=f64)).sum() + (factor * 16).sum()
+        loss.backward()
+
+        def reference(v: np.ndarray) -> float:
+            b = v.copy()
+            t, f = (slice(0, 3), slice(1, 4)) if whole_first else (slice(1, 4), slice(0, 3))
+            b[t] = v[t] * v[f]
+            return float((b * [1.0, 2.0, 4.0, 8.0]).sum() + 16 * b[f].sum())
+
+        v = np.array([2.0, 3.0, 5.0, 7.0])
+        expected = [
+            (reference(v + h) - reference(v - h)) / 2 for h in np.eye(4)
+        ]  # exact: quadratic
+        np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-14)
+
+    def test_sibling_view_added(self) -> None:
+        x = leaf(2.0, 3.0, 5.0, 7.0)
+        base = x * 1
+        target, other = base[:2], base[2:]
+        target.add_(other * 2)
+        target.add_(other)
+        (target * target).sum().backward()
+        assert x.grad.tolist() == [34.0, 48.0, 102.0, 144.0]
+
+    def test_saved_result_after_a_pack_hook_that_copies(self) -> None:
+        x = leaf(0.5, 1.5)
+        with fg.autograd.graph.saved_tensors_hooks(lambda t: t.numpy().copy(), fg.tensor):
+            y = (x * 1).exp_()
+        y.sum().backward()
+        np.testing.assert_allclose(x.grad.numpy(), np.exp([0.5, 1.5]))
+
+    @only_fastgrad
+    def test_failing_pack_hook_still_counts_the_write(self) -> None:
+        x = leaf(0.5, 1.5)
+        y = x * 1
+        z = y * y
+        with (
+            pytest.raises(ZeroDivisionError),
+            fg.autograd.graph.saved_tensors_hooks(lambda t: 1 / 0, lambda t: t),
+        ):
+            y.exp_()
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-            y.sum().backward()
+            z.sum().backward()
 
     def test_copy_from_another_tensor(self) -> None:
         x, y = leaf(1.0, 2.0), leaf(3.0, 4.0)
@@ -146,11 +202,14 @@ class TestLeafRefusals:
             x.add_(1)
         assert x.tolist() == [0.0, 0.0, 0.0]
 
+    @only_fastgrad
     def test_overlapping_source_and_target(self) -> None:
-        x = fg.arange(4, dtype=f64)
-        with pytest.raises(RuntimeError, match="some elements of the input tensor and the writt"):
-            x[1:].add_(x[:-1])
-        assert x.tolist() == [0.0, 1.0, 2.0, 3.0]
+        """Every operand is read before the write, as in NumPy. PyTorch refuses."""
+        x = fg.arange(5, dtype=f64)
+        x[1:].add_(x[:-1])
+        assert x.tolist() == [0.0, 1.0, 3.0, 5.0, 7.0]
+        x[:-1].mul_(x[1:])
+        assert x.tolist() == [0.0, 3.0, 15.0, 35.0, 7.0]
 
 
 class TestSavedValuesModified:

@@ -1,6 +1,7 @@
 #include "core/elementwise.h"
 
 #include <cstring>
+#include <utility>
 
 #include "core/inplace.h"
 #include "core/promotion.h"
@@ -281,6 +282,17 @@ Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c) 
   return elementwise(op, std::span<const Operand>(operands));
 }
 
+namespace {
+// Counts a write, also when a user's pack hook fails while it is recorded.
+struct VersionBump {
+  Buffer* buffer;
+  void now() { std::exchange(buffer, nullptr)->bump_version(); }
+  ~VersionBump() {
+    if (buffer) buffer->bump_version();
+  }
+};
+}  // namespace
+
 void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands) {
   bool recorded = check_inplace(self, any_requires_grad(operands), info(op).name);
   Plan p = plan(op, operands);
@@ -312,11 +324,15 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
       saved[i] = t;
     }
   }
-  // The edges are taken from the operands before self's history changes.
+  // Recorded between the write and the new version: a view of the same base that is an operand is
+  // not outdated yet, its edge is that of its old value; a saved result is the new value.
   Tensor result(self.array());
   run_plan(p, operands, self.array());
-  self->array.buffer->bump_version();
+  VersionBump bump{self->array.buffer.get()};
   if (info(op).vjp) record_elementwise(op, operands, result, saved);
+  if (Node* node = result->node.get(); node && node->save_mask >> 16)
+    node->saved.back().version = self->version() + 1;
+  bump.now();
   rebase_history(self, result);
 }
 
