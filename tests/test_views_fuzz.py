@@ -75,7 +75,17 @@ def apply_view(x: Any, name: str, args: tuple[Any, ...]) -> Any:
     return getattr(x, name)(*args)
 
 
-WRITES = ("mul_", "add_scalar", "zero_", "copy_", "add_other", "setitem", "sub_scaled", "neg_")
+WRITES = (
+    "mul_",
+    "add_scalar",
+    "zero_",
+    "copy_",
+    "add_other",
+    "mul_other",
+    "setitem",
+    "sub_scaled",
+    "neg_",
+)
 
 
 class Pool:
@@ -106,8 +116,15 @@ class Pool:
     def compute(self, x: Any, how: int) -> Any:
         return [x * self.scale, x.sin(), x + 1, x.clone(), x.sum() * self.scale][how]
 
+    def operand(self, x: Any, other: Any) -> Any:
+        """What a write into x reads: PyTorch needs a copy where the two share memory."""
+        if self.module is fg:
+            return other
+        shared = x.untyped_storage().data_ptr() == other.untyped_storage().data_ptr()
+        return other.clone() if shared else other
+
     def write(self, x: Any, name: str, j: int) -> None:
-        other = self.tensors[j % len(self.tensors)]
+        other = self.operand(x, self.tensors[j % len(self.tensors)])
         if name == "mul_":
             x.mul_(self.scale)
         elif name == "add_scalar":
@@ -116,6 +133,8 @@ class Pool:
             x.copy_(other)
         elif name == "add_other":
             x.add_(other)
+        elif name == "mul_other":
+            x.mul_(other)
         elif name == "setitem":
             x[0] = other.sum() * 0.1
         elif name == "sub_scaled":
