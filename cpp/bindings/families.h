@@ -42,6 +42,7 @@ void bind_linalg_solve(Registry& r);
 void bind_linalg_eigen(Registry& r);
 void bind_linalg_factor(Registry& r);
 void bind_linalg_norm(Registry& r);
+void bind_optim(Registry& r);
 
 inline void bind_all(Registry& r) {
   bind_pointwise(r);
@@ -77,6 +78,7 @@ inline void bind_all(Registry& r) {
   bind_linalg_eigen(r);
   bind_linalg_factor(r);
   bind_linalg_norm(r);
+  bind_optim(r);
 }
 
 }  // namespace fastgrad::py

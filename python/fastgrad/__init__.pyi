@@ -5,6 +5,7 @@ from typing import Final
 from fastgrad import autograd as autograd
 from fastgrad import func as func
 from fastgrad import linalg as linalg
+from fastgrad import optim as optim
 from fastgrad import random as random
 from fastgrad import return_types as return_types
 from fastgrad import testing as testing

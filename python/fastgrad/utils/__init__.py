@@ -1,7 +1,7 @@
-"""What does not compute gradients itself: checkpointing, and trees of tensors."""
+"""What does not compute gradients itself: checkpointing, handles of hooks, trees of tensors."""
 
 from __future__ import annotations
 
-from fastgrad.utils import checkpoint, pytree
+from fastgrad.utils import checkpoint, hooks, pytree
 
-__all__ = ["checkpoint", "pytree"]
+__all__ = ["checkpoint", "hooks", "pytree"]
