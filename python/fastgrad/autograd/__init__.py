@@ -22,6 +22,8 @@ from fastgrad.autograd.grad_mode import (
 )
 from fastgrad.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
 
+from fastgrad.autograd import functional  # isort: skip  (builds on all of the above)
+
 __all__ = [
     "Function",
     "GradcheckError",
@@ -31,6 +33,7 @@ __all__ = [
     "enable_grad",
     "engine",
     "function",
+    "functional",
     "grad",
     "grad_mode",
     "gradcheck",

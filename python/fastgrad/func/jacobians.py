@@ -121,7 +121,7 @@ def _one_hot_vectors(n: int, like: Tensor) -> Any:
         yield e if flat else e.reshape(like.shape)
 
 
-def _rows(y: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
+def jacobian_of_output(y: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
     """Return the Jacobian of ``y`` with respect to each input, in shape y.shape + x.shape."""
     if not y.requires_grad or y.numel() == 0:
         return [fg.zeros(*y.shape, *x.shape, dtype=x.dtype, device=x.device) for x in inputs]
@@ -178,7 +178,8 @@ def jacrev(
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         call = Call("jacrev", func, args, kwargs, argnums, has_aux, _check_differentiable)
         parts = [
-            tree_unflatten(_rows(y, call.inputs, call.tracked), call.spec) for y in call.outputs
+            tree_unflatten(jacobian_of_output(y, call.inputs, call.tracked), call.spec)
+            for y in call.outputs
         ]
         call.close()
         result = tree_unflatten(parts, call.out_spec)
