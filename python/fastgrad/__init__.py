@@ -107,5 +107,7 @@ from fastgrad.autograd import (  # noqa: E402
     set_grad_enabled,
 )
 from fastgrad.func import grad  # noqa: E402
+from fastgrad.gradient_tape import GradientTape  # noqa: E402
+from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 
 __version__ = "0.1.0"

@@ -4,12 +4,14 @@ from typing import Final
 
 from fastgrad import autograd as autograd
 from fastgrad import func as func
+from fastgrad import gradient_tape as gradient_tape
 from fastgrad import linalg as linalg
 from fastgrad import optim as optim
 from fastgrad import random as random
 from fastgrad import return_types as return_types
 from fastgrad import testing as testing
 from fastgrad import utils as utils
+from fastgrad import variable as variable
 from fastgrad._core import Generator as Generator
 from fastgrad._core import LinAlgError as LinAlgError
 from fastgrad._core import Size as Size
@@ -434,5 +436,8 @@ from fastgrad.autograd.grad_mode import inference_mode as inference_mode
 from fastgrad.autograd.grad_mode import no_grad as no_grad
 from fastgrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from fastgrad.func.gradient import grad as grad
+from fastgrad.gradient_tape import GradientTape as GradientTape
+from fastgrad.variable import Variable as Variable
+from fastgrad.variable import stop_gradient as stop_gradient
 
 __version__: Final[builtins.str]

@@ -111,7 +111,7 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     return (output, vjp_fn, call.aux) if has_aux else (output, vjp_fn)
 
 
-def _one_hot_vectors(n: int, like: Tensor) -> Any:
+def one_hot_vectors(n: int, like: Tensor) -> Any:
     """Yield the unit vectors, in the shape of ``like``; they share memory."""
     line = fg.zeros(2 * n - 1, dtype=like.dtype, device=like.device)
     line[n - 1] = 1
@@ -124,12 +124,11 @@ def _one_hot_vectors(n: int, like: Tensor) -> Any:
 def jacobian_of_output(y: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
     """Return the Jacobian of ``y`` with respect to each input, in shape y.shape + x.shape."""
     if not y.requires_grad or y.numel() == 0:
-        return [fg.zeros(*y.shape, *x.shape, dtype=x.dtype, device=x.device) for x in inputs]
+        return [fg.zeros((*y.shape, *x.shape), dtype=x.dtype, device=x.device) for x in inputs]
     if y.dim() == 0:
         return list(_engine(y, inputs, None, True, create_graph, True, True))
     rows = [
-        _engine(y, inputs, e, True, create_graph, True, True)
-        for e in _one_hot_vectors(y.numel(), y)
+        _engine(y, inputs, e, True, create_graph, True, True) for e in one_hot_vectors(y.numel(), y)
     ]
     stacked = [_core.stack(column) for column in zip(*rows)]
     if y.dim() == 1:
