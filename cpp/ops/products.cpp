@@ -23,13 +23,14 @@ Tensors meshgrid(std::span<const Tensor> tensors, bool xy) {
              "meshgrid expects all tensors to have the same dtype");
     shape.push_back(x.numel());
   }
-  bool swap = xy && tensors.size() >= 2;
+  // The dimension of each tensor in the grid.
+  auto place = [&](size_t i) { return xy && tensors.size() >= 2 && i < 2 ? 1 - i : i; };
+  if (xy && shape.size() >= 2) std::swap(shape[0], shape[1]);
   Tensors out;
   for (size_t i = 0; i < tensors.size(); ++i) {
     Dims own(shape.size(), 1);
-    own[i] = shape[i];
-    Tensor grid = expand(view(tensors[i], own), shape);
-    out.push_back(swap ? transpose(grid, 0, 1) : grid);
+    own[place(i)] = tensors[i].numel();
+    out.push_back(expand(view(tensors[i], own), shape));
   }
   return out;
 }

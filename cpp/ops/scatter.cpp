@@ -177,9 +177,9 @@ FG_DEFINE_OP(ScatterReduce) = {
 
 Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
   dim = wrap_dim(dim, x.ndim());
+  if (index.numel() == 0) return reshape(narrow(reshape(x, Dims{-1}), 0, 0, 0), index.shape());
   FG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32,
            "gather(): Expected dtype int32/int64 for index, got ", name(index.dtype()));
-  if (index.numel() == 0) return reshape(narrow(reshape(x, Dims{-1}), 0, 0, 0), index.shape());
   Dims i = at_least_vector(index.shape()), from = at_least_vector(x.shape());
   FG_CHECK(i.size() == from.size(),
            "Index tensor must have the same number of dimensions as input tensor: ", index.shape(),
@@ -194,11 +194,25 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
   return take_along(x, places, dim);
 }
 
+namespace {
+// Negative entries count from the end.
+Tensor counted_from_front(const Tensor& index, DimSpan shape, int64_t dim) {
+  Array out = contiguous_copy(index.array());
+  int64_t size = shape.empty() ? 1 : shape[dim];
+  for (int64_t i = 0; i < out.numel; ++i)
+    if (out.ptr<int64_t>()[i] < 0) out.ptr<int64_t>()[i] += size;
+  return Tensor(std::move(out));
+}
+}  // namespace
+
 Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_t> dim) {
   FG_CHECK(index.dtype() == DType::Int64,
            "torch.take_along_dim(): dtype of indices should be Long but got ",
            scalar_type_name(index.dtype()));
-  if (!dim) return gather(reshape(x, Dims{-1}), 0, reshape(index, Dims{-1}));
+  if (!dim) {
+    Tensor flat = reshape(x, Dims{-1});
+    return gather(flat, 0, counted_from_front(reshape(index, Dims{-1}), flat.shape(), 0));
+  }
   FG_CHECK(x.ndim() == index.ndim(),
            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
            "but got ",
@@ -211,8 +225,8 @@ Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_
     from[d] = x.shape()[d];
     at[d] = index.shape()[d];
   }
-  return gather(from == x.shape() ? x : expand(x, from), d,
-                at == index.shape() ? index : expand(index, at));
+  Tensor places = at == index.shape() ? index : expand(index, at);
+  return gather(from == x.shape() ? x : expand(x, from), d, counted_from_front(places, from, d));
 }
 
 Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src) {

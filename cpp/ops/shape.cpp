@@ -32,8 +32,17 @@ FG_DEFINE_OP(Expand) = {
     .view = true,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
-          Array e = in[0]->expanded(a.list(0));
-          out[0] = {in[0]->dtype, e.shape, e.strides, 0};
+          // As PyTorch: only what is repeated has stride 0; a new dimension of size 1 goes on
+          // from the one behind it.
+          DimSpan target = a.list(0);
+          size_t n = target.size(), lead = n - in[0]->shape.size();
+          out[0] = {in[0]->dtype, Dims(target), Dims(n), 0};
+          for (size_t i = n; i-- > 0;) {
+            int64_t size = i >= lead ? in[0]->shape[i - lead] : 1;
+            int64_t next = i + 1 < n ? target[i + 1] * out[0].strides[i + 1] : 1;
+            int64_t stride = i >= lead ? in[0]->strides[i - lead] : next;
+            out[0].strides[i] = size == target[i] ? stride : 0;
+          }
         },
     .vjp = [](VjpContext& c) { c.set(0, c.g()); },  // the engine sums over broadcast dimensions
 };
