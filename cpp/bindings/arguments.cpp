@@ -110,4 +110,13 @@ std::optional<bool> Arguments::optional_boolean(int i) const {
   return has(i) ? std::optional(boolean(i)) : std::nullopt;
 }
 
+void Arguments::refuse_shared_out(int out, std::initializer_list<int> inputs) const {
+  if (!has(out) || !is_tensor(object(out))) return;
+  for (int i : inputs)
+    FG_CHECK(!memory_overlaps(tensor(out).array(), tensor(i).array()),
+             "unsupported operation: some elements of the input tensor and the written-to tensor "
+             "refer to a single "
+             "memory location. Please clone() the tensor before performing the operation.");
+}
+
 }  // namespace fastgrad::py

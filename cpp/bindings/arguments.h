@@ -36,6 +36,9 @@ class Arguments {
   std::optional<Dims> optional_ints(int i) const;
   std::optional<DType> optional_dtype(int i) const;
   std::optional<bool> optional_boolean(int i) const;
+  // Fails when the tensor in slot `out`, if any, shares memory with one of the tensors in `inputs`:
+  // for functions that PyTorch does not let write to their own input.
+  void refuse_shared_out(int out, std::initializer_list<int> inputs) const;
 
  private:
   PyObject** slots_;

@@ -1,5 +1,6 @@
 // Several tensors into one, one into several.
 #include "bindings/families.h"
+#include "core/promotion.h"
 #include "kernels/copy.h"
 #include "ops/basic_index.h"
 #include "ops/join.h"
@@ -9,31 +10,53 @@
 namespace fastgrad::py {
 namespace {
 
+// Joins f's tensors; out (argument `out`) must be able to take them and share no memory with them.
+template <class F>
+PyObject* joined(const Arguments& a, int out, F&& f) {
+  Tensors tensors = a.tensors(0);
+  if (a.has(out)) {
+    Tensor to = a.tensor(out);
+    for (size_t i = 0; i < tensors.size(); ++i) {
+      FG_CHECK(!memory_overlaps(to.array(), tensors[i].array()),
+               "unsupported operation: the input tensors cannot refer to any of the output memory "
+               "locations. Found overlap with input tensor ",
+               i,
+               ": some elements of the input tensor and the "
+               "written-to tensor refer to a single memory location. Please clone() the tensor.");
+      FG_CHECK_TYPE(can_cast(tensors[i].dtype(), to.dtype()),
+                    "cat(): input types can't be cast to the desired "
+                    "output type ",
+                    scalar_type_name(to.dtype()));
+    }
+  }
+  return wrap(f(tensors));
+}
+
 void bind_joins(Registry& r) {
   for (const char* name : {"cat", "concat", "concatenate"})
-    r.add(name, kFunction | kExactOut, "The tensors one behind the other along dim.")
-        .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)",
-            [](const Arguments& a) { return wrap(cat(a.tensors(0), a.integer(1))); });
-  r.add("stack", kFunction | kExactOut, "The tensors beside one another along a new dimension.")
-      .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(stack(a.tensors(0), a.integer(1))); });
-  r.add("hstack", kFunction | kExactOut,
+    r.add(name, kFunction, "The tensors one behind the other along dim.")
+        .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)", [](const Arguments& a) {
+          return joined(a, 2, [&](const Tensors& t) { return cat(t, a.integer(1)); });
+        });
+  r.add("stack", kFunction, "The tensors beside one another along a new dimension.")
+      .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)", [](const Arguments& a) {
+        return joined(a, 2, [&](const Tensors& t) { return stack(t, a.integer(1)); });
+      });
+  r.add("hstack", kFunction,
         "The tensors side by side: cat along the second dimension, or the first of vectors.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(hstack(a.tensors(0))); });
+          [](const Arguments& a) { return joined(a, 1, hstack); });
   for (const char* name : {"vstack", "row_stack"})
-    r.add(name, kFunction | kExactOut,
+    r.add(name, kFunction,
           "The tensors below one another: cat along the first dimension, vectors as rows.")
         .on("(Tensor[] tensors, *, Tensor? out=None)",
-            [](const Arguments& a) { return wrap(vstack(a.tensors(0))); });
-  r.add("dstack", kFunction | kExactOut,
-        "The tensors behind one another: cat along the third dimension.")
+            [](const Arguments& a) { return joined(a, 1, vstack); });
+  r.add("dstack", kFunction, "The tensors behind one another: cat along the third dimension.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(dstack(a.tensors(0))); });
-  r.add("column_stack", kFunction | kExactOut,
-        "Vectors as the columns of a matrix; matrices side by side.")
+          [](const Arguments& a) { return joined(a, 1, dstack); });
+  r.add("column_stack", kFunction, "Vectors as the columns of a matrix; matrices side by side.")
       .on("(Tensor[] tensors, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(column_stack(a.tensors(0))); });
+          [](const Arguments& a) { return joined(a, 1, column_stack); });
   r.add("block_diag", kFunction, "A matrix with the tensors as blocks along its diagonal.")
       .on("(Tensor[*] tensors)", [](const Arguments& a) { return wrap(block_diag(a.tensors(0))); });
 }

@@ -21,7 +21,10 @@ void bind_scatter(Registry& r) {
   r.add("gather", kBoth | kExactOut,
         "Along dim, the entries that an index of the result's shape names.")
       .on("(Tensor input, int dim, Tensor index, *, bool sparse_grad=False, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(gather(a.tensor(0), a.integer(1), a.tensor(2))); });
+          [](const Arguments& a) {
+            a.refuse_shared_out(4, {0, 2});
+            return wrap(gather(a.tensor(0), a.integer(1), a.tensor(2)));
+          });
   r.add("take_along_dim", kBoth | kExactOut,
         "gather with broadcasting; over the flattened tensor without dim.")
       .on("(Tensor input, Tensor indices, int? dim=None, *, Tensor? out=None)",

@@ -11,6 +11,7 @@ namespace {
 void bind_along(Registry& r) {
   r.add("index_select", kBoth | kExactOut, "The entries along dim that index names.")
       .on("(Tensor input, int dim, Tensor index, *, Tensor? out=None)", [](const Arguments& a) {
+        a.refuse_shared_out(3, {0, 2});
         return wrap(index_select(a.tensor(0), a.integer(1), a.tensor(2)));
       });
   r.add("index_add", kBoth | kInplace | kExactOut,
@@ -37,7 +38,8 @@ void bind_along(Registry& r) {
       });
   r.add("slice_scatter", kBoth | kExactOut,
         "With the slice start:end:step along dim replaced by src.")
-      .on("(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1)",
+      .on("(Tensor input, Tensor src, int dim=0, int? start=None, int? end=None, int step=1, *, "
+          "Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(slice_scatter(a.tensor(0), a.tensor(1), a.integer(2), a.optional_integer(3),
                                       a.optional_integer(4), a.integer(5)));
@@ -84,8 +86,10 @@ void bind_index_put(Registry& r) {
 
 void bind_numbered(Registry& r) {
   r.add("take", kBoth | kExactOut, "The elements with the given numbers in row-major order.")
-      .on("(Tensor input, Tensor index, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(take(a.tensor(0), a.tensor(1))); });
+      .on("(Tensor input, Tensor index, *, Tensor? out=None)", [](const Arguments& a) {
+        a.refuse_shared_out(2, {0, 1});
+        return wrap(take(a.tensor(0), a.tensor(1)));
+      });
   r.add("put", kBoth | kInplace,
         "With the elements of the given numbers replaced by source, or source added to them.")
       .on("(Tensor input, Tensor index, Tensor source, bool accumulate=False)",
@@ -100,8 +104,10 @@ void bind_masks(Registry& r) {
         return wrap(masked_fill(a.tensor(0), a.tensor(1), a.operand(2)));
       });
   r.add("masked_select", kBoth | kExactOut, "The elements where mask is true, as a vector.")
-      .on("(Tensor input, Tensor mask, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(masked_select(a.tensor(0), a.tensor(1))); });
+      .on("(Tensor input, Tensor mask, *, Tensor? out=None)", [](const Arguments& a) {
+        a.refuse_shared_out(2, {0, 1});
+        return wrap(masked_select(a.tensor(0), a.tensor(1)));
+      });
   r.add("masked_scatter", kBoth | kInplace,
         "The elements of source, in order, where mask is true, else input.")
       .on("(Tensor input, Tensor mask, Tensor source)", [](const Arguments& a) {

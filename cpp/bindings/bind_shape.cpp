@@ -117,8 +117,8 @@ void bind_broadcast(Registry& r) {
       .on("(Tensor self, Tensor other)",
           [](const Arguments& a) { return wrap(expand(a.tensor(0), a.tensor(1).shape())); });
   r.add("broadcast_to", kBoth, "Dimensions of size 1 repeated to the given shape, without a copy.")
-      .on("(Tensor input, int[] size)", expanded)
-      .on("(Tensor input, int[] shape)", expanded);
+      .on("(Tensor input, int[*] size)", expanded)
+      .on("(Tensor input, int[*] shape)", expanded);
   r.add("broadcast_tensors", kFunction, "The tensors as views of one common shape.")
       .on("(Tensor[*] tensors) -> Tensor[]",
           [](const Arguments& a) { return wrap_tuple(broadcast_tensors(a.tensors(0))); });
@@ -128,8 +128,12 @@ void bind_broadcast(Registry& r) {
 
 void bind_parts(Registry& r) {
   r.add("narrow", kBoth, "`length` entries along dim from start on.")
-      .on("(Tensor input, int dim, int start, int length)", [](const Arguments& a) {
-        return wrap(narrow(a.tensor(0), a.integer(1), a.integer(2), a.integer(3)));
+      .on("(Tensor input, int dim, int start, int length)",
+          [](const Arguments& a) {
+            return wrap(narrow(a.tensor(0), a.integer(1), a.integer(2), a.integer(3)));
+          })
+      .on("(Tensor input, int dim, Tensor start, int length)", [](const Arguments&) -> PyObject* {
+        fail(ErrorKind::Runtime, "start must be an 0-dim integral Tensor.");
       });
   r.add("narrow_copy", kBoth, "A copy of narrow.")
       .on("(Tensor input, int dim, int start, int length, *, Tensor? out=None)",

@@ -48,6 +48,10 @@ Object write_out(const Definition& d, PyObject* result, PyObject* out) {
            ": the out= of ", d.name, " is not converted");
   FG_CHECK(can_cast(from.dtype(), to.dtype()), "result type ", scalar_type_name(from.dtype()),
            " can't be cast to the desired output type ", scalar_type_name(to.dtype()));
+  FG_CHECK(
+      to.is_contiguous() || !may_overlap_itself(to.shape(), to.strides()),
+      "unsupported operation: more than one element of the written-to tensor refers to a single "
+      "memory location. Please clone() the tensor before performing the operation.");
   if (from.shape() != to.shape() && to.numel() != 0)
     warn(str("An output with one or more elements was resized since it had shape ", to.shape(),
              ", which does not match the required output shape ", from.shape(),

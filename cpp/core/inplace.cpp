@@ -28,11 +28,42 @@ Edge accumulator_edge(TensorImpl* leaf) {
   return {Ref<Node>::share(n), 0};
 }
 
+// Views of some origins may not be written while gradients are recorded, nor used after their base
+// was. `what` says which of the two it is.
+void check_view_kind(const TensorImpl* t, const char* what) {
+  switch (t->view->kind) {
+    case ViewKind::MultiOutput:
+      fail(ErrorKind::Runtime, "Output ", t->output_nr, " of ",
+           t->node ? t->node->name() : "a function", " is a view and ", what,
+           ". This view is the output of a function that returns multiple views. Such "
+           "functions do not allow the output views to be modified inplace. You should replace the "
+           "inplace "
+           "operation by an out-of-place one.");
+    case ViewKind::NoGrad:
+      fail(ErrorKind::Runtime, "A view was created in no_grad mode and ", what,
+           " with grad mode enabled. Given "
+           "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your "
+           "code by moving "
+           "both the view and the inplace either both inside the no_grad block (if you don't want "
+           "the inplace to "
+           "be tracked) or both outside (if you want the inplace to be tracked).");
+    case ViewKind::Inference:
+      fail(ErrorKind::Runtime, "A view was created in inference mode and ", what,
+           " in normal mode. Given that this "
+           "use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "
+           "moving both the "
+           "view and the inplace either both inside or both outside of inference mode.");
+    case ViewKind::Normal:
+      break;
+  }
+}
+
 // Rebuilds the history of a view whose base was written through another name.
 void refresh_view(TensorImpl* t) {
   ViewInfo& v = *t->view;
   if (t->leaf_requires_grad) return;
   if (t->node || v.base.requires_grad()) {
+    check_view_kind(t, "its base or another view of its base has been modified inplace");
     Tensor base = v.base;
     Ref<Node> node = make_node(Op::AsStrided, {&base, 1}, geometry(t->array, base.array()));
     node->outputs.push_back({t->array.shape, t->array.dtype});
@@ -77,24 +108,7 @@ bool check_history(const Tensor& self, bool other_requires_grad, const char* op)
   bool recorded = grad_enabled() && (other_requires_grad || self.requires_grad());
   if (!recorded) return false;
   if (self->view) {
-    switch (self->view->kind) {
-      case ViewKind::MultiOutput: {
-        Edge e = gradient_edge(self);
-        fail(ErrorKind::Runtime, "Output ", e.nr, " of ", e.node ? e.node->name() : "a function",
-             " is a view and is being modified inplace. This view is the output of a function that "
-             "returns multiple views. Such functions do not allow the output views to be modified "
-             "inplace. You should replace the inplace operation by an out-of-place one.");
-      }
-      case ViewKind::NoGrad:
-        fail(ErrorKind::Runtime,
-             "A view was created in no_grad mode and is being modified inplace with grad mode "
-             "enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You "
-             "can clarify your code by moving both the view and the inplace either both inside the "
-             "no_grad block (if you don't want the inplace to be tracked) or both outside (if you "
-             "want the inplace to be tracked).");
-      default:
-        break;
-    }
+    check_view_kind(self.impl(), "is being modified inplace");
     FG_CHECK(
         !(self.requires_grad() && self->view->base.is_leaf() && self->view->base.requires_grad()),
         "a view of a leaf Variable that requires grad is being used in an in-place operation.");
@@ -171,6 +185,11 @@ void resize_output(const Tensor& out, DimSpan shape) {
   if (std::equal(a.shape.begin(), a.shape.end(), shape.begin(), shape.end())) return;
   uint32_t version = out->version();
   Array fresh = Array::empty(shape, a.dtype);
+  FG_CHECK(!a.buffer->is_foreign() || static_cast<size_t>(fresh.nbytes()) <= a.buffer->nbytes(),
+           "Trying to resize storage that is not resizable: the memory of out= belongs to somebody "
+           "else, such as "
+           "a NumPy array, and its shape ",
+           a.shape, " is not the result's, ", to_string(shape));
   fresh.buffer->set_version(version);
   a = std::move(fresh);
 }

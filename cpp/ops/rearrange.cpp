@@ -146,6 +146,7 @@ Tensor roll(const Tensor& x, DimSpan shifts, DimSpan dims) {
     return reshape(roll(reshape(x, Dims{-1}), shifts, Dims{0}), x.shape());
   FG_CHECK(shifts.size() == dims.size(),
            "shifts and dimensions must align. shifts: ", shifts.size(), ", dims:", dims.size());
+  FG_CHECK_INDEX(x.ndim() > 0, "Dimension specified as ", dims[0], " but tensor has no dimensions");
   Dims wrapped, total;  // one shift for each dimension
   for (size_t i = 0; i < dims.size(); ++i) {
     int64_t d = wrap_dim(dims[i], x.ndim());
@@ -157,7 +158,6 @@ Tensor roll(const Tensor& x, DimSpan shifts, DimSpan dims) {
     wrapped.push_back(d);
     total.push_back(shifts[i]);
   }
-  if (x.ndim() == 0) return clone(x);
   return apply(Op::Roll, {x}, Attrs().with(total).with(wrapped));
 }
 

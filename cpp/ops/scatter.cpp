@@ -127,22 +127,30 @@ FG_DEFINE_OP(ScatterAdd) = {
 
 namespace {
 
-// d/dx and d/dsrc of a product over each target. Others' product: divide where nothing is zero; a
-// single zero sees the product of the rest; two zeros make every other one's derivative zero.
+// d/dx and d/dsrc of a product over each target: the product of the other factors, divided out
+// where nothing is zero. A zero factor is left out of the division and enters through the sum of
+// the zeros, which is zero as a number but has the derivative that higher orders need.
 void vjp_product(VjpContext& c, int64_t dim) {
   Tensor x = c.in(0), src = c.in(1), index = c.in(2);
   Tensor x_zero = eq(x, 0), src_zero = eq(src, 0);
   Tensor x_safe = where(x_zero, 1, x), src_safe = where(src_zero, 1, src);
-  Tensor zeros =
+  Tensor count =
       scatter_add(to_dtype(x_zero, DType::Int64), dim, index, to_dtype(src_zero, DType::Int64));
+  Tensor zeros = scatter_add(where(x_zero, x, 0), dim, index, where(src_zero, src, 0));
   Tensor product = scatter_reduce(x_safe, dim, index, src_safe, "prod");
-  auto others = [](const Tensor& zero, const Tensor& count, const Tensor& all, const Tensor& safe) {
-    return where(zero, where(eq(count, 1), all, 0), where(eq(count, 0), div(all, safe), 0));
+  auto others = [](const Tensor& own, const Tensor& zero, const Tensor& safe, const Tensor& count,
+                   const Tensor& zeros, const Tensor& product) {
+    Tensor of_zero =
+        where(eq(count, 1), product, where(eq(count, 2), mul(sub(zeros, own), product), 0));
+    Tensor rest = div(product, safe);
+    return where(zero, of_zero,
+                 where(eq(count, 0), rest, where(eq(count, 1), mul(zeros, rest), 0)));
   };
-  if (c.needs(0)) c.set(0, grad_mul(c.g(), others(x_zero, zeros, product, x_safe)));
+  if (c.needs(0)) c.set(0, grad_mul(c.g(), others(x, x_zero, x_safe, count, zeros, product)));
   if (c.needs(1))
-    c.set(1, grad_mul(gather(c.g(), dim, index), others(src_zero, gather(zeros, dim, index),
-                                                        gather(product, dim, index), src_safe)));
+    c.set(1, grad_mul(gather(c.g(), dim, index),
+                      others(src, src_zero, src_safe, gather(count, dim, index),
+                             gather(zeros, dim, index), gather(product, dim, index))));
 }
 
 // The cotangent of a maximum is shared among those that attain it.

@@ -167,6 +167,11 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
     fail(ErrorKind::Index, "index ", i, " is out of bounds for dimension ", dim, " with size ",
          size);
   });
+  // Each place once, so that the value's gradient counts it once.
+  int64_t* first = linear.array().ptr<int64_t>();
+  std::sort(first, first + linear.numel());
+  int64_t distinct = std::unique(first, first + linear.numel()) - first;
+  if (distinct < linear.numel()) linear = Tensor(linear.array().narrowed(0, 0, distinct));
   Tensor y = apply(Op::IndexFill, {to, fill_value(x, value, "index_fill_"), linear}, along(dim));
   return x.ndim() == 0 ? reshape(y, {}) : y;
 }

@@ -40,7 +40,7 @@ FG_DEFINE_OP(Expand) = {
           for (size_t i = n; i-- > 0;) {
             int64_t size = i >= lead ? in[0]->shape[i - lead] : 1;
             int64_t next = i + 1 < n ? target[i + 1] * out[0].strides[i + 1] : 1;
-            int64_t stride = i >= lead ? in[0]->strides[i - lead] : next;
+            int64_t stride = i >= lead ? in[0]->strides[i - lead] : lead == n ? 0 : next;
             out[0].strides[i] = size == target[i] ? stride : 0;
           }
         },

@@ -35,6 +35,7 @@ class Buffer {
   void bump_version() { version_.store(version() + 1, std::memory_order_relaxed); }
   void set_version(uint32_t v) { version_.store(v, std::memory_order_relaxed); }
   uint32_t use_count() const { return refs_.get(); }
+  bool is_foreign() const { return kind_ == Kind::Foreign; }
   bool owns_memory() const { return kind_ == Kind::Inline || kind_ == Kind::Owned; }
 
   void retain() { refs_.increment(); }
