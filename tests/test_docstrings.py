@@ -4,6 +4,7 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+from collections import Counter
 from types import ModuleType
 
 import numpy as np
@@ -59,6 +60,13 @@ def test_functions_of_the_core(name):
 
 def test_the_reference_describes_only_what_exists():
     assert sorted(name for name in _docs.entries() if name not in ROWS) == []
+
+
+@pytest.mark.parametrize("place", ["function", "method"])
+def test_every_name_is_registered_once(place):
+    """A second registration would hide the first one without a word."""
+    names = Counter(row["name"] for row in _core.op_table() if row[place])
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_aliases_do_what_their_original_does():

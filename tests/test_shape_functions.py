@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
 from reference import fg, needs_torch, torch
@@ -178,3 +179,35 @@ def test_windows_sum_where_they_overlap() -> None:
             (x.as_strided((3, 3), (1, 2)) ** 3).sum().backward()
             grads.append(x.grad.tolist())
     assert grads[0] == grads[1]
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (3, 2)])
+@pytest.mark.parametrize("indexing", ["ij", "xy"])
+def test_grids_repeat_without_a_copy(shape: tuple[int, int], indexing: str) -> None:
+    a, b = fg.arange(shape[0]), fg.arange(shape[1])
+    first, second = fg.meshgrid(a, b, indexing=indexing)
+    assert first.data_ptr() == a.data_ptr() and second.data_ptr() == b.data_ptr()
+    assert first.shape == (shape if indexing == "ij" else shape[::-1])
+
+
+def test_a_part_takes_another_type() -> None:
+    x, part = fg.zeros(3, dtype=fg.float64), fg.ones(1, requires_grad=True)
+    y = fg.slice_scatter(x, part, 0, 1, 2)
+    assert y.dtype == fg.float64 and y.tolist() == [0.0, 1.0, 0.0]
+    y.sum().backward()
+    assert part.grad.dtype == fg.float32 and part.grad.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("name", ["cat", "stack", "hstack", "vstack", "dstack", "column_stack"])
+def test_joins_refuse_their_own_memory(name: str) -> None:
+    x = fg.zeros(6)
+    with pytest.raises(RuntimeError, match="cannot refer to any of the output memory"):
+        getattr(fg, name)([x[:3], x[3:]], out=x)
+
+
+def test_foreign_memory_does_not_grow() -> None:
+    memory = np.zeros(2)
+    with pytest.raises(RuntimeError, match="not resizable"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fg.cat([fg.ones(3, dtype=fg.float64)], out=fg.from_numpy(memory))
+    assert memory.tolist() == [0.0, 0.0]

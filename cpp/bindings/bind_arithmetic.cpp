@@ -216,18 +216,10 @@ void bind_identities(Registry& r) {
       });
   auto real_only = [](const Arguments& a) {
     FG_CHECK_KIND(ErrorKind::NotImplemented, !is_complex(a.tensor(0).dtype()),
-                  "complex tensors are not supported yet; take the parts in NumPy");
+                  "conj() of complex tensors is not supported yet");
     return itself(a);
   };
   r.add("conj", kBoth, "Complex conjugate; a real tensor itself.").on("(Tensor input)", real_only);
-  r.add("real", kFunction, "Real part; a real tensor itself.").on("(Tensor input)", real_only);
-  r.add("imag", kFunction, "Imaginary part; real tensors have none.")
-      .on("(Tensor input)", [](const Arguments& a) -> PyObject* {
-        FG_CHECK(is_complex(a.tensor(0).dtype()),
-                 "imag is not implemented for tensors with non-complex dtypes.");
-        fail(ErrorKind::NotImplemented,
-             "complex tensors are not supported yet; take the parts in NumPy");
-      });
 }
 
 }  // namespace

@@ -21,8 +21,10 @@ Tensor filled(Tensor t) {
   return t;
 }
 
+// A number, or a 0-d tensor, at the widest precision.
 std::complex<double> complex_number(const Arguments& a, int i) {
-  Array x = number_array(a.object(i), std::nullopt);
+  if (!is_tensor(a.object(i)) && !PyComplex_Check(a.object(i))) return a.number(i).to_double();
+  Array x = number_array(a.object(i), DType::Complex128);
   std::complex<double> v;
   cast_kernel(x.dtype, DType::Complex128)(x.data, 1, reinterpret_cast<char*>(&v), 1, 1);
   return v;

@@ -80,14 +80,6 @@ void bind_kinds(Registry& r) {
       .on("(Tensor input)", [](const Arguments&) { return boolean(false); });
   r.add("is_neg", kBoth, "False: negation is never delayed.")
       .on("(Tensor input)", [](const Arguments&) { return boolean(false); });
-  r.add("_is_view", kMethod, "Whether the tensor is a view of another one.")
-      .on("(Tensor self) -> bool",
-          [](const Arguments& a) { return boolean(a.tensor(0)->view != nullptr); });
-  r.add("_bump_version", kMethod, "Counts a write that autograd did not see.")
-      .on("(Tensor self) -> None", [](const Arguments& a) {
-        a.tensor(0)->array.buffer->bump_version();
-        return none();
-      });
   r.add("is_inference", kBoth, "Whether the tensor was made in inference mode.")
       .on("(Tensor input) -> bool",
           [](const Arguments& a) { return boolean(a.tensor(0)->inference); });

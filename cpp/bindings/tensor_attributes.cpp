@@ -161,8 +161,6 @@ PyGetSetDef g_attributes[] = {
     {"H", get<conjugate_transposed>, nullptr, "The conjugate transpose of a matrix.", nullptr},
     {"mH", get<batch_conjugate_transposed>, nullptr,
      "The conjugate transpose of a batch of matrices.", nullptr},
-    {"real", get<real_part>, nullptr, "The real part; of a real tensor, itself.", nullptr},
-    {"imag", get<imaginary_part>, nullptr, "The imaginary part; real tensors have none.", nullptr},
     {"itemsize", get<item_bytes>, nullptr, "Bytes per element.", nullptr},
     {"nbytes", get<bytes>, nullptr, "Bytes of all elements.", nullptr},
     {"requires_grad", get<requires_grad>, set<set_requires_grad>,

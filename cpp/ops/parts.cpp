@@ -160,10 +160,7 @@ Tensor scatter_part(Op op, const Tensor& x, const Tensor& src, const Meta& part)
   FG_CHECK(src.shape() == part.shape,
            "expected src to have a size equal to the slice of self. src size = ", src.shape(),
            ", slice size = ", part.shape);
-  FG_CHECK(src.dtype() == x.dtype(), "[", info(op).name, "] expected src of type ", name(x.dtype()),
-           ", got ", name(src.dtype()), "; convert it first, e.g. with .to(fastgrad.",
-           name(x.dtype()), ")");
-  return apply(op, {x, src}, part_geometry(x.shape(), part));
+  return apply(op, {x, to_dtype(src, x.dtype())}, part_geometry(x.shape(), part));
 }
 
 Meta item_part(const Tensor& x, int64_t dim, ViewItem item) {

@@ -1,5 +1,6 @@
 #include "kernels/fill.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/copy.h"
@@ -23,13 +24,15 @@ template <class T>
 T number(double v) {
   if constexpr (std::is_same_v<T, bool>)
     return v != 0;
+  else if constexpr (std::is_integral_v<T>)
+    return static_cast<T>(static_cast<int64_t>(v));  // wraps where T is too narrow
   else if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
     return T(static_cast<float>(v));
   else
     return static_cast<T>(v);
 }
 
-// f(i) for every element; f is in S, a type wide enough to count in.
+// Element i of n, counted from the nearer end in S.
 template <class T, class S>
 T linspace_at(S start, S end, S step, int64_t i, int64_t n) {
   S v = i < n / 2 ? start + step * static_cast<S>(i) : end - step * static_cast<S>(n - 1 - i);
@@ -40,21 +43,24 @@ T linspace_at(S start, S end, S step, int64_t i, int64_t n) {
     return number<T>(static_cast<double>(v));
 }
 
-// Calls f(start, end, step, T) with scalars of the type that PyTorch counts in: float for integers,
-// whose truncated values would differ otherwise.
+// A bound of a progression in T; integer types cut it off, as PyTorch does before it counts.
+template <class T>
+double bound(double v) {
+  if constexpr (std::is_integral_v<T>)
+    return static_cast<double>(static_cast<T>(static_cast<int64_t>(v)));
+  else
+    return v;
+}
+
+// Calls f(start, end, step) with numbers of the type to count in: double, or its complex.
 template <class T, class F>
-void with_linspace(const Array& out, std::complex<double> start, std::complex<double> end, F&& f) {
+void with_linspace(int64_t steps, std::complex<double> start, std::complex<double> end, F&& f) {
+  auto last = static_cast<double>(std::max<int64_t>(steps - 1, 1));
   if constexpr (is_complex(dtype_of<T>)) {
-    f(start, end, out.numel > 1 ? (end - start) / static_cast<double>(out.numel - 1) : 0.0);
-  } else if constexpr (std::is_integral_v<T>) {
-    auto s = static_cast<T>(start.real()), e = static_cast<T>(end.real());
-    float step = out.numel > 1 ? (static_cast<float>(e) - static_cast<float>(s)) /
-                                     static_cast<float>(out.numel - 1)
-                               : 0.0f;
-    f(static_cast<float>(s), static_cast<float>(e), step);
+    f(start, end, (end - start) / last);
   } else {
-    double s = start.real(), e = end.real();
-    f(s, e, out.numel > 1 ? (e - s) / static_cast<double>(out.numel - 1) : 0.0);
+    double s = bound<T>(start.real()), e = bound<T>(end.real());
+    f(s, e, (e - s) / last);
   }
 }
 
@@ -110,7 +116,7 @@ void fill_arange(const Array& out, int64_t start, int64_t step) {
 
 void fill_linspace(const Array& out, std::complex<double> start, std::complex<double> end) {
   dispatch_all(out.dtype, [&]<class T>(T) {
-    with_linspace<T>(out, start, end, [&]<class S>(S s, S e, S step) {
+    with_linspace<T>(out.numel, start, end, [&]<class S>(S s, S e, S step) {
       if (out.numel == 1) e = s;
       for (int64_t i = 0; i < out.numel; ++i)
         out.ptr<T>()[i] = linspace_at<T>(s, e, step, i, out.numel);
@@ -122,8 +128,12 @@ void fill_logspace(const Array& out, std::complex<double> start, std::complex<do
                    double base) {
   Array exponents =
       Array::empty(out.shape, is_complex(out.dtype) ? DType::Complex128 : DType::Float64);
-  fill_linspace(exponents, start, end);
   dispatch_all(out.dtype, [&]<class T>(T) {
+    if constexpr (!is_complex(dtype_of<T>)) {
+      start = bound<T>(start.real());
+      end = bound<T>(end.real());
+    }
+    fill_linspace(exponents, start, end);
     for (int64_t i = 0; i < out.numel; ++i) {
       if constexpr (is_complex(dtype_of<T>)) {
         std::complex<double> v = std::pow(base, exponents.ptr<std::complex<double>>()[i]);
