@@ -10,21 +10,24 @@ import pytest
 
 from reference import fg, needs_torch, torch
 
-# Calls on x (2, 3, 4), M (3, 3), v (6,), i (2, 3, 4) and m (2, 3, 4), whose node names are PyTorch's.
+# Calls on x, i, m (2, 3, 4), M (3, 3) and v (6,), whose node names are PyTorch's.
 NAMED = """
-x.reshape(6, 4); x.mT.reshape(-1); x.view(-1); x.flatten(0, 1); x.mT.flatten(); x.unflatten(2, (2, 2))
-x.squeeze(0); x.squeeze(); x.squeeze((0, 1)); x.unsqueeze(1); x.transpose(0, 1); M.t(); M.T; x.mT
-x.swapaxes(0, 1); x.permute(2, 0, 1); x.movedim(0, 2); x.expand(1, 2, 3, 4); x.split(2, 2)[0]
-x.split([1, 3], 2)[0]; x.chunk(2, 2)[0]; x.tensor_split(2, 2)[0]; x.unbind(1)[0]; x.narrow(2, 0, 1)
-x.select(0, 1); T.slice_scatter(x, x[:1], 0, 0, 1); T.select_scatter(x, x[0], 0, 1)
-x.index_select(0, i[0, 0, :1]); x.index_add(0, i[0, 0, :1], x[:1]); x.index_copy(0, i[0, 0, :1], x[:1])
-x.index_fill(0, i[0, 0, :1], 1.0); x.index_put((i[0, 0, :1],), x[:1]); x.gather(0, i); x.scatter(0, i, x)
-x.scatter_add(0, i, x); x.scatter_reduce(0, i, x, 'prod'); x.take(i); T.take_along_dim(x, i, 0)
-x.put(i, x); x.masked_fill(m, 0.0); x.masked_select(m); x.masked_scatter(m, x); x.flip(0); T.fliplr(x)
+x.reshape(6, 4); x.mT.reshape(-1); x.view(-1); x.flatten(0, 1); x.mT.flatten()
+x.unflatten(2, (2, 2)); x.squeeze(0); x.squeeze(); x.squeeze((0, 1)); x.unsqueeze(1)
+x.transpose(0, 1); M.t(); M.T; x.mT; x.swapaxes(0, 1); x.permute(2, 0, 1); x.movedim(0, 2)
+x.expand(1, 2, 3, 4); x.split(2, 2)[0]; x.split([1, 3], 2)[0]; x.chunk(2, 2)[0]
+x.tensor_split(2, 2)[0]; x.unbind(1)[0]; x.narrow(2, 0, 1); x.select(0, 1)
+T.slice_scatter(x, x[:1], 0, 0, 1); T.select_scatter(x, x[0], 0, 1)
+x.index_select(0, i[0, 0, :1]); x.index_add(0, i[0, 0, :1], x[:1])
+x.index_copy(0, i[0, 0, :1], x[:1]); x.index_fill(0, i[0, 0, :1], 1.0)
+x.index_put((i[0, 0, :1],), x[:1]); x.gather(0, i); x.scatter(0, i, x); x.scatter_add(0, i, x)
+x.scatter_reduce(0, i, x, 'prod'); x.take(i); T.take_along_dim(x, i, 0); x.put(i, x)
+x.masked_fill(m, 0.0); x.masked_select(m); x.masked_scatter(m, x); x.flip(0); T.fliplr(x)
 x.roll(1, 0); x.repeat(2, 1, 1); x.tile(2, 2); x.tril(); x.triu(); v.diag(); M.diagonal()
-T.diag_embed(v); T.diagonal_scatter(M, v[:3]); v.unfold(0, 2, 1); T.as_strided(v, (2, 2), (1, 1))
-T.as_strided_scatter(v, T.zeros(2), (2,), (1,)); T.atleast_3d(v); T.hstack([x, x]); T.stack([x, x])
-T.meshgrid(v, v, indexing='ij')[0]; x.view_as(x); x[0]; x[1:]; x[None]; x[[0, 1]]; x[x > 0]
+T.diag_embed(v); T.diagonal_scatter(M, v[:3]); v.unfold(0, 2, 1)
+T.as_strided(v, (2, 2), (1, 1)); T.as_strided_scatter(v, T.zeros(2), (2,), (1,))
+T.atleast_3d(v); T.hstack([x, x]); T.stack([x, x]); T.meshgrid(v, v, indexing='ij')[0]
+x.view_as(x); x[0]; x[1:]; x[None]; x[[0, 1]]; x[x > 0]
 """
 
 
@@ -47,7 +50,7 @@ def scope(module: Any) -> dict[str, Any]:
 def test_node_names(code: str) -> None:
     ours, theirs = eval(code, scope(fg)), eval(code, scope(torch))
     name = theirs.grad_fn.name()
-    if name.startswith("MaskedFill") or name.startswith("Scatter") or name.startswith("DiagEmbed"):
+    if name.startswith(("MaskedFill", "Scatter", "DiagEmbed")):
         assert ours.grad_fn.name()[:-1] == name[:-1]  # PyTorch numbers its overloads
     else:
         assert ours.grad_fn.name() == name
@@ -100,7 +103,7 @@ def test_pieces_may_not_be_written(pieces: Any) -> None:
     with pytest.raises(RuntimeError, match="is a view and is being modified inplace"):
         first.mul_(2)
     x.mul_(2)
-    with pytest.raises(RuntimeError, match="its base or another view of its base has been modified"):
+    with pytest.raises(RuntimeError, match="another view of its base has been modified"):
         first.sum()
 
 
