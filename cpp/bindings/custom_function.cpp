@@ -262,8 +262,10 @@ PyObject* apply_custom(PyObject* cls, PyObject* args) {
     save_all(rule, ctx.get(), inputs, raw);
     Object loader = make_load_saved(rule.self());
     set_attribute(ctx.get(), "_load_saved", loader.get());
+    // The context would keep the outputs among them alive, and they their node, which has it.
     Object nothing = own(PyTuple_New(0));
-    set_attribute(ctx.get(), "to_save", nothing.get());
+    for (const char* name : {"to_save", "dirty_tensors", "non_differentiable"})
+      set_attribute(ctx.get(), name, nothing.get());
   }
   if (single) return Py_NewRef(PyTuple_GET_ITEM(wrapped.get(), 0));
   return wrapped.release();
