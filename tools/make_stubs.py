@@ -15,7 +15,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,11 +56,15 @@ RETURNS = {
     "device": "_device",
     "Generator": "Generator",
 }
+# A tensor, or a tuple of tensors where one of the FLAGS is given as True.
+BY_FLAG = "Tensor|Tensor[]"
+FLAGS = ("as_tuple", "return_inverse", "return_counts")
 # What a submodule's stub takes from the core's.
 SUBMODULE_HEADER = """\
 from collections.abc import Sequence
-from typing import Any, NamedTuple, overload
+from typing import Any, Literal, overload
 
+from fastgrad import return_types
 from fastgrad._core import (
     Generator, Size, Tensor, _bool, _Device, _device, _DType, _dtype, _float, _int, _Ints, _layout,
     _Number, _str,
@@ -100,6 +104,24 @@ class Signature:
 
     parameters: list[Parameter]
     returns: str
+
+    def by_flag(self) -> Iterator[Signature]:
+        """Yields what this is made of: itself, or one signature per flag, for none and for any."""
+        if self.returns != BY_FLAG:
+            yield self
+            return
+        off = {
+            parameter: replace(parameter, annotation="Literal[False]")
+            for parameter in self.parameters
+            if parameter.name in FLAGS
+        }
+        yield Signature([off.get(parameter, parameter) for parameter in self.parameters], "Tensor")
+        for flag in off:
+            on = replace(flag, annotation="Literal[True]", optional=False, keyword_only=True)
+            others = [parameter for parameter in self.parameters if parameter is not flag]
+            cut = sum(not parameter.keyword_only for parameter in others)
+            yield Signature([*others[:cut], on, *others[cut:]], RETURNS["Tensor[]"])
+        yield Signature(self.parameters, "Any")  # flags that are known at run time
 
     def render(self, method: bool, unpacked: bool) -> str:
         """Returns the stub's parameter list and result."""
@@ -162,24 +184,29 @@ def parse_parameter(text: str, keyword_only: bool) -> Parameter:
 
 
 class StubWriter:
-    """Turns rows of the function table into stub functions, collecting named results."""
+    """Turns rows of the function table into stub functions.
 
-    def __init__(self) -> None:
-        self.named_results: dict[str, str] = {}
+    Args:
+        return_types: The module of the types with which functions name their results.
+    """
+
+    def __init__(self, return_types: ModuleType) -> None:
+        self.return_types = return_types
 
     def result(self, text: str, function: str) -> str:
         """Returns the annotation of what a function returns."""
         if text.endswith("?"):
             return f"{self.result(text[:-1], function)} | None"
         if not text.startswith("("):
-            return RETURNS[text]
+            return BY_FLAG if text == BY_FLAG else RETURNS[text]
         items = [item.split(" ") for item in split(text[1:-1])]
         if any(len(item) == 1 for item in items):
             return f"tuple[{', '.join(RETURNS[item[0]] for item in items)}]"
-        name = "_" + re.sub(r"\W", "_", function) + "_result"
-        fields = "".join(f"    {field}: {RETURNS[kind]}\n" for kind, field in items)
-        self.named_results[name] = f"class {name}(NamedTuple):\n{fields}"
-        return name
+        name = function.replace(".", "_")
+        given = getattr(self.return_types, name).__match_args__
+        if tuple(field for _, field in items) != given:
+            raise ValueError(f"{function} is said to return {text}, but its type has {given}")
+        return f"return_types.{name}"
 
     def parse(self, text: str, function: str) -> Signature:
         """Parses one signature of the table."""
@@ -191,6 +218,8 @@ class StubWriter:
                 keyword_only = True
             else:
                 parameters.append(parse_parameter(part, keyword_only))
+        if returns == "Tensor" and "Tensor[]? out" in inside:
+            raise ValueError(f"{function} fills several tensors but is said to return one: {text}")
         return Signature(parameters, self.result(returns, function))
 
     def function(self, row: dict[str, Any], method: bool) -> Iterator[str]:
@@ -205,7 +234,9 @@ class StubWriter:
                 continue
             earlier.append(called)
             ways = (False, True) if signature.variadic else (False,)
-            rendered += [signature.render(method, unpacked) for unpacked in ways]
+            rendered += [
+                part.render(method, unpacked) for part in signature.by_flag() for unpacked in ways
+            ]
         rendered = list(dict.fromkeys(rendered))
         for signature_text in rendered:
             if len(rendered) > 1:
@@ -265,7 +296,7 @@ def reexport_stub(module: ModuleType, source: ModuleType) -> str:
 
 def core_stubs(core: ModuleType) -> dict[Path, str]:
     """Returns the stubs of the core and its submodules."""
-    writers: dict[str, StubWriter] = {"": StubWriter()}
+    writer = StubWriter(core.return_types)
     functions: dict[str, list[str]] = {"": []}
     methods: list[str] = []
     text = FRAME.read_text(encoding="utf-8")
@@ -273,12 +304,11 @@ def core_stubs(core: ModuleType) -> dict[Path, str]:
     written: dict[str, list[str]] = {}
     for row in core.op_table():
         if row["method"] and row["name"] not in methods_given:
-            methods += writers[""].function(row, method=True)
+            methods += writer.function(row, method=True)
         # Two bindings may register one function; with other signatures it is an error, which shows.
         if row["function"] and written.get(row["name"]) != row["signatures"]:
             written[row["name"]] = row["signatures"]
             path = row["name"].rpartition(".")[0]
-            writer = writers.setdefault(path, StubWriter())
             functions.setdefault(path, []).extend(writer.function(row, method=False))
     packages = {path.split(".")[0] for path in functions if "." in path}
     for package in packages:
@@ -291,7 +321,6 @@ def core_stubs(core: ModuleType) -> dict[Path, str]:
         "@submodules@": "\n".join(
             f"from fastgrad._core import {name} as {name}" for name in submodules(core)
         ),
-        "@results@": "\n".join(writers[""].named_results.values()),
         "@functions@": "\n".join(functions.pop("")),
     }
     for mark, part in parts.items():
@@ -300,8 +329,7 @@ def core_stubs(core: ModuleType) -> dict[Path, str]:
     for path, lines in functions.items():
         place = PACKAGE.joinpath("_core", *path.split("."))
         name = place / "__init__.pyi" if path in packages else place.with_suffix(".pyi")
-        results = writers[path].named_results.values() if path in writers else ()
-        files[name] = "\n".join([NOTICE + SUBMODULE_HEADER, *results, *lines, ""])
+        files[name] = "\n".join([NOTICE + SUBMODULE_HEADER, *lines, ""])
     return files
 
 

@@ -62,13 +62,14 @@ void bind_count(Registry& r) {
           });
   r.add("unique", kBoth, kUnique)
       .on("(Tensor input, bool sorted=True, bool return_inverse=False, bool return_counts=False, "
-          "int? dim=None)",
+          "int? dim=None) -> Tensor|Tensor[]",
           [](const Arguments& a) {
             return results(unique(a.tensor(0), a.optional_integer(4), false), a.boolean(2),
                            a.boolean(3));
           });
   r.add("unique_consecutive", kBoth, kUniqueConsecutive)
-      .on("(Tensor input, bool return_inverse=False, bool return_counts=False, int? dim=None)",
+      .on("(Tensor input, bool return_inverse=False, bool return_counts=False, int? dim=None)"
+          " -> Tensor|Tensor[]",
           [](const Arguments& a) {
             return results(unique(a.tensor(0), a.optional_integer(3), true), a.boolean(1),
                            a.boolean(2));

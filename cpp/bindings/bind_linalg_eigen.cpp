@@ -38,10 +38,12 @@ Example:
     >>> w
     tensor([1., 2.])
 )doc")
-      .on("(Tensor A, str UPLO='L', *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_eigh(a.tensor(0), parse_uplo(a.text(1)));
-        return eigh_result({t[0], t[1]});
-      });
+      .on("(Tensor A, str UPLO='L', *, Tensor[]? out=None)"
+          " -> (Tensor eigenvalues, Tensor eigenvectors)",
+          [](const Arguments& a) {
+            Tensors t = linalg_eigh(a.tensor(0), parse_uplo(a.text(1)));
+            return eigh_result({t[0], t[1]});
+          });
   r.add("linalg.eigvalsh", kFunction | kExactOut,
         R"doc(Eigenvalues of symmetric matrices, in ascending order.
 
@@ -78,10 +80,12 @@ Example:
     >>> fg.linalg.eig(fg.tensor([[0.0, 1.0], [-1.0, 0.0]])).eigenvalues.tolist()
     [1j, -1j]
 )doc")
-      .on("(Tensor A, *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_eig(a.tensor(0));
-        return eig_result({t[0], t[1]});
-      });
+      .on("(Tensor A, *, Tensor[]? out=None)"
+          " -> (Tensor eigenvalues, Tensor eigenvectors)",
+          [](const Arguments& a) {
+            Tensors t = linalg_eig(a.tensor(0));
+            return eig_result({t[0], t[1]});
+          });
   r.add("linalg.eigvals", kFunction,
         R"doc(Eigenvalues of square matrices, complex; see :func:`fastgrad.linalg.eig`.
 
@@ -127,7 +131,8 @@ Example:
     >>> S
     tensor([2., 1.])
 )doc")
-      .on("(Tensor A, bool full_matrices=True, *, str? driver=None, Tensor[]? out=None)",
+      .on("(Tensor A, bool full_matrices=True, *, str? driver=None, Tensor[]? out=None)"
+          " -> (Tensor U, Tensor S, Tensor Vh)",
           [](const Arguments& a) {
             check_driver(a, 2);
             Tensors t = linalg_svd(a.tensor(0), a.boolean(1));
@@ -165,7 +170,8 @@ Example:
     >>> fg.svd(fg.tensor([[0.0, 2.0], [1.0, 0.0]])).S
     tensor([2., 1.])
 )doc")
-      .on("(Tensor input, bool some=True, bool compute_uv=True, *, Tensor[]? out=None)",
+      .on("(Tensor input, bool some=True, bool compute_uv=True, *, Tensor[]? out=None)"
+          " -> (Tensor U, Tensor S, Tensor V)",
           [](const Arguments& a) {
             Tensor x = a.tensor(0);
             if (a.boolean(2)) {

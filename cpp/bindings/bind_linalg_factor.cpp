@@ -34,10 +34,12 @@ Example:
     tensor([[2., 3.],
             [0., 1.]])
 )doc")
-      .on("(Tensor A, *, bool pivot=True, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_lu(a.tensor(0), a.boolean(1));
-        return linalg_lu_result({t[0], t[1], t[2]});
-      });
+      .on("(Tensor A, *, bool pivot=True, Tensor[]? out=None)"
+          " -> (Tensor P, Tensor L, Tensor U)",
+          [](const Arguments& a) {
+            Tensors t = linalg_lu(a.tensor(0), a.boolean(1));
+            return linalg_lu_result({t[0], t[1], t[2]});
+          });
   r.add("linalg.lu_factor", kFunction | kExactOut,
         R"doc(Compact LU factors of A = P L U, for :func:`fastgrad.linalg.lu_solve`.
 
@@ -57,10 +59,12 @@ Example:
     >>> pivots
     tensor([2, 2], dtype=fastgrad.int32)
 )doc")
-      .on("(Tensor A, *, bool pivot=True, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_lu_factor(a.tensor(0), a.boolean(1));
-        return lu_factor_result({t[0], t[1]});
-      });
+      .on("(Tensor A, *, bool pivot=True, Tensor[]? out=None)"
+          " -> (Tensor LU, Tensor pivots)",
+          [](const Arguments& a) {
+            Tensors t = linalg_lu_factor(a.tensor(0), a.boolean(1));
+            return lu_factor_result({t[0], t[1]});
+          });
   r.add("linalg.lu_factor_ex", kFunction,
         R"doc(Like :func:`fastgrad.linalg.lu_factor`, but tells of zeros on U's diagonal by numbers.
 
@@ -76,7 +80,8 @@ Example:
     >>> fg.linalg.lu_factor_ex(fg.zeros(2, 2)).info
     tensor(1, dtype=fastgrad.int32)
 )doc")
-      .on("(Tensor A, *, bool pivot=True, bool check_errors=False, Tensor[]? out=None)",
+      .on("(Tensor A, *, bool pivot=True, bool check_errors=False, Tensor[]? out=None)"
+          " -> (Tensor LU, Tensor pivots, Tensor info)",
           [](const Arguments& a) {
             Tensors t = linalg_lu_factor_ex(a.tensor(0), a.boolean(1), a.boolean(2));
             return lu_factor_ex_result({t[0], t[1], t[2]});
@@ -95,7 +100,8 @@ Example:
     >>> fg.lu(fg.tensor([[0.0, 1.0], [2.0, 3.0]]))[1]
     tensor([2, 2], dtype=fastgrad.int32)
 )doc")
-      .on("(Tensor A, bool pivot=True, bool get_infos=False, *, Tensor[]? out=None)",
+      .on("(Tensor A, bool pivot=True, bool get_infos=False, *, Tensor[]? out=None)"
+          " -> Tensor[]",
           [](const Arguments& a) {
             Tensors t = linalg_lu_factor_ex(a.tensor(0), a.boolean(1), false);
             if (!a.boolean(2)) t.pop_back();
@@ -119,7 +125,8 @@ Example:
             [1., 0.]])
 )doc")
       .on("(Tensor LU_data, Tensor LU_pivots, bool unpack_data=True, bool unpack_pivots=True, *, "
-          "Tensor[]? out=None)",
+          "Tensor[]? out=None)"
+          " -> (Tensor P, Tensor L, Tensor U)",
           [](const Arguments& a) {
             Tensors t = lu_unpack(a.tensor(0), a.tensor(1), a.boolean(2), a.boolean(3));
             return lu_unpack_result({t[0], t[1], t[2]});
@@ -187,10 +194,12 @@ Example:
     >>> fg.allclose(Q @ R, fg.tensor([[3.0, 1.0], [4.0, 2.0]]))
     True
 )doc")
-      .on("(Tensor A, str mode='reduced', *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_qr(a.tensor(0), parse_qr_mode(a.text(1)));
-        return linalg_qr_result({t[0], t[1]});
-      });
+      .on("(Tensor A, str mode='reduced', *, Tensor[]? out=None)"
+          " -> (Tensor Q, Tensor R)",
+          [](const Arguments& a) {
+            Tensors t = linalg_qr(a.tensor(0), parse_qr_mode(a.text(1)));
+            return linalg_qr_result({t[0], t[1]});
+          });
   r.add("qr", kBoth | kExactOut, R"doc(QR factors; see :func:`fastgrad.linalg.qr`.
 
 Args:
@@ -202,10 +211,12 @@ Example:
     tensor([[1., 0.],
             [0., 1.]])
 )doc")
-      .on("(Tensor input, bool some=True, *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = linalg_qr(a.tensor(0), a.boolean(1) ? QrMode::Reduced : QrMode::Complete);
-        return qr_result({t[0], t[1]});
-      });
+      .on("(Tensor input, bool some=True, *, Tensor[]? out=None)"
+          " -> (Tensor Q, Tensor R)",
+          [](const Arguments& a) {
+            Tensors t = linalg_qr(a.tensor(0), a.boolean(1) ? QrMode::Reduced : QrMode::Complete);
+            return qr_result({t[0], t[1]});
+          });
   r.add(
        "geqrf", kBoth,
        R"doc(QR factors as reflectors: R on and above the diagonal, reflectors below it, and their factors tau.
@@ -222,10 +233,12 @@ Example:
     >>> fg.geqrf(fg.eye(2)).tau
     tensor([0., 0.])
 )doc")
-      .on("(Tensor input, *, Tensor[]? out=None)", [](const Arguments& a) {
-        Tensors t = geqrf(a.tensor(0));
-        return geqrf_result({t[0], t[1]});
-      });
+      .on("(Tensor input, *, Tensor[]? out=None)"
+          " -> (Tensor a, Tensor tau)",
+          [](const Arguments& a) {
+            Tensors t = geqrf(a.tensor(0));
+            return geqrf_result({t[0], t[1]});
+          });
   for (const char* name : {"linalg.householder_product", "orgqr"})
     r.add(name, name[0] == 'o' ? kBoth : kFunction,
           R"doc(The first columns of a product of reflectors H1 H2 ..., Hi = 1 - tau_i v_i v_iᵀ.
@@ -290,12 +303,14 @@ Example:
     >>> fg.linalg.lstsq(fg.tensor([[1.0], [1.0]]), fg.tensor([[1.0], [3.0]])).solution
     tensor([[2.0000]])
 )doc")
-      .on("(Tensor A, Tensor B, float? rcond=None, *, str? driver=None)", [](const Arguments& a) {
-        std::optional<std::string> driver;
-        if (a.has(3)) driver = a.text(3);
-        Tensors t = linalg_lstsq(a.tensor(0), a.tensor(1), a.optional_real(2), driver);
-        return lstsq_result({t[0], t[1], t[2], t[3]});
-      });
+      .on("(Tensor A, Tensor B, float? rcond=None, *, str? driver=None)"
+          " -> (Tensor solution, Tensor residuals, Tensor rank, Tensor singular_values)",
+          [](const Arguments& a) {
+            std::optional<std::string> driver;
+            if (a.has(3)) driver = a.text(3);
+            Tensors t = linalg_lstsq(a.tensor(0), a.tensor(1), a.optional_real(2), driver);
+            return lstsq_result({t[0], t[1], t[2], t[3]});
+          });
 }
 
 }  // namespace

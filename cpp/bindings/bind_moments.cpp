@@ -39,24 +39,27 @@ void warn_if_degenerate(const char* name, const Request& q) {
 
 template <class Call>
 void bind_moment(Registry& r, unsigned places, const char* doc) {
+  auto returning = [](const char* parameters) { return str(parameters, " -> ", Call::returns); };
   r.add(Call::name, places, doc)
-      .on("(Tensor input, int[1]? dim, bool unbiased=True, bool keepdim=False, *, Tensor? "
-          "out=None)",
+      .on(returning("(Tensor input, int[1]? dim, bool unbiased=True, bool keepdim=False, *, "
+                    "Tensor? out=None)")
+              .c_str(),
           [](const Arguments& a) {
             Request q{a.tensor(0), a.optional_ints(1).value_or(Dims()), a.boolean(2) ? 1.0 : 0.0,
                       a.boolean(3)};
             warn_if_degenerate(Call::name, q);
             return Call::call(q);
           })
-      .on("(Tensor input, int[1]? dim=None, *, Number? correction=None, bool keepdim=False, "
-          "Tensor? out=None)",
+      .on(returning("(Tensor input, int[1]? dim=None, *, Number? correction=None, bool "
+                    "keepdim=False, Tensor? out=None)")
+              .c_str(),
           [](const Arguments& a) {
             Request q{a.tensor(0), a.optional_ints(1).value_or(Dims()),
                       a.optional_real(2).value_or(1), a.boolean(3)};
             warn_if_degenerate(Call::name, q);
             return Call::call(q);
           })
-      .on("(Tensor input, bool unbiased=True)", [](const Arguments& a) {
+      .on(returning("(Tensor input, bool unbiased=True)").c_str(), [](const Arguments& a) {
         Request q{a.tensor(0), {}, a.boolean(1) ? 1.0 : 0.0, false};
         warn_if_degenerate(Call::name, q);
         return Call::call(q);
@@ -65,18 +68,21 @@ void bind_moment(Registry& r, unsigned places, const char* doc) {
 
 struct CallVar {
   static constexpr const char* name = "var";
+  static constexpr const char* returns = "Tensor";
   static PyObject* call(const Request& q) {
     return wrap(var(q.x, q.dims, q.correction, q.keepdim));
   }
 };
 struct CallStd {
   static constexpr const char* name = "std";
+  static constexpr const char* returns = "Tensor";
   static PyObject* call(const Request& q) {
     return wrap(std_dev(q.x, q.dims, q.correction, q.keepdim));
   }
 };
 struct CallVarMean {
   static constexpr const char* name = "var_mean";
+  static constexpr const char* returns = "(Tensor, Tensor)";
   static PyObject* call(const Request& q) {
     auto [v, m] = var_mean(q.x, q.dims, q.correction, q.keepdim);
     return wrap_tuple({v, m});
@@ -84,6 +90,7 @@ struct CallVarMean {
 };
 struct CallStdMean {
   static constexpr const char* name = "std_mean";
+  static constexpr const char* returns = "(Tensor, Tensor)";
   static PyObject* call(const Request& q) {
     auto [s, m] = std_mean(q.x, q.dims, q.correction, q.keepdim);
     return wrap_tuple({s, m});

@@ -33,7 +33,9 @@ constexpr const char* kMode =
     "as "
     "a named tuple (values, indices).";
 
-constexpr const char* kPair = "(Tensor input, int dim, bool keepdim=False, *, Tensor[]? out=None)";
+constexpr const char* kPair =
+    "(Tensor input, int dim, bool keepdim=False, *, Tensor[]? out=None)"
+    " -> (Tensor values, Tensor indices)";
 
 PyObject* pair(const ReturnType& type, const std::pair<Tensor, Tensor>& p) {
   return type({p.first, p.second});
@@ -44,11 +46,12 @@ PyObject* pair(const ReturnType& type, const std::pair<Tensor, Tensor>& p) {
 void bind_order(Registry& r) {
   r.add("sort", kBoth, kSort)
       .on("(Tensor input, int dim=-1, bool descending=False, *, bool? stable=None, Tensor[]? "
-          "out=None)",
+          "out=None) -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             return pair(sort_result, sort(a.tensor(0), a.integer(1), a.boolean(2)));
           })
-      .on("(Tensor input, *, bool? stable, int dim=-1, bool descending=False, Tensor[]? out=None)",
+      .on("(Tensor input, *, bool? stable, int dim=-1, bool descending=False, Tensor[]? out=None)"
+          " -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             return pair(sort_result, sort(a.tensor(0), a.integer(2), a.boolean(3)));
           });
@@ -63,12 +66,13 @@ void bind_order(Registry& r) {
           [](const Arguments& a) { return wrap(sort(a.tensor(0), 0).first); });
   r.add("topk", kBoth, kTopk)
       .on("(Tensor input, int k, int dim=-1, bool largest=True, bool sorted=True, *, Tensor[]? "
-          "out=None)",
+          "out=None) -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             return pair(topk_result, topk(a.tensor(0), a.integer(1), a.integer(2), a.boolean(3)));
           });
   r.add("kthvalue", kBoth, kKthvalue)
-      .on("(Tensor input, int k, int dim=-1, bool keepdim=False, *, Tensor[]? out=None)",
+      .on("(Tensor input, int k, int dim=-1, bool keepdim=False, *, Tensor[]? out=None)"
+          " -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             return pair(kthvalue_result,
                         kthvalue(a.tensor(0), a.integer(1), a.integer(2), a.boolean(3)));
@@ -84,7 +88,8 @@ void bind_order(Registry& r) {
         return pair(nanmedian_result, nanmedian(a.tensor(0), a.integer(1), a.boolean(2)));
       });
   r.add("mode", kBoth, kMode)
-      .on("(Tensor input, int dim=-1, bool keepdim=False, *, Tensor[]? out=None)",
+      .on("(Tensor input, int dim=-1, bool keepdim=False, *, Tensor[]? out=None)"
+          " -> (Tensor values, Tensor indices)",
           [](const Arguments& a) {
             return pair(mode_result, mode(a.tensor(0), a.integer(1), a.boolean(2)));
           });

@@ -115,9 +115,12 @@ void bind_masks(Registry& r) {
       });
   r.add("nonzero", kBoth | kExactOut,
         "The indices of the elements that are not zero, as rows or as a tuple of vectors.")
-      .on("(Tensor input, *, Tensor? out=None, bool as_tuple=False)", [](const Arguments& a) {
-        return a.boolean(2) ? wrap_tuple(nonzero_tuple(a.tensor(0))) : wrap(nonzero(a.tensor(0)));
-      });
+      .on("(Tensor input, *, Tensor? out=None, bool as_tuple=False)"
+          " -> Tensor|Tensor[]",
+          [](const Arguments& a) {
+            return a.boolean(2) ? wrap_tuple(nonzero_tuple(a.tensor(0)))
+                                : wrap(nonzero(a.tensor(0)));
+          });
   r.add("argwhere", kBoth, "The indices of the elements that are not zero, as rows.")
       .on("(Tensor input)", [](const Arguments& a) { return wrap(argwhere(a.tensor(0))); });
   r.add("nn.functional.one_hot", kFunction, "1 at the class, else 0, along a new last dimension.")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar, overload
 
 import fastgrad as fg
 from fastgrad import _core
 from fastgrad._core import Tensor
 
 __all__ = ["backward", "grad"]
+
+_Key = TypeVar("_Key")
 
 
 def _roots(tensors: Any) -> list[Tensor]:
@@ -85,6 +87,28 @@ def backward(
     _core._backward(roots, seeds, retain, create_graph, leaves)
 
 
+@overload
+def grad(
+    outputs: Any,
+    inputs: Mapping[_Key, Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> dict[_Key, Tensor]: ...
+@overload
+def grad(
+    outputs: Any,
+    inputs: Tensor | Iterable[Tensor],
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor, ...]: ...
 def grad(
     outputs: Any,
     inputs: Any,
