@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 FACTOR = int(os.environ.get("FASTGRAD_TEST_EXAMPLES", "0"))
 settings.register_profile(
-    "fastgrad", deadline=None, derandomize=not FACTOR, database=None, print_blob=True
+    "fastgrad",
+    deadline=None,
+    derandomize=not FACTOR,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # the machine's load is no news of the code
 )
 settings.load_profile("fastgrad")
 

@@ -46,6 +46,7 @@ def run_examples(text, name, module=fg):
     assert runner.failures == 0, "".join(report)
 
 
+@pytest.mark.filterwarnings("ignore:Anomaly Detection has been enabled")
 @pytest.mark.parametrize("name", ROWS)
 def test_functions_of_the_core(name):
     doc = resolve(name).__doc__

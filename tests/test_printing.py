@@ -4,9 +4,10 @@ import math
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from examples import examples
 from reference import MODULE_NAME, dtype_name, fg, needs_torch, torch
 
 FLOATING = ("float64", "float32", "float16", "bfloat16")
@@ -71,7 +72,7 @@ NUMBERS = st.one_of(
 
 
 @needs_torch
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(values(NUMBERS), st.sampled_from(FLOATING), OPTIONS, st.sampled_from(["", "leaf", "node"]))
 def test_floating_tensors_print_as_in_pytorch(content, dtype, options, history):
     set_options(**options)
@@ -86,7 +87,7 @@ def test_floating_tensors_print_as_in_pytorch(content, dtype, options, history):
 
 
 @needs_torch
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     values(st.integers(-128, 127)),
     st.sampled_from(["int64", "int32", "int16", "int8", "bool"]),
@@ -103,7 +104,7 @@ def test_integer_tensors_print_as_in_pytorch(content, dtype, options):
 
 
 @needs_torch
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(values(NUMBERS), values(NUMBERS), st.sampled_from(["complex64", "complex128"]), OPTIONS)
 def test_complex_tensors_print_as_in_pytorch(content, other, dtype, options):
     set_options(**options)

@@ -4,7 +4,8 @@ Write a line `    >>> fg.name(...)` into a page of python/fastgrad/reference, ru
 output stands below it: PyTorch's own, so that the doctest of fastgrad is a comparison. Lines that
 PyTorch cannot run keep the output that they have.
 
-Usage: python tools/fill_examples.py [--check]
+Usage: python tools/fill_examples.py [--check]. With --check it writes nothing, and fails when a
+page shows something else than PyTorch prints.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import contextlib
 import io
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +43,7 @@ def filled(example: str, module: Any) -> str:
                 lines.append(line)
                 lines += [f"    {text}" for text in printed(line[8:], namespace).splitlines()]
     except Exception as error:
-        print(f"kept as it is ({type(error).__name__}: {error}):\n{example}")
+        print(f"kept, PyTorch raises {type(error).__name__}: {example.splitlines()[-2].strip()}")
         return example
     return "\n".join(text.rstrip() for text in lines) + "\n"
 
@@ -59,7 +61,9 @@ def main(argv: list[str]) -> int:
     """Writes the pages, or with --check names those that are out of date."""
     import torch
 
-    pages = list(changed_pages(torch))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of functions that PyTorch calls deprecated
+        pages = list(changed_pages(torch))
     for page, text in pages:
         print(f"{page.name}: examples changed")
         if "--check" not in argv:

@@ -22,5 +22,12 @@ def test_fewer_instructions_ask_to_be_recorded(recorded, capsys):
 
 def test_counts_of_another_toolchain_are_not_compared(recorded, monkeypatch, capsys):
     monkeypatch.setattr(instructions, "toolchain", lambda: "elsewhere")
-    assert instructions.check({"x * y": 400.0}) == 1
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: name)
+    assert instructions.main(["--check"]) == instructions.SKIPPED
     assert "not comparable" in capsys.readouterr().out
+
+
+def test_without_valgrind_nothing_is_counted(monkeypatch, capsys):
+    monkeypatch.setattr(instructions.shutil, "which", lambda name: None)
+    assert instructions.main(["--check"]) == instructions.SKIPPED
+    assert "valgrind" in capsys.readouterr().out
