@@ -237,7 +237,11 @@ class StubWriter:
             rendered += [
                 part.render(method, unpacked) for part in signature.by_flag() for unpacked in ways
             ]
-        rendered = list(dict.fromkeys(rendered))
+        # Unpacked items have no name: of two overloads that differ by it, the first one is met.
+        unique: dict[str, str] = {}
+        for signature_text in rendered:
+            unique.setdefault(re.sub(r"\*\w+:", "*_:", signature_text), signature_text)
+        rendered = list(unique.values())
         for signature_text in rendered:
             if len(rendered) > 1:
                 yield "@overload"
