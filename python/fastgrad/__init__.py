@@ -81,7 +81,17 @@ def _collect_cycles_too() -> None:
 _complete_tensor()
 _collect_cycles_too()
 
-from fastgrad import autograd, func, linalg, memory, optim, random, testing, utils  # noqa: E402
+from fastgrad import (  # noqa: E402
+    autograd,
+    func,
+    linalg,
+    memory,
+    numeric,
+    optim,
+    random,
+    testing,
+    utils,
+)
 from fastgrad._legacy_types import (  # noqa: E402
     BFloat16Tensor,
     BoolTensor,

@@ -1,4 +1,4 @@
-"""Helpers for tests: random tensors and comparison with tolerances."""
+"""Helpers for tests: random tensors, comparison with tolerances, checks of derivatives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import fastgrad as fg
 from fastgrad._core import Tensor
 
-__all__ = ["assert_close", "make_tensor"]
+__all__ = ["assert_close", "check_grads", "make_tensor"]
 
 # (rtol, atol) by dtype name; exact for everything else.
 _TOLERANCES = {
@@ -391,3 +391,108 @@ def make_tensor(
     if exclude_zero:
         result[result == 0] = fg.finfo(dtype).tiny if inexact else 1
     return result.requires_grad_() if requires_grad else result
+
+
+# What a derivative may differ from an extrapolated difference, relatively and absolutely.
+_GRADIENT_TOLERANCES = {"float64": 1e-6, "float32": 5e-3, "float16": 0.1, "bfloat16": 0.5}
+
+
+def check_grads(
+    func: Callable[..., Any],
+    args: Sequence[Any],
+    order: int = 1,
+    modes: Sequence[str] = ("rev",),
+    *,
+    atol: float | None = None,
+    rtol: float | None = None,
+    eps: float | None = None,
+) -> None:
+    """Assert that derivatives of a function agree with differences, up to some order.
+
+    Of order k, the gradient of a random projection of the derivative of order k - 1 is compared,
+    element by element, with :func:`fastgrad.numeric.gradient` by Richardson extrapolation. Unlike
+    gradcheck it takes trees, and any order.
+
+    Args:
+        func: Returns a tensor or a tree of tensors.
+        args: Its arguments, a tuple: tensors, arrays or floats, or trees of such, best in float64.
+        order: Up to which order to check.
+        modes: Which modes of differentiation; there is reverse mode, ``"rev"``.
+        atol: Absolute tolerance; by default 1e-6 for float64, 5e-3 for float32.
+        rtol: Relative tolerance; by default the same.
+        eps: Largest step of the differences; by default it goes with each element.
+
+    Raises:
+        AssertionError: If derivatives differ; it says which.
+        ValueError: If the order is not positive, or a mode is unknown.
+        RuntimeError: If an argument is not floating.
+
+    Example:
+        >>> import fastgrad as fg
+        >>> x = fg.tensor([0.5, 1.0], dtype=fg.float64)
+        >>> fg.testing.check_grads(lambda x, y: fg.sin(x) * y, (x, 2 * x), order=2)
+    """
+    from fastgrad import func as transforms
+    from fastgrad.func.levels import as_input
+    from fastgrad.utils.pytree import tree_flatten, tree_unflatten
+
+    if order < 1:
+        raise ValueError(f"[check_grads] expected an order of at least 1, got {order}.")
+    if isinstance(modes, str):
+        modes = (modes,)
+    if not modes or any(mode != "rev" for mode in modes):
+        raise ValueError(f"[check_grads] expected modes ('rev',), got {tuple(modes)}.")
+    leaves, spec = tree_flatten(tuple(args))
+    points = [as_input("check_grads", leaf) for leaf in leaves]
+    everything = tuple(range(len(points)))
+    generator = fg.Generator()
+    generator.manual_seed(0)
+
+    def outputs(*inputs: Tensor) -> list[Any]:
+        return tree_flatten(func(*tree_unflatten(inputs, spec)))[0]
+
+    for k in range(1, order + 1):
+        weights = [
+            fg.rand(tuple(y.shape), generator=generator, dtype=fg.float64).to(y.dtype) + 0.5
+            for y in outputs(*points)
+        ]
+
+        def projection(
+            *inputs: Tensor, outputs: Any = outputs, weights: list[Tensor] = weights
+        ) -> Any:
+            return sum((y * w).sum() for y, w in zip(outputs(*inputs), weights))
+
+        derivative = transforms.grad(projection, everything)
+        for i, exact in enumerate(derivative(*points)):
+            _compare_with_differences(projection, points, i, exact, k, atol, rtol, eps)
+        outputs = derivative
+
+
+def _compare_with_differences(
+    projection: Callable[..., Any],
+    points: list[Tensor],
+    index: int,
+    exact: Tensor,
+    order: int,
+    atol: float | None,
+    rtol: float | None,
+    eps: float | None,
+) -> None:
+    """Compare the gradient in one argument; the others stay where they are."""
+    from fastgrad import numeric
+
+    def of_one(x: Tensor) -> Any:
+        return projection(*points[:index], x, *points[index + 1 :])
+
+    x = points[index]
+    default = _GRADIENT_TOLERANCES[str(x.dtype).rsplit(".", 1)[-1]]
+    assert_close(
+        exact.detach(),
+        numeric.gradient(of_one, x, method="richardson", step=eps),
+        rtol=default if rtol is None else rtol,
+        atol=default if atol is None else atol,
+        msg=lambda text: (
+            f"[check_grads] the derivative of order {order} with respect to input {index} (leaves "
+            f"of args, counted from 0) disagrees with differences.\n{text}"
+        ),
+    )
