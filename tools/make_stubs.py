@@ -356,7 +356,8 @@ def origin(name: str, found: Any, core: ModuleType) -> str | None:
 
 def package_stub(package: ModuleType, core: ModuleType) -> str:
     """Returns the stub of the package: every public name and where it comes from."""
-    public = {name: found for name, found in vars(package).items() if not name.startswith("_")}
+    names = [name for name in dir(package) if not name.startswith("_")]
+    public = {name: getattr(package, name) for name in names}
     public["__version__"] = package.__version__
     lines = [origin(name, found, core) for name, found in sorted(public.items())]
     imports = sorted(line for line in lines if line and line.startswith("from"))

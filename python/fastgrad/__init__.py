@@ -87,7 +87,6 @@ from fastgrad import (  # noqa: E402
     linalg,
     memory,
     numeric,
-    optim,
     random,
     testing,
     utils,
@@ -121,3 +120,18 @@ from fastgrad.gradient_tape import GradientTape  # noqa: E402
 from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 
 __version__ = "0.1.0"
+
+# Modules that not everybody needs: imported when they are first asked for.
+_LATER = ("optim", "optimize")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        import importlib
+
+        return importlib.import_module(f"fastgrad.{name}")
+    raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

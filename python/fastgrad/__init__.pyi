@@ -5,9 +5,11 @@ from typing import Final
 from fastgrad import autograd as autograd
 from fastgrad import func as func
 from fastgrad import gradient_tape as gradient_tape
+from fastgrad import integrate as integrate
 from fastgrad import linalg as linalg
 from fastgrad import numeric as numeric
 from fastgrad import optim as optim
+from fastgrad import optimize as optimize
 from fastgrad import random as random
 from fastgrad import return_types as return_types
 from fastgrad import testing as testing
