@@ -122,7 +122,7 @@ from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 __version__ = "0.1.0"
 
 # Modules that not everybody needs: imported when they are first asked for.
-_LATER = ("optim", "optimize")
+_LATER = ("integrate", "optim", "optimize")
 
 
 def __getattr__(name: str) -> Any:
