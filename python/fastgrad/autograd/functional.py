@@ -22,6 +22,7 @@ from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.autograd.grad_mode import enable_grad
 from fastgrad.func.jacobians import jacobian_of_output
+from fastgrad.func.levels import reaches_others
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -460,10 +461,11 @@ def jacobian(
         call = _call("jacobian", func, inputs, create_graph, strict)
         if strict:
             _check_dependence(call, create_graph)
-        blocks = [
-            _like(_finished(jacobian_of_output(y, call.inputs, create_graph), create_graph), inputs)
-            for y in call.outputs
-        ]
+        blocks = []
+        for y in call.outputs:
+            alone = not create_graph and not reaches_others(y, call.inputs)
+            rows = jacobian_of_output(y, call.inputs, create_graph, alone)
+            blocks.append(_like(_finished(rows, create_graph), inputs))
         return _like(blocks, call.returned)
 
 

@@ -80,7 +80,8 @@ def _of_one_tensor(
         gradient = _engine(value, own, None, True, True, True, True)[0]
         own.requires_grad_(False)
         return value, gradient
-    return value.detach(), _engine(value, own, None, False, False, True, True)[0]
+    value.backward()  # fills the leaf, which is the only one
+    return value.detach(), _zeros_like(x) if own.grad is None else own.grad
 
 
 def _of_tree(

@@ -121,15 +121,38 @@ def one_hot_vectors(n: int, like: Tensor) -> Any:
         yield e if flat else e.reshape(like.shape)
 
 
-def jacobian_of_output(y: Tensor, inputs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-    """Return the Jacobian of ``y`` with respect to each input, in shape y.shape + x.shape."""
+def _taken_gradient(x: Tensor) -> Tensor:
+    """Return the ``.grad`` of a leaf, which is left without one."""
+    gradient = x.grad
+    if gradient is None:
+        return fg.zeros_like(x)
+    x.grad = None
+    return gradient
+
+
+def jacobian_of_output(
+    y: Tensor, inputs: Sequence[Tensor], create_graph: bool, alone: bool
+) -> list[Tensor]:
+    """Return the Jacobian of ``y`` with respect to each input, in shape y.shape + x.shape.
+
+    Args:
+        y: An output.
+        inputs: Leaves or aliases.
+        create_graph: Whether the result can be differentiated in turn.
+        alone: Whether the inputs are leaves, and ``y`` depends on no others: a plain backward then
+            does what would otherwise need a search for the inputs in the graph.
+    """
     if not y.requires_grad or y.numel() == 0:
         return [fg.zeros((*y.shape, *x.shape), dtype=x.dtype, device=x.device) for x in inputs]
     if y.dim() == 0:
         return list(_engine(y, inputs, None, True, create_graph, True, True))
-    rows = [
-        _engine(y, inputs, e, True, create_graph, True, True) for e in one_hot_vectors(y.numel(), y)
-    ]
+    rows: list[Sequence[Tensor]] = []
+    for e in one_hot_vectors(y.numel(), y):
+        if alone:
+            y.backward(e, True)
+            rows.append([_taken_gradient(x) for x in inputs])
+        else:
+            rows.append(_engine(y, inputs, e, True, create_graph, True, True))
     stacked = [_core.stack(column) for column in zip(*rows)]
     if y.dim() == 1:
         return stacked
@@ -177,7 +200,9 @@ def jacrev(
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         call = Call("jacrev", func, args, kwargs, argnums, has_aux, _check_differentiable)
         parts = [
-            tree_unflatten(jacobian_of_output(y, call.inputs, call.tracked), call.spec)
+            tree_unflatten(
+                jacobian_of_output(y, call.inputs, call.tracked, call.alone()), call.spec
+            )
             for y in call.outputs
         ]
         call.close()

@@ -249,6 +249,10 @@ class Call:
                 return tuple(fg.zeros_like(x) for x in self.inputs)
         return _core._grad(outputs, self.inputs, cotangents, retain_graph, create_graph, True, True)
 
+    def alone(self) -> bool:
+        """Return whether nothing but this level's leaves gets gradients from the outputs."""
+        return self._visible and not self.tracked
+
     def close(self) -> None:
         """Let other levels know that this one's leaves are not to be counted any more."""
         if self.tracked:
