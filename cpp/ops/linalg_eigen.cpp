@@ -75,8 +75,11 @@ void eigh_vjp(VjpContext& c) {
   c.set(0, matmul(matmul(v, core), v, false, true));
 }
 
-// With N = X·S + S·Y, X and Y twice the antisymmetric parts of Uᵀ·gU and Vᵀ·gV:
-//   gA = U·(N / (s_j² - s_i²) + diag(gS))·Vᵀ + (1 - U·Uᵀ)·gU·S⁻¹·Vᵀ + U·S⁻¹·gVᵀ·(1 - V·Vᵀ).
+// With X and Y twice the antisymmetric parts of Uᵀ·gU and Vᵀ·gV, P = (X + Y) / 2 and Q = (X - Y) /
+// 2:
+//   gA = U·(P / (s_j - s_i) + Q / (s_j + s_i) + diag(gS))·Vᵀ
+//        + (1 - U·Uᵀ)·gU·S⁻¹·Vᵀ + U·S⁻¹·gVᵀ·(1 - V·Vᵀ).
+// Written so, repeated values concern P alone: the polar factor U·Vᵀ, say, has P = 0.
 void svd_vjp(VjpContext& c) {
   Tensor s = c.out(1), u = c.out(0), vh = c.out(2);
   int64_t k = s.size(-1);
@@ -99,31 +102,31 @@ void svd_vjp(VjpContext& c) {
     if (gs.defined()) c.set(0, spectral_product(u, gs, vh, false));
     return;
   }
-  Tensor row = as_row(s), column = as_column(s), numerator, size, x0, y0;
+  Tensor row = as_row(s), column = as_column(s), s_size = rounding_of(row);
+  Tensor x0, x, y, size;
   if (gu.defined()) {
     x0 = matmul(u, gu, true, false);
-    numerator = mul(sub(x0, matrix_transpose(x0)), row);
-    size = mul(rounding_of(x0), amax(row, Dims{-1}, true));
+    x = sub(x0, matrix_transpose(x0));
+    size = rounding_of(x0);
   }
   if (gvh.defined()) {
-    y0 = matmul(vh, gvh, false, true);
-    Tensor part = mul(sub(y0, matrix_transpose(y0)), column);
-    Tensor part_size = mul(rounding_of(y0), amax(row, Dims{-1}, true));
-    numerator = numerator.defined() ? add(numerator, part) : part;
-    size = size.defined() ? add(size, part_size) : part_size;
+    Tensor y0 = matmul(vh, gvh, false, true), y_size = rounding_of(y0);
+    y = sub(y0, matrix_transpose(y0));
+    size = size.defined() ? add(size, y_size) : y_size;
   }
-  Tensor sums = add(row, column), gaps = mul(sub(row, column), sums);
-  Tensor gap_size = mul(rounding_of(row), sums);
-  Tensor core = quotient_or_zero(numerator, gaps, size, gap_size);
+  Tensor p = mul(x.defined() && y.defined() ? add(x, y) : x.defined() ? x : y, 0.5);
+  Tensor q = mul(x.defined() && y.defined() ? sub(x, y) : x.defined() ? x : neg(y), 0.5);
+  Tensor core = add(quotient_or_zero(p, sub(row, column), size, s_size),
+                    quotient_or_zero(q, add(row, column), size, s_size));
   if (gs.defined()) core = add(core, diagonal_matrix(gs));
   Tensor ga = matmul(matmul(u, core), vh);
   if (m > k && gu.defined()) {
     Tensor outside = sub(gu, matmul(u, x0));
-    ga = add(ga, matmul(quotient_or_zero(outside, row, rounding_of(gu), rounding_of(row)), vh));
+    ga = add(ga, matmul(quotient_or_zero(outside, row, rounding_of(gu), s_size), vh));
   }
   if (n > k && gvh.defined()) {
     Tensor outside = sub(gvh, matmul(matmul(gvh, vh, false, true), vh));
-    ga = add(ga, matmul(u, quotient_or_zero(outside, column, rounding_of(gvh), rounding_of(row))));
+    ga = add(ga, matmul(u, quotient_or_zero(outside, column, rounding_of(gvh), s_size)));
   }
   c.set(0, ga);
 }

@@ -1,0 +1,148 @@
+"""Eigenvalues, singular values, pseudoinverse and rank, against PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from derivatives import assert_like_torch
+from reference import fg, needs_torch, only_fastgrad, to_numpy, torch
+
+R = np.random.default_rng(13)
+SHAPES = [(1, 1), (3, 3), (4, 2), (2, 4)]
+BATCHES: list[tuple[int, ...]] = [(), (2,)]
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(R.standard_normal(shape))
+
+
+@needs_torch
+@pytest.mark.parametrize("batch", [*BATCHES, (0,)])
+@pytest.mark.parametrize("uplo", ["L", "U"])
+def test_eigh(batch: tuple[int, ...], uplo: str) -> None:
+    def f(m: Any, a: Any) -> Any:
+        w, v = m.linalg.eigh(a + a.mT, UPLO=uplo)
+        return w, v * v, v @ (m.exp(w).unsqueeze(-1) * v.mT), m.linalg.eigvalsh(a + a.mT, uplo)
+
+    assert_like_torch(f, normal(*batch, 3, 3))
+
+
+@needs_torch
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("shape", SHAPES)
+class TestSvd:
+    @pytest.mark.parametrize("full", [True, False])
+    def test_factors(self, shape: tuple[int, int], batch: tuple[int, ...], full: bool) -> None:
+        k = min(shape)
+
+        def f(m: Any, a: Any) -> Any:
+            u, s, vh = m.linalg.svd(a, full_matrices=full)
+            u, vh = u[..., :k], vh[..., :k, :]
+            return s, u * u, vh * vh, u @ ((s * s).unsqueeze(-1) * vh)
+
+        assert_like_torch(f, normal(*batch, *shape))
+
+    def test_values_and_pseudoinverse(self, shape: tuple[int, int], batch: tuple[int, ...]) -> None:
+        a = normal(*batch, *shape)
+        assert_like_torch(lambda m, a: m.linalg.svdvals(a), a)
+        assert_like_torch(lambda m, a: m.linalg.pinv(a), a)
+        assert_like_torch(lambda m, a: m.linalg.pinv(a, atol=0.5, rtol=0.2), a, order=0)
+        assert_like_torch(lambda m, a: m.linalg.matrix_rank(a, atol=0.5), a, order=0)
+        assert_like_torch(lambda m, a: m.svd(a).S, a)
+
+
+@needs_torch
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (0, 0), (2, 0, 3)])
+def test_svd_of_empty_matrices(shape: tuple[int, ...]) -> None:
+    for full in (True, False):
+        theirs = torch.linalg.svd(torch.zeros(shape), full_matrices=full)
+        ours = fg.linalg.svd(fg.zeros(shape), full_matrices=full)
+        assert [tuple(t.shape) for t in ours] == [tuple(t.shape) for t in theirs]
+        for a, e in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(to_numpy(a), to_numpy(e))
+
+
+@needs_torch
+def test_pseudoinverse_of_symmetric_and_of_rank_deficient_matrices() -> None:
+    assert_like_torch(lambda m, a: m.linalg.pinv(a + a.mT, hermitian=True), normal(2, 3, 3))
+    assert_like_torch(
+        lambda m, a, b: m.linalg.pinv(a @ b, rtol=1e-10), normal(4, 2), normal(2, 3), rtol=1e-6
+    )
+
+
+@only_fastgrad
+class TestRepeatedValues:
+    """Results that repeated values leave determined have finite gradients; PyTorch gives NaN."""
+
+    @pytest.mark.parametrize("values", [[1.0, 1.0, 1.0], [2.0, 2.0, 5.0], [0.0, 0.0, 0.0]])
+    def test_sum_of_eigenvalues_through_eigenvectors(self, values: list[float]) -> None:
+        q = np.linalg.qr(normal(3, 3))[0]
+        a = fg.tensor(q @ np.diag(values) @ q.T, requires_grad=True)
+        w, v = fg.linalg.eigh((a + a.mT) / 2)
+        loss = w.sum() + 0 * v.sum()
+        (g,) = fg.autograd.grad(loss, a, create_graph=True)
+        np.testing.assert_allclose(to_numpy(g), np.eye(3), atol=1e-10)
+        (h,) = fg.autograd.grad((g * g).sum(), a)
+        assert np.isfinite(to_numpy(h)).all()
+
+    def test_projection_on_an_eigenspace(self) -> None:
+        """With P on the space of {2, 2} and c on that of 5: dP = (P dA c + c dA P) / (2 - 5)."""
+        c = normal(3, 3)
+        a = fg.tensor(np.diag([2.0, 2.0, 5.0]), requires_grad=True)
+        w, v = fg.linalg.eigh(a)
+        space = v[:, :2]
+        ((space @ space.mT) * fg.tensor(c)).sum().backward()
+        p, rest = np.diag([1.0, 1.0, 0.0]), np.diag([0.0, 0.0, 1.0])
+        symmetric = (c + c.T) / 2
+        expected = (p @ symmetric @ rest + rest @ symmetric @ p) / (2 - 5)
+        np.testing.assert_allclose(to_numpy(a.grad), expected, atol=1e-12)
+
+    def test_polar_factor(self) -> None:
+        """U Vᵀ at the identity moves by the antisymmetric part of dA."""
+        c = normal(3, 3)
+        a = fg.eye(3, dtype=fg.float64).requires_grad_()
+        u, s, vh = fg.linalg.svd(a)
+        ((u @ vh) * fg.tensor(c)).sum().backward()
+        np.testing.assert_allclose(to_numpy(a.grad), (c - c.T) / 2, atol=1e-12)
+
+    def test_nuclear_norm(self) -> None:
+        a = fg.eye(3, dtype=fg.float64).requires_grad_()
+        fg.linalg.matrix_norm(a, "nuc").backward()
+        np.testing.assert_allclose(to_numpy(a.grad), np.eye(3), atol=1e-12)
+
+    def test_zero_singular_values(self) -> None:
+        a = fg.zeros(3, 2, dtype=fg.float64).requires_grad_()
+        u, s, vh = fg.linalg.svd(a, full_matrices=False)
+        (s.sum() + 0 * u.sum() + 0 * vh.sum()).backward()
+        assert np.isfinite(to_numpy(a.grad)).all()
+
+
+class TestGeneralEigenvalues:
+    def test_like_numpy(self) -> None:
+        a = normal(2, 5, 5)
+        w, v = fg.linalg.eig(fg.tensor(a))
+        w, v = np.array(w.tolist()), np.array(v.tolist())
+        np.testing.assert_allclose(a @ v, v * w[:, None, :], atol=1e-10)
+        np.testing.assert_allclose(
+            np.sort_complex(fg.linalg.eigvals(fg.tensor(a[0])).tolist()),
+            np.sort_complex(np.linalg.eigvals(a[0])),
+            atol=1e-10,
+        )
+
+    @only_fastgrad
+    def test_backward_says_that_there_is_no_gradient(self) -> None:
+        with pytest.raises(RuntimeError, match="input tensor should not contain infs or NaNs"):
+            fg.linalg.eig(fg.full((2, 2), float("nan")))
+
+
+def test_errors() -> None:
+    with pytest.raises(fg.linalg.LinAlgError, match="contained non-finite values"):
+        fg.linalg.svd(fg.full((2, 2), float("nan")))
+    with pytest.raises(RuntimeError, match="Expected UPLO argument to be 'L' or 'U'"):
+        fg.linalg.eigh(fg.eye(2), UPLO="x")
+    with pytest.raises(RuntimeError, match="A must be batches of square matrices"):
+        fg.linalg.eigh(fg.ones(2, 3))
+    assert np.isnan(to_numpy(fg.linalg.eigvalsh(fg.full((2, 2), float("nan"))))).all()

@@ -1,0 +1,106 @@
+"""LU and QR factors, reflectors, least squares and the matrix exponential, against PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from derivatives import assert_like_torch
+from reference import fg, needs_torch, torch
+
+R = np.random.default_rng(17)
+SHAPES = [(1, 1), (3, 3), (4, 2), (2, 4)]
+BATCHES: list[tuple[int, ...]] = [(), (2,)]
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(R.standard_normal(shape))
+
+
+@needs_torch
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("shape", SHAPES)
+class TestFactors:
+    def test_lu(self, shape: tuple[int, int], batch: tuple[int, ...]) -> None:
+        a = normal(*batch, *shape)
+        assert_like_torch(lambda m, a: tuple(m.linalg.lu(a)), a)
+        assert_like_torch(lambda m, a: tuple(m.linalg.lu_factor(a)), a)
+
+    def test_qr(self, shape: tuple[int, int], batch: tuple[int, ...]) -> None:
+        a = normal(*batch, *shape)
+        for mode in ("reduced", "complete", "r"):
+            smooth = mode == "reduced" or (mode == "complete" and shape[0] <= shape[1])
+            assert_like_torch(
+                lambda m, a, mode=mode: tuple(m.linalg.qr(a, mode)), a, order=2 if smooth else 0
+            )
+        assert_like_torch(lambda m, a: (lambda q, r: q @ (r * r))(*m.linalg.qr(a)), a)
+
+    def test_least_squares(self, shape: tuple[int, int], batch: tuple[int, ...]) -> None:
+        a, b = normal(*batch, *shape), normal(*batch, shape[0], 3)
+        for driver in ("gels", "gelsy", "gelsd", "gelss"):
+            assert_like_torch(
+                lambda m, a, b, driver=driver: tuple(m.linalg.lstsq(a, b, driver=driver)), a, b
+            )
+        assert_like_torch(lambda m, a, b: m.linalg.lstsq(a, b).solution, a, b[..., 0])
+
+
+@needs_torch
+@pytest.mark.parametrize("shape", [(0, 3), (3, 0), (2, 0, 0)])
+def test_empty_matrices(shape: tuple[int, ...]) -> None:
+    a = np.zeros(shape)
+    for mode in ("reduced", "complete", "r"):
+        assert_like_torch(lambda m, a, mode=mode: tuple(m.linalg.qr(a, mode)), a, order=0)
+    assert_like_torch(lambda m, a: tuple(m.linalg.lu(a)), a, order=0)
+
+
+@needs_torch
+@pytest.mark.parametrize("batch", BATCHES)
+class TestSolveAndReflect:
+    @pytest.mark.parametrize(("left", "adjoint"), itertools.product([True, False], repeat=2))
+    def test_lu_solve(self, batch: tuple[int, ...], left: bool, adjoint: bool) -> None:
+        def f(m: Any, a: Any, b: Any) -> Any:
+            lu, pivots = m.linalg.lu_factor(a)
+            return m.linalg.lu_solve(lu, pivots, b, left=left, adjoint=adjoint)
+
+        assert_like_torch(f, normal(*batch, 3, 3), normal(*batch, *((3, 2) if left else (2, 3))))
+
+    @pytest.mark.parametrize("count", [2, 1, 0])
+    def test_householder_product(self, batch: tuple[int, ...], count: int) -> None:
+        assert_like_torch(
+            lambda m, a, tau: m.linalg.householder_product(a, tau),
+            normal(*batch, 4, 2),
+            normal(*batch, count),
+            order=2 if count else 0,
+        )
+
+    def test_geqrf(self, batch: tuple[int, ...]) -> None:
+        assert_like_torch(lambda m, a: tuple(m.geqrf(a)), normal(*batch, 4, 2), order=0)
+
+    def test_matrix_exp(self, batch: tuple[int, ...]) -> None:
+        assert_like_torch(lambda m, a: m.linalg.matrix_exp(a), normal(*batch, 3, 3))
+
+
+@needs_torch
+@pytest.mark.parametrize("scale", [1e-3, 0.1, 0.7, 2.0, 8.0, 40.0])
+def test_matrix_exp_at_all_norms(scale: float) -> None:
+    a = normal(4, 4) * scale
+    expected = torch.linalg.matrix_exp(torch.tensor(a)).numpy()
+    got = fg.linalg.matrix_exp(fg.tensor(a)).numpy()
+    np.testing.assert_allclose(got, expected, atol=1e-10 * np.abs(expected).max())
+
+
+def test_errors() -> None:
+    with pytest.raises(RuntimeError, match=r"U\[1,1\] is zero and using it on lu_solve"):
+        fg.linalg.lu_factor(fg.zeros(2, 2))
+    with pytest.raises(RuntimeError, match="LU without pivoting is not implemented on the CPU"):
+        fg.linalg.lu_factor(fg.eye(2), pivot=False)
+    with pytest.raises(RuntimeError, match="qr received unrecognized mode 'x'"):
+        fg.linalg.qr(fg.eye(2), "x")
+    with pytest.raises(RuntimeError, match="should be one of"):
+        fg.linalg.lstsq(fg.eye(2), fg.ones(2, 1), driver="x")
+    a = fg.ones(3, 2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="is not differentiable when mode='complete'"):
+        fg.linalg.qr(a, "complete").Q.sum().backward()

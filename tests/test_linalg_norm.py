@@ -1,0 +1,122 @@
+"""Norms, condition numbers, distances and small products, against PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from derivatives import assert_like_torch
+from reference import fg, needs_torch, only_fastgrad, to_numpy
+
+R = np.random.default_rng(19)
+INF = float("inf")
+ORDERS = [2, 1, 0, INF, -INF, 3, 1.5, 0.5, -1]
+MATRIX_ORDERS: list[Any] = ["fro", "nuc", 1, -1, 2, -2, INF, -INF]
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(R.standard_normal(shape))
+
+
+@needs_torch
+@pytest.mark.parametrize("order", ORDERS)
+class TestVectorNorm:
+    @pytest.mark.parametrize(
+        ("shape", "dim"),
+        [((5,), None), ((), None), ((2, 3), None), ((2, 3), 0), ((2, 3, 4), (0, 2)), ((2, 3, 4), -1)],
+    )
+    def test_like_torch(self, shape: tuple[int, ...], dim: Any, order: float) -> None:
+        for keepdim in (False, True):
+            assert_like_torch(
+                lambda m, x, keepdim=keepdim: m.linalg.vector_norm(x, order, dim, keepdim),
+                normal(*shape),
+            )
+        assert_like_torch(lambda m, x: m.norm(x, order, dim), normal(*shape))
+
+    def test_zero_vector(self, order: float) -> None:
+        if order >= 0:
+            assert_like_torch(lambda m, x: m.linalg.vector_norm(x, order), np.zeros(3))
+
+
+@needs_torch
+@pytest.mark.parametrize("order", MATRIX_ORDERS)
+class TestMatrixNorm:
+    @pytest.mark.parametrize("shape", [(3, 3), (4, 2), (2, 3, 4)])
+    def test_like_torch(self, shape: tuple[int, ...], order: Any) -> None:
+        for keepdim in (False, True):
+            assert_like_torch(
+                lambda m, x, keepdim=keepdim: m.linalg.matrix_norm(x, order, keepdim=keepdim),
+                normal(*shape),
+            )
+        if len(shape) == 3:
+            assert_like_torch(lambda m, x: m.linalg.matrix_norm(x, order, dim=(2, 0)), normal(*shape))
+        else:
+            assert_like_torch(lambda m, x: m.linalg.norm(x, order), normal(*shape))
+
+    def test_condition_number(self, order: Any) -> None:
+        assert_like_torch(lambda m, x: m.linalg.cond(x, order), normal(2, 3, 3), rtol=1e-7)
+
+
+class TestNorms:
+    def test_no_overflow(self) -> None:
+        for scale in (1e200, 1e-200):
+            x = fg.tensor([3 * scale, 4 * scale], dtype=fg.float64)
+            np.testing.assert_allclose(to_numpy(fg.linalg.vector_norm(x)), 5 * scale)
+
+    def test_of_nothing(self) -> None:
+        assert fg.linalg.vector_norm(fg.zeros(0)).item() == 0
+        with pytest.raises(RuntimeError, match="because the operation does not have an identity"):
+            fg.linalg.vector_norm(fg.zeros(0), INF)
+
+    def test_errors(self) -> None:
+        with pytest.raises(RuntimeError, match="Order x not supported"):
+            fg.linalg.matrix_norm(fg.eye(2), "x")
+        with pytest.raises(RuntimeError, match="Expected a floating point or complex tensor"):
+            fg.linalg.vector_norm(fg.tensor([1, 2]))
+        with pytest.raises(RuntimeError, match="got an invalid norm type: 3"):
+            fg.linalg.cond(fg.eye(2), 3)
+        with pytest.raises(RuntimeError, match="should be convertible without narrowing"):
+            fg.linalg.vector_norm(fg.ones(2, dtype=fg.float64), dtype=fg.float32)
+
+    def test_condition_of_a_singular_matrix(self) -> None:
+        assert fg.linalg.cond(fg.zeros(2, 2), 1).item() == INF
+
+
+@needs_torch
+@pytest.mark.parametrize("p", [0, 1, 2, INF, 3, 1.5])
+class TestDistances:
+    def test_dist(self, p: float) -> None:
+        assert_like_torch(lambda m, x, y: m.dist(x, y, p), normal(2, 3), normal(3))
+
+    def test_cdist(self, p: float) -> None:
+        def f(m: Any, x: Any, y: Any) -> Any:
+            if m is fg:
+                return m.cdist(x, y, p)
+            return m.linalg.vector_norm(x.unsqueeze(-2) - y.unsqueeze(-3), p, dim=-1)
+
+        assert_like_torch(f, normal(4, 3), normal(5, 3))
+        assert_like_torch(f, normal(2, 1, 4, 3), normal(3, 5, 3))
+
+
+@only_fastgrad
+def test_cdist_of_equal_rows_has_gradient_zero() -> None:
+    x = fg.ones(2, 3, requires_grad=True)
+    fg.cdist(x, x).sum().backward()
+    assert to_numpy(x.grad).tolist() == [[0.0] * 3] * 2
+
+
+@needs_torch
+class TestVectorProducts:
+    @pytest.mark.parametrize(
+        ("a", "b", "dim"), [((3,), (3,), -1), ((3, 2), (3, 2), 0), ((4, 3, 2), (1, 3, 2), 1)]
+    )
+    def test_cross(self, a: tuple[int, ...], b: tuple[int, ...], dim: int) -> None:
+        assert_like_torch(lambda m, x, y: m.linalg.cross(x, y, dim=dim), normal(*a), normal(*b))
+        assert_like_torch(lambda m, x, y: m.cross(x, y, dim), normal(*a), normal(*b))
+
+    def test_vecdot_and_trace(self) -> None:
+        assert_like_torch(lambda m, x, y: m.linalg.vecdot(x, y), normal(2, 3), normal(2, 3))
+        assert_like_torch(lambda m, x: m.trace(x), normal(3, 4))
+        assert_like_torch(lambda m, x: m.trace(x), R.integers(-9, 9, (3, 3)).astype("int32"), order=0)

@@ -1,0 +1,186 @@
+"""Linear systems, inverses, determinants and Cholesky factors, against PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from derivatives import assert_like_torch
+from reference import fg, needs_torch, to_numpy, torch
+
+R = np.random.default_rng(11)
+BATCHES: list[tuple[int, ...]] = [(), (3,), (2, 2), (0,)]
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(R.standard_normal(shape))
+
+
+def regular(*shape: int) -> np.ndarray:
+    return normal(*shape) + 3 * np.eye(shape[-1])
+
+
+def definite(*shape: int) -> np.ndarray:
+    a = normal(*shape)
+    return a @ np.swapaxes(a, -1, -2) + shape[-1] * np.eye(shape[-1])
+
+
+@needs_torch
+@pytest.mark.parametrize("batch", BATCHES)
+@pytest.mark.parametrize("n", [1, 3])
+class TestSquare:
+    def test_solve(self, n: int, batch: tuple[int, ...]) -> None:
+        a = regular(*batch, n, n)
+        assert_like_torch(lambda m, a, b: m.linalg.solve(a, b), a, normal(*batch, n, 2))
+        assert_like_torch(lambda m, a, b: m.linalg.solve(a, b), a, normal(n, 2))
+        assert_like_torch(lambda m, a, b: m.linalg.solve(a, b), a, normal(*batch, n))
+        assert_like_torch(
+            lambda m, a, b: m.linalg.solve(a, b, left=False), a, normal(*batch, 2, n)
+        )
+
+    @pytest.mark.parametrize(("upper", "left", "unit"), itertools.product([True, False], repeat=3))
+    def test_solve_triangular(
+        self, n: int, batch: tuple[int, ...], upper: bool, left: bool, unit: bool
+    ) -> None:
+        def f(m: Any, a: Any, b: Any) -> Any:
+            return m.linalg.solve_triangular(
+                a, b, upper=upper, left=left, unitriangular=unit
+            ), m.linalg.solve_triangular(a.mT, b, upper=upper, left=left, unitriangular=unit)
+
+        shape = (n, 2) if left else (2, n)
+        assert_like_torch(f, regular(*batch, n, n), normal(*batch, *shape))
+
+    def test_inverse_and_determinants(self, n: int, batch: tuple[int, ...]) -> None:
+        a = regular(*batch, n, n)
+        assert_like_torch(lambda m, a: m.linalg.inv(a), a)
+        assert_like_torch(lambda m, a: m.linalg.det(a), a)
+        assert_like_torch(lambda m, a: tuple(m.linalg.slogdet(a)), a)
+        assert_like_torch(lambda m, a: m.logdet(a @ a.mT), a)
+        for power in (-2, -1, 0, 1, 2, 5):
+            assert_like_torch(
+                lambda m, a, power=power: m.linalg.matrix_power(a, power), a, order=2 * bool(power)
+            )
+
+    def test_cholesky(self, n: int, batch: tuple[int, ...]) -> None:
+        a = definite(*batch, n, n)
+        for upper in (False, True):
+            assert_like_torch(lambda m, a, upper=upper: m.linalg.cholesky(a, upper=upper), a)
+            factor = np.triu if upper else np.tril
+
+            def solve(m: Any, a: Any, b: Any, upper: bool = upper) -> Any:
+                return m.cholesky_solve(b, m.linalg.cholesky(a, upper=upper), upper)
+
+            assert_like_torch(solve, a, normal(*batch, n, 2))
+            assert_like_torch(
+                lambda m, a, upper=upper: m.cholesky_inverse(a, upper),
+                factor(regular(*batch, n, n)),
+                order=0,
+            )
+
+
+@needs_torch
+@pytest.mark.parametrize("shape", [(0, 0), (2, 0, 0)])
+def test_empty_matrices(shape: tuple[int, ...]) -> None:
+    for name in ("inv", "det", "slogdet", "cholesky"):
+        assert_like_torch(lambda m, a, name=name: getattr(m.linalg, name)(a), np.zeros(shape))
+
+
+@needs_torch
+def test_tensorsolve_and_tensorinv() -> None:
+    assert_like_torch(lambda m, a, b: m.linalg.tensorsolve(a, b), normal(6, 2, 3), normal(6))
+    assert_like_torch(
+        lambda m, a, b: m.linalg.tensorsolve(a, b, dims=(0, 2)), normal(2, 6, 3), normal(6)
+    )
+    assert_like_torch(lambda m, a: m.linalg.tensorinv(a, ind=1), normal(6, 2, 3))
+    assert_like_torch(lambda m, a: m.linalg.tensorinv(a), normal(2, 3, 6))
+
+
+def laplace(a: Any) -> Any:
+    """The determinant as a polynomial, differentiable everywhere by plain products."""
+    n = a.shape[0]
+    if n == 1:
+        return a[0, 0]
+    total = 0
+    for j in range(n):
+        others = [k for k in range(n) if k != j]
+        total = total + (-1) ** j * a[0, j] * laplace(a[1:][:, others])
+    return total
+
+
+class TestSingularDeterminant:
+    """det is a polynomial: its derivatives exist where the matrix has no inverse."""
+
+    @needs_torch
+    @pytest.mark.parametrize(
+        "a",
+        [
+            np.zeros((3, 3)),
+            np.ones((3, 3)),
+            np.diag([1.0, 2.0, 0.0]),
+            np.diag([1.0, 0.0, 0.0]),
+            np.diag([2.0, 2.0, 0.0, 0.0]),
+            np.array([[1.0, 2.0], [2.0, 4.0]]),
+        ],
+    )
+    def test_first_and_second_derivatives(self, a: np.ndarray) -> None:
+        def f(m: Any, x: Any) -> Any:
+            return m.linalg.det(x) if m is fg else laplace(x)
+
+        assert_like_torch(f, a)
+
+    def test_slogdet(self) -> None:
+        sign, logabsdet = fg.linalg.slogdet(fg.zeros(2, 2))
+        assert sign.item() == 0
+        assert logabsdet.item() == -np.inf
+
+
+class TestErrors:
+    def test_singular_matrices_raise_linalgerror(self) -> None:
+        batch = fg.tensor(np.stack([np.eye(2), np.zeros((2, 2))]))
+        with pytest.raises(fg.linalg.LinAlgError, match=r"\(Batch element 1\): The solver failed"):
+            fg.linalg.solve(batch, fg.ones(2, 2, 1, dtype=fg.float64))
+        with pytest.raises(fg.linalg.LinAlgError, match="The diagonal element 1 is zero"):
+            fg.linalg.inv(fg.zeros(2, 2))
+        with pytest.raises(fg.linalg.LinAlgError, match="leading minor of order 1 is not"):
+            fg.linalg.cholesky(-fg.eye(2))
+
+    def test_linalgerror_is_a_runtimeerror(self) -> None:
+        assert issubclass(fg.linalg.LinAlgError, RuntimeError)
+
+    def test_info_instead_of_an_error(self) -> None:
+        assert fg.linalg.solve_ex(fg.zeros(2, 2), fg.ones(2)).info.item() == 1
+        assert fg.linalg.inv_ex(fg.zeros(2, 2)).info.item() == 1
+        assert fg.linalg.cholesky_ex(-fg.eye(2)).info.item() == 1
+        with pytest.raises(fg.linalg.LinAlgError):
+            fg.linalg.inv_ex(fg.zeros(2, 2), check_errors=True)
+
+    @needs_torch
+    @pytest.mark.parametrize(
+        "f",
+        [
+            lambda m: m.linalg.solve(m.ones(2, 3), m.ones(2)),
+            lambda m: m.linalg.solve(m.eye(2), m.ones(3)),
+            lambda m: m.linalg.solve(m.ones(2), m.ones(2)),
+            lambda m: m.linalg.solve(m.tensor([[1]]), m.tensor([1])),
+            lambda m: m.linalg.inv(m.ones(2, 3)),
+            lambda m: m.linalg.det(m.ones(2)),
+            lambda m: m.linalg.solve_triangular(m.eye(2), m.ones(2), upper=True),
+            lambda m: m.linalg.tensorinv(m.ones(2, 2), 0),
+        ],
+    )
+    def test_shapes_and_types(self, f: Any) -> None:
+        with pytest.raises(RuntimeError) as theirs:
+            f(torch)
+        with pytest.raises(RuntimeError) as ours:
+            f(fg)
+        assert str(ours.value).startswith(str(theirs.value))
+
+
+def test_results_are_named_tuples() -> None:
+    result = fg.linalg.slogdet(fg.eye(2))
+    assert result.sign.item() == 1
+    assert to_numpy(result.logabsdet) == 0
+    assert type(result).__name__ == "linalg_slogdet"

@@ -1,0 +1,181 @@
+"""Products of vectors, matrices and batches, against PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from derivatives import assert_like_torch
+from reference import assert_same_tensor, fg, needs_torch, torch
+
+R = np.random.default_rng(5)
+
+SHAPES = [
+    ((3,), (3,)),
+    ((2, 3), (3,)),
+    ((3,), (3, 4)),
+    ((2, 3), (3, 4)),
+    ((5, 2, 3), (3, 4)),
+    ((5, 2, 3), (5, 3, 4)),
+    ((4, 5, 2, 3), (5, 3, 4)),
+    ((2, 3), (5, 3, 4)),
+    ((5, 2, 3), (3,)),
+    ((3,), (5, 3, 4)),
+    ((4, 1, 2, 3), (5, 3, 4)),
+    ((2, 0), (0, 2)),
+    ((0, 3), (3, 2)),
+    ((2, 0), (0,)),
+    ((3, 0, 2), (2, 5)),
+]
+# Where the small kernel ends and OpenBLAS begins, and odd sizes for masked tails.
+SIZES = [(31, 32, 32), (32, 32, 33), (17, 33, 5), (7, 9, 17), (1, 50, 60), (60, 50, 1), (1, 1, 1)]
+
+
+def normal(shape: tuple[int, ...], dtype: str = "float64") -> np.ndarray:
+    return np.asarray(R.standard_normal(shape)).astype(dtype)
+
+
+@needs_torch
+class TestMatmul:
+    @pytest.mark.parametrize(("a", "b"), SHAPES)
+    def test_values_and_derivatives(self, a: tuple[int, ...], b: tuple[int, ...]) -> None:
+        assert_like_torch(lambda m, x, y: x @ y, normal(a), normal(b))
+
+    @pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8"])
+    def test_integers_wrap_around(self, dtype: str) -> None:
+        a, b = (R.integers(0, 100, (3, 3)).astype(dtype) for _ in range(2))
+        assert_like_torch(lambda m, x, y: x @ y, a, b, order=0)
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize(("m", "k", "n"), SIZES)
+    def test_sizes_and_layouts(self, m: int, k: int, n: int, dtype: str) -> None:
+        a, b = normal((m, k), dtype), normal((k, n), dtype)
+        expected = torch.tensor(a) @ torch.tensor(b)
+        for flip_a, flip_b in itertools.product([False, True], repeat=2):
+            x = fg.tensor(a.T.copy()).mT if flip_a else fg.tensor(a)
+            y = fg.tensor(b.T.copy()).mT if flip_b else fg.tensor(b)
+            assert_same_tensor(x @ y, expected, rtol=1e-4, atol=1e-4)
+        wide = fg.tensor(np.repeat(a, 2, axis=1))[:, ::2]
+        assert_same_tensor(wide @ fg.tensor(b), expected, rtol=1e-4, atol=1e-4)
+
+    @pytest.mark.parametrize("beta", [1, 0.5, 0])
+    @pytest.mark.parametrize(
+        ("name", "shapes"),
+        [
+            ("addmm", [(2, 3), (2, 4), (4, 3)]),
+            ("addmv", [(2,), (2, 3), (3,)]),
+            ("addr", [(2, 3), (2,), (3,)]),
+            ("addbmm", [(2, 3), (5, 2, 4), (5, 4, 3)]),
+            ("baddbmm", [(5, 2, 3), (5, 2, 4), (5, 4, 3)]),
+        ],
+    )
+    def test_sums_of_products(self, name: str, shapes: list[tuple[int, ...]], beta: float) -> None:
+        def f(m: Any, *xs: Any) -> Any:
+            return getattr(m, name)(*xs, beta=beta, alpha=2.0)
+
+        assert_like_torch(f, *(normal(s) for s in shapes))
+        assert_like_torch(f, normal(()), *(normal(s) for s in shapes[1:]))
+
+    def test_beta_zero_ignores_nan(self) -> None:
+        nan = np.full((2, 2), np.nan)
+        for name in ("addmm", "addr"):
+            shapes = [(2, 2), (2, 2)] if name == "addmm" else [(2,), (2,)]
+            assert_like_torch(
+                lambda m, *xs, name=name: getattr(m, name)(*xs, beta=0),
+                nan,
+                *(normal(s) for s in shapes),
+                order=0,
+            )
+
+    @pytest.mark.parametrize("dims", [1, 0, ([1, 2], [1, 0]), ((-1,), (0,))])
+    def test_tensordot(self, dims: Any) -> None:
+        assert_like_torch(lambda m, a, b: m.tensordot(a, b, dims), normal((2, 3, 4)), normal((4, 3, 5)))
+
+    @pytest.mark.parametrize(("first", "last"), [(0, 5), (1, 5), (0, 4), (1, 4), (1, 3)])
+    def test_multi_dot(self, first: int, last: int) -> None:
+        shapes = [(3,), (3, 4), (4, 2), (2, 5), (5,)][first:last]
+        assert_like_torch(lambda m, *xs: m.linalg.multi_dot(xs), *(normal(s) for s in shapes))
+
+
+EQUATIONS: list[tuple[str, list[tuple[int, ...]]]] = [
+    ("ij", [(2, 3)]),
+    ("ij->", [(2, 3)]),
+    ("ji", [(2, 3)]),
+    ("i...->...", [(2, 3)]),
+    ("ii", [(3, 3)]),
+    ("ii->i", [(3, 3)]),
+    ("iij->ji", [(3, 3, 2)]),
+    ("ij,jk->ik", [(2, 3), (3, 4)]),
+    ("ji,jk->ki", [(3, 2), (3, 4)]),
+    ("ij,kj->ik", [(2, 1), (2, 3)]),
+    (",->", [(), ()]),
+    ("...ij,...jk", [(4, 1, 2, 3), (5, 3, 2)]),
+    ("i...,i...->i...", [(2, 3), (2, 4, 1)]),
+    ("bhid,bjhd->bhij", [(2, 3, 4, 5), (2, 6, 3, 5)]),
+    ("i,j->ij", [(2,), (3,)]),
+    ("i,i->", [(3,), (3,)]),
+    ("bi,bj,b->ij", [(4, 2), (4, 3), (4,)]),
+    ("abc,cd,bd->a", [(2, 3, 4), (4, 5), (3, 5)]),
+    ("ij,jk,kl,lm->im", [(2, 3), (3, 4), (4, 5), (5, 2)]),
+    ("ii,ij->j", [(3, 3), (3, 2)]),
+    ("aB,Bc", [(2, 3), (3, 4)]),
+    ("ij->...ij", [(2, 3)]),
+    ("ij,jk", [(2, 0), (0, 3)]),
+    ("b,bij->bij", [(2,), (2, 3, 4)]),
+    ("aab,bcc->ac", [(2, 2, 3), (3, 4, 4)]),
+]
+
+
+@needs_torch
+class TestEinsum:
+    @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
+    def test_like_torch(self, equation: str, shapes: list[tuple[int, ...]]) -> None:
+        assert_like_torch(lambda m, *xs: m.einsum(equation, *xs), *(normal(s) for s in shapes))
+
+    def test_sublist_format(self) -> None:
+        a = normal((2, 3))
+        for output in ([0, 2], [2, 0], None):
+            tail = [] if output is None else [output]
+            assert_like_torch(
+                lambda m, x, y, tail=tail: m.einsum(x, [0, 1], y, [2, 1], *tail), a, normal((4, 3))
+            )
+
+    @pytest.mark.parametrize(
+        ("equation", "shapes"),
+        [
+            ("ii", [(2, 3)]),
+            ("ij,jk->ik", [(2, 3), (2, 3)]),
+            ("ij,jk->il", [(2, 3), (3, 3)]),
+            ("ij->ii", [(2, 3)]),
+            ("ij", [(2, 3), (2, 3)]),
+            ("ij,jk", [(2, 3)]),
+            ("ijk", [(2, 3)]),
+            ("a1", [(2, 3)]),
+            ("...i...", [(2, 3)]),
+        ],
+    )
+    def test_errors_say_what_torch_says(
+        self, equation: str, shapes: list[tuple[int, ...]]
+    ) -> None:
+        arrays = [normal(s) for s in shapes]
+        with pytest.raises(RuntimeError) as theirs:
+            torch.einsum(equation, *(torch.tensor(a) for a in arrays))
+        with pytest.raises(RuntimeError) as ours:
+            fg.einsum(equation, *(fg.tensor(a) for a in arrays))
+        assert str(ours.value) == str(theirs.value)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((2, 3), (2, 3)), ((2, 3), (2,)), ((3,), (2,)), ((3,), (2, 2)), ((2, 2, 2), (2, 3, 2)), ((), (2,))],
+)
+def test_size_errors_begin_as_torchs(a: tuple[int, ...], b: tuple[int, ...]) -> None:
+    with pytest.raises(RuntimeError) as theirs:
+        torch.ones(a) @ torch.ones(b)
+    with pytest.raises(RuntimeError) as ours:
+        fg.ones(a) @ fg.ones(b)
+    assert str(ours.value).startswith(str(theirs.value))
