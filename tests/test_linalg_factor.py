@@ -59,7 +59,7 @@ def test_empty_matrices(shape: tuple[int, ...]) -> None:
 @needs_torch
 @pytest.mark.parametrize("batch", BATCHES)
 class TestSolveAndReflect:
-    @pytest.mark.parametrize(("left", "adjoint"), itertools.product([True, False], repeat=2))
+    @pytest.mark.parametrize(("left", "adjoint"), list(itertools.product([True, False], repeat=2)))
     def test_lu_solve(self, batch: tuple[int, ...], left: bool, adjoint: bool) -> None:
         def f(m: Any, a: Any, b: Any) -> Any:
             lu, pivots = m.linalg.lu_factor(a)

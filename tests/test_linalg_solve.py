@@ -41,7 +41,7 @@ class TestSquare:
             lambda m, a, b: m.linalg.solve(a, b, left=False), a, normal(*batch, 2, n)
         )
 
-    @pytest.mark.parametrize(("upper", "left", "unit"), itertools.product([True, False], repeat=3))
+    @pytest.mark.parametrize(("upper", "left", "unit"), list(itertools.product([True, False], repeat=3)))
     def test_solve_triangular(
         self, n: int, batch: tuple[int, ...], upper: bool, left: bool, unit: bool
     ) -> None:

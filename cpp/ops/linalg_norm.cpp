@@ -24,7 +24,7 @@ namespace {
 // The gradient of y = |x|_p over `dims`, which y and g have as ones. At x = 0 it is the subgradient
 // 0, to all orders.
 Tensor norm_gradient(const Tensor& g, const Tensor& x, const Tensor& y, double p, DimSpan dims) {
-  if (p == 0) return zeros_like(x);
+  if (p == 0) return {};  // piecewise constant
   if (p == 1) return grad_mul(g, sgn(x));
   if (std::isinf(p)) {  // elements of equal magnitude share
     Tensor attains = eq(abs(x), y);
@@ -87,6 +87,7 @@ FG_DEFINE_OP(Cdist) = {
           int64_t last[] = {difference.ndim() - 1};
           Tensor g = norm_gradient(as_column(c.g()), difference, as_column(c.out()),
                                    c.attrs().s[0].to_double(), last);
+          if (!g.defined()) return;
           if (c.needs(0)) c.set(0, sum(g, Dims{-2}));
           if (c.needs(1)) c.set(1, neg(sum(g, Dims{-3})));
         },

@@ -10,22 +10,25 @@ namespace {
 
 using lapack::Int;
 
-// Runs a LAPACK routine twice: call(work, -1) tells the size, then call(work, size) computes.
+// Runs a LAPACK routine; at the first time call(work, -1) asks for the size of its working memory.
 template <class T, class F>
 class WithWork {
  public:
-  explicit WithWork(F& call) : call_(call), size_(ask(call)), work_(size_) {}
-  void operator()() { call_(work_.get(), static_cast<Int>(size_)); }
+  explicit WithWork(F& call) : call_(call) {}
+  void operator()() {
+    if (!work_) {
+      T size = 0;
+      call_(&size, -1);
+      size_ = static_cast<Int>(size);
+      work_.reset(new T[static_cast<size_t>(std::max(size_, 1))]);
+    }
+    call_(work_.get(), size_);
+  }
 
  private:
-  static int64_t ask(F& call) {
-    T size = 0;
-    call(&size, -1);
-    return std::max<int64_t>(static_cast<int64_t>(size), 1);
-  }
   F& call_;
-  int64_t size_;
-  Scratch<T> work_;
+  Int size_ = 0;
+  std::unique_ptr<T[]> work_;
 };
 
 template <class T>
@@ -104,7 +107,6 @@ void qr_reflectors(const Array& a, const Array& reflectors, const Array& tau) {
       lapack::gelqf(static_cast<Int>(n), static_cast<Int>(m), reflectors.ptr<T>() + i * m * n,
                     static_cast<Int>(n), tau.ptr<T>() + i * k, work, size, &status);
     };
-    if (batch_count(a) == 0) return;
     WithWork<T, decltype(factor)> run(factor);
     for (; i < batch_count(a); ++i) run();
   });
