@@ -1,6 +1,7 @@
 // Norms, condition numbers, distances, cross and inner products, trace.
 #include "bindings/families.h"
 #include "ops/linalg_norm.h"
+#include "ops/parts.h"
 
 namespace fastgrad::py {
 namespace {
@@ -230,6 +231,20 @@ Example:
           [](const Arguments& a) {
             return wrap(cross(a.tensor(0), a.tensor(1), a.optional_integer(2)));
           });
+  r.add("linalg.diagonal", kFunction, R"doc(The diagonals of matrices, as a view; see :func:`fastgrad.diagonal`.
+
+Args:
+    A: shape (..., m, n).
+    offset: 0 for the main diagonal, positive above it, negative below it.
+    dim1, dim2: the dimensions of the matrices.
+
+Example:
+    >>> fg.linalg.diagonal(fg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    tensor([1., 4.])
+)doc")
+      .on("(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1)", [](const Arguments& a) {
+        return wrap(diagonal(a.tensor(0), a.integer(1), a.integer(2), a.integer(3)));
+      });
   r.add("trace", kBoth, R"doc(Sum of the diagonal of a matrix.
 
 Raises:

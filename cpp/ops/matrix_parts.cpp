@@ -1,40 +1,18 @@
 #include "ops/matrix_parts.h"
 
 #include "core/promotion.h"
-#include "ops/as_strided.h"
 #include "ops/creation.h"
+#include "ops/parts.h"
 #include "ops/pointwise.h"
+#include "ops/rearrange.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
-namespace {
 
-// where(j - i <= diagonal, a, 0), or >= for the upper triangle.
-Tensor triangle(const Tensor& a, int64_t diagonal, bool upper) {
-  int64_t rows = a.size(-2), cols = a.size(-1);
-  Array mask = Array::empty(Dims{rows, cols}, DType::Bool);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j)
-      mask.ptr<bool>()[i * cols + j] = upper ? j - i >= diagonal : j - i <= diagonal;
-  return where(Tensor(std::move(mask)), a, 0);
-}
-
-}  // namespace
-
-Tensor lower_triangle(const Tensor& a, int64_t diagonal) { return triangle(a, diagonal, false); }
-Tensor upper_triangle(const Tensor& a, int64_t diagonal) { return triangle(a, diagonal, true); }
-
-Tensor diagonal_of(const Tensor& a) {
-  Dims sizes(batch_dims(a)), strides(DimSpan(a.strides()).first(sizes.size()));
-  sizes.push_back(std::min(a.size(-2), a.size(-1)));
-  strides.push_back(a.strides()[a.strides().size() - 1] + a.strides()[a.strides().size() - 2]);
-  return as_strided(a, sizes, strides);
-}
-
-Tensor diagonal_matrix(const Tensor& d) {
-  int64_t n = d.size(-1);
-  return where(eye(n, n, DType::Bool), as_column(d), 0);
-}
+Tensor lower_triangle(const Tensor& a, int64_t diagonal) { return tril(a, diagonal); }
+Tensor upper_triangle(const Tensor& a, int64_t diagonal) { return triu(a, diagonal); }
+Tensor diagonal_of(const Tensor& a) { return diagonal(a, 0, -2, -1); }
+Tensor diagonal_matrix(const Tensor& d) { return diag_embed(d); }
 
 Tensor matrix_transpose(const Tensor& a) { return transpose(a, -2, -1); }
 
