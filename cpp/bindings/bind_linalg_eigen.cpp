@@ -21,7 +21,8 @@ void bind_eigenvalues(Registry& r) {
 Eigenvalues are in ascending order; eigenvectors are the columns of V. Eigenvectors are determined up to
 sign, and those of a repeated eigenvalue up to a rotation. Gradients of results that do not depend on that
 choice, such as a sum of repeated eigenvalues, are finite; where the cotangents of a repeated eigenvalue's
-eigenvectors cancel, their part in the gradient is taken as 0.
+eigenvectors cancel, their part in the gradient is taken as 0. A matrix function V f(w) Vᵀ has an
+incomplete gradient at an exactly repeated eigenvalue; use matrix_exp, matrix_power or inv there.
 
 Args:
     A: shape (..., n, n); only the triangle that UPLO names is read.
