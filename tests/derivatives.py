@@ -1,4 +1,4 @@
-"""Values and derivatives to second order of one function, in the module under test and in PyTorch."""
+"""Values and derivatives to second order of a function, in the module under test and PyTorch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _parts(result: Any) -> list[Any]:
 
 
 def _derivatives(module: Any, f: Function, arrays: Sequence[np.ndarray], part: int) -> list[Any]:
-    """Returns the gradients of <w, f> and those of the sum of their cubes; None where there are none."""
+    """Returns the gradients of <w, f> and those of the sum of their cubes; None if absent."""
     xs = [module.tensor(a, requires_grad=a.dtype.kind == "f") for a in arrays]
     leaves = [x for x in xs if x.requires_grad]
     y = _parts(f(module, *xs))[part]

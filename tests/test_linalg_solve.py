@@ -37,11 +37,11 @@ class TestSquare:
         assert_like_torch(lambda m, a, b: m.linalg.solve(a, b), a, normal(*batch, n, 2))
         assert_like_torch(lambda m, a, b: m.linalg.solve(a, b), a, normal(n, 2))
         assert_like_torch(lambda m, a, b: m.linalg.solve(a, b), a, normal(*batch, n))
-        assert_like_torch(
-            lambda m, a, b: m.linalg.solve(a, b, left=False), a, normal(*batch, 2, n)
-        )
+        assert_like_torch(lambda m, a, b: m.linalg.solve(a, b, left=False), a, normal(*batch, 2, n))
 
-    @pytest.mark.parametrize(("upper", "left", "unit"), list(itertools.product([True, False], repeat=3)))
+    @pytest.mark.parametrize(
+        ("upper", "left", "unit"), list(itertools.product([True, False], repeat=3))
+    )
     def test_solve_triangular(
         self, n: int, batch: tuple[int, ...], upper: bool, left: bool, unit: bool
     ) -> None:

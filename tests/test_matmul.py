@@ -92,7 +92,9 @@ class TestMatmul:
 
     @pytest.mark.parametrize("dims", [1, 0, ([1, 2], [1, 0]), ((-1,), (0,))])
     def test_tensordot(self, dims: Any) -> None:
-        assert_like_torch(lambda m, a, b: m.tensordot(a, b, dims), normal((2, 3, 4)), normal((4, 3, 5)))
+        assert_like_torch(
+            lambda m, a, b: m.tensordot(a, b, dims), normal((2, 3, 4)), normal((4, 3, 5))
+        )
 
     @pytest.mark.parametrize(("first", "last"), [(0, 5), (1, 5), (0, 4), (1, 4), (1, 3)])
     def test_multi_dot(self, first: int, last: int) -> None:
@@ -157,9 +159,7 @@ class TestEinsum:
             ("...i...", [(2, 3)]),
         ],
     )
-    def test_errors_say_what_torch_says(
-        self, equation: str, shapes: list[tuple[int, ...]]
-    ) -> None:
+    def test_errors_say_what_torch_says(self, equation: str, shapes: list[tuple[int, ...]]) -> None:
         arrays = [normal(s) for s in shapes]
         with pytest.raises(RuntimeError) as theirs:
             torch.einsum(equation, *(torch.tensor(a) for a in arrays))
@@ -171,7 +171,14 @@ class TestEinsum:
 @needs_torch
 @pytest.mark.parametrize(
     ("a", "b"),
-    [((2, 3), (2, 3)), ((2, 3), (2,)), ((3,), (2,)), ((3,), (2, 2)), ((2, 2, 2), (2, 3, 2)), ((), (2,))],
+    [
+        ((2, 3), (2, 3)),
+        ((2, 3), (2,)),
+        ((3,), (2,)),
+        ((3,), (2, 2)),
+        ((2, 2, 2), (2, 3, 2)),
+        ((), (2,)),
+    ],
 )
 def test_size_errors_begin_as_torchs(a: tuple[int, ...], b: tuple[int, ...]) -> None:
     with pytest.raises(RuntimeError) as theirs:

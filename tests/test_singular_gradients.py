@@ -118,9 +118,9 @@ MATRICES = {
     ),
 }
 
-# Functions of the matrix at a repeated value, whose cotangents do not determine the derivative: at the
-# identity, (V W V^T).sum() and (V V^T).sum() + W.sum() give the same cotangents for W and V, but have
-# different derivatives. See Note [Repeated eigenvalues] in cpp/ops/linalg_eigen.cpp.
+# Functions of the matrix at a repeated value, whose cotangents do not determine the derivative: at
+# the identity, (V W V^T).sum() and (V V^T).sum() + W.sum() give the same cotangents for W and V,
+# but have different derivatives. See Note [Repeated eigenvalues] in cpp/ops/linalg_eigen.cpp.
 UNDETERMINED = {
     # exp of a symmetric matrix: at the identity the derivative is e times the symmetric part.
     "eigh-function": Case(

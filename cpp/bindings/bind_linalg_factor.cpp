@@ -86,7 +86,7 @@ Example:
             Tensors t = linalg_lu_factor_ex(a.tensor(0), a.boolean(1), a.boolean(2));
             return lu_factor_ex_result({t[0], t[1], t[2]});
           });
-  r.add("lu", kBoth, R"doc(Compact LU factors; see :func:`fastgrad.linalg.lu_factor`.
+  r.add("lu", kBoth | kCopiedOut, R"doc(Compact LU factors; see :func:`fastgrad.linalg.lu_factor`.
 
 Args:
     A: shape (..., m, n).
@@ -281,7 +281,7 @@ void bind_functions(Registry& r) {
   r.add("matrix_exp", kBoth, kMatrixExp).on("(Tensor input)", [](const Arguments& a) {
     return wrap(linalg_matrix_exp(a.tensor(0)));
   });
-  r.add("linalg.lstsq", kFunction | kExactOut,
+  r.add("linalg.lstsq", kFunction,
         R"doc(Solution X of least squares |A X - B|, of least norm where A has not full rank.
 
 The gradient holds where the rank of A does not change.
@@ -303,7 +303,7 @@ Example:
     >>> fg.linalg.lstsq(fg.tensor([[1.0], [1.0]]), fg.tensor([[1.0], [3.0]])).solution
     tensor([[2.0000]])
 )doc")
-      .on("(Tensor A, Tensor B, float? rcond=None, *, str? driver=None)"
+      .on("(Tensor A, Tensor B, float? rcond=None, *, str? driver=None, Tensor[]? out=None)"
           " -> (Tensor solution, Tensor residuals, Tensor rank, Tensor singular_values)",
           [](const Arguments& a) {
             std::optional<std::string> driver;

@@ -231,7 +231,8 @@ Example:
           [](const Arguments& a) {
             return wrap(cross(a.tensor(0), a.tensor(1), a.optional_integer(2)));
           });
-  r.add("linalg.diagonal", kFunction, R"doc(The diagonals of matrices, as a view; see :func:`fastgrad.diagonal`.
+  r.add("linalg.diagonal", kFunction,
+        R"doc(The diagonals of matrices, as a view; see :func:`fastgrad.diagonal`.
 
 Args:
     A: shape (..., m, n).

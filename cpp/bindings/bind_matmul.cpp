@@ -88,7 +88,7 @@ Example:
       .on("(Tensor input, Tensor other, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(vdot(a.tensor(0), a.tensor(1))); });
   r.add(
-       "inner", kBoth | kExactOut,
+       "inner", kBoth,
        R"doc(Sum of products over the last dimension of both tensors; their other dimensions are kept.
 
 Raises:
@@ -98,8 +98,12 @@ Example:
     >>> fg.inner(fg.tensor([[1.0, 2.0], [3.0, 4.0]]), fg.tensor([1.0, 1.0]))
     tensor([3., 7.])
 )doc")
-      .on("(Tensor input, Tensor other, *, Tensor? out=None)",
-          [](const Arguments& a) { return wrap(inner(a.tensor(0), a.tensor(1))); });
+      .on("(Tensor input, Tensor other, *, Tensor? out=None)", [](const Arguments& a) {
+        Tensor x = a.tensor(0), y = a.tensor(1), z = inner(x, y);
+        bool is_product = x.ndim() == 0 || y.ndim() == 0;  // whose out= converts
+        if (a.has(2) && !is_product) check_exact_out("inner", z, a.tensor(2));
+        return wrap(z);
+      });
   for (const char* name : {"outer", "ger"})
     r.add(name, kBoth, R"doc(Outer product of two vectors: out[i, j] = input[i] * vec2[j].
 

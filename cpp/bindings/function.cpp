@@ -43,11 +43,10 @@ Object write_out(const Definition& d, PyObject* result, PyObject* out) {
       !(grad_enabled() && (from.requires_grad() || to.requires_grad())), d.name,
       "(): functions with out=... arguments don't support automatic differentiation, but one of "
       "the arguments requires grad.");
-  FG_CHECK(!(d.places & kExactOut) || from.dtype() == to.dtype(), "Found dtype ",
-           scalar_type_name(to.dtype()), " but expected ", scalar_type_name(from.dtype()),
-           ": the out= of ", d.name, " is not converted");
-  FG_CHECK(can_cast(from.dtype(), to.dtype()), "result type ", scalar_type_name(from.dtype()),
-           " can't be cast to the desired output type ", scalar_type_name(to.dtype()));
+  if (d.places & kExactOut) check_exact_out(d.name.c_str(), from, to);
+  FG_CHECK(d.places & kCopiedOut || can_cast(from.dtype(), to.dtype()), "result type ",
+           scalar_type_name(from.dtype()), " can't be cast to the desired output type ",
+           scalar_type_name(to.dtype()));
   FG_CHECK(
       to.is_contiguous() || !may_overlap_itself(to.shape(), to.strides()),
       "unsupported operation: more than one element of the written-to tensor refers to a single "
@@ -261,6 +260,12 @@ Object submodule(PyObject* module, const std::string& path) {
 }
 
 }  // namespace
+
+void check_exact_out(const char* function, const Tensor& result, const Tensor& out) {
+  FG_CHECK(result.dtype() == out.dtype(), "Found dtype ", scalar_type_name(out.dtype()),
+           " but expected ", scalar_type_name(result.dtype()), ": the out= of ", function,
+           " is not converted");
+}
 
 Definition& Definition::on(const char* signature, Body body) {
   add_overload(signature).body = body;

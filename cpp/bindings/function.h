@@ -15,10 +15,11 @@ using Body = PyObject* (*)(const Arguments&);
 using RowBody = RowCall (*)(const Arguments&);
 
 enum Place : unsigned {
-  kFunction = 1,  // fastgrad.name (or fastgrad.linalg.name for "linalg.name")
-  kMethod = 2,    // Tensor.name; the first parameter is self
-  kInplace = 4,   // Tensor.name_ too, made of the function by assign_inplace
-  kExactOut = 8,  // out= must have the element type of the result; others convert
+  kFunction = 1,    // fastgrad.name (or fastgrad.linalg.name for "linalg.name")
+  kMethod = 2,      // Tensor.name; the first parameter is self
+  kInplace = 4,     // Tensor.name_ too, made of the function by assign_inplace
+  kExactOut = 8,    // out= must have the element type of the result; others convert
+  kCopiedOut = 16,  // out= takes any element type, as copy_ does
   kBoth = kFunction | kMethod,
 };
 
@@ -64,6 +65,9 @@ class Registry {
  private:
   std::vector<std::unique_ptr<Definition>> definitions_;
 };
+
+// kExactOut, for functions that are so only for some arguments; called by their bodies.
+void check_exact_out(const char* function, const Tensor& result, const Tensor& out);
 
 void add_function_type(PyObject* module);
 // A list of dicts: name, places, doc, signatures, and for rows of the op table (elementwise) the

@@ -454,7 +454,7 @@ Tensors linalg_lstsq(const Tensor& a, const Tensor& b, std::optional<double> rco
          "matrix does not have full rank (error code: ",
          at, ").");
   });
-  Tensor residuals = zeros(Dims{0}, a.dtype());
+  Tensor residuals = reshape(row_range(r[0], 0, 0), Dims{0});  // empty, but of the same history
   bool full_rank = letter == 's';
   if (!full_rank && letter != 'y') {
     const Array& rank = r[1].array();

@@ -32,7 +32,7 @@ Tensor norm_gradient(const Tensor& g, const Tensor& x, const Tensor& y, double p
     return where(attains, mul(sgn(x), share), 0);
   }
   Tensor at_zero = eq(y, 0), safe = where(at_zero, 1, y);
-  if (p == 2) return mul(x, where(at_zero, 0, grad_div(g, safe)));
+  if (p == 2) return grad_mul(where(at_zero, 0, g), div(x, safe));
   Tensor slope;
   if (p < 2) {  // |x|^(p - 1) is not smooth at 0
     Tensor zero = eq(x, 0);

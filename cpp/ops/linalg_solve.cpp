@@ -467,7 +467,8 @@ Tensor linalg_tensorinv(const Tensor& a, int64_t ind) {
 
 Tensor linalg_matrix_power(const Tensor& a, int64_t n, const char* op) {
   check_square(a, op);
-  if (n == 0) return contiguous(identity_like(a, a.size(-1)));
+  if (n == 0)  // the identity, which stays in a's graph with gradient zero
+    return where(Tensor(Array::zeros({}, DType::Bool)), a, identity_like(a, a.size(-1)));
   if (n < 0) {
     FG_CHECK(n != std::numeric_limits<int64_t>::min(), op, ": the exponent is too small");
     return linalg_matrix_power(linalg_inv(a), -n, op);

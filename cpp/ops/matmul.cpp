@@ -244,9 +244,10 @@ void check_same_type(const Tensor& a, const Tensor& b, const char* op) {
                 ".to(fastgrad.float32)");
 }
 
-[[gnu::cold, gnu::noinline]] void fail_sizes(const Tensor& a, const Tensor& b, bool ta, bool tb) {
-  fail(ErrorKind::Runtime, "mat1 and mat2 shapes cannot be multiplied (", size_text(a.array(), ta),
-       " and ", size_text(b.array(), tb), ")");
+[[gnu::cold, gnu::noinline]] void fail_sizes(const std::string& a, const std::string& b,
+                                             const char* op) {
+  fail(ErrorKind::Runtime, "mat1 and mat2 shapes cannot be multiplied (", a, " and ", b, "): ", op,
+       " needs as many columns on the left as rows on the right");
 }
 
 void check_batches(const Tensor& a, const Tensor& b) {
@@ -264,10 +265,9 @@ void check_input(const Tensor& input, const Tensor& a, DimSpan shape, const char
   if (!is_expandable_to(input.shape(), shape)) expand(input, shape);  // fails with PyTorch's text
 }
 
-void check_numbers(const Tensor& a, Scalar beta, Scalar alpha, const char* op) {
-  FG_CHECK(
-      !is_integral(a.dtype(), true) || !(beta.is_float() || alpha.is_float()), "[", op,
-      "] for integral input tensors, argument beta and alpha must not be floating point numbers.");
+// beta or alpha for products of this type: integers take the integral part.
+Scalar factor_for(const Tensor& a, Scalar s) {
+  return s.is_float() && is_integral(a.dtype(), true) ? Scalar(s.to<int64_t>()) : s;
 }
 
 // beta * input + alpha * product, where no op does both at once. For beta = 0 the input stays in
@@ -284,7 +284,7 @@ Tensor mm(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) 
   FG_CHECK(a.ndim() == 2, "self must be a matrix, got ", a.ndim(), "D (in mm)");
   FG_CHECK(b.ndim() == 2, "mat2 must be a matrix, got ", b.ndim(), "D (in mm)");
   if (cols_of(a.array(), transpose_a) != rows_of(b.array(), transpose_b))
-    fail_sizes(a, b, transpose_a, transpose_b);
+    fail_sizes(size_text(a.array(), transpose_a), size_text(b.array(), transpose_b), "mm");
   check_same_type(a, b, "mm");
   return apply(Op::Mm, {a, b}, transposes(transpose_a, transpose_b));
 }
@@ -341,8 +341,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (a.ndim() == 2) return mv(a, b);
   if (b.ndim() == 2) {
     if (a.shape()[0] != b.shape()[0])
-      fail(ErrorKind::Runtime, "mat1 and mat2 shapes cannot be multiplied (1x", a.shape()[0],
-           " and ", size_text(b.array(), false), ")");
+      fail_sizes(str("1x", a.shape()[0]), size_text(b.array(), false), "matmul");
     return mv(b, a, true);
   }
   // A vector beside batches of matrices is a matrix with one column or one row.
@@ -358,7 +357,8 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) {
   if (a.ndim() == 2 && b.ndim() == 2) return mm(a, b, transpose_a, transpose_b);
   if (cols_of(a.array(), transpose_a) != rows_of(b.array(), transpose_b)) {
-    if (b.ndim() == 2) fail_sizes(a, b, transpose_a, transpose_b);
+    if (b.ndim() == 2)
+      fail_sizes(size_text(a.array(), transpose_a), size_text(b.array(), transpose_b), "matmul");
     fail(ErrorKind::Runtime, "Expected size for first two dimensions of batch2 tensor to be: [",
          numel_of(DimSpan(b.shape().begin(), b.shape().size() - 2)), ", ",
          cols_of(a.array(), transpose_a), "] but got: [",
@@ -381,19 +381,18 @@ Tensor sum_matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool trans
 Tensor addmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
   FG_CHECK(a.ndim() == 2, "mat1 must be a matrix, got ", a.ndim(), "-D tensor (in addmm)");
   FG_CHECK(b.ndim() == 2, "mat2 must be a matrix, got ", b.ndim(), "-D tensor (in addmm)");
-  if (a.shape()[1] != b.shape()[0]) fail_sizes(a, b, false, false);
+  if (a.shape()[1] != b.shape()[0])
+    fail_sizes(size_text(a.array(), false), size_text(b.array(), false), "addmm");
   check_same_type(a, b, "addmm");
   check_input(input, a, Dims{a.shape()[0], b.shape()[1]}, "addmm");
-  check_numbers(a, beta, alpha, "addmm");
-  return apply(Op::Addmm, {input, a, b}, Attrs(beta, alpha));
+  return apply(Op::Addmm, {input, a, b}, Attrs(factor_for(a, beta), factor_for(a, alpha)));
 }
 
 Tensor baddbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
   check_batches(a, b);
   check_same_type(a, b, "baddbmm");
   check_input(input, a, Dims{a.shape()[0], a.shape()[1], b.shape()[2]}, "baddbmm");
-  check_numbers(a, beta, alpha, "baddbmm");
-  return apply(Op::Baddbmm, {input, a, b}, Attrs(beta, alpha));
+  return apply(Op::Baddbmm, {input, a, b}, Attrs(factor_for(a, beta), factor_for(a, alpha)));
 }
 
 Tensor addmv(const Tensor& input, const Tensor& a, const Tensor& x, Scalar beta, Scalar alpha) {
@@ -402,8 +401,7 @@ Tensor addmv(const Tensor& input, const Tensor& a, const Tensor& x, Scalar beta,
   FG_CHECK(a.shape()[1] == x.shape()[0] && (input.numel() == a.shape()[0] || input.numel() == 1),
            "size mismatch, got input (", input.numel(), "), mat (", size_text(a.array(), false),
            "), vec (", x.shape()[0], ")");
-  check_numbers(a, beta, alpha, "addmv");
-  return add_scaled(input, mv(a, x), beta, alpha);
+  return add_scaled(input, mv(a, x), factor_for(a, beta), factor_for(a, alpha));
 }
 
 Tensor addr(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, Scalar alpha) {
@@ -413,7 +411,13 @@ Tensor addr(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta, 
   if (!is_expandable_to(input.shape(), shape)) expand(input, shape);
   ResultType type;
   for (const Tensor* t : {&input, &a, &b}) type.add(t->array());
-  if (is_integral(type.get(), true)) check_numbers(a, beta, alpha, "addr");
+  FG_CHECK(!is_integral(type.get(), true) || !(beta.is_float() || alpha.is_float()),
+           "[addr] for integral input tensors, argument beta and alpha must not be floating point "
+           "numbers.");
+  if (type.get() == DType::Bool) {
+    beta = Scalar(beta.to_double() != 0);
+    alpha = Scalar(alpha.to_double() != 0);
+  }
   return add_scaled(input, outer(a, b), beta, alpha);
 }
 
@@ -421,8 +425,7 @@ Tensor addbmm(const Tensor& input, const Tensor& a, const Tensor& b, Scalar beta
   check_batches(a, b);
   check_same_type(a, b, "addbmm");
   check_input(input, a, Dims{a.shape()[1], b.shape()[2]}, "addbmm");
-  check_numbers(a, beta, alpha, "addbmm");
-  return add_scaled(input, sum_matmul(a, b), beta, alpha);
+  return add_scaled(input, sum_matmul(a, b), factor_for(a, beta), factor_for(a, alpha));
 }
 
 Tensor tensordot(const Tensor& a, const Tensor& b, DimSpan dims_a, DimSpan dims_b) {
@@ -448,8 +451,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, DimSpan dims_a, DimSpan dims_
   int64_t contracted = 1;
   for (size_t i = 0; i < sa.contracted.size(); ++i) {
     int64_t na = a.shape()[sa.contracted[i]], nb = b.shape()[sb.contracted[i]];
-    if (na == 1 && nb != 1) y = sum(y, Dims{sb.contracted[i]}, true);
-    if (nb == 1 && na != 1) x = sum(x, Dims{sa.contracted[i]}, true);
+    if (na == 1 && nb != 1) y = sum(y, Dims{sb.contracted[i]}, true, b.dtype());
+    if (nb == 1 && na != 1) x = sum(x, Dims{sa.contracted[i]}, true, a.dtype());
     FG_CHECK(na == nb || na == 1 || nb == 1,
              "contracted dimensions need to match, but first has size ", na, " in dim ", dims_a[i],
              " and second has size ", nb, " in dim ", dims_b[i]);

@@ -6,6 +6,7 @@ from fastgrad._core.linalg import cholesky_ex as cholesky_ex
 from fastgrad._core.linalg import cond as cond
 from fastgrad._core.linalg import cross as cross
 from fastgrad._core.linalg import det as det
+from fastgrad._core.linalg import diagonal as diagonal
 from fastgrad._core.linalg import eig as eig
 from fastgrad._core.linalg import eigh as eigh
 from fastgrad._core.linalg import eigvals as eigvals
@@ -44,6 +45,7 @@ __all__ = [
     "cond",
     "cross",
     "det",
+    "diagonal",
     "eig",
     "eigh",
     "eigvals",

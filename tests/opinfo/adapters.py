@@ -72,6 +72,30 @@ def inplace_method(op: Any) -> str | None:
     return f"{op.name}_" if method is not None and op.inplace_variant is method else None
 
 
+def _positive_diagonal(module: Any, fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls `fn` with the triangle of its input that it reads, the diagonal replaced by ones."""
+
+    def wrapped(x: Any, *args: Any, upper: bool = False, **kwargs: Any) -> Any:
+        triangle = module.triu(x, 1) if upper else module.tril(x, -1)
+        identity = module.eye(x.shape[-1], dtype=x.dtype)
+        return fn(triangle + identity, *args, upper=upper, **kwargs)
+
+    return wrapped
+
+
+# Gradients are tested on the manifold that an OpInfo's samples mean, by its gradcheck_wrapper;
+# these stand for the wrappers that call functions of `torch`.
+MANIFOLDS = {"cholesky_inverse": _positive_diagonal}
+
+
+def on_manifold(module: Any, op: Any) -> Callable[..., Any]:
+    """Returns the function of `module` for gradient tests."""
+    fn = function_of(module, op)
+    if op.full_name in MANIFOLDS:
+        return MANIFOLDS[op.full_name](module, fn)
+    return lambda *args, **kwargs: op.gradcheck_wrapper(fn, *args, **kwargs)
+
+
 def exists(module: Any, name: str) -> bool:
     """Whether `module` has the op of an OpInfo's name, in any form."""
     if name == "__rdiv__":
@@ -156,6 +180,13 @@ def _eigh(actual: Any, expected: Any, sample: Any) -> None:
     )
 
 
+def _to_largest(actual: Any, expected: Any, sample: Any) -> None:
+    """Rounding errors are relative to the largest element."""
+    scale = float(expected.abs().max()) if expected.numel() else 1.0
+    eps = torch.finfo(expected.dtype).eps
+    assert_same_tensor(actual, expected, rtol=1e-5, atol=max(1.0, scale) * 1e2 * eps)
+
+
 COMPARED_BY: dict[str, Callable[[Any, Any, Any], None]] = {
     "empty": _shape_and_dtype,
     "empty_like": _shape_and_dtype,
@@ -172,4 +203,5 @@ COMPARED_BY: dict[str, Callable[[Any, Any, Any], None]] = {
     "linalg.svd": _svd,
     "svd": _svd,
     "linalg.eigh": _eigh,
+    "matrix_exp": _to_largest,
 }

@@ -8,13 +8,13 @@ gradient that is absent (None) and one of zeros are taken for the same.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from opinfo.adapters import function_of, inplace_method
+from opinfo.adapters import inplace_method, on_manifold
 from opinfo.samples import OPS, Failures, Sample, is_comparable, over, reference_result, samples
 from reference import differentiable, dtype_name, fg, tensors, to_numpy, torch
 
@@ -29,9 +29,9 @@ def cotangent(rng: np.random.Generator, like: Any) -> np.ndarray:
     return np.asarray(values, dtype_name(like.dtype))
 
 
-def outputs_of(sample: Sample, fn: Callable[..., Any], args: Any, kwargs: Any) -> list[Any]:
+def outputs_of(sample: Sample, module: Any, args: Any, kwargs: Any) -> list[Any]:
     """Calls the op the way PyTorch's gradient tests do: on the manifold its samples mean."""
-    result = sample.op.gradcheck_wrapper(fn, *args, **kwargs)
+    result = on_manifold(module, sample.op)(*args, **kwargs)
     return differentiable(tensors(sample.process(result)))
 
 
@@ -69,14 +69,12 @@ def check_gradients(sample: Sample, *, order: int) -> None:
     rng = np.random.default_rng(zlib.crc32(f"{sample.op.full_name}{sample.index}".encode()))
     args, kwargs = sample.in_torch()
     their_inputs = differentiable(tensors([args, kwargs]))
-    result, error = reference_result(
-        lambda: outputs_of(sample, function_of(torch, sample.op), args, kwargs)
-    )
+    result, error = reference_result(lambda: outputs_of(sample, torch, args, kwargs))
     if error is not None or not result or not their_inputs or not is_comparable(result):
         return
     args, kwargs = sample.in_fg()
     our_inputs = differentiable(tensors([args, kwargs]))
-    ours = outputs_of(sample, function_of(fg, sample.op), args, kwargs)
+    ours = outputs_of(sample, fg, args, kwargs)
     assert len(ours) == len(result), (
         f"expected {len(result)} results that require grad, got {len(ours)}"
     )
