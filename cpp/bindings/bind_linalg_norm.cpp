@@ -232,17 +232,7 @@ Example:
             return wrap(cross(a.tensor(0), a.tensor(1), a.optional_integer(2)));
           });
   r.add("linalg.diagonal", kFunction,
-        R"doc(The diagonals of matrices, as a view; see :func:`fastgrad.diagonal`.
-
-Args:
-    A: shape (..., m, n).
-    offset: 0 for the main diagonal, positive above it, negative below it.
-    dim1, dim2: the dimensions of the matrices.
-
-Example:
-    >>> fg.linalg.diagonal(fg.tensor([[1.0, 2.0], [3.0, 4.0]]))
-    tensor([1., 4.])
-)doc")
+        "The diagonals of matrices (..., m, n), as a view; see :func:`fastgrad.diagonal`.")
       .on("(Tensor A, *, int offset=0, int dim1=-2, int dim2=-1)", [](const Arguments& a) {
         return wrap(diagonal(a.tensor(0), a.integer(1), a.integer(2), a.integer(3)));
       });
