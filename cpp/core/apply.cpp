@@ -1,5 +1,7 @@
 #include "core/apply.h"
 
+#include <bit>
+
 namespace fastgrad {
 
 bool should_record(std::span<const Tensor> inputs) {
@@ -9,16 +11,16 @@ bool should_record(std::span<const Tensor> inputs) {
   return false;
 }
 
-Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs attrs) {
+Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs&& attrs) {
   Ref<Node> node = Node::make(op);
   node->attrs = std::move(attrs);
-  node->edges.resize(inputs.size());
+  node->edges.reserve(inputs.size());
   uint64_t clock = t_modes.clock;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!inputs[i].defined()) continue;
-    Edge e = gradient_edge(inputs[i]);
-    if (e.node && e.node->sequence > clock) clock = e.node->sequence;
-    node->edges[i] = std::move(e);
+  for (const Tensor& input : inputs) {
+    Edge& edge = node->edges.emplace_back();
+    if (!input.defined()) continue;
+    edge = gradient_edge(input);
+    if (edge.node && edge.node->sequence > clock) clock = edge.node->sequence;
   }
   node->sequence = t_modes.clock = clock + 1;
   if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame)
@@ -27,8 +29,9 @@ Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs attrs) {
 }
 
 void set_output(const Ref<Node>& node, uint32_t nr, const Tensor& out) {
-  while (node->outputs.size() <= nr) node->outputs.push_back({Dims(), out.dtype()});
-  node->outputs[nr] = {out.shape(), out.dtype()};
+  while (node->outputs.size() <= nr) node->outputs.emplace_back().dtype = out.dtype();
+  node->outputs[nr].shape = out.shape();
+  node->outputs[nr].dtype = out.dtype();
   if (!is_differentiable(out.dtype())) return;
   out->node = node;
   out->output_nr = nr;
@@ -56,14 +59,16 @@ void save_value(Node& node, uint32_t bit, const Tensor& value) {
   }
 }
 
-Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs attrs, std::span<const Tensor> outs) {
+Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs&& attrs,
+                 std::span<const Tensor> outs) {
   const OpInfo& op_info = info(op);
   Ref<Node> node = make_node(op, inputs, std::move(attrs));
   uint32_t mask = 0;
   for (size_t i = 0; i < inputs.size(); ++i)
     if (node->edges[i].node) mask |= op_info.save[std::min<size_t>(i, 3)];
-  for (uint32_t bit = 0; mask >> bit; ++bit) {
-    if (!(mask >> bit & 1) || (bit < 16 && bit >= inputs.size())) continue;
+  for (; mask; mask &= mask - 1) {
+    auto bit = static_cast<uint32_t>(std::countr_zero(mask));
+    if (bit < 16 && bit >= inputs.size()) continue;
     const Tensor& value = bit < 16 ? inputs[bit] : outs[bit - 16];
     if (value.defined()) save_value(*node, bit, value);
   }
@@ -130,6 +135,19 @@ void run(Op op, std::span<const Tensor> inputs, Attrs&& attrs, Outs& outs) {
 }  // namespace
 
 Tensor apply(Op op, std::span<const Tensor> inputs, Attrs attrs) {
+  const OpInfo& op_info = info(op);
+  if (op_info.num_outputs == 1 && !op_info.view && !op_info.dynamic_shape) [[likely]] {
+    // The usual op, without the detours of the others: its output is written where it stays.
+    auto arrays = arrays_of(inputs);
+    Metas metas;
+    Meta& m = metas.emplace_back();
+    op_info.infer(attrs, arrays, metas);
+    Tensor out = m.strides.empty() ? Tensor::empty(m.shape, m.dtype)
+                                   : Tensor(Array::empty_strided(m.shape, m.strides, m.dtype));
+    op_info.eval(attrs, arrays, {&out->array, 1});
+    if (op_info.vjp && should_record(inputs)) record(op, inputs, std::move(attrs), {&out, 1});
+    return out;
+  }
   SmallVector<Tensor, 1> outs;
   run(op, inputs, std::move(attrs), outs);
   return std::move(outs[0]);

@@ -21,13 +21,14 @@ inline Tensors apply_multi(Op op, std::initializer_list<Tensor> inputs, Attrs at
 // Whether an op on these inputs is to be recorded.
 bool should_record(std::span<const Tensor> inputs);
 // A node with its edges and place in time, nothing saved. Its outputs are declared after.
-Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs attrs);
+Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs&& attrs);
 // Makes `out` output `nr` of node (unless its dtype has no gradients).
 void set_output(const Ref<Node>& node, uint32_t nr, const Tensor& out);
 // Saves a value for the rule; bits as in OpInfo::save, in ascending order.
 void save_value(Node& node, uint32_t bit, const Tensor& value);
 // make_node, save what the table says, set_output: what apply() does.
-Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs attrs, std::span<const Tensor> outs);
+Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs&& attrs,
+                 std::span<const Tensor> outs);
 
 // Marks `out` as a view of `source` (or of the base that source is a view of).
 void set_view(const Tensor& out, const Tensor& source, ViewKind kind);
