@@ -13,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import fastgrad as fg
 from fastgrad import _core
@@ -48,22 +48,76 @@ def _now() -> float:
     return node._sequence_nr()  # type: ignore[no-any-return]
 
 
-class _Route(NamedTuple):
+class _Route:
     """How gradients flow from targets to sources.
+
+    Used as a context in which gradients can be pulled: it switches on what has to require grad and
+    feeds zeros to the borders.
 
     Attributes:
         targets: Those that depend on anything.
         kept: Their indices.
-        connected: Per source, whether a gradient arrives.
+        wanted: The sources that a gradient arrives at.
+        connected: Per source, whether it is one of these.
         borders: Nodes that the tape did not record but recorded ones depend on.
-        foreign: Whether the gradient may depend on something that others differentiate.
+        create_graph: Whether the gradients are recorded in turn.
     """
 
-    targets: list[Tensor]
-    kept: list[int]
-    connected: list[bool]
-    borders: list[Node]
-    foreign: bool
+    __slots__ = (
+        "_handles",
+        "_switched",
+        "borders",
+        "connected",
+        "create_graph",
+        "kept",
+        "targets",
+        "wanted",
+    )
+
+    def __init__(
+        self,
+        targets: list[Tensor],
+        kept: list[int],
+        sources: list[Tensor],
+        connected: list[bool],
+        borders: list[Node],
+        create_graph: bool,
+    ) -> None:
+        self.targets = targets
+        self.kept = kept
+        self.wanted = [s for s, arrives in zip(sources, connected) if arrives]
+        self.connected = connected
+        self.borders = borders
+        self.create_graph = create_graph
+        self._switched: list[Tensor] = []
+        self._handles: list[Any] = []
+
+    def __enter__(self) -> _Route:
+        for t in (*self.wanted, *self.targets):
+            if not t.requires_grad:
+                self._switched.append(t)
+                t.requires_grad_()
+        for node in self.borders:
+            self._handles.append(node.register_prehook(_zeros_instead))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for t in self._switched:
+            t.requires_grad_(False)
+        for handle in self._handles:
+            handle.remove()
+
+    def pull(self, seeds: list[Tensor] | None) -> list[Tensor | None]:
+        """Return the gradients of all sources; None where none arrives."""
+        if not self.wanted:
+            return [None] * len(self.connected)
+        if seeds is not None and len(self.kept) != len(seeds):
+            seeds = [seeds[i] for i in self.kept]
+        found = _core._grad(self.targets, self.wanted, seeds, True, self.create_graph, True, True)
+        if len(found) == len(self.connected):
+            return list(found)
+        arrived = iter(found)
+        return [next(arrived) if arrives else None for arrives in self.connected]
 
 
 class GradientTape:
@@ -284,8 +338,10 @@ class GradientTape:
         self._use()
         targets, structure = _tensors(target, "target")
         flat, spec = _tensors(sources, "sources")
-        seeds = [fg.ones_like(t) for t in targets]
-        if output_gradients is not None:
+        seeds: list[Tensor] | None = None
+        if output_gradients is not None or any(t.dim() for t in targets):
+            seeds = [fg.ones_like(t) for t in targets]
+        if seeds is not None and output_gradients is not None:
             try:
                 given = structure.flatten_up_to(output_gradients)
             except ValueError as error:
@@ -296,14 +352,13 @@ class GradientTape:
                 if g is not None:
                     seeds[i] = fg.as_tensor(g, dtype=targets[i].dtype)
         route = self._route(targets, flat)
-        (gradients,) = self._pull(route, flat, [seeds])
-        return tree_unflatten(
-            [
-                fg.zeros_like(s).detach() if g is None and zero else g
-                for g, s in zip(gradients, flat)
-            ],
-            spec,
-        )
+        with route:
+            gradients = route.pull(seeds)
+        if zero:
+            gradients = [
+                fg.zeros_like(s).detach() if g is None else g for g, s in zip(gradients, flat)
+            ]
+        return tree_unflatten(gradients, spec)
 
     def jacobian(
         self,
@@ -425,8 +480,8 @@ class GradientTape:
         self, target: Tensor, sources: list[Tensor], seeds: Iterator[list[Tensor]], dim: int
     ) -> list[Tensor | None]:
         """Return per source the gradients for each seed, stacked."""
-        route = self._route([target], sources)
-        rows = list(self._pull(route, sources, seeds))
+        with self._route([target], sources) as route:
+            rows = [route.pull(row) for row in seeds]
         columns: list[Tensor | None] = []
         for i in range(len(sources)):
             found = [g for g in (row[i] for row in rows) if g is not None]
@@ -435,74 +490,43 @@ class GradientTape:
 
     def _route(self, targets: list[Tensor], sources: list[Tensor]) -> _Route:
         """Look for the sources in the recorded part of the graph; see Note [Tapes]."""
-        kept = [i for i, t in enumerate(targets) if t.requires_grad or id(t) in self._watched]
-        waiting = [targets[i].grad_fn for i in kept]
-        seen = {node for node in waiting if node is not None}
-        leaves = {id(targets[i]): targets[i] for i in kept if targets[i].grad_fn is None}
-        waiting = list(seen)
+        watched = self._watched
+        kept = [i for i, t in enumerate(targets) if t.requires_grad or id(t) in watched]
+        used = [targets[i] for i in kept]
+        seen = {t.grad_fn for t in used}
+        seen.add(None)
+        leaves = {id(t): t for t in used if t.grad_fn is None}
+        waiting: list[Any] = [node for node in seen if node is not None]
         borders = []
+        start, stop = self._times[-1] if self._times else (_FOREVER, _FOREVER)
         while waiting:
             node = waiting.pop()
-            inputs = node.next_functions  # type: ignore[union-attr]
+            inputs = node.next_functions
             if not inputs:
-                leaf = node.variable  # type: ignore[union-attr]
+                leaf = node.variable
                 leaves[id(leaf)] = leaf
-            elif self._recorded(node):  # type: ignore[arg-type]
+            elif start < node._sequence_nr() < stop or self._recorded(node):
                 for source, _ in inputs:
-                    if source is not None and source not in seen:
+                    if source not in seen:
                         seen.add(source)
                         waiting.append(source)
             else:
                 borders.append(node)
         connected = []
         for s in sources:
-            watched = id(s) in self._watched
             node = s.grad_fn
-            if node is not None:
-                connected.append(node in seen and (watched or self._recorded(node)))
+            if node is None:
+                connected.append(id(s) in leaves and (self._watch_variables or id(s) in watched))
             else:
-                connected.append(id(s) in leaves and (watched or self._watch_variables))
-        foreign = any(
-            leaf.requires_grad and not isinstance(leaf, Variable) for leaf in leaves.values()
+                connected.append(node in seen and (id(s) in watched or self._recorded(node)))
+        create_graph = fg.is_grad_enabled() and (
+            bool(_active.tapes)
+            # Somebody else may be differentiating with respect to it.
+            or any(
+                leaf.requires_grad and not isinstance(leaf, Variable) for leaf in leaves.values()
+            )
         )
-        return _Route([targets[i] for i in kept], kept, connected, borders, foreign)  # type: ignore[arg-type]
-
-    def _pull(
-        self,
-        route: _Route,
-        sources: list[Tensor],
-        all_seeds: Any,
-    ) -> Iterator[list[Tensor | None]]:
-        """Yield the gradients of all sources for each list of seeds."""
-        wanted = [s for s, connected in zip(sources, route.connected) if connected]
-        if not wanted:
-            for _ in all_seeds:
-                yield [None] * len(sources)
-            return
-        create_graph = fg.is_grad_enabled() and bool(_active.tapes or route.foreign)
-        switched = [t for t in (*wanted, *route.targets) if not t.requires_grad]
-        handles = [node.register_prehook(_zeros_instead) for node in route.borders]
-        try:
-            for t in switched:
-                t.requires_grad_()
-            for seeds in all_seeds:
-                found = iter(
-                    _core._grad(
-                        route.targets,
-                        wanted,
-                        [seeds[i] for i in route.kept],
-                        True,
-                        create_graph,
-                        True,
-                        True,
-                    )
-                )
-                yield [next(found) if connected else None for connected in route.connected]
-        finally:
-            for t in switched:
-                t.requires_grad_(False)
-            for handle in handles:
-                handle.remove()
+        return _Route(used, kept, sources, connected, borders, create_graph)
 
 
 def _zeros_instead(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, ...]:
