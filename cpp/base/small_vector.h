@@ -88,6 +88,11 @@ class SmallVector {
     if (size_ == capacity_) reserve(2 * static_cast<size_t>(capacity_));
     return *new (data_ + size_++) T();
   }
+  // Adds what f() returns, built in place. For hot code that knows that there is room inline.
+  template <class F>
+  T& emplace_inline(F&& f) {
+    return *new (data_ + size_++) T(f());
+  }
   void pop_back() { data_[--size_].~T(); }
   void insert(size_t at, T value) {
     push_back(std::move(value));

@@ -133,48 +133,62 @@ bool any_requires_grad(std::span<const Operand> operands) {
   return false;
 }
 
-// Records an elementwise op. `saved_inputs` differ from the operands when those were overwritten.
-void record_elementwise(Op op, std::span<const Operand> operands, const Tensor& out,
-                        std::span<const Tensor> saved_inputs) {
+// Records an elementwise op of N operands. `saved_inputs`, where given, are what the rule will read
+// instead of operands that were overwritten. The hottest code of the tape: N is a constant, and
+// what a node holds is built in its place.
+template <size_t N>
+void record(Op op, const Operand* operands, const Tensor& out, const Tensor* saved_inputs) {
   const OpInfo& op_info = info(op);
   Ref<Node> node = Node::make(op);
   uint64_t clock = t_modes.clock;
   uint32_t mask = 0;
-  for (size_t i = 0; i < operands.size(); ++i) {
+#pragma GCC unroll 3
+  for (size_t i = 0; i < N; ++i) {
     const Operand& o = operands[i];
-    Edge& edge = node->edges.emplace_back();
     if (!o.is_tensor()) {
+      node->edges.emplace_inline([] { return Edge(); });
       node->attrs.s[i] = o.scalar();
       node->attrs.scalars |= static_cast<uint8_t>(1u << i);
       continue;
     }
-    edge = gradient_edge(o.impl());
+    const Edge& edge = node->edges.emplace_inline([&] { return gradient_edge(o.impl()); });
     if (!edge.node) continue;
     mask |= op_info.save[i];
-    if (edge.node->sequence > clock) clock = edge.node->sequence;
+    clock = std::max(clock, edge.node->sequence);
   }
   node->sequence = t_modes.clock = clock + 1;
-  bool slow = t_modes.slow_record;
-  if (slow && t_modes.anomaly && g_describe_user_frame)
+  bool slow = t_modes.slow_record || saved_inputs;
+  if (slow && t_modes.anomaly && g_describe_user_frame) [[unlikely]]
     node->extra().user_frame = g_describe_user_frame();
-  for (uint32_t i = 0; i < operands.size(); ++i) {
+#pragma GCC unroll 3
+  for (uint32_t i = 0; i < N; ++i) {
     TensorImpl* value = operands[i].impl();
     if (!(mask >> i & 1) || !value) continue;
-    if (slow || value->inference || !saved_inputs.empty()) [[unlikely]] {
-      save_value(*node, i, saved_inputs.empty() ? operands[i].tensor() : saved_inputs[i]);
+    if (slow || value->inference) [[unlikely]] {
+      save_value(*node, i, saved_inputs ? saved_inputs[i] : operands[i].tensor());
       continue;
     }
-    SavedTensor& s = node->saved.emplace_back();
-    s.tensor = Tensor::share(value);
-    s.version = value->version();
+    node->saved.emplace_inline([&] {
+      return SavedTensor{Tensor::share(value), nullptr, value->version()};
+    });
     node->save_mask |= 1u << i;
   }
   if (mask & kSaveOut) save_value(*node, 16, out);
-  OutputMeta& meta = node->outputs.emplace_back();
-  meta.shape = out.shape();
-  meta.dtype = out.dtype();
-  out->node = std::move(node);
+  node->outputs.emplace_inline([&] { return OutputMeta{out.shape(), out.dtype()}; });
   out->output_nr = 0;
+  out->node = std::move(node);
+}
+
+void record_elementwise(Op op, std::span<const Operand> operands, const Tensor& out,
+                        const Tensor* saved_inputs = nullptr) {
+  switch (operands.size()) {
+    case 1:
+      return record<1>(op, operands.data(), out, saved_inputs);
+    case 2:
+      return record<2>(op, operands.data(), out, saved_inputs);
+    default:
+      return record<3>(op, operands.data(), out, saved_inputs);
+  }
 }
 
 // Everything but the fast path.
@@ -185,10 +199,10 @@ Tensor elementwise_general(Op op, std::span<const Operand> operands) {
   return out;
 }
 
-void finish(Op op, std::span<const Operand> operands, const Tensor& out) {
-  if (grad_enabled() && info(op).vjp && is_differentiable(out.dtype()) &&
-      any_requires_grad(operands))
-    record_elementwise(op, operands, out, {});
+template <size_t N>
+void finish(Op op, const Operand (&operands)[N], const Tensor& out) {
+  if (!grad_enabled() || !info(op).vjp || !is_differentiable(out.dtype())) return;
+  if (any_requires_grad(operands)) record<N>(op, operands, out, nullptr);
 }
 
 // A bool is left to the general way, where subtraction refuses it.
@@ -212,13 +226,23 @@ SavedOperand saved_operand(const VjpContext& c, uint32_t i) {
 }
 
 Tensor elementwise(Op op, std::span<const Operand> operands) {
-  if (operands.size() == 2) return elementwise(op, operands[0], operands[1]);
-  const Array* x = operands[0].is_tensor() ? &operands[0].array() : nullptr;
+  switch (operands.size()) {
+    case 1:
+      return elementwise(op, operands[0]);
+    case 2:
+      return elementwise(op, operands[0], operands[1]);
+    default:
+      return elementwise(op, operands[0], operands[1], operands[2]);
+  }
+}
+
+Tensor elementwise(Op op, const Operand& a) {
+  const Operand operands[] = {a};
+  const Array* x = a.is_tensor() ? &a.array() : nullptr;
+  BlockKernel kernel = x && x->contiguous && compute_dtype(x->dtype) == x->dtype
+                           ? block_kernel(op, x->dtype)
+                           : nullptr;
   Tensor out;
-  BlockKernel kernel =
-      operands.size() == 1 && x && x->contiguous && compute_dtype(x->dtype) == x->dtype
-          ? block_kernel(op, x->dtype)
-          : nullptr;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
     out = Tensor::empty(x->shape, d);
@@ -231,8 +255,8 @@ Tensor elementwise(Op op, std::span<const Operand> operands) {
   return out;
 }
 
-Tensor elementwise(Op op, const Operand& a, const Operand& b) {
-  const Operand operands[] = {a, b};
+Tensor elementwise(Op op, const Operand (&operands)[2]) {
+  const Operand &a = operands[0], &b = operands[1];
   const Array* shape_of = nullptr;
   const char* in[2];
   NumberBytes number;
@@ -279,7 +303,9 @@ Tensor elementwise(Op op, const Operand& a, const Operand& b) {
 
 Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c) {
   const Operand operands[] = {a, b, c};
-  return elementwise(op, std::span<const Operand>(operands));
+  Tensor out = elementwise_general(op, operands);
+  finish(op, operands, out);
+  return out;
 }
 
 namespace {
@@ -329,7 +355,7 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
   Tensor result(self.array());
   run_plan(p, operands, self.array());
   VersionBump bump{self->array.buffer.get()};
-  if (info(op).vjp) record_elementwise(op, operands, result, saved);
+  if (info(op).vjp) record_elementwise(op, operands, result, saved.data());
   if (Node* node = result->node.get(); node && node->save_mask >> 16)
     node->saved.back().version = self->version() + 1;
   bump.now();

@@ -47,8 +47,12 @@ class SavedOperand {
 SavedOperand saved_operand(const VjpContext& c, uint32_t i);
 
 Tensor elementwise(Op op, std::span<const Operand> operands);
-inline Tensor elementwise(Op op, const Operand& x) { return elementwise(op, {&x, 1}); }
-Tensor elementwise(Op op, const Operand& a, const Operand& b);
+Tensor elementwise(Op op, const Operand& a);
+Tensor elementwise(Op op, const Operand (&operands)[2]);
+inline Tensor elementwise(Op op, const Operand& a, const Operand& b) {
+  const Operand operands[] = {a, b};
+  return elementwise(op, operands);
+}
 Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c);
 
 // Writes the result into `self`, in place (its history becomes the op's; autograd/views.cpp checks

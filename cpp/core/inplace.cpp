@@ -75,7 +75,7 @@ void refresh_view(TensorImpl* t) {
 
 }  // namespace
 
-Edge gradient_edge(TensorImpl* p) {
+Edge gradient_edge_of_any(TensorImpl* p) {
   if (p->view && p->view->version != p->version()) [[unlikely]]
     refresh_view(p);
   if (p->node) return {p->node, p->output_nr};

@@ -38,7 +38,7 @@ void TensorImpl::release_rare() {
   }
 }
 
-void TensorImpl::destroy() {
+[[gnu::flatten]] void TensorImpl::destroy() {
   if (python) g_release_python(python);
   this->~TensorImpl();
   ImplPool::deallocate(this);
@@ -58,7 +58,7 @@ Tensor Tensor::detach() const {
 
 // ---- Node
 
-void Node::destroy() {
+[[gnu::flatten]] void Node::destroy() {
   Graveyard& yard = t_graveyard;
   if (yard.busy) {
     variable = reinterpret_cast<TensorImpl*>(yard.first);

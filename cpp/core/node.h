@@ -129,8 +129,19 @@ Tensor unpack(const Node& node, const SavedTensor& s, SavedPlace place);
 [[noreturn]] void fail_released();
 
 // Where the gradient of t goes: its node, or the accumulator of a leaf. Null when t needs none.
-// Regenerates the node of a view whose base was written in place (autograd/views.cpp).
-Edge gradient_edge(TensorImpl* t);
+// Regenerates the node of a view whose base was written in place (core/inplace.cpp).
+Edge gradient_edge_of_any(TensorImpl* t);
+inline Edge gradient_edge(TensorImpl* t) {
+  if (!t->view) [[likely]] {
+    if (t->node) return {t->node, t->output_nr};
+    if (!t->leaf_requires_grad) return {};
+    if (Node* n = t->accumulator.load(std::memory_order_acquire)) [[likely]] {
+      t->retain();  // counts for the accumulator
+      return {Ref<Node>::adopt(n), 0};
+    }
+  }
+  return gradient_edge_of_any(t);
+}
 inline Edge gradient_edge(const Tensor& t) { return gradient_edge(t.impl()); }
 inline DimSpan edge_shape(const Edge& e) {
   return e.node->is_accumulator() ? DimSpan(e.node->variable->array.shape)

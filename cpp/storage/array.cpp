@@ -15,23 +15,17 @@ size_t checked_bytes(int64_t count, DimSpan shape, DType dtype) {
 
 }  // namespace
 
-void Array::make_empty(DimSpan new_shape, DType type) {
-  dtype = type;
-  size_t n = new_shape.size();
-  if (n == 0) {
-    numel = 1;
-  } else {
-    shape.assign(new_shape.begin(), new_shape.end());
-    numel = checked_numel(new_shape);
-    strides.resize(n);
-    int64_t step = 1;
-    for (size_t i = n; i-- > 0;) {
-      strides[i] = step;
-      step *= std::max<int64_t>(new_shape[i], 1);
-    }
+int64_t Array::set_rows(DimSpan new_shape) {
+  int64_t count = checked_numel(new_shape);
+  checked_bytes(count, new_shape, dtype);
+  shape.assign(new_shape.begin(), new_shape.end());
+  strides.resize(new_shape.size());
+  int64_t step = 1;
+  for (size_t i = new_shape.size(); i-- > 0;) {
+    strides[i] = step;
+    step *= std::max<int64_t>(new_shape[i], 1);
   }
-  buffer = Buffer::allocate(checked_bytes(numel, new_shape, dtype));
-  data = buffer->data();
+  return count;
 }
 
 Array Array::empty_strided(DimSpan shape, DimSpan strides, DType dtype) {

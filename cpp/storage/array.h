@@ -33,7 +33,12 @@ struct Array {
     return a;
   }
   // The same, in a default-constructed array.
-  void make_empty(DimSpan new_shape, DType type);
+  void make_empty(DimSpan new_shape, DType type) {
+    dtype = type;
+    numel = new_shape.empty() ? 1 : set_rows(new_shape);
+    buffer = Buffer::allocate(static_cast<size_t>(numel) * fastgrad::itemsize(type));
+    data = buffer->data();
+  }
   static Array empty_strided(DimSpan shape, DimSpan strides, DType dtype);
   static Array zeros(DimSpan shape, DType dtype);
   // The same memory in another shape; offset in elements from this array's first.
@@ -45,6 +50,10 @@ struct Array {
   Array narrowed(int64_t dim, int64_t start, int64_t length) const;
   // The sizes that cost no copy; contiguous arrays only.
   Array reshaped(DimSpan target) const;
+
+ private:
+  // Sets shape and row-major strides; returns the number of elements, whose bytes fit an int64.
+  int64_t set_rows(DimSpan new_shape);
 };
 
 // Whether the memory that a reaches and the memory that b reaches intersect (as address ranges).
