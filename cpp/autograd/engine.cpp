@@ -58,8 +58,9 @@ class EngineTask {
     Ref<Node> node;
     SmallVector<Tensor, 1> gradients;
     bool queued = false;
-    bool needed = false;    // with pruning: leads to a captured edge
-    bool captured = false;  // is the node of a captured edge
+    // With pruning: is the node of a captured edge, or leads to one; some inputs do, some do not.
+    bool captured = false, needed = false;
+    bool runs = false, partial = false;
   };
   struct Capture {
     Edge edge;
@@ -67,18 +68,24 @@ class EngineTask {
   };
 
   bool claim(Node* n);
-  uint32_t slot_of(const Ref<Node>& node);
+  uint32_t slot_of(const Ref<Node>& node) {
+    Node* n = node.get();
+    return n->task.load(std::memory_order_acquire) == this ? n->slot : other_slot_of(node);
+  }
+  uint32_t other_slot_of(const Ref<Node>& node);
   // `from` computed the gradient of its input `index`.
   void deliver(const Edge& e, Tensor gradient, const Node* from, size_t index);
   void process(uint32_t index);
   void run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients);
   void run_leaf(Node& node, SmallVector<Tensor, 1>& gradients);
-  void run_rule(Node& node, SmallVector<Tensor, 1>& gradients);
+  // `partial`: the gradients of some inputs are not needed.
+  void run_rule(Node& node, SmallVector<Tensor, 1>& gradients, bool partial);
   void check_nan(const Node& node, std::span<const Tensor> gradients) const;
 
   struct Storage {
     std::vector<Slot> slots;
-    std::vector<std::pair<uint64_t, uint32_t>> heap;  // (sequence, slot)
+    std::vector<std::pair<uint64_t, uint32_t>> heap;   // (sequence, slot)
+    std::vector<std::pair<uint64_t, uint32_t>> order;  // prune(): the same, sorted
   };
   // What the last run of this thread left; leaked when the thread ends with it (a few hundred
   // bytes).
@@ -93,7 +100,7 @@ class EngineTask {
   std::vector<Slot>& slots_ = storage_->slots;
   std::vector<std::pair<uint64_t, uint32_t>>& heap_ = storage_->heap;
   std::unique_ptr<std::unordered_map<Node*, uint32_t>> contested_;
-  std::vector<Capture> captures_;
+  SmallVector<Capture, 2> captures_;
   std::vector<Tensor> results_;
   bool pruned_ = false;
   std::unique_ptr<std::unordered_set<Node*>> reachable_;  // made when somebody asks
@@ -142,9 +149,9 @@ bool EngineTask::claim(Node* n) {
   return true;
 }
 
-uint32_t EngineTask::slot_of(const Ref<Node>& node) {
+// A new slot, or one that `contested_` knows.
+uint32_t EngineTask::other_slot_of(const Ref<Node>& node) {
   Node* n = node.get();
-  if (n->task.load(std::memory_order_acquire) == this) return n->slot;
   // Another task may have held the node when this one met it, and be gone by now.
   if (contested_)
     if (auto at = contested_->find(n); at != contested_->end()) return at->second;
@@ -161,29 +168,37 @@ uint32_t EngineTask::slot_of(const Ref<Node>& node) {
 
 void EngineTask::prune(std::span<const Edge> roots) {
   pruned_ = true;
-  std::vector<uint32_t> stack;
-  auto visit = [&](const Ref<Node>& node) {
-    size_t before = slots_.size();
-    uint32_t i = slot_of(node);
-    if (slots_.size() > before) stack.push_back(i);
+  auto& order = storage_->order;
+  order.clear();
+  auto visit = [&](const Edge& e) {
+    if (!e.node) return;
+    uint32_t i = slot_of(e.node);
+    if (i == order.size()) order.emplace_back(e.node->sequence, i);
   };
-  for (const Edge& e : roots) visit(e.node);
-  while (!stack.empty()) {
-    Ref<Node> node = slots_[stack.back()].node;
-    stack.pop_back();
-    for (const Edge& e : node->edges)
-      if (e.node) visit(e.node);
+  for (const Edge& e : roots) visit(e);
+  // New slots are appended: the slots are the queue of a breadth-first walk.
+  for (size_t i = 0; i < slots_.size(); ++i) {
+    Node* node = slots_[i].node.get();
+    for (const Edge& e : node->edges) visit(e);
   }
-  std::vector<std::pair<uint64_t, uint32_t>> order;
-  for (uint32_t i = 0; i < slots_.size(); ++i) order.emplace_back(slots_[i].node->sequence, i);
   for (const Capture& c : captures_) {
     Slot& s = slots_[slot_of(c.edge.node)];
     s.captured = s.needed = true;
   }
+  // A node is younger than its inputs: in ascending order those are decided first.
   std::sort(order.begin(), order.end());
-  for (auto [sequence, i] : order)
-    for (const Edge& e : slots_[i].node->edges)
-      if (e.node && slots_[slot_of(e.node)].needed) slots_[i].needed = true;
+  for (auto [sequence, i] : order) {
+    Slot& s = slots_[i];
+    bool all = true;
+    for (const Edge& e : s.node->edges) {
+      if (!e.node) continue;
+      bool needed = slots_[slot_of(e.node)].needed;
+      s.runs = s.runs || needed;
+      all = all && needed;
+    }
+    s.needed = s.needed || s.runs;
+    s.partial = !all;
+  }
 }
 
 void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from, size_t index) {
@@ -237,13 +252,9 @@ void EngineTask::process(uint32_t i) {
     run_leaf(*node, gradients);
     return;
   }
-  if (pruned_) {  // a captured node whose own inputs nobody asked for
-    bool any = false;
-    for (const Edge& e : node->edges) any = any || (e.node && slots_[slot_of(e.node)].needed);
-    if (!any) return;
-  }
+  if (pruned_ && !slots_[i].runs) return;  // a captured node whose own inputs nobody asked for
   try {
-    run_rule(*node, gradients);
+    run_rule(*node, gradients, slots_[i].partial);
   } catch (const Error& e) {
     if (!node->extras || node->extras->user_frame.empty()) throw;
     g_warn(str("Error detected in ", node->name(),
@@ -289,7 +300,7 @@ void EngineTask::run_leaf(Node& node, SmallVector<Tensor, 1>& gradients) {
   for (auto& hook : hooks) (*hook)(leaf);
 }
 
-void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients) {
+void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients, bool partial) {
   bool hooked = node.extras && !(node.extras->pre_hooks.empty() && node.extras->post_hooks.empty());
   gradients.resize(std::max<size_t>(node.outputs.size(), 1));
   if (hooked) {
@@ -300,7 +311,7 @@ void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients) {
   size_t n = node.edges.size();
   SmallVector<Tensor, 3> results(n);
   SmallVector<uint8_t, 8> needed;
-  if (pruned_) {
+  if (partial) {
     for (const Edge& e : node.edges) needed.push_back(e.node && slots_[slot_of(e.node)].needed);
   }
   std::span<Tensor> out(results.data(), n);
@@ -308,7 +319,7 @@ void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients) {
     node.extras->custom->run(node, {gradients.data(), gradients.size()}, out);
   } else {
     VjpContext c(node, {gradients.data(), gradients.size()}, out,
-                 pruned_ ? needed.data() : nullptr);
+                 partial ? needed.data() : nullptr);
     info(node.op).vjp(c);
   }
   if (t_modes.anomaly && t_modes.check_nan) [[unlikely]]
@@ -406,7 +417,7 @@ Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
   GradModeGuard mode(options.create_graph);
   seed_all(task, outputs, edges, gradients);
   task.run();
-  Tensors results = task.results();
+  Tensors results = std::move(task.results());
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (results[i].defined()) continue;
     if (options.materialize_grads) {

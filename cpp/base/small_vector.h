@@ -62,7 +62,9 @@ class SmallVector {
   void assign(It first, It last) {
     clear();
     reserve(static_cast<size_t>(std::distance(first, last)));
-    for (; first != last; ++first) new (data_ + size_++) T(*first);
+    T* to = data_;
+    for (; first != last; ++first) new (to++) T(*first);
+    size_ = static_cast<uint32_t>(to - data_);
   }
 
   T* data() { return data_; }
@@ -88,10 +90,21 @@ class SmallVector {
     if (size_ == capacity_) reserve(2 * static_cast<size_t>(capacity_));
     return *new (data_ + size_++) T();
   }
-  // Adds what f() returns, built in place. For hot code that knows that there is room inline.
+  // n elements in place of those there are, values of any kind: for those who write them all.
+  T* reset(size_t n)
+    requires std::is_trivially_copyable_v<T>
+  {
+    size_ = 0;
+    reserve(n);
+    size_ = static_cast<uint32_t>(n);
+    return data_;
+  }
+  // Adds what f() returns, built in place. For hot code that knows that there is room.
   template <class F>
-  T& emplace_inline(F&& f) {
-    return *new (data_ + size_++) T(f());
+  T& emplace_unchecked(F&& f) {
+    T* added = new (data_ + size_) T(f());  // f may throw
+    ++size_;
+    return *added;
   }
   void pop_back() { data_[--size_].~T(); }
   void insert(size_t at, T value) {

@@ -5,23 +5,80 @@
 namespace fastgrad::py {
 namespace {
 
-// None or a tensor, or a sequence of them, as a list.
-Tensors tensor_list(PyObject* o) {
-  Tensors out;
-  if (!o || o == Py_None) return out;
+using TensorArgs = SmallVector<Tensor, 2>;
+
+bool is_mapping(PyObject* o) {
+  return PyDict_Check(o) || (PyMapping_Check(o) && !PySequence_Check(o));
+}
+
+// Calls add(item) for a tensor, or for every value of a mapping or a sequence of them.
+template <class F>
+void for_each_tensor(PyObject* o, F&& add) {
   if (is_tensor(o)) {
-    out.push_back(tensor_of(o));
-    return out;
+    add(o);
+    return;
   }
-  Object items = own(PySequence_Fast(o, "expected a tensor or a sequence of tensors"));
-  Py_ssize_t n = PySequence_Fast_GET_SIZE(items.get());
-  for (Py_ssize_t i = 0; i < n; ++i) {
-    PyObject* item = PySequence_Fast_GET_ITEM(items.get(), i);
-    FG_CHECK_TYPE(item == Py_None || is_tensor(item), "expected a tensor or None, got ",
-                  type_name(item));
-    out.push_back(item == Py_None ? Tensor() : tensor_of(item));
+  Object values = is_mapping(o) ? own(PyMapping_Values(o)) : Object(Py_NewRef(o));
+  Object items = own(PySequence_Fast(values.get(), "expected a tensor or several tensors"));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(items.get()); ++i)
+    add(PySequence_Fast_GET_ITEM(items.get(), i));
+}
+
+// What is differentiated.
+TensorArgs roots_of(PyObject* o) {
+  bool several = is_mapping(o) || (PySequence_Check(o) && !PyUnicode_Check(o));
+  FG_CHECK_TYPE(is_tensor(o) || several, "Expected output to be a fastgrad.Tensor, got ",
+                type_name(o), ".");
+  TensorArgs roots;
+  for_each_tensor(o, [&](PyObject* item) {
+    FG_CHECK_TYPE(is_tensor(item), "Expected output to be a fastgrad.Tensor, got ", type_name(item),
+                  ".");
+    roots.push_back(tensor_of(item));
+  });
+  return roots;
+}
+
+// One gradient, or an undefined one, per root.
+TensorArgs seeds_of(PyObject* o, size_t count) {
+  TensorArgs seeds;
+  if (!o || o == Py_None) return seeds;
+  for_each_tensor(o, [&](PyObject* item) {
+    FG_CHECK_TYPE(item == Py_None || is_tensor(item),
+                  "gradients can be either Tensors or None, but got ", type_name(item));
+    seeds.push_back(item == Py_None ? Tensor() : tensor_of(item));
+  });
+  FG_CHECK(seeds.size() == count, "got ", count, " tensors and ", seeds.size(), " gradients");
+  return seeds;
+}
+
+// What is differentiated with respect to.
+TensorArgs wanted_of(PyObject* o, const char* caller) {
+  TensorArgs wanted;
+  for_each_tensor(o, [&](PyObject* item) {
+    FG_CHECK(is_tensor(item), "all inputs have to be Tensors, but got ", type_name(item));
+    wanted.push_back(tensor_of(item));
+  });
+  FG_CHECK(!wanted.empty(), "`inputs` argument to `", caller, "()` cannot be empty.");
+  return wanted;
+}
+
+BackwardOptions options_of(std::optional<bool> retain_graph, bool create_graph) {
+  BackwardOptions o;
+  o.create_graph = create_graph;
+  o.retain_graph = retain_graph.value_or(create_graph);
+  return o;
+}
+
+// The results beside the keys of a mapping, or as a tuple.
+PyObject* like_inputs(PyObject* inputs, const Tensors& results) {
+  if (is_tensor(inputs) || !is_mapping(inputs)) return wrap_tuple(results);
+  Object keys = own(PyMapping_Keys(inputs)), dict = own(PyDict_New());
+  for (size_t i = 0; i < results.size(); ++i) {
+    Object value = own(wrap(results[i]));
+    check_status(PyDict_SetItem(dict.get(), PyList_GET_ITEM(keys.get(), static_cast<Py_ssize_t>(i)),
+                                value.get()));
   }
-  return out;
+  return dict.release();
 }
 
 }  // namespace
@@ -32,29 +89,26 @@ void bind_autograd(Registry& r) {
       .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, "
           "Any inputs=None) -> None",
           [](const Arguments& a) {
-            BackwardOptions o;
-            o.create_graph = a.boolean(3);
-            o.retain_graph = a.optional_boolean(2).value_or(o.create_graph);
+            BackwardOptions o = options_of(a.optional_boolean(2), a.boolean(3));
             Tensor roots[] = {a.tensor(0)}, gradients[] = {a.optional_tensor(1)};
-            Tensors inputs = tensor_list(a.object(4));
-            FG_CHECK(!a.has(4) || !inputs.empty(),
-                     "`inputs` argument to `backward()` cannot be empty.");
+            TensorArgs inputs;
+            if (a.has(4)) inputs = wanted_of(a.object(4), "backward");
             {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);
             }
             return none();
           });
-  // What fastgrad.autograd.backward and grad call once their arguments are lists.
+  // fastgrad.autograd.backward and grad, which have the docstrings.
   r.add("_backward", kFunction, "autograd.backward")
-      .on("(Any tensors, Any grad_tensors, bool retain_graph, bool create_graph, Any inputs) -> "
+      .on("(Any tensors, Any grad_tensors, bool? retain_graph, bool create_graph, Any inputs) -> "
           "None",
           [](const Arguments& a) {
-            BackwardOptions o;
-            o.retain_graph = a.boolean(2);
-            o.create_graph = a.boolean(3);
-            Tensors roots = tensor_list(a.object(0)), gradients = tensor_list(a.object(1));
-            Tensors inputs = tensor_list(a.object(4));
+            BackwardOptions o = options_of(a.optional_boolean(2), a.boolean(3));
+            TensorArgs roots = roots_of(a.object(0));
+            TensorArgs gradients = seeds_of(a.object(1), roots.size());
+            TensorArgs inputs;
+            if (a.has(4)) inputs = wanted_of(a.object(4), "backward");
             {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);
@@ -62,22 +116,24 @@ void bind_autograd(Registry& r) {
             return none();
           });
   r.add("_grad", kFunction, "autograd.grad")
-      .on("(Any outputs, Any inputs, Any grad_outputs, bool retain_graph, bool create_graph, "
-          "bool allow_unused, bool materialize_grads) -> Tensor[]",
+      .on("(Any outputs, Any inputs, Any grad_outputs, bool? retain_graph, bool create_graph, "
+          "bool? allow_unused, bool materialize_grads) -> Any",
           [](const Arguments& a) {
-            BackwardOptions o;
-            o.retain_graph = a.boolean(3);
-            o.create_graph = a.boolean(4);
-            o.allow_unused = a.boolean(5);
+            BackwardOptions o = options_of(a.optional_boolean(3), a.boolean(4));
             o.materialize_grads = a.boolean(6);
-            Tensors outputs = tensor_list(a.object(0)), inputs = tensor_list(a.object(1));
-            Tensors gradients = tensor_list(a.object(2));
+            FG_CHECK_VALUE(!o.materialize_grads || a.optional_boolean(5).value_or(true),
+                           "Expected allow_unused to be True or not passed when "
+                           "materialize_grads=True, but got: allow_unused=False.");
+            o.allow_unused = a.optional_boolean(5).value_or(o.materialize_grads);
+            TensorArgs outputs = roots_of(a.object(0));
+            TensorArgs gradients = seeds_of(a.object(2), outputs.size());
+            TensorArgs inputs = wanted_of(a.object(1), "grad");
             Tensors result;
             {
               ReleaseGil release;
               result = grad(outputs, inputs, gradients, o);
             }
-            return wrap_tuple(result);
+            return like_inputs(a.object(1), result);
           });
   r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.")
       .on("(Tensor input) -> None", [](const Arguments& a) {

@@ -16,11 +16,10 @@ Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs&& attrs) {
   node->attrs = std::move(attrs);
   node->edges.reserve(inputs.size());
   uint64_t clock = t_modes.clock;
-  for (const Tensor& input : inputs) {
-    Edge& edge = node->edges.emplace_back();
-    if (!input.defined()) continue;
-    edge = gradient_edge(input);
-    if (edge.node && edge.node->sequence > clock) clock = edge.node->sequence;
+  for (const Tensor& t : inputs) {
+    const Edge& e =
+        node->edges.emplace_unchecked([&] { return t.defined() ? gradient_edge(t) : Edge(); });
+    if (e.node) clock = std::max(clock, e.node->sequence);
   }
   node->sequence = t_modes.clock = clock + 1;
   if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame)
@@ -111,7 +110,8 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
   if (op_info.view) {
     ViewKind kind = op_info.num_outputs < 0 ? ViewKind::MultiOutput : ViewKind::Normal;
     for (Meta& m : metas) {
-      Tensor out(inputs[0].array().view(m.shape, m.strides, m.offset));
+      Tensor out = Tensor::adopt(TensorImpl::make());
+      out.mutable_array().make_view(inputs[0].array(), m.shape, m.strides, m.offset);
       set_view(out, inputs[0], kind);
       outs.push_back(std::move(out));
     }

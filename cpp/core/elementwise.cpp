@@ -146,12 +146,12 @@ void record(Op op, const Operand* operands, const Tensor& out, const Tensor* sav
   for (size_t i = 0; i < N; ++i) {
     const Operand& o = operands[i];
     if (!o.is_tensor()) {
-      node->edges.emplace_inline([] { return Edge(); });
+      node->edges.emplace_unchecked([] { return Edge(); });
       node->attrs.s[i] = o.scalar();
       node->attrs.scalars |= static_cast<uint8_t>(1u << i);
       continue;
     }
-    const Edge& edge = node->edges.emplace_inline([&] { return gradient_edge(o.impl()); });
+    const Edge& edge = node->edges.emplace_unchecked([&] { return gradient_edge(o.impl()); });
     if (!edge.node) continue;
     mask |= op_info.save[i];
     clock = std::max(clock, edge.node->sequence);
@@ -168,13 +168,12 @@ void record(Op op, const Operand* operands, const Tensor& out, const Tensor* sav
       save_value(*node, i, saved_inputs ? saved_inputs[i] : operands[i].tensor());
       continue;
     }
-    node->saved.emplace_inline([&] {
-      return SavedTensor{Tensor::share(value), nullptr, value->version()};
-    });
+    node->saved.emplace_unchecked(
+        [&] { return SavedTensor{Tensor::share(value), nullptr, value->version()}; });
     node->save_mask |= 1u << i;
   }
   if (mask & kSaveOut) save_value(*node, 16, out);
-  node->outputs.emplace_inline([&] { return OutputMeta{out.shape(), out.dtype()}; });
+  node->outputs.emplace_unchecked([&] { return OutputMeta{out.shape(), out.dtype()}; });
   out->output_nr = 0;
   out->node = std::move(node);
 }
@@ -202,7 +201,10 @@ Tensor elementwise_general(Op op, std::span<const Operand> operands) {
 template <size_t N>
 void finish(Op op, const Operand (&operands)[N], const Tensor& out) {
   if (!grad_enabled() || !info(op).vjp || !is_differentiable(out.dtype())) return;
-  if (any_requires_grad(operands)) record<N>(op, operands, out, nullptr);
+  bool any = false;
+#pragma GCC unroll 3
+  for (const Operand& o : operands) any = any || (o.is_tensor() && requires_grad(o.impl()));
+  if (any) record<N>(op, operands, out, nullptr);
 }
 
 // A bool is left to the general way, where subtraction refuses it.

@@ -9,14 +9,14 @@ namespace fastgrad {
 #define FG_FAMILY(Id, ...) extern const OpInfo kOpInfo_##Id;
 #include "base/op_list.def"
 
-namespace {
-constexpr const OpInfo* kTable[] = {
+extern const OpInfo* const kOpTable[] = {
 #define FG_UNARY(Id, ...) &kOpInfo_##Id,
 #define FG_BINARY(Id, ...) &kOpInfo_##Id,
 #define FG_TERNARY(Id, ...) &kOpInfo_##Id,
 #define FG_FAMILY(Id, ...) &kOpInfo_##Id,
 #include "base/op_list.def"
 };
+namespace {
 constexpr const char* kIds[] = {
 #define FG_UNARY(Id, ...) #Id,
 #define FG_BINARY(Id, ...) #Id,
@@ -24,10 +24,9 @@ constexpr const char* kIds[] = {
 #define FG_FAMILY(Id, ...) #Id,
 #include "base/op_list.def"
 };
-static_assert(std::size(kTable) == kNumOps && std::size(kIds) == kNumOps);
+static_assert(std::size(kOpTable) == kNumOps && std::size(kIds) == kNumOps);
 }  // namespace
 
-const OpInfo& info(Op op) { return *kTable[index(op)]; }
 const char* id_name(Op op) { return kIds[index(op)]; }
 
 Tensor VjpContext::g_or_zeros(size_t i) const {

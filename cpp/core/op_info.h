@@ -77,7 +77,8 @@ inline constexpr uint32_t save_in(int i) { return 1u << i; }
 inline constexpr uint32_t save_out(int i) { return 1u << (16 + i); }
 inline constexpr uint32_t kSaveOut = save_out(0);
 
-const OpInfo& info(Op op);
+extern const OpInfo* const kOpTable[];
+inline const OpInfo& info(Op op) { return *kOpTable[index(op)]; }
 const char* id_name(Op op);  // "Mul"
 
 // Defines the block of a family op. Forgetting one that op_list.def names is a link error.

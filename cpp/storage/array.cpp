@@ -16,15 +16,21 @@ size_t checked_bytes(int64_t count, DimSpan shape, DType dtype) {
 }  // namespace
 
 int64_t Array::set_rows(DimSpan new_shape) {
-  int64_t count = checked_numel(new_shape);
-  checked_bytes(count, new_shape, dtype);
-  shape.assign(new_shape.begin(), new_shape.end());
-  strides.resize(new_shape.size());
+  size_t n = new_shape.size();
+  int64_t *size = shape.reset(n), *stride = strides.reset(n);
   int64_t step = 1;
-  for (size_t i = new_shape.size(); i-- > 0;) {
-    strides[i] = step;
-    step *= std::max<int64_t>(new_shape[i], 1);
+  bool empty = false, bad = false;
+  for (size_t i = n; i-- > 0;) {
+    size[i] = new_shape[i];
+    stride[i] = step;
+    empty |= size[i] == 0;
+    bad |= size[i] < 0;
+    bad |= __builtin_mul_overflow(step, std::max<int64_t>(size[i], 1), &step);
   }
+  if (bad) [[unlikely]]
+    checked_numel(new_shape);  // says what is wrong; an overflow beside a size of 0 is not
+  int64_t count = empty ? 0 : step;
+  checked_bytes(count, new_shape, dtype);
   return count;
 }
 
@@ -49,14 +55,18 @@ Array Array::zeros(DimSpan shape, DType dtype) {
 
 Array Array::view(DimSpan new_shape, DimSpan new_strides, int64_t offset) const {
   Array a;
-  a.buffer = buffer;
-  a.dtype = dtype;
-  a.data = data + offset * static_cast<int64_t>(itemsize());
-  a.shape.assign(new_shape.begin(), new_shape.end());
-  a.strides.assign(new_strides.begin(), new_strides.end());
-  a.numel = numel_of(new_shape);
-  a.contiguous = is_contiguous(new_shape, new_strides);
+  a.make_view(*this, new_shape, new_strides, offset);
   return a;
+}
+
+void Array::make_view(const Array& of, DimSpan new_shape, DimSpan new_strides, int64_t offset) {
+  buffer = of.buffer;
+  dtype = of.dtype;
+  data = of.data + offset * static_cast<int64_t>(of.itemsize());
+  shape.assign(new_shape.begin(), new_shape.end());
+  strides.assign(new_strides.begin(), new_strides.end());
+  numel = numel_of(new_shape);
+  contiguous = is_contiguous(new_shape, new_strides);
 }
 
 Array Array::expanded(DimSpan target) const {

@@ -43,6 +43,8 @@ struct Array {
   static Array zeros(DimSpan shape, DType dtype);
   // The same memory in another shape; offset in elements from this array's first.
   Array view(DimSpan shape, DimSpan strides, int64_t offset = 0) const;
+  // The same, in a default-constructed array.
+  void make_view(const Array& of, DimSpan new_shape, DimSpan new_strides, int64_t offset);
 
   // Views that kernels use for walking.
   Array expanded(DimSpan target) const;

@@ -14,44 +14,6 @@ __all__ = ["backward", "grad"]
 _Key = TypeVar("_Key")
 
 
-def _roots(tensors: Any) -> list[Tensor]:
-    """Return what is differentiated as a list of tensors."""
-    items = list(tensors.values()) if isinstance(tensors, Mapping) else tensors
-    items = list(items) if isinstance(items, Sequence) and not isinstance(items, str) else [items]
-    for item in items:
-        if not isinstance(item, Tensor):
-            raise TypeError(f"Expected output to be a fastgrad.Tensor, got {type(item).__name__}.")
-    return items
-
-
-def _seeds(gradients: Any, count: int) -> list[Tensor | None]:
-    """Return one gradient, or None, per root."""
-    if gradients is None:
-        return [None] * count
-    if isinstance(gradients, Mapping):
-        gradients = gradients.values()
-    seeds = [gradients] if isinstance(gradients, Tensor) else list(gradients)
-    if len(seeds) != count:
-        raise RuntimeError(f"got {count} tensors and {len(seeds)} gradients")
-    for seed in seeds:
-        if seed is not None and not isinstance(seed, Tensor):
-            raise TypeError(
-                f"gradients can be either Tensors or None, but got {type(seed).__name__}"
-            )
-    return seeds
-
-
-def _wanted(inputs: Any, caller: str) -> list[Tensor]:
-    """Return the tensors to differentiate with respect to."""
-    items = [inputs] if isinstance(inputs, Tensor) else list(inputs)
-    if not items:
-        raise RuntimeError(f"`inputs` argument to `{caller}()` cannot be empty.")
-    for item in items:
-        if not isinstance(item, Tensor):
-            raise RuntimeError(f"all inputs have to be Tensors, but got {type(item).__name__}")
-    return items
-
-
 def backward(
     tensors: Any,
     grad_tensors: Any = None,
@@ -80,11 +42,7 @@ def backward(
         >>> x.grad
         tensor([5., 5.])
     """
-    roots = _roots(tensors)
-    seeds = _seeds(grad_tensors, len(roots))
-    leaves = [] if inputs is None else _wanted(inputs, "backward")
-    retain = create_graph if retain_graph is None else retain_graph
-    _core._backward(roots, seeds, retain, create_graph, leaves)
+    _core._backward(tensors, grad_tensors, retain_graph, create_graph, inputs)
 
 
 @overload
@@ -148,33 +106,22 @@ def grad(
         >>> fg.autograd.grad(dy, x)
         (tensor(2.),)
     """
-    if materialize_grads:
-        if allow_unused is False:
-            raise ValueError(
-                "Expected allow_unused to be True or not passed when materialize_grads=True, but "
-                "got: allow_unused=False."
-            )
-        allow_unused = True
-    roots = _roots(outputs)
-    seeds = _seeds(grad_outputs, len(roots))
-    keys = list(inputs) if isinstance(inputs, Mapping) else None
-    wanted = _wanted(inputs.values() if isinstance(inputs, Mapping) else inputs, "grad")
-    retain = create_graph if retain_graph is None else retain_graph
-
-    def run(seeds: Sequence[Tensor | None], retain: bool) -> tuple[Tensor | None, ...]:
-        gradients: tuple[Tensor | None, ...] = _core._grad(
-            roots, wanted, seeds, retain, create_graph, bool(allow_unused), materialize_grads
+    if is_grads_batched:
+        return _batched(
+            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads
         )
-        return gradients
-
-    result = _batched(run, roots, seeds, retain) if is_grads_batched else run(seeds, retain)
-    return result if keys is None else dict(zip(keys, result, strict=True))
+    return _core._grad(
+        outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads
+    )
 
 
 def _batched(
-    run: Any, roots: list[Tensor], seeds: list[Tensor | None], retain: bool
-) -> tuple[Tensor | None, ...]:
+    outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: bool | None, *options: Any
+) -> Any:
     """Run once per entry of the first dimension of the seeds; stack the results."""
+    roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [])
+    seeds += [None] * (len(roots) - len(seeds))
     for root, seed in zip(roots, seeds, strict=True):
         if seed is None or seed.shape[1:] != root.shape:
             raise RuntimeError(
@@ -184,11 +131,17 @@ def _batched(
                 f"has the shape {None if seed is None else tuple(seed.shape)}."
             )
     count = min(int(seed.shape[0]) for seed in seeds if seed is not None)
+    retain = options[0] if retain_graph is None else retain_graph
     runs = [
-        run([seed[i] for seed in seeds if seed is not None], retain or i < count - 1)
+        _core._grad(roots, inputs, [seed[i] for seed in seeds], retain or i < count - 1, *options)
         for i in range(count)
     ]
-    return tuple(
-        None if any(g is None for g in column) else fg.stack(column)
-        for column in zip(*runs, strict=True)
-    )
+    if isinstance(inputs, Mapping):
+        return {key: _stacked([run[key] for run in runs]) for key in inputs}
+    return tuple(_stacked(column) for column in zip(*runs, strict=True))
+
+
+def _stacked(gradients: Sequence[Tensor | None]) -> Tensor | None:
+    """Stack the gradients of one input, unless it was not used."""
+    present = [g for g in gradients if g is not None]
+    return fg.stack(present) if len(present) == len(gradients) else None
