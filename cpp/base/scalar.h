@@ -43,6 +43,13 @@ class Scalar {
     else
       return T(is_float() ? d_ : static_cast<double>(i_));
   }
+  // Writes the number as one element of type d.
+  void store(DType d, void* out) const {
+    if (d == DType::Float64)
+      *static_cast<double*>(out) = to_double();
+    else
+      store_other(d, out);
+  }
   // The dtype a tensor made of this number has.
   DType dtype() const {
     return is_float() ? default_dtype() : kind_ == DTypeKind::Bool ? DType::Bool : DType::Int64;
@@ -52,6 +59,8 @@ class Scalar {
   }
 
  private:
+  void store_other(DType d, void* out) const;
+
   union {
     double d_;
     int64_t i_;

@@ -91,9 +91,11 @@ void refuse_grad_fn(const Tensor&, PyObject* v) {
 
 // The same memory under its own version counter, without history.
 PyObject* data(const Tensor& t) {
-  Array a = t.array();
+  Tensor out = Tensor::adopt(TensorImpl::make());
+  Array& a = out.mutable_array();
+  a = t.array();
   a.buffer = Buffer::alias(a.buffer);
-  return wrap(Tensor(std::move(a)));
+  return wrap(std::move(out));
 }
 void set_data(const Tensor& t, PyObject* v) {
   FG_CHECK_TYPE(v && is_tensor(v), "Variable data has to be a tensor, but got ",

@@ -1,6 +1,5 @@
 #include "core/elementwise.h"
 
-#include <cstring>
 #include <utility>
 
 #include "core/inplace.h"
@@ -21,21 +20,6 @@ constexpr OpTypes kTypes[] = {
 struct NumberBytes {
   alignas(16) char bytes[kMaxItemSize];
 };
-
-void write_number(const Scalar& s, DType d, char* out) {
-  if (d == DType::Float64) {
-    double v = s.to_double();
-    std::memcpy(out, &v, sizeof v);
-  } else if (d == DType::Float32) {
-    float v = static_cast<float>(s.to_double());
-    std::memcpy(out, &v, sizeof v);
-  } else {
-    dispatch_all(d, [&]<class T>(T) {
-      T v = s.to<T>();
-      std::memcpy(out, &v, sizeof v);
-    });
-  }
-}
 
 DType result_dtype(Op op, DType common) {
   switch (op_types(op)) {
@@ -114,7 +98,7 @@ void run_plan(const Plan& p, std::span<const Operand> operands, const Array& out
     const Operand& o = operands[i];
     if (!o.is_tensor()) {
       held[i] = Array::empty({}, p.compute);
-      write_number(o.scalar(), p.compute, held[i].data);
+      o.scalar().store(p.compute, held[i].data);
       held[i] = held[i].expanded(out.shape);
       in[i] = &held[i];
     } else if (o.array().shape == out.shape) {
@@ -284,7 +268,7 @@ Tensor elementwise(Op op, const Operand (&operands)[2]) {
     const Scalar& s = (k ? b : a).scalar();
     if (x.contiguous && number_fits(s, x.dtype)) {
       shape_of = &x;
-      write_number(s, x.dtype, number.bytes);
+      s.store(x.dtype, number.bytes);
       in[k] = number.bytes;
       in[1 - k] = x.data;
       scalars = 1u << k;

@@ -3,12 +3,14 @@
 
 #include <complex>
 
+#include "base/scalar.h"
 #include "storage/array.h"
 
 namespace fastgrad {
 
 // dst[...] = the first element of value, converted.
 void fill_array(const Array& dst, const Array& value);
+void fill_array(const Array& dst, const Scalar& value);
 
 // out[i] = start + i * step; `out` is row-major. Integer arrays count in int64.
 void fill_arange(const Array& out, double start, double step);

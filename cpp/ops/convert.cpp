@@ -114,7 +114,7 @@ void fill_(const Tensor& self, Scalar value) {
     Tensor inputs[] = {self->view ? Tensor() : self, Tensor()};
     node = make_node(Op::Copy, inputs, {});
   }
-  fill_array(self.array(), full({}, value, self.dtype()).array());
+  fill_array(self.array(), value);
   self->array.buffer->bump_version();
   if (!recorded) return;
   Tensor result(self.array());

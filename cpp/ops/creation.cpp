@@ -9,12 +9,6 @@
 namespace fastgrad {
 namespace {
 
-Array number_array(Scalar value, DType dtype) {
-  Array a = Array::empty({}, dtype);
-  dispatch_all(dtype, [&]<class T>(T) { *a.ptr<T>() = value.to<T>(); });
-  return a;
-}
-
 void check_counts(const char* op, DType dtype) {
   FG_CHECK_KIND(ErrorKind::NotImplemented, dtype != DType::Bool, "\"", op,
                 "_cpu\" not implemented for 'Bool'");
@@ -123,8 +117,9 @@ Tensor full(DimSpan shape, const Array& value, DType dtype) {
 }
 
 Tensor full(DimSpan shape, Scalar value, DType dtype) {
-  if (!shape.empty()) return full(shape, number_array(value, dtype), dtype);
-  return Tensor(number_array(value, dtype));
+  Tensor out = Tensor::empty(shape, dtype);
+  fill_array(out.array(), value);
+  return out;
 }
 
 Tensor empty_like(const Tensor& x, DType dtype, MemoryFormat format) {

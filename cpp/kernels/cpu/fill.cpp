@@ -64,12 +64,8 @@ void with_linspace(int64_t steps, std::complex<double> start, std::complex<doubl
   }
 }
 
-}  // namespace
-
-void fill_array(const Array& dst, const Array& value) {
-  if (dst.numel == 0) return;
-  alignas(16) char bytes[kMaxItemSize];
-  cast_kernel(value.dtype, dst.dtype)(value.data, 1, bytes, 1, 1);
+// `bytes`: one element of dst's type.
+void fill_bytes(const Array& dst, const char* bytes) {
   if (!dst.contiguous) {
     Array one = Array::empty({}, dst.dtype);
     std::memcpy(one.data, bytes, dst.itemsize());
@@ -92,6 +88,21 @@ void fill_array(const Array& dst, const Array& value) {
     default:
       fill_words<Wide>(dst.data, bytes, dst.numel);
   }
+}
+
+}  // namespace
+
+void fill_array(const Array& dst, const Array& value) {
+  if (dst.numel == 0) return;
+  alignas(16) char bytes[kMaxItemSize];
+  cast_kernel(value.dtype, dst.dtype)(value.data, 1, bytes, 1, 1);
+  fill_bytes(dst, bytes);
+}
+
+void fill_array(const Array& dst, const Scalar& value) {
+  alignas(16) char bytes[kMaxItemSize];
+  value.store(dst.dtype, bytes);
+  fill_bytes(dst, bytes);
 }
 
 void fill_arange(const Array& out, double start, double step) {
