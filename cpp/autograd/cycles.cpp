@@ -108,6 +108,7 @@ Tensors drop_unreachable() {
   if (g_threads_without_gil.load() > 0) return {};
   Suspects& s = suspects();
   std::lock_guard lock(s.mutex);
+  g_gradient_cycles_due = false;
   std::erase_if(s.cells, [](const Cell& c) {
     if (*c && (*c)->grad.defined() && (*c)->grad->node) return false;
     if (*c) (*c)->extras->cycle_suspect = false;
@@ -134,10 +135,10 @@ void note_gradient_with_history(const Tensor& t) {
   Suspects& s = suspects();
   if (x.cycle_suspect) return;
   x.cycle_suspect = true;
-  // With several threads Python's collector calls instead, when it has the GIL.
-  if (!multithreaded() && s.cells.size() >= s.next_collection) collect_gradient_cycles();
+  if (!multithreaded()) collect_due_gradient_cycles();
   std::lock_guard lock(s.mutex);
   s.cells.push_back(x.self_cell);
+  if (s.cells.size() >= s.next_collection) g_gradient_cycles_due = true;
 }
 
 }  // namespace fastgrad

@@ -1,3 +1,4 @@
+#include "autograd/cycles.h"
 #include "autograd/engine.h"
 #include "bindings/families.h"
 #include "core/inplace.h"
@@ -97,6 +98,7 @@ void bind_autograd(Registry& r) {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);
             }
+            collect_due_gradient_cycles();
             return none();
           });
   // fastgrad.autograd.backward and grad, which have the docstrings.
@@ -113,6 +115,7 @@ void bind_autograd(Registry& r) {
               ReleaseGil release;
               backward(roots, gradients, o, inputs);
             }
+            collect_due_gradient_cycles();
             return none();
           });
   r.add("_grad", kFunction, "autograd.grad")

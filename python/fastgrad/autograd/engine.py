@@ -108,7 +108,13 @@ def grad(
     """
     if is_grads_batched:
         return _batched(
-            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads
+            outputs,
+            inputs,
+            grad_outputs,
+            retain_graph,
+            create_graph,
+            allow_unused,
+            materialize_grads,
         )
     return _core._grad(
         outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads
