@@ -70,18 +70,6 @@ BackwardOptions options_of(std::optional<bool> retain_graph, bool create_graph) 
   return o;
 }
 
-// The results beside the keys of a mapping, or as a tuple.
-PyObject* like_inputs(PyObject* inputs, const Tensors& results) {
-  if (is_tensor(inputs) || !is_mapping(inputs)) return wrap_tuple(results);
-  Object keys = own(PyMapping_Keys(inputs)), dict = own(PyDict_New());
-  for (size_t i = 0; i < results.size(); ++i) {
-    Object value = own(wrap(results[i]));
-    check_status(PyDict_SetItem(dict.get(), PyList_GET_ITEM(keys.get(), static_cast<Py_ssize_t>(i)),
-                                value.get()));
-  }
-  return dict.release();
-}
-
 }  // namespace
 
 void bind_autograd(Registry& r) {
@@ -120,7 +108,7 @@ void bind_autograd(Registry& r) {
           });
   r.add("_grad", kFunction, "autograd.grad")
       .on("(Any outputs, Any inputs, Any grad_outputs, bool? retain_graph, bool create_graph, "
-          "bool? allow_unused, bool materialize_grads) -> Any",
+          "bool? allow_unused, bool materialize_grads) -> Tensor[]",
           [](const Arguments& a) {
             BackwardOptions o = options_of(a.optional_boolean(3), a.boolean(4));
             o.materialize_grads = a.boolean(6);
@@ -136,7 +124,7 @@ void bind_autograd(Registry& r) {
               ReleaseGil release;
               result = grad(outputs, inputs, gradients, o);
             }
-            return like_inputs(a.object(1), result);
+            return wrap_tuple(result);
           });
   r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.")
       .on("(Tensor input) -> None", [](const Arguments& a) {

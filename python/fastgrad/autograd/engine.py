@@ -106,24 +106,17 @@ def grad(
         >>> fg.autograd.grad(dy, x)
         (tensor(2.),)
     """
-    if is_grads_batched:
-        return _batched(
-            outputs,
-            inputs,
-            grad_outputs,
-            retain_graph,
-            create_graph,
-            allow_unused,
-            materialize_grads,
-        )
-    return _core._grad(
-        outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused, materialize_grads
-    )
+    arguments = (retain_graph, create_graph, allow_unused, materialize_grads)
+    run = _batched if is_grads_batched else _core._grad
+    gradients = run(outputs, inputs, grad_outputs, *arguments)
+    if isinstance(inputs, (Tensor, tuple, list)):
+        return gradients
+    return dict(zip(inputs, gradients, strict=True)) if isinstance(inputs, Mapping) else gradients
 
 
 def _batched(
     outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: bool | None, *options: Any
-) -> Any:
+) -> tuple[Tensor | None, ...]:
     """Run once per entry of the first dimension of the seeds; stack the results."""
     roots = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     seeds = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs or [])
@@ -142,8 +135,6 @@ def _batched(
         _core._grad(roots, inputs, [seed[i] for seed in seeds], retain or i < count - 1, *options)
         for i in range(count)
     ]
-    if isinstance(inputs, Mapping):
-        return {key: _stacked([run[key] for run in runs]) for key in inputs}
     return tuple(_stacked(column) for column in zip(*runs, strict=True))
 
 
