@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -227,6 +228,42 @@ def test_forked_child_computes() -> None:
         os._exit(0 if y.grad[0].item() == 3.0 else 1)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+LONG: dict[str, Callable[[Any], Any]] = {
+    "matmul": lambda a: a @ a,
+    "solve": lambda a: fg.linalg.solve(a, a),
+    "eigh": lambda a: fg.linalg.eigh(a),
+    "svd": lambda a: fg.linalg.svd(a),
+}
+
+
+@only_fastgrad
+@pytest.mark.parametrize("name", LONG)
+def test_other_threads_run_during_long_work(name: str) -> None:
+    size = 1000 if name in ("matmul", "solve") else 400
+    a = fg.eye(size, dtype=f64) * size + fg.rand(size, size, dtype=f64)
+    ticks: list[float] = []
+    done = threading.Event()
+
+    def tick() -> None:
+        while not done.is_set():
+            ticks.append(time.perf_counter())
+            time.sleep(1e-3)
+
+    other = threading.Thread(target=tick)
+    other.start()
+    try:
+        for _ in range(20):  # the other thread may not get a processor at once
+            begin = time.perf_counter()
+            LONG[name](a)
+            end = time.perf_counter()
+            if sum(begin < t < end for t in ticks) >= 3:
+                return
+    finally:
+        done.set()
+        other.join()
+    raise AssertionError("no other thread ran")
 
 
 def test_number_of_threads() -> None:

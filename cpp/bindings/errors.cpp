@@ -1,11 +1,5 @@
-#include <chrono>
 #include <new>
-#include <thread>
-#ifdef __GLIBCXX__
-#include <cxxabi.h>
-#endif
 
-#include "base/threads.h"
 #include "bindings/python.h"
 #include "bindings/types.h"
 
@@ -75,53 +69,6 @@ void throw_python_error() {
   PyErr_NormalizeException(&type, &value, &trace);
   std::string text = value ? text_of(value) : "Python error";
   throw CarriedError(text, Object(type), Object(value), Object(trace));
-}
-
-namespace {
-bool interpreter_is_finalizing() {
-#if PY_VERSION_HEX >= 0x030D0000
-  return Py_IsFinalizing();
-#else
-  return _Py_IsFinalizing();
-#endif
-}
-
-[[noreturn]] void wait_for_process_exit() {
-  for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
-}
-
-// Note [Threads at exit]
-// While the interpreter shuts down, taking the GIL ends the calling thread by unwinding it
-// (pthread_exit; Python 3.14 hangs it instead). No destructor and no noexcept frame survives that,
-// and the process would abort. It is about to exit anyway, so such a thread waits for it. The check
-// before the call is not enough: shutdown may begin while the thread queues for the GIL.
-template <class F>
-auto take_gil(F&& take) {
-  if (interpreter_is_finalizing()) wait_for_process_exit();
-#ifdef __GLIBCXX__
-  try {
-    return take();
-  } catch (abi::__forced_unwind&) {
-    wait_for_process_exit();
-  }
-#else
-  return take();
-#endif
-}
-}  // namespace
-
-AcquireGil::AcquireGil()
-    : state_(PyGILState_Check() ? PyGILState_Ensure() : take_gil(PyGILState_Ensure)) {}
-
-ReleaseGil::ReleaseGil() {
-  if (!multithreaded()) return;
-  g_threads_without_gil.fetch_add(1);
-  state_ = PyEval_SaveThread();
-}
-ReleaseGil::~ReleaseGil() {
-  if (!state_) return;
-  take_gil([this] { PyEval_RestoreThread(state_); });
-  g_threads_without_gil.fetch_sub(1);
 }
 
 std::string type_name(PyObject* o) { return o == Py_None ? "NoneType" : Py_TYPE(o)->tp_name; }

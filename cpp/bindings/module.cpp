@@ -2,6 +2,7 @@
 
 #include "bindings/families.h"
 #include "bindings/generator_object.h"
+#include "bindings/gil.h"
 #include "bindings/node_object.h"
 #include "bindings/return_types.h"
 #include "bindings/tensor_object.h"
@@ -17,6 +18,7 @@ fastgrad::py::Registry& registry() {
 void initialise(PyObject* module) {
   using namespace fastgrad::py;
   fastgrad::enter_thread();
+  install_long_work();
   add_types(module);
   add_tensor_type(module);
   add_node_type(module);

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "base/isa.h"
+#include "base/long_work.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/gemm_small.h"
 
@@ -99,6 +100,7 @@ void blas_gemm(const BlasMatrix& ma, const Matrix& a, const BlasMatrix& mb, cons
                const Matrix& c, T alpha, T beta) {
   int m = as_int(c.rows), n = as_int(c.cols), k = as_int(a.cols);
   int ldc = as_int(std::max(c.row_stride, c.cols));
+  LongWork long_work(1.0 * m * n * k);
   if constexpr (std::is_same_v<T, float>)
     scipy_cblas_sgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, at<T>(a),
                       as_int(ma.ld), at<T>(b), as_int(mb.ld), beta, at<T>(c), ldc);

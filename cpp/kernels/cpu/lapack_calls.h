@@ -8,6 +8,8 @@
 
 #include <cstddef>
 
+#include "base/long_work.h"
+
 namespace fastgrad::lapack {
 
 using Int = int;
@@ -94,13 +96,19 @@ FG_LAPACK_ROUTINES(X)
 
 #define T float
 #define X(name, parameters, arguments, types) \
-  inline void name parameters { scipy_s##name##_ arguments; }
+  inline void name parameters {               \
+    LongWork long_work(1.0 * n * n * n);      \
+    scipy_s##name##_ arguments;               \
+  }
 FG_LAPACK_ROUTINES(X)
 #undef X
 #undef T
 #define T double
 #define X(name, parameters, arguments, types) \
-  inline void name parameters { scipy_d##name##_ arguments; }
+  inline void name parameters {               \
+    LongWork long_work(1.0 * n * n * n);      \
+    scipy_d##name##_ arguments;               \
+  }
 FG_LAPACK_ROUTINES(X)
 #undef X
 #undef T
@@ -109,10 +117,12 @@ FG_LAPACK_ROUTINES(X)
 // Row-major triangular solve: a·x = b or x·a = b in place of b.
 inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int m,
                  Int n, const float* a, Int lda, float* b, Int ldb) {
+  LongWork long_work(1.0 * m * n * (side == CblasLeft ? m : n));
   scipy_cblas_strsm(CblasRowMajor, side, uplo, trans, diag, m, n, 1.0f, a, lda, b, ldb);
 }
 inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int m,
                  Int n, const double* a, Int lda, double* b, Int ldb) {
+  LongWork long_work(1.0 * m * n * (side == CblasLeft ? m : n));
   scipy_cblas_dtrsm(CblasRowMajor, side, uplo, trans, diag, m, n, 1.0, a, lda, b, ldb);
 }
 
