@@ -216,6 +216,21 @@ def test_results_depend_on_what_the_function_took_from_outside():
     assert not fg.func.grad(lambda x: (x * x).sum())(x).requires_grad
 
 
+def test_leaves_from_outside_get_no_gradients():
+    w, h = t(2.0, requires_grad=True), t(3.0, requires_grad=True)
+    doubled = h * h
+    h.requires_grad_(False)
+    for f in (lambda x: w * x * x, lambda x: doubled * x * x, lambda x: w * doubled * x):
+        fg.func.grad(f)(t(1.0))
+        fg.func.hessian(f)(t(1.0))
+        fg.func.jacrev(lambda x, f=f: f(x) * fg.ones(2))(t(1.0))
+        fg.autograd.functional.jacobian(lambda x, f=f: f(x) * fg.ones(2), t(1.0))
+    assert w.grad is None and h.grad is None
+    # The graph that was there before still is.
+    (fg.autograd.grad(doubled, doubled)[0] + w).backward()
+    doubled.backward()
+
+
 def test_results_depend_on_arguments_that_require_grad():
     x = t(1.0, 3.0, requires_grad=True)
     g = fg.func.grad(lambda x: (x**3).sum())(x)

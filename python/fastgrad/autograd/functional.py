@@ -22,7 +22,7 @@ from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.autograd.grad_mode import enable_grad
 from fastgrad.func.jacobians import jacobian_of_output
-from fastgrad.func.levels import reaches_others
+from fastgrad.func.levels import OWN, reach
 
 __all__ = ["hessian", "hvp", "jacobian", "jvp", "vhp", "vjp"]
 
@@ -463,7 +463,7 @@ def jacobian(
             _check_dependence(call, create_graph)
         blocks = []
         for y in call.outputs:
-            alone = not create_graph and not reaches_others(y, call.inputs)
+            alone = not create_graph and reach(y, call.inputs) == OWN
             rows = jacobian_of_output(y, call.inputs, create_graph, alone)
             blocks.append(_like(_finished(rows, create_graph), inputs))
         return _like(blocks, call.returned)

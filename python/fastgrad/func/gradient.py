@@ -8,11 +8,13 @@ from typing import Any
 from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.func.levels import (
+    OWN,
+    RETIRED,
     Argnums,
     Call,
     named_like,
     not_differentiable,
-    reaches_others,
+    reach,
 )
 from fastgrad.utils.pytree import tree_unflatten
 
@@ -76,12 +78,15 @@ def _of_one_tensor(
         return value, _zeros_like(x)
     if tracked:
         return value, _engine(value, own, None, True, True, True, True)[0]
-    if reaches_others(value, (own,)):
-        gradient = _engine(value, own, None, True, True, True, True)[0]
-        own.requires_grad_(False)
-        return value, gradient
-    value.backward()  # fills the leaf, which is the only one
-    return value.detach(), _zeros_like(x) if own.grad is None else own.grad
+    leaves = reach(value, (own,))
+    if leaves == OWN:
+        value.backward()  # fills the leaf, which is the only one
+        return value.detach(), _zeros_like(x) if own.grad is None else own.grad
+    if leaves == RETIRED:
+        return value.detach(), _engine(value, own, None, True, False, True, True)[0]
+    gradient = _engine(value, own, None, True, True, True, True)[0]
+    own.requires_grad_(False)
+    return value, gradient
 
 
 def _of_tree(

@@ -9,7 +9,7 @@ inputs; so a derivative can neither take an outer variable for its own nor add t
 
 What leaves the call must not depend on its fresh leaves, but must go on depending on whatever else
 requires grad: aliased inputs, and tensors that the function took from outside. Whether there is any
-of the latter is found by looking through the graph (:func:`reaches_others`). If there is none, the
+of the latter is found by looking through the graph (:func:`reach`). If there is none, the
 gradient is computed without a graph and values are detached. Otherwise everything keeps its graph,
 and the fresh leaves stop requiring grad once they have served, by which other levels know that
 they are not to be counted.
@@ -31,11 +31,18 @@ Argnums = int | tuple[int, ...]
 _is_grad_enabled = _core.is_grad_enabled
 
 
-def reaches_others(output: Tensor, own: Sequence[Tensor]) -> bool:
-    """Return whether the history of ``output`` has a leaf that requires grad and is not ``own``."""
+# Whose leaves there are in a history: of the level alone; also some that do not require grad any
+# more; also some that do.
+OWN, RETIRED, OTHERS = range(3)
+
+
+def reach(output: Tensor, own: Sequence[Tensor]) -> int:
+    """Return whose leaves the history of ``output`` has: OWN, RETIRED or OTHERS."""
     root = output.grad_fn
     if root is None:
-        return output.requires_grad and all(output is not leaf for leaf in own)
+        outside = output.requires_grad and all(output is not leaf for leaf in own)
+        return OTHERS if outside else OWN
+    found = OWN
     seen = {root}
     waiting = [root]
     while waiting:
@@ -53,8 +60,9 @@ def reaches_others(output: Tensor, own: Sequence[Tensor]) -> bool:
                 break
         else:
             if leaf.requires_grad:
-                return True
-    return False
+                return OTHERS
+            found = RETIRED
+    return found
 
 
 def not_differentiable(name: str, x: Tensor) -> RuntimeError:
@@ -138,7 +146,17 @@ class Call:
         tracked: Whether derivatives can depend on something outside that requires grad.
     """
 
-    __slots__ = ("_fresh", "_visible", "aux", "inputs", "out_spec", "outputs", "spec", "tracked")
+    __slots__ = (
+        "_fresh",
+        "_reach",
+        "_visible",
+        "aux",
+        "inputs",
+        "out_spec",
+        "outputs",
+        "spec",
+        "tracked",
+    )
 
     def __init__(
         self,
@@ -183,6 +201,7 @@ class Call:
         tree = tuple(args[i] for i in chosen) if isinstance(argnums, tuple) else args[chosen[0]]
         leaves, self.spec = tree_flatten(tree)
         self.tracked = False
+        self._reach = OWN
         self.inputs: list[Tensor] = []
         self._fresh: list[Tensor] = []
         for leaf in leaves:
@@ -211,7 +230,9 @@ class Call:
         self.outputs, self.out_spec = tree_flatten(result)
         accept(self.outputs)
         if self._visible and not self.tracked:
-            self.tracked = any(reaches_others(y, self._fresh) for y in self.outputs)
+            for y in self.outputs:
+                self._reach = max(self._reach, reach(y, self._fresh))
+            self.tracked = self._reach == OTHERS
         self.aux = self.handed_out(aux) if has_aux else None
 
     def handed_out(self, tree: Any) -> Any:
@@ -221,7 +242,7 @@ class Call:
             if not isinstance(value, Tensor) or not value.requires_grad:
                 return value
             aliased = len(self._fresh) < len(self.inputs)
-            if self._visible and (aliased or reaches_others(value, self._fresh)):
+            if self._visible and (aliased or reach(value, self._fresh) == OTHERS):
                 return value
             return value.detach()
 
@@ -250,8 +271,8 @@ class Call:
         return _core._grad(outputs, self.inputs, cotangents, retain_graph, create_graph, True, True)
 
     def alone(self) -> bool:
-        """Return whether nothing but this level's leaves gets gradients from the outputs."""
-        return self._visible and not self.tracked
+        """Return whether backward from the outputs reaches this level's leaves and nothing else."""
+        return self._visible and not self.tracked and self._reach == OWN
 
     def close(self) -> None:
         """Let other levels know that this one's leaves are not to be counted any more."""
