@@ -269,6 +269,23 @@ void bind_optim(Registry& r) {
   r.add("_asgd_step", kFunction, "optim.ASGD").on(kSignature, step_asgd);
   r.add("_clear_grads", kFunction, "optim.Optimizer.zero_grad")
       .on("(Any params) -> None", clear_grads);
+  // optim.LBFGS works on all parameters as one vector.
+  r.add("_flat_values", kFunction, "optim.LBFGS")
+      .on("(Tensor[] params) -> Tensor",
+          [](const Arguments& a) { return wrap(flat_values(a.tensors(0))); });
+  r.add("_flat_gradients", kFunction, "optim.LBFGS")
+      .on("(Tensor[] params) -> Tensor",
+          [](const Arguments& a) { return wrap(flat_gradients(a.tensors(0))); });
+  r.add("_add_flat", kFunction, "optim.LBFGS")
+      .on("(Tensor[] params, Tensor flat, float alpha) -> None", [](const Arguments& a) {
+        add_flat(a.tensors(0), a.tensor(1), a.real(2));
+        return none();
+      });
+  r.add("_assign_flat", kFunction, "optim.LBFGS")
+      .on("(Tensor[] params, Tensor flat) -> None", [](const Arguments& a) {
+        assign_flat(a.tensors(0), a.tensor(1));
+        return none();
+      });
 }
 
 }  // namespace fastgrad::py

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "base/memory_format.h"
 #include "kernels/copy.h"
@@ -16,6 +17,14 @@ void check_state(const Tensor& param, const Tensor& t) {
   FG_CHECK(t.shape() == param.shape(), "the state of a parameter of shape ", param.shape(),
            " has shape ", t.shape(),
            "; a state dict of other parameters was loaded, or the parameter changed its shape");
+}
+
+void check_type(DType type) {
+  FG_CHECK_KIND(ErrorKind::NotImplemented,
+                type == DType::Float32 || type == DType::Float64 || type == DType::Float16 ||
+                    type == DType::BFloat16,
+                "optimisers update float64, float32, float16 and bfloat16 parameters, got ",
+                name(type), "; keep real and imaginary parts as two parameters");
 }
 
 double value_of(const Tensor& scalar) {
@@ -85,18 +94,17 @@ class Elements {
 };
 
 template <class T, class Rule>
-void run(const Tensor& param, DType type, std::span<const Tensor> state, const Preparation& q,
-         const Rule& rule, UpdateKernel<T, Rule> UpdateKernels<T>::* kernel) {
+void run(const Tensor& param, const Tensor& grad, DType type, std::span<const Tensor> state,
+         const Preparation& q, const Rule& rule, UpdateKernel<T, Rule> UpdateKernels<T>::* kernel) {
   auto array_of = [&](int i) -> const Array& {
     return (state[i].defined() ? state[i] : param).array();
   };
   // Rules work element by element: any order will do in which all arrays are without gaps.
   const Array& first = param.array();
   auto alike = [&](const Array& a) { return a.dtype == type && a.strides == first.strides; };
-  bool direct = alike(first) && alike(param->grad.array()) && alike(array_of(0)) &&
-                alike(array_of(1)) && alike(array_of(2)) &&
-                (first.contiguous || is_dense(first.shape, first.strides));
-  Elements<T> p(first, type, direct), g(param->grad.array(), type, direct);
+  bool direct = alike(first) && alike(grad.array()) && alike(array_of(0)) && alike(array_of(1)) &&
+                alike(array_of(2)) && (first.contiguous || is_dense(first.shape, first.strides));
+  Elements<T> p(first, type, direct), g(grad.array(), type, direct);
   Elements<T> s[3] = {
       {array_of(0), type, direct}, {array_of(1), type, direct}, {array_of(2), type, direct}};
   UpdateData<T> d{p.data(), g.data(), {}, param.numel()};
@@ -119,15 +127,11 @@ void update(const Tensor& param, const Tensor& a, const Tensor& b, const Tensor&
     if (t.defined()) check_state(param, t);
   check_state(param, param->grad);
   DType type = param.dtype();
-  FG_CHECK_KIND(ErrorKind::NotImplemented,
-                type == DType::Float32 || type == DType::Float64 || type == DType::Float16 ||
-                    type == DType::BFloat16,
-                "optimisers update float64, float32, float16 and bfloat16 parameters, got ",
-                name(type), "; keep real and imaginary parts as two parameters");
+  check_type(type);
   if (type == DType::Float64)
-    run<double>(param, type, state, q, rule, twice);
+    run<double>(param, param->grad, type, state, q, rule, twice);
   else
-    run<float>(param, DType::Float32, state, q, rule, single);
+    run<float>(param, param->grad, DType::Float32, state, q, rule, single);
 }
 #define FG_UPDATE(param, a, b, c, q, rule, kernel) \
   update(param, a, b, c, q, rule, &UpdateKernels<float>::kernel, &UpdateKernels<double>::kernel)
@@ -139,8 +143,78 @@ Preparation coupled_or_not(const auto& o) {
 }
 
 const Tensor kAbsent;
+const Tensor kNoState[3];
+
+// The vector's piece that belongs to a parameter, in its shape. `flat` is row-major.
+Array piece(const Array& flat, const Array& like, int64_t& offset) {
+  Array part = flat.narrowed(0, offset, like.numel).reshaped(like.shape);
+  offset += like.numel;
+  return part;
+}
+
+Array flat_like(std::span<const Tensor> params) {
+  FG_CHECK_VALUE(!params.empty(), "expected parameters, got none");
+  DType type = params[0].dtype();
+  int64_t n = 0;
+  for (const Tensor& p : params) {
+    check_type(p.dtype());
+    type = promote_types(type, p.dtype());
+    n += p.numel();
+  }
+  return Array::empty({&n, 1}, type);
+}
+
+Array check_flat(std::span<const Tensor> params, const Tensor& flat) {
+  int64_t n = 0;
+  for (const Tensor& p : params) n += p.numel();
+  FG_CHECK_VALUE(flat.ndim() == 1 && flat.numel() == n, "expected a vector of ", n,
+                 " elements for the parameters, got shape ", flat.shape());
+  return as_contiguous(flat.array());
+}
 
 }  // namespace
+
+Tensor flat_values(std::span<const Tensor> params) {
+  Array flat = flat_like(params);
+  int64_t offset = 0;
+  for (const Tensor& p : params) copy_array(p.array(), piece(flat, p.array(), offset));
+  return Tensor(std::move(flat));
+}
+
+Tensor flat_gradients(std::span<const Tensor> params) {
+  Array flat = flat_like(params);
+  int64_t offset = 0;
+  for (const Tensor& p : params) {
+    Array part = piece(flat, p.array(), offset);
+    if (p->grad.defined())
+      copy_array(p->grad.array(), part);
+    else if (part.numel > 0)
+      std::memset(part.data, 0, static_cast<size_t>(part.nbytes()));
+  }
+  return Tensor(std::move(flat));
+}
+
+void assign_flat(std::span<const Tensor> params, const Tensor& flat) {
+  Array source = check_flat(params, flat);
+  int64_t offset = 0;
+  for (const Tensor& p : params) {
+    copy_array(piece(source, p.array(), offset), p.array());
+    p.array().buffer->bump_version();
+  }
+}
+
+void add_flat(std::span<const Tensor> params, const Tensor& flat, double alpha) {
+  Array source = check_flat(params, flat);
+  const SgdRule rule{-alpha, 0.0, 0.0, false, false};
+  int64_t offset = 0;
+  for (const Tensor& p : params) {
+    Tensor part(piece(source, p.array(), offset));
+    if (p.dtype() == DType::Float64)
+      run<double>(p, part, DType::Float64, kNoState, {}, rule, &UpdateKernels<double>::sgd);
+    else
+      run<float>(p, part, DType::Float32, kNoState, {}, rule, &UpdateKernels<float>::sgd);
+  }
+}
 
 void sgd_step(const Tensor& param, std::span<Tensor> state, const SgdOptions& o) {
   SgdRule rule{o.lr, o.momentum, o.dampening, o.nesterov, !state[0].defined()};

@@ -75,4 +75,12 @@ void rprop_step(const Tensor& param, std::span<Tensor> state, const RpropOptions
 // step, eta, mu, ax
 void asgd_step(const Tensor& param, std::span<Tensor> state, const AsgdOptions& o);
 
+// All parameters, or their gradients with zeros for absent ones, as one vector of the type to which
+// theirs promote.
+Tensor flat_values(std::span<const Tensor> params);
+Tensor flat_gradients(std::span<const Tensor> params);
+// param += alpha * flat, and param = flat, for consecutive pieces of a vector.
+void add_flat(std::span<const Tensor> params, const Tensor& flat, double alpha);
+void assign_flat(std::span<const Tensor> params, const Tensor& flat);
+
 }  // namespace fastgrad

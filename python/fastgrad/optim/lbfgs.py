@@ -181,21 +181,6 @@ class LBFGS(Optimizer):
         params: list[Tensor] = self.param_groups[0]["params"]
         return params
 
-    def _flat_gradient(self) -> Tensor:
-        return _core.cat(
-            [
-                _core.zeros(p.numel(), dtype=p.dtype) if p.grad is None else p.grad.reshape(-1)
-                for p in self._params
-            ]
-        )
-
-    def _move(self, t: float, direction: Tensor) -> None:
-        begin = 0
-        for p in self._params:
-            end = begin + p.numel()
-            p.add_(direction[begin:end].view_as(p), alpha=t)
-            begin = end
-
     @no_grad()
     def step(self, closure: Closure) -> Any:  # type: ignore[override]
         """Makes up to `max_iter` iterations.
@@ -222,7 +207,7 @@ class LBFGS(Optimizer):
 
         first_loss = compute()
         loss = float(first_loss)
-        gradient = self._flat_gradient()
+        gradient = _core._flat_gradients(params)
         evaluations = 1
         state["func_evals"] += 1
         if _largest(gradient) <= group["tolerance_grad"]:
@@ -245,27 +230,26 @@ class LBFGS(Optimizer):
 
             used = 0
             if line_search:
-                here = [p.clone() for p in params]
+                here = _core._flat_values(params)
 
-                def evaluate(t: float, here: list[Tensor] = here, d: Tensor = d) -> _Point:
-                    self._move(t, d)
+                def evaluate(t: float, here: Tensor = here, d: Tensor = d) -> _Point:
+                    _core._add_flat(params, d, t)
                     value = float(compute())
-                    gradient = self._flat_gradient()
-                    for p, old in zip(params, here):
-                        p.copy_(old)
+                    gradient = _core._flat_gradients(params)
+                    _core._assign_flat(params, here)
                     return _Point(t, value, gradient, gradient.dot(d).item())
 
                 start = _Point(0.0, loss, gradient, slope)
                 trials = group["max_eval"] - evaluations
                 found, used = _strong_wolfe(evaluate, start, t, _largest(d), trials)
                 loss, gradient, memory.t = found.value, found.gradient, found.t
-                self._move(memory.t, d)
+                _core._add_flat(params, d, memory.t)
             else:
-                self._move(t, d)
+                _core._add_flat(params, d, t)
                 if iteration != group["max_iter"]:
                     # After the last one a stochastic loss would be another one anyway.
                     loss = float(compute())
-                    gradient = self._flat_gradient()
+                    gradient = _core._flat_gradients(params)
                     used = 1
             evaluations += used
             state["func_evals"] += used
