@@ -330,8 +330,5 @@ def _tangents(call: Call, tangents: tuple[Any, ...], argnums: Argnums) -> list[T
 def _products(call: Call, directions: list[Tensor]) -> Sequence[Tensor]:
     """Return H v by differentiating the gradient along v."""
     gradients = call.pull(None, True, True)
-    curved = [(g, v) for g, v in zip(gradients, directions) if g.requires_grad]
-    if not curved:
-        return [fg.zeros_like(x) for x in call.inputs]
-    tracked = call.tracked or (fg.is_grad_enabled() and any(v.requires_grad for _, v in curved))
-    return call.pull([v for _, v in curved], tracked, tracked, [g for g, _ in curved])
+    tracked = call.tracked or (fg.is_grad_enabled() and any(v.requires_grad for v in directions))
+    return call.pull(directions, tracked, tracked, gradients)

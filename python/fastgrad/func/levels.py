@@ -261,13 +261,16 @@ class Call:
         outputs: Sequence[Tensor] | None = None,
     ) -> tuple[Tensor, ...]:
         """Return the gradients of the inputs; zeros for what the outputs do not depend on."""
-        outputs = self.outputs if outputs is None else outputs
-        if not all(y.requires_grad for y in outputs):
-            kept = [i for i, y in enumerate(outputs) if y.requires_grad]
-            outputs = [outputs[i] for i in kept]
-            cotangents = None if cotangents is None else [cotangents[i] for i in kept]
-            if not kept:
-                return tuple(fg.zeros_like(x) for x in self.inputs)
+        if outputs is None:
+            outputs = self.outputs
+        for y in outputs:
+            if not y.requires_grad:
+                kept = [i for i, y in enumerate(outputs) if y.requires_grad]
+                if not kept:
+                    return tuple(fg.zeros_like(x) for x in self.inputs)
+                outputs = [outputs[i] for i in kept]
+                cotangents = None if cotangents is None else [cotangents[i] for i in kept]
+                break
         return _core._grad(outputs, self.inputs, cotangents, retain_graph, create_graph, True, True)
 
     def alone(self) -> bool:
