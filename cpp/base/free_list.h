@@ -26,9 +26,9 @@ class FreeList {
   }
   static void deallocate(void* p) {
     List& l = list_;
-    if (l.count >= kMaxKept || !l.registered) [[unlikely]] {
-      if (!l.registered && !l.dead) register_cleanup();
-      if (l.dead || l.count >= kMaxKept) {
+    if (l.count >= l.limit) [[unlikely]] {
+      if (l.limit == 0 && !l.dead) register_cleanup();
+      if (l.count >= l.limit) {
         std::free(p);
         return;
       }
@@ -42,8 +42,8 @@ class FreeList {
   struct List {
     void* head = nullptr;
     int count = 0;
-    bool registered = false;
-    bool dead = false;
+    int limit = 0;      // kMaxKept once the thread's end will empty the list
+    bool dead = false;  // the thread has ended
   };
   struct Cleanup {
     ~Cleanup() {
@@ -52,13 +52,13 @@ class FreeList {
         l.head = *static_cast<void**>(p);
         std::free(p);
       }
-      l = List{nullptr, 0, false, true};
+      l = List{nullptr, 0, 0, true};
     }
   };
   [[gnu::cold, gnu::noinline]] static void register_cleanup() {
     static thread_local Cleanup cleanup;
     (void)&cleanup;
-    list_.registered = true;
+    list_.limit = kMaxKept;
   }
   static constinit inline thread_local List list_{};
 };

@@ -28,7 +28,7 @@ TensorObject* allocate() {
   if (TensorObject* o = g_free) [[likely]] {
     g_free = reinterpret_cast<TensorObject*>(o->impl);
     --g_free_count;
-    PyObject_Init(reinterpret_cast<PyObject*>(o), g_tensor_type);
+    _Py_NewReference(reinterpret_cast<PyObject*>(o));  // its type is still set, and counted
     return o;
   }
   auto* o = PyObject_GC_New(TensorObject, g_tensor_type);
@@ -64,14 +64,14 @@ void dealloc(PyObject* self) {
   if (o->weakrefs) PyObject_ClearWeakRefs(self);
   Py_CLEAR(o->dict);
   drop_impl(o);
-  PyTypeObject* type = Py_TYPE(self);
   if (g_free_count < kMaxFree) {
     o->impl = reinterpret_cast<TensorImpl*>(g_free);
     g_free = o;
     ++g_free_count;
-  } else {
-    PyObject_GC_Del(self);
+    return;
   }
+  PyTypeObject* type = Py_TYPE(self);
+  PyObject_GC_Del(self);
   Py_DECREF(type);
 }
 
