@@ -117,6 +117,7 @@ def test_rates_are_pytorchs(name, optimizer_name):
     }
 
 
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")  # no step before loading
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_going_on_from_a_state_dict(name):
     expected, _, _ = schedule(fg, name)

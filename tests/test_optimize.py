@@ -192,6 +192,7 @@ def test_bounds(method):
     np.testing.assert_allclose(result.x_flat, [0.5, 1.5, 1.5], atol=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:Constraint options:scipy.optimize.OptimizeWarning")
 @pytest.mark.parametrize("method", ["SLSQP", "trust-constr", "COBYLA", "COBYQA", None])
 def test_constraints(method):
     def circle(x):

@@ -248,6 +248,7 @@ PyObject* apply_custom(PyObject* cls, PyObject* args) {
     PyObject* o =
         t.defined() ? wrap(t)
                     : Py_NewRef(PyTuple_GET_ITEM(outputs_tuple.get(), static_cast<Py_ssize_t>(i)));
+    if (t.defined() && t->node) track(o);  // whose context may come to refer to it
     PyTuple_SET_ITEM(wrapped.get(), static_cast<Py_ssize_t>(i), o);
   }
   if (node) {

@@ -5,6 +5,7 @@
 #include <cstddef>
 
 #include "bindings/constructor.h"
+#include "bindings/node_object.h"
 #include "bindings/tensor_slots.h"
 
 namespace fastgrad::py {
@@ -108,10 +109,11 @@ PyObject* init_subclass(PyObject* cls, PyObject*) {
 }
 
 // Note [Garbage collection]
-// A tensor can be part of a cycle of Python objects through its __dict__ and through hooks (a
-// graph's own cycles are Note [Cycles through .grad]). Tensors are tracked by the collector from
-// the moment they get one of these; instances of subclasses always are. Hooks count as references
-// of the wrapper only while it alone owns the tensor and, for a result, the node.
+// A tensor can be part of a cycle of Python objects through its __dict__, through hooks and through
+// the context of the custom function that made it (a graph's own cycles are Note [Cycles through
+// .grad]). Tensors are tracked by the collector from the moment they get one of these; instances of
+// subclasses always are. Hooks and context count as references of the wrapper only while it alone
+// owns the tensor and, for a result, the node. A context clears itself.
 using GradHooks = std::vector<std::shared_ptr<GradHook>>;
 
 template <class F>
@@ -138,7 +140,10 @@ int traverse(PyObject* self, visitproc visit, void* arg) {
       if (auto* callable = static_cast<PyObject*>(h->python_callable()); callable && !status)
         status = visit(callable, arg);
   });
-  return status;
+  if (status) return status;
+  if (o->impl && o->impl->refs.get() == 1 && o->impl->node && o->impl->node->refs.get() == 1)
+    Py_VISIT(custom_context(*o->impl->node));
+  return 0;
 }
 int clear(PyObject* self) {
   auto* o = reinterpret_cast<TensorObject*>(self);
