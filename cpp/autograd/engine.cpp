@@ -162,7 +162,7 @@ uint32_t EngineTask::other_slot_of(const Ref<Node>& node) {
     if (!contested_) contested_ = std::make_unique<std::unordered_map<Node*, uint32_t>>();
     contested_->emplace(n, fresh);
   }
-  slots_.push_back({node, {}});
+  slots_.emplace_back().node = node;
   return fresh;
 }
 

@@ -18,18 +18,30 @@ void* slot(Slot f) {
   return reinterpret_cast<void*>(f);
 }
 
+// The usual numbers, without the questions that to_operand asks.
+bool plain_number(PyObject* o, Scalar& out) {
+  if (PyFloat_CheckExact(o)) {
+    out = Scalar(PyFloat_AS_DOUBLE(o));
+    return true;
+  }
+  if (!PyLong_CheckExact(o)) return false;
+  int overflow;
+  out = Scalar(PyLong_AsLongLongAndOverflow(o, &overflow));
+  return overflow == 0;
+}
+
 // a <op> b, where one of them is a tensor. NotImplemented lets Python try the other operand.
 template <Op op>
 PyObject* binary(PyObject* a, PyObject* b) {
   enter_thread();
   return guarded([&]() -> PyObject* {
     // The caller's references keep the tensors alive.
+    Scalar number;
     if (is_tensor(a)) {
       if (is_tensor(b)) return wrap(elementwise(op, Operand(impl_of(a)), Operand(impl_of(b))));
-      if (PyFloat_CheckExact(b))
-        return wrap(elementwise(op, Operand(impl_of(a)), PyFloat_AS_DOUBLE(b)));
-    } else if (PyFloat_CheckExact(a)) {
-      return wrap(elementwise(op, PyFloat_AS_DOUBLE(a), Operand(impl_of(b))));
+      if (plain_number(b, number)) return wrap(elementwise(op, Operand(impl_of(a)), number));
+    } else if (plain_number(a, number)) {
+      return wrap(elementwise(op, number, Operand(impl_of(b))));
     }
     std::optional<Operand> x, y;
     Tensor keep_x, keep_y;
@@ -128,7 +140,7 @@ PyObject* divide_with_remainder(PyObject* a, PyObject* b) {
 
 // Only a Python integer can be an exponent that integers do not allow.
 PyObject* to_power(PyObject* a, PyObject* b, PyObject*) {
-  if (!PyLong_Check(b)) return binary<Op::Pow>(a, b);
+  if (!PyLong_Check(b) || is_floating(impl_of(a)->array.dtype)) return binary<Op::Pow>(a, b);
   enter_thread();
   return guarded([&] { return wrap(power(tensor_of(a), to_number(b)).run()); });
 }
