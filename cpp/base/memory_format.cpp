@@ -18,10 +18,13 @@ Dims strides_in_order(DimSpan shape, DimSpan order) {
 }
 
 // Whether dimension a lies outside of dimension b in memory: 1 yes, -1 no, 0 cannot be told.
-int compare(size_t a, size_t b, DimSpan shape, DimSpan strides) {
-  if (strides[a] == 0 || strides[b] == 0) return 0;
-  if (strides[a] != strides[b]) return strides[a] > strides[b] ? 1 : -1;
-  return shape[a] < shape[b] ? -1 : 0;
+int compare(size_t a, size_t b, DimSpan shape, std::span<const Dims> operands) {
+  for (const Dims& strides : operands) {
+    if (strides[a] == 0 || strides[b] == 0) continue;
+    if (strides[a] != strides[b]) return strides[a] > strides[b] ? 1 : -1;
+    if (shape[a] < shape[b]) return -1;
+  }
+  return 0;
 }
 
 }  // namespace
@@ -64,7 +67,14 @@ bool is_dense(DimSpan shape, DimSpan strides) {
 }
 
 Dims dense_strides_like(DimSpan shape, DimSpan strides) {
-  if (is_dense(shape, strides)) return Dims(strides);
+  const Dims one[] = {Dims(strides)};
+  return dense_strides_like(shape, one);
+}
+
+Dims dense_strides_like(DimSpan shape, std::span<const Dims> strides) {
+  auto like_first = [&](const Dims& s) { return s == strides[0]; };
+  if (std::all_of(strides.begin(), strides.end(), like_first) && is_dense(shape, strides[0]))
+    return strides[0];
   Dims order;
   for (size_t d = 0; d < shape.size(); ++d) order.push_back(static_cast<int64_t>(d));
   // By insertion from the inner end, because "cannot be told" is no equivalence: a broadcast

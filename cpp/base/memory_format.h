@@ -17,7 +17,9 @@ bool has_format(MemoryFormat format, DimSpan shape, DimSpan strides);
 
 // Whether the elements fill a block of memory, each place once.
 bool is_dense(DimSpan shape, DimSpan strides);
-// Strides of gapless memory whose dimensions are ordered as those of `strides` are.
+// Strides of gapless memory whose dimensions are ordered as those of `strides` are. Of several, the
+// first one that tells two dimensions apart decides on these; broadcast ones have stride 0.
 Dims dense_strides_like(DimSpan shape, DimSpan strides);
+Dims dense_strides_like(DimSpan shape, std::span<const Dims> strides);
 
 }  // namespace fastgrad

@@ -123,10 +123,10 @@ void bind_bounds(Registry& r) {
           [](const Arguments& a) { return clamp_between(a.operand(0), bound(a, 1), bound(a, 2)); });
   add_row(r, "clamp_min", Op::ClampMin, kBoth | kInplace)
       .on_row("(Tensor input, Tensor|Number min, *, Tensor? out=None)",
-              [](const Arguments& a) { return RowCall(Op::ClampMin, a.operand(0), a.operand(1)); });
+              [](const Arguments& a) { return clamp_above(a.operand(0), a.operand(1)); });
   add_row(r, "clamp_max", Op::ClampMax, kBoth | kInplace)
       .on_row("(Tensor input, Tensor|Number max, *, Tensor? out=None)",
-              [](const Arguments& a) { return RowCall(Op::ClampMax, a.operand(0), a.operand(1)); });
+              [](const Arguments& a) { return clamp_below(a.operand(0), a.operand(1)); });
   add_row(r, "round", Op::Round, kBoth | kInplace | kExactOut,
           "The input rounded to the nearest multiple of 10**-decimals, halves to the even one.")
       .on_row("(Tensor input, *, int decimals=0, Tensor? out=None)",

@@ -184,14 +184,21 @@ void bind_convert(Registry& r) {
         copy_(a.tensor(0), a.tensor(1));
         return Py_NewRef(a.object(0));
       });
-  r.add("zero_", kMethod, "Fills with zeros.").on("(Tensor input)", [](const Arguments& a) {
+  r.add("zero_", kBoth, "Fills with zeros.").on("(Tensor input)", [](const Arguments& a) {
     fill_(a.tensor(0), 0);
     return Py_NewRef(a.object(0));
   });
-  r.add("fill_", kMethod, "Fills with a value.")
-      .on("(Tensor input, Number value)", [](const Arguments& a) {
-        fill_(a.tensor(0), a.number(1));
+  constexpr const char* fill = "(Tensor input, Tensor|Number value)";
+  r.add("fill_", kBoth, "Fills with a value: a number, or a tensor of no dimensions.")
+      .on(fill, [](const Arguments& a) {
+        fill_(a.tensor(0), a.operand(1));
         return Py_NewRef(a.object(0));
+      });
+  r.add("fill", kFunction, "A tensor like the input, filled with a value.")
+      .on(fill, [](const Arguments& a) {
+        Tensor filled = clone(a.tensor(0), MemoryFormat::Preserve);
+        fill_(filled, a.operand(1));
+        return wrap(filled);
       });
 }
 

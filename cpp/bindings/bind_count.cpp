@@ -37,7 +37,7 @@ std::string side_of(const Arguments& a, int i) { return a.has(i) ? a.text(i) : s
 }  // namespace
 
 void bind_count(Registry& r) {
-  r.add("histc", kBoth | kExactOut, kHistc)
+  r.add("histc", kBoth | kExactOut | kNoGradient, kHistc)
       .on("(Tensor input, int bins=100, Number min=0, Number max=0, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(histc(a.tensor(0), a.integer(1), a.real(2), a.real(3)));

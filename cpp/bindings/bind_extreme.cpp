@@ -62,18 +62,22 @@ void bind_extreme(Registry& r) {
       .on("(Tensor input, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(max(a.tensor(0))); })
       .on(kTwo, [](const Arguments& a) { return wrap(maximum(a.tensor(0), a.tensor(1))); })
-      .on(kOneDim, [](const Arguments& a) {
-        auto [values, indices] = max(a.tensor(0), a.integer(1), a.boolean(2));
-        return max_result({values, indices});
-      });
+      .on(kOneDim,
+          [](const Arguments& a) {
+            auto [values, indices] = max(a.tensor(0), a.integer(1), a.boolean(2));
+            return max_result({values, indices});
+          })
+      .with_exact_out();
   r.add("min", kBoth, kMin)
       .on("(Tensor input, *, Tensor? out=None)",
           [](const Arguments& a) { return wrap(min(a.tensor(0))); })
       .on(kTwo, [](const Arguments& a) { return wrap(minimum(a.tensor(0), a.tensor(1))); })
-      .on(kOneDim, [](const Arguments& a) {
-        auto [values, indices] = min(a.tensor(0), a.integer(1), a.boolean(2));
-        return min_result({values, indices});
-      });
+      .on(kOneDim,
+          [](const Arguments& a) {
+            auto [values, indices] = min(a.tensor(0), a.integer(1), a.boolean(2));
+            return min_result({values, indices});
+          })
+      .with_exact_out();
   r.add("argmax", kBoth | kExactOut, kArgmax).on(kPlace, [](const Arguments& a) {
     return wrap(argmax(a.tensor(0), a.optional_integer(1), a.boolean(2)));
   });

@@ -34,6 +34,7 @@ unsigned places(const char* name) {
                  "logaddexp", "logaddexp2", "maximum", "minimum", "signbit",  "xlog1py"},
                 name))
     return kBoth | exact;
+  if (is_one_of({"relu"}, name)) return kBoth | kInplace | kInplaceFunction;
   return kBoth | kInplace | exact;
 }
 

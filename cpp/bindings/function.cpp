@@ -24,7 +24,7 @@ const Definition& definition_of(PyObject* o) {
 }
 
 // out=: the result is written into the given tensor, which is returned.
-Object write_out(const Definition& d, PyObject* result, PyObject* out) {
+Object write_out(const Definition& d, const Overload& o, PyObject* result, PyObject* out) {
   if (PyTuple_Check(result)) {
     FG_CHECK_TYPE(PyTuple_Check(out) || PyList_Check(out), d.name,
                   "(): argument 'out' must be tuple of Tensors, not ", type_name(out));
@@ -32,7 +32,7 @@ Object write_out(const Definition& d, PyObject* result, PyObject* out) {
     FG_CHECK_TYPE(PySequence_Fast_GET_SIZE(out) == n, d.name, "(): argument 'out' must have ", n,
                   " tensors, not ", PySequence_Fast_GET_SIZE(out));
     for (Py_ssize_t i = 0; i < n; ++i)
-      write_out(d, PyTuple_GET_ITEM(result, i), PySequence_Fast_ITEMS(out)[i]);
+      write_out(d, o, PyTuple_GET_ITEM(result, i), PySequence_Fast_ITEMS(out)[i]);
     if (PyTuple_CheckExact(result)) return Object::borrow(out);
     return own(
         PyObject_CallOneArg(reinterpret_cast<PyObject*>(Py_TYPE(result)), out));  // a named tuple
@@ -40,10 +40,12 @@ Object write_out(const Definition& d, PyObject* result, PyObject* out) {
   FG_CHECK_TYPE(is_tensor(out), d.name, "(): argument 'out' must be Tensor, not ", type_name(out));
   Tensor from = tensor_of(result), to = tensor_of(out);
   FG_CHECK(
-      !(grad_enabled() && (from.requires_grad() || to.requires_grad())), d.name,
+      !(grad_enabled() &&
+        (from.requires_grad() || (to.requires_grad() && !(d.places & kNoGradient)))),
+      d.name,
       "(): functions with out=... arguments don't support automatic differentiation, but one of "
       "the arguments requires grad.");
-  if (d.places & kExactOut) check_exact_out(d.name.c_str(), from, to);
+  if (d.places & kExactOut || o.exact_out) check_exact_out(d.name.c_str(), from, to);
   FG_CHECK(d.places & kCopiedOut || can_cast(from.dtype(), to.dtype()), "result type ",
            scalar_type_name(from.dtype()), " can't be cast to the desired output type ",
            scalar_type_name(to.dtype()));
@@ -67,7 +69,7 @@ PyObject* run(const Definition& d, const Overload& o, PyObject** slots) {
   if (!d.inplace) {
     Object result = own(o.row ? wrap(o.row(Arguments(slots)).run()) : o.body(Arguments(slots)));
     if (!out) return result.release();
-    return write_out(d, result.get(), out).release();
+    return write_out(d, o, result.get(), out).release();
   }
   PyObject* self = slots[0];
   if (o.row) {
@@ -277,6 +279,11 @@ Definition& Definition::on_row(const char* signature, RowBody row_body) {
   return *this;
 }
 
+Definition& Definition::with_exact_out() {
+  overloads.back().exact_out = true;
+  return *this;
+}
+
 Overload& Definition::add_overload(const char* signature) {
   overloads.push_back({Signature(signature)});
   Overload& o = overloads.back();
@@ -325,7 +332,7 @@ void Registry::install(PyObject* module) {
   for (size_t i = 0; i < n; ++i) {
     const Definition& d = *definitions_[i];
     if (!(d.places & kInplace)) continue;
-    Definition& in = add((d.name + "_").c_str(), kMethod, "");
+    Definition& in = add((d.name + "_").c_str(), d.places & kInplaceFunction ? kBoth : kMethod, "");
     in.doc = "In-place form of :func:`fastgrad." + d.name + "`.";
     in.overloads = d.overloads;
     in.row = d.row;

@@ -15,11 +15,13 @@ using Body = PyObject* (*)(const Arguments&);
 using RowBody = RowCall (*)(const Arguments&);
 
 enum Place : unsigned {
-  kFunction = 1,    // fastgrad.name (or fastgrad.linalg.name for "linalg.name")
-  kMethod = 2,      // Tensor.name; the first parameter is self
-  kInplace = 4,     // Tensor.name_ too, made of the function by assign_inplace
-  kExactOut = 8,    // out= must have the element type of the result; others convert
-  kCopiedOut = 16,  // out= takes any element type, as copy_ does
+  kFunction = 1,          // fastgrad.name (or fastgrad.linalg.name for "linalg.name")
+  kMethod = 2,            // Tensor.name; the first parameter is self
+  kInplace = 4,           // Tensor.name_ too, made of the function by assign_inplace
+  kExactOut = 8,          // out= must have the element type of the result; others convert
+  kCopiedOut = 16,        // out= takes any element type, as copy_ does
+  kInplaceFunction = 32,  // with kInplace: fastgrad.name_ as well
+  kNoGradient = 64,       // the result has none, so that out= may require one
   kBoth = kFunction | kMethod,
 };
 
@@ -30,6 +32,7 @@ struct Overload {
   int out = -1;           // index of the parameter `out`
   // The first parameter is a tensor and all others have defaults: f(x) needs no binding.
   bool takes_one = false;
+  bool exact_out = false;  // kExactOut for this overload alone
 };
 
 struct Definition {
@@ -45,6 +48,8 @@ struct Definition {
   // Adds an overload; the first one that accepts the arguments is called.
   Definition& on(const char* signature, Body body);
   Definition& on_row(const char* signature, RowBody row);
+  // The out= of the overload added last must have the result's element type.
+  Definition& with_exact_out();
 
  private:
   Overload& add_overload(const char* signature);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/memory_format.h"
 #include "core/inplace.h"
 #include "core/promotion.h"
 #include "kernels/copy.h"
@@ -174,10 +175,24 @@ void record_elementwise(Op op, std::span<const Operand> operands, const Tensor& 
   }
 }
 
+// The result's memory: row-major, or in the order of operands that lie otherwise.
+Array empty_for(const Plan& p, std::span<const Operand> operands) {
+  bool row_major = true;
+  for (const Operand& o : operands)
+    row_major = row_major && (!o.is_tensor() || o.array().contiguous);
+  if (row_major) return Array::empty(p.shape, p.result);
+  SmallVector<Dims, kMaxElementwiseInputs> strides;
+  for (const Operand& o : operands)
+    strides.push_back(o.is_tensor() ? o.array().expanded(p.shape).strides
+                                    : Dims(p.shape.size(), 0));
+  return Array::empty_strided(
+      p.shape, dense_strides_like(p.shape, {strides.data(), strides.size()}), p.result);
+}
+
 // Everything but the fast path.
 Tensor elementwise_general(Op op, std::span<const Operand> operands) {
   Plan p = plan(op, operands);
-  Tensor out(Array::empty(p.shape, p.result));
+  Tensor out(empty_for(p, operands));
   run_plan(p, operands, out.array());
   return out;
 }

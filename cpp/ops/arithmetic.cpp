@@ -122,11 +122,29 @@ Tensor float_power(const Operand& a, const Operand& b) {
   return pow(wide(a), wide(b));
 }
 
+namespace {
+// Bool has bounds that are tensors, by way of maximum and minimum, but none that are numbers.
+void check_bound(const char* op, const Operand& x, const Operand& bound) {
+  FG_CHECK_KIND(ErrorKind::NotImplemented,
+                bound.is_tensor() || common_dtype({&x, &bound}) != DType::Bool, "\"", op,
+                "_scalar_cpu\" not implemented for 'Bool'; use logical_or for a lower bound, "
+                "logical_and for an upper one");
+}
+}  // namespace
+
+RowCall clamp_above(const Operand& x, const Operand& lo) {
+  check_bound("clamp_min", x, lo);
+  return RowCall(Op::ClampMin, x, lo);
+}
+RowCall clamp_below(const Operand& x, const Operand& hi) {
+  check_bound("clamp_max", x, hi);
+  return RowCall(Op::ClampMax, x, hi);
+}
 RowCall clamp_between(const Operand& x, const std::optional<Operand>& lo,
                       const std::optional<Operand>& hi) {
   FG_CHECK(lo || hi, "torch.clamp: At least one of 'min' or 'max' must not be None");
   if (lo && hi) return RowCall(Op::Clamp, x, *lo, *hi);
-  return lo ? RowCall(Op::ClampMin, x, *lo) : RowCall(Op::ClampMax, x, *hi);
+  return lo ? clamp_above(x, *lo) : clamp_below(x, *hi);
 }
 
 RowCall round_to(const Tensor& x, int64_t decimals) {

@@ -23,6 +23,9 @@ RowCall power(const Operand& a, const Operand& b);
 // a ** b in float64.
 Tensor float_power(const Operand& a, const Operand& b);
 
+// max(x, lo) and min(x, hi).
+RowCall clamp_above(const Operand& x, const Operand& lo);
+RowCall clamp_below(const Operand& x, const Operand& hi);
 // Between lo and hi, of which one may be absent.
 RowCall clamp_between(const Operand& x, const std::optional<Operand>& lo,
                       const std::optional<Operand>& hi);

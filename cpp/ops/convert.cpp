@@ -107,14 +107,20 @@ void copy_(const Tensor& self, const Tensor& src) {
   rebase_history(self, result);
 }
 
-void fill_(const Tensor& self, Scalar value) {
+void fill_(const Tensor& self, const Operand& value) {
+  if (value.is_tensor()) {
+    FG_CHECK(value.array().ndim() == 0,
+             "fill_ only supports 0-dimension value tensor but got tensor with ",
+             value.array().ndim(), " dimensions.");
+    return copy_(self, value.tensor());
+  }
   bool recorded = check_inplace(self, false, "fill");
   Ref<Node> node;
   if (recorded) {
     Tensor inputs[] = {self->view ? Tensor() : self, Tensor()};
     node = make_node(Op::Copy, inputs, {});
   }
-  fill_array(self.array(), value);
+  fill_array(self.array(), value.scalar());
   self->array.buffer->bump_version();
   if (!recorded) return;
   Tensor result(self.array());

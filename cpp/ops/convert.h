@@ -1,7 +1,7 @@
 // Copies of whole tensors: conversion, clone, contiguous, copy_.
 #pragma once
 
-#include "core/apply.h"
+#include "core/elementwise.h"
 #include "ops/creation.h"
 
 namespace fastgrad {
@@ -15,6 +15,7 @@ Tensor clone(const Tensor& x, MemoryFormat format = MemoryFormat::Contiguous);
 Tensor contiguous(const Tensor& x, MemoryFormat format = MemoryFormat::Contiguous);
 // self = src, converted and broadcast, in place.
 void copy_(const Tensor& self, const Tensor& src);
-void fill_(const Tensor& self, Scalar value);
+// Every element becomes value, which is a number or a tensor of no dimensions.
+void fill_(const Tensor& self, const Operand& value);
 
 }  // namespace fastgrad

@@ -155,6 +155,8 @@ from fastgrad._core import exp as exp
 from fastgrad._core import exp2 as exp2
 from fastgrad._core import expm1 as expm1
 from fastgrad._core import eye as eye
+from fastgrad._core import fill as fill
+from fastgrad._core import fill_ as fill_
 from fastgrad._core import fix as fix
 from fastgrad._core import flatten as flatten
 from fastgrad._core import flip as flip
@@ -338,6 +340,7 @@ from fastgrad._core import ravel as ravel
 from fastgrad._core import real as real
 from fastgrad._core import reciprocal as reciprocal
 from fastgrad._core import relu as relu
+from fastgrad._core import relu_ as relu_
 from fastgrad._core import remainder as remainder
 from fastgrad._core import repeat_interleave as repeat_interleave
 from fastgrad._core import reshape as reshape
@@ -427,6 +430,7 @@ from fastgrad._core import vstack as vstack
 from fastgrad._core import where as where
 from fastgrad._core import xlog1py as xlog1py
 from fastgrad._core import xlogy as xlogy
+from fastgrad._core import zero_ as zero_
 from fastgrad._core import zeros as zeros
 from fastgrad._core import zeros_like as zeros_like
 from fastgrad._printing import get_printoptions as get_printoptions

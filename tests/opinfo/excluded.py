@@ -2,7 +2,7 @@
 
 A key is `op` or `op/check`, where `op` is an OpInfo's full name (or its name, for all variants of
 it) and `check` the name of a test below without `test_`: function, method, operator, inplace, out,
-gradient, second_gradient, errors, alias.
+gradient, second_gradient, errors, alias. `op/check/dtype` is one dtype of it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ EXCLUDED: dict[str, str] = {
     "kthvalue/errors": "out= that shares the input's memory is refused by PyTorch and safe here",
     "logcumsumexp/gradient": "PyTorch subtracts logarithms and keeps 3 digits of float32",
     "logcumsumexp/second_gradient": "PyTorch has NaN where a cotangent is exactly zero",
+    "nn.functional.softmin.with_dtype/function/uint8": "PyTorch negates uint8, then converts",
     "polygamma/method": "as polygamma/function",
     "polygamma/inplace": "as polygamma/function",
     "special.polygamma/function": "as polygamma/function",

@@ -91,6 +91,7 @@ def over(check: str, wanted: Callable[[Any], bool], dtypes: tuple[str, ...] = ()
         for name in names
         for dtype in dtypes
         if getattr(torch, dtype) in OPS[name].supported_dtypes("cpu")
+        and f"{name}/{check}/{dtype}" not in EXCLUDED
     ]
     return pytest.mark.parametrize(
         ("name", "dtype"), pairs or [pytest.param("", "", marks=needs_torch)]

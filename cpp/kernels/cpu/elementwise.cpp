@@ -1,4 +1,6 @@
 // The walk of the elementwise engine. The block kernels stand in elementwise_loops.h.
+#include <algorithm>
+
 #include "kernels/copy.h"
 #include "kernels/cpu/elementwise_table.h"
 
@@ -22,6 +24,16 @@ bool is_scalar(const Array& a) {
   return true;
 }
 
+// The dimensions from the one with the longest stride to that with the shortest.
+Dims memory_order(const Array& a) {
+  Dims order;
+  for (int64_t d = 0; d < a.ndim(); ++d) order.push_back(d);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) {
+    return a.strides[static_cast<size_t>(i)] > a.strides[static_cast<size_t>(j)];
+  });
+  return order;
+}
+
 const KernelTable g_kernels = [] {
   KernelTable table;
   fill_arithmetic_kernels(table);
@@ -38,13 +50,27 @@ BlockKernel block_kernel(Op op, DType compute) {
 }
 
 void run_elementwise(BlockKernel kernel, DType compute, DType result, const Array* const* inputs,
-                     int num_inputs, const Array& out) {
-  if (out.numel == 0) return;
+                     int num_inputs, const Array& given_out) {
+  if (given_out.numel == 0) return;
+  // Walked in the order of the output's memory: a transposed operand beside a transposed output
+  // is as good as contiguous.
+  Array out = given_out;
+  Array reordered[kMaxElementwiseInputs];
+  const Array* given[kMaxElementwiseInputs];
+  for (int k = 0; k < num_inputs; ++k) given[k] = inputs[k];
+  if (!out.contiguous) {
+    Dims order = memory_order(out);
+    out = out.permuted(order);
+    for (int k = 0; k < num_inputs; ++k) {
+      reordered[k] = given[k]->permuted(order);
+      given[k] = &reordered[k];
+    }
+  }
   // An input that overlaps the output other than element by element is copied first.
   Array held[kMaxElementwiseInputs];
   const Array* in[kMaxElementwiseInputs];
   for (int k = 0; k < num_inputs; ++k) {
-    in[k] = inputs[k];
+    in[k] = given[k];
     bool aligned = in[k]->data == out.data && in[k]->strides == out.strides &&
                    in[k]->itemsize() == out.itemsize();
     if (!aligned && memory_overlaps(*in[k], out)) {
