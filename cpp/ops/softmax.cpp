@@ -67,7 +67,7 @@ FG_DEFINE_OP(SoftmaxGrad) = {
           if (!c.needs(1)) return;
           Tensor g = c.in(0);
           Tensor centred = sub(g, line_sum(grad_mul(g, y), dim));
-          c.set(1, sub(mul(t, centred), mul(g, line_sum(grad_mul(t, y), dim))));
+          c.set(1, sub(grad_mul(centred, t), grad_mul(g, line_sum(grad_mul(t, y), dim))));
         },
     .save = {save_in(1), save_in(0) | save_in(1)},
 };
@@ -85,7 +85,7 @@ FG_DEFINE_OP(LogSoftmaxGrad) = {
           const Tensor& t = c.g();
           Tensor weighted = grad_mul(t, exp(c.in(1)));
           if (c.needs(0)) c.set(0, sub(t, line_sum(weighted, dim)));
-          if (c.needs(1)) c.set(1, neg(mul(weighted, line_sum(c.in(0), dim))));
+          if (c.needs(1)) c.set(1, neg(grad_mul(line_sum(c.in(0), dim), weighted)));
         },
     .save = {save_in(1), save_in(0) | save_in(1)},
 };
