@@ -11,9 +11,14 @@ namespace fastgrad::py {
 
 int64_t to_integer(PyObject* o) {
   if (is_tensor(o)) return item(tensor_of(o)).to_int();
-  Object index = own(PyNumber_Index(o));
+  Object index;
+  PyObject* number = o;
+  if (!PyLong_CheckExact(o)) {
+    index = own(PyNumber_Index(o));
+    number = index.get();
+  }
   int overflow = 0;
-  long long v = PyLong_AsLongLongAndOverflow(index.get(), &overflow);
+  long long v = PyLong_AsLongLongAndOverflow(number, &overflow);
   FG_CHECK_VALUE(!overflow, "Overflow when unpacking long long: ", text_of(o),
                  " does not fit an int64");
   if (v == -1 && PyErr_Occurred()) throw PythonError{};
@@ -83,6 +88,7 @@ Tensors Arguments::tensors(int i) const {
   PyObject* o = slots_[i];
   Tensors out;
   Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
+  out.reserve(static_cast<size_t>(n));
   for (Py_ssize_t k = 0; k < n; ++k) out.push_back(tensor_of(PySequence_Fast_ITEMS(o)[k]));
   return out;
 }

@@ -13,7 +13,10 @@ namespace {
 // Joins f's tensors; out (argument `out`) must be able to take them and share no memory with them.
 template <class F>
 PyObject* joined(const Arguments& a, int out, F&& f) {
-  Tensors tensors = a.tensors(0);
+  PyObject* list = a.object(0);
+  SmallVector<Tensor, 4> tensors;  // few cost no allocation
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(list); ++i)
+    tensors.push_back(tensor_of(PySequence_Fast_ITEMS(list)[i]));
   if (a.has(out)) {
     Tensor to = a.tensor(out);
     for (size_t i = 0; i < tensors.size(); ++i) {
@@ -36,11 +39,11 @@ void bind_joins(Registry& r) {
   for (const char* name : {"cat", "concat", "concatenate"})
     r.add(name, kFunction, "The tensors one behind the other along dim.")
         .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)", [](const Arguments& a) {
-          return joined(a, 2, [&](const Tensors& t) { return cat(t, a.integer(1)); });
+          return joined(a, 2, [&](std::span<const Tensor> t) { return cat(t, a.integer(1)); });
         });
   r.add("stack", kFunction, "The tensors beside one another along a new dimension.")
       .on("(Tensor[] tensors, int dim=0, *, Tensor? out=None)", [](const Arguments& a) {
-        return joined(a, 2, [&](const Tensors& t) { return stack(t, a.integer(1)); });
+        return joined(a, 2, [&](std::span<const Tensor> t) { return stack(t, a.integer(1)); });
       });
   r.add("hstack", kFunction,
         "The tensors side by side: cat along the second dimension, or the first of vectors.")

@@ -87,7 +87,20 @@ IndexItems parse_key(PyObject* key) {
 
 PyObject* get_item(PyObject* self, PyObject* key) {
   enter_thread();
-  return guarded([&] { return wrap(index(tensor_of(self), parse_key(key))); });
+  return guarded([&] {
+    Tensor x = tensor_of(self);
+    // x[3] and x[2:7] need no list of items.
+    if (x.ndim() > 0 && PyLong_CheckExact(key)) {
+      ViewItem entry = ViewItem::select(wrap_index(to_integer(key), x.shape()[0], 0));
+      return wrap(basic_view(Op::Select, x, {&entry, 1}));
+    }
+    if (x.ndim() > 0 && PySlice_Check(key)) {
+      IndexItem s = parse_slice(key);
+      ViewItem part = ViewItem::slice(x.shape()[0], s.start, s.stop, s.step);
+      return wrap(basic_view(Op::Slice, x, {&part, 1}));
+    }
+    return wrap(index(x, parse_key(key)));
+  });
 }
 
 int set_item(PyObject* self, PyObject* key, PyObject* value) {

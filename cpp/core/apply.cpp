@@ -93,6 +93,14 @@ SmallVector<const Array*, 4> arrays_of(std::span<const Tensor> inputs) {
   return arrays;
 }
 
+// The part of source's memory that m says.
+Tensor view_as(const Meta& m, const Tensor& source, ViewKind kind) {
+  Tensor out = Tensor::adopt(TensorImpl::make());
+  out->array.make_view(source.array(), m.shape, m.strides, m.offset);
+  set_view(out, source, kind);
+  return out;
+}
+
 // Computes the outputs; views share the memory of input 0.
 template <class Outs>
 void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& outs) {
@@ -108,13 +116,7 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
   if (op_info.num_outputs > 0) metas.resize(static_cast<size_t>(op_info.num_outputs));
   op_info.infer(attrs, arrays, metas);
   if (op_info.view) {
-    ViewKind kind = op_info.num_outputs < 0 ? ViewKind::MultiOutput : ViewKind::Normal;
-    for (Meta& m : metas) {
-      Tensor out = Tensor::adopt(TensorImpl::make());
-      out.mutable_array().make_view(inputs[0].array(), m.shape, m.strides, m.offset);
-      set_view(out, inputs[0], kind);
-      outs.push_back(std::move(out));
-    }
+    for (const Meta& m : metas) outs.push_back(view_as(m, inputs[0], ViewKind::MultiOutput));
     return;
   }
   SmallVector<Array, 2> results;
@@ -136,15 +138,16 @@ void run(Op op, std::span<const Tensor> inputs, Attrs&& attrs, Outs& outs) {
 
 Tensor apply(Op op, std::span<const Tensor> inputs, Attrs attrs) {
   const OpInfo& op_info = info(op);
-  if (op_info.num_outputs == 1 && !op_info.view && !op_info.dynamic_shape) [[likely]] {
+  if (op_info.num_outputs == 1 && !op_info.dynamic_shape) [[likely]] {
     // The usual op, without the detours of the others: its output is written where it stays.
     auto arrays = arrays_of(inputs);
     Metas metas;
     Meta& m = metas.emplace_back();
     op_info.infer(attrs, arrays, metas);
-    Tensor out = m.strides.empty() ? Tensor::empty(m.shape, m.dtype)
-                                   : Tensor(Array::empty_strided(m.shape, m.strides, m.dtype));
-    op_info.eval(attrs, arrays, {&out->array, 1});
+    Tensor out = op_info.view        ? view_as(m, inputs[0], ViewKind::Normal)
+                 : m.strides.empty() ? Tensor::empty(m.shape, m.dtype)
+                                     : Tensor(Array::empty_strided(m.shape, m.strides, m.dtype));
+    if (!op_info.view) op_info.eval(attrs, arrays, {&out->array, 1});
     if (op_info.vjp && should_record(inputs)) record(op, inputs, std::move(attrs), {&out, 1});
     return out;
   }

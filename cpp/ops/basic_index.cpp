@@ -126,7 +126,7 @@ ViewItem ViewItem::slice(int64_t size, int64_t start, int64_t stop, int64_t step
 }
 
 Tensor basic_view(Op op, const Tensor& x, std::span<const ViewItem> items) {
-  return apply(op, {x},
+  return apply(op, {&x, 1},
                Attrs().with({reinterpret_cast<const int64_t*>(items.data()), 3 * items.size()}));
 }
 

@@ -133,7 +133,24 @@ struct Located {
   Attrs attrs() const { return Attrs(Scalar(position)).with(dims); }
 };
 
+// One tensor alone: its entries, counted from the front.
+Located locate_one(const Tensor& x, const Advanced& a) {
+  Located l;
+  l.position = a.dim;
+  for (int64_t k = 0; k < a.count; ++k) l.dims.push_back(a.dim + k);
+  if (is_mask(*a.tensor)) {
+    l.linear = Tensor(nonzero_linear(a.tensor->array()));
+    return l;
+  }
+  l.linear = Tensor(Array::zeros(a.tensor->shape(), DType::Int64));
+  bool wide = a.tensor->dtype() == DType::Int64;
+  fold_index(wide ? a.tensor->array() : as_contiguous(a.tensor->array(), DType::Int64),
+             x.shape()[a.dim], a.dim, l.linear.array());
+  return l;
+}
+
 Located locate(const Tensor& x, const Parsed& p) {
+  if (p.advanced.size() == 1) return locate_one(x, p.advanced[0]);
   Located l;
   SmallVector<Array, 4> indices;
   Dims shape;

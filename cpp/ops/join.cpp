@@ -1,5 +1,6 @@
 #include "ops/join.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/promotion.h"
@@ -39,6 +40,9 @@ void join(Inputs in, const Array& out, size_t dim, DimSpan sizes) {
 }
 
 DType common_dtype(Inputs in) {
+  DType first = in[0]->dtype;
+  if (std::all_of(in.begin(), in.end(), [&](const Array* a) { return a->dtype == first; }))
+    return first;
   ResultType type;
   for (const Array* a : in) type.add(*a);
   return type.get();
