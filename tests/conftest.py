@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 
@@ -18,17 +16,3 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def opinfo_full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--opinfo-full"))
-
-
-KNOWN_GAPS = Path(__file__).with_name("known_gaps.txt")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Expects the tests of known_gaps.txt to fail."""
-    lines = KNOWN_GAPS.read_text(encoding="utf-8").splitlines()
-    gaps = {line for line in lines if line and not line.startswith("#")}
-    for item in items:
-        if item.nodeid in gaps:
-            item.add_marker(
-                pytest.mark.xfail(reason="listed in tests/known_gaps.txt", strict=False)
-            )
