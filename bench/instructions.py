@@ -3,7 +3,7 @@
 `--save` writes bench/results/instructions.json; `--check` compares with it and fails when a row
 needs more than 3 % more. A row that needs 3 % less is reported, so that the file can follow.
 Counts depend on the interpreter and the compiler, so the file names both. A check under others,
-or without valgrind, cannot be made: it says so and ends with status 77.
+without valgrind or before any was recorded cannot be made: it says so and ends with status 77.
 """
 
 from __future__ import annotations
@@ -76,6 +76,9 @@ def toolchain() -> str:
 
 def comparable() -> bool:
     """Says whether the recorded counts are of this toolchain, and which one they are of if not."""
+    if not (harness.RESULTS / "instructions.json").exists():
+        print("nothing has been recorded: run with --save")
+        return False
     recorded = harness.load("instructions")["toolchain"]
     if recorded != toolchain():
         print(f"recorded with {recorded}, but this is {toolchain()}: not comparable")

@@ -4,9 +4,11 @@ import instructions
 
 
 @pytest.fixture
-def recorded(monkeypatch):
+def recorded(monkeypatch, tmp_path):
     content = {"toolchain": "here", "rows": {"x * y": 400.0}}
     monkeypatch.setattr(instructions.harness, "load", lambda name: content)
+    monkeypatch.setattr(instructions.harness, "RESULTS", tmp_path)
+    (tmp_path / "instructions.json").touch()
     monkeypatch.setattr(instructions, "toolchain", lambda: "here")
 
 
@@ -25,6 +27,12 @@ def test_counts_of_another_toolchain_are_not_compared(recorded, monkeypatch, cap
     monkeypatch.setattr(instructions.shutil, "which", lambda name: name)
     assert instructions.main(["--check"]) == instructions.SKIPPED
     assert "not comparable" in capsys.readouterr().out
+
+
+def test_nothing_recorded_is_nothing_to_compare_with(recorded, tmp_path, capsys):
+    (tmp_path / "instructions.json").unlink()
+    assert not instructions.comparable()
+    assert "--save" in capsys.readouterr().out
 
 
 def test_without_valgrind_nothing_is_counted(monkeypatch, capsys):
