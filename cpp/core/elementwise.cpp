@@ -246,7 +246,7 @@ Tensor elementwise(Op op, const Operand& a) {
   Tensor out;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
-    out = Tensor::empty(x->shape, d);
+    out = Tensor::empty_like(*x, d);
     const char* in[] = {x->data};
     kernel(out.array().data, in, 0, x->numel);
   } else {
@@ -293,7 +293,7 @@ Tensor elementwise(Op op, const Operand (&operands)[2]) {
   Tensor out;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;
-    out = Tensor::empty(shape_of->shape, d);
+    out = Tensor::empty_like(*shape_of, d);
     kernel(out.array().data, in, scalars, shape_of->numel);
   } else {
     out = elementwise_general(op, operands);

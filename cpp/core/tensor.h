@@ -20,6 +20,8 @@ class Tensor {
   explicit Tensor(Array a);  // below
   // Uninitialised, row-major.
   static Tensor empty(DimSpan shape, DType dtype);
+  // The same, of the shape of a row-major array whose elements are not smaller.
+  static Tensor empty_like(const Array& rows, DType dtype);
   static Tensor adopt(TensorImpl* p) { return Tensor(Ref<TensorImpl>::adopt(p)); }
   static Tensor share(TensorImpl* p) { return Tensor(Ref<TensorImpl>::share(p)); }
 
@@ -138,6 +140,13 @@ inline Tensor::Tensor(Array a)
 inline Tensor Tensor::empty(DimSpan shape, DType dtype) {
   Tensor t = adopt(TensorImpl::make());
   t->array.make_empty(shape, dtype);
+  t->inference = t_modes.inference;
+  return t;
+}
+
+inline Tensor Tensor::empty_like(const Array& rows, DType dtype) {
+  Tensor t = adopt(TensorImpl::make());
+  t->array.make_like(rows, dtype);
   t->inference = t_modes.inference;
   return t;
 }

@@ -39,6 +39,17 @@ struct Array {
     buffer = Buffer::allocate(static_cast<size_t>(numel) * fastgrad::itemsize(type));
     data = buffer->data();
   }
+  // The same, of the shape of a row-major array whose elements are not smaller.
+  void make_like(const Array& rows, DType type) {
+    dtype = type;
+    numel = rows.numel;
+    shape = rows.shape;
+    int64_t* stride = strides.reset(shape.size());
+    int64_t step = 1;
+    for (size_t i = shape.size(); i-- > 0; step *= std::max<int64_t>(shape[i], 1)) stride[i] = step;
+    buffer = Buffer::allocate(static_cast<size_t>(numel) * fastgrad::itemsize(type));
+    data = buffer->data();
+  }
   static Array empty_strided(DimSpan shape, DimSpan strides, DType dtype);
   static Array zeros(DimSpan shape, DType dtype);
   // The same memory in another shape; offset in elements from this array's first.
