@@ -55,7 +55,7 @@ class Tensor {
 // How a view came to be; decides whether it may be written in place while gradients are recorded.
 enum class ViewKind : uint8_t { Normal, MultiOutput, NoGrad, Inference };
 
-// Note [Views and in-place]: see autograd/views.h.
+// Note [Views and in-place]: see core/inplace.h.
 struct ViewInfo {
   Tensor base;       // never itself a view
   uint32_t version;  // of the buffer when `node` was last derived from the base's
