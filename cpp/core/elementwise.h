@@ -55,7 +55,7 @@ inline Tensor elementwise(Op op, const Operand& a, const Operand& b) {
 }
 Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c);
 
-// Writes the result into `self`, in place (its history becomes the op's; autograd/views.cpp checks
+// Writes the result into `self`, in place (its history becomes the op's; core/inplace.cpp checks
 // whether it may). operands[k] may be self.
 void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands);
 // out=: resizes `out` where needed; never recorded.
