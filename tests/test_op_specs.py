@@ -19,7 +19,7 @@ import usage_in_tests
 from fastgrad import _core
 from op_specs import NAMED, SPECS, Spec, derivative, error_in_ulps, exact
 from opinfo.samples import OPS
-from reference import assert_same, fg, only_fastgrad, to_numpy
+from reference import assert_same, fg, needs_torch, only_fastgrad, to_numpy
 
 pytestmark = only_fastgrad
 
@@ -86,6 +86,7 @@ def test_every_row_is_specified() -> None:
     assert not missing, f"tests/op_specs.py has no Spec for {sorted(missing)}"
 
 
+@needs_torch  # what its OpInfos cover counts
 def test_every_other_function_is_tested() -> None:
     modules = usage_in_tests.names_used(TESTS)
     used = {name for name, users in modules.items() if users != {"op_specs"}}
