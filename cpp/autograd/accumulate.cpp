@@ -35,7 +35,7 @@ bool is_exclusive(const Tensor& t) {
 
 void add_into(const Tensor& sum, const Tensor& g) {
   const Array &a = sum.array(), &b = g.array();
-  BlockKernel kernel = block_kernel(Op::Add, compute_dtype(a.dtype));
+  BlockKernel kernel = block_kernel(ElementwiseOp::Add, compute_dtype(a.dtype));
   if (a.contiguous && b.contiguous && a.dtype == b.dtype && compute_dtype(a.dtype) == a.dtype) {
     const char* in[] = {a.data, b.data};
     kernel(a.data, in, 0, a.numel);

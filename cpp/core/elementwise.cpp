@@ -15,7 +15,7 @@ constexpr OpTypes kTypes[] = {
 #define FG_UNARY(Id, name, types, ...) OpTypes::types,
 #define FG_BINARY(Id, name, types, ...) OpTypes::types,
 #define FG_TERNARY(Id, name, types, ...) OpTypes::types,
-#include "base/op_list.def"
+#include "base/op_rows.def"
 };
 
 struct NumberBytes {
@@ -84,7 +84,7 @@ Plan plan(Op op, std::span<const Operand> operands) {
   p.result = result_dtype(op, type);
   p.compute = elementwise_compute_dtype(op, type);
   p.kernel_result = op_types(op) == OpTypes::P ? DType::Bool : p.compute;
-  p.kernel = block_kernel(op, p.compute);
+  p.kernel = block_kernel(row(op), p.compute);
   if (!p.kernel || op == Op::Sub) check_bool_operands(op, operands);
   FG_CHECK_KIND(ErrorKind::NotImplemented, p.kernel, "\"", info(op).name,
                 "\" not implemented for '", scalar_type_name(type),
@@ -241,7 +241,7 @@ Tensor elementwise(Op op, const Operand& a) {
   const Operand operands[] = {a};
   const Array* x = a.is_tensor() ? &a.array() : nullptr;
   BlockKernel kernel = x && x->contiguous && compute_dtype(x->dtype) == x->dtype
-                           ? block_kernel(op, x->dtype)
+                           ? block_kernel(row(op), x->dtype)
                            : nullptr;
   Tensor out;
   if (kernel) {
@@ -289,7 +289,7 @@ Tensor elementwise(Op op, const Operand (&operands)[2]) {
       scalars = 1u << k;
     }
   }
-  BlockKernel kernel = shape_of ? block_kernel(op, shape_of->dtype) : nullptr;
+  BlockKernel kernel = shape_of ? block_kernel(row(op), shape_of->dtype) : nullptr;
   Tensor out;
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;

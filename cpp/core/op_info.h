@@ -81,7 +81,7 @@ extern const OpInfo* const kOpTable[];
 inline const OpInfo& info(Op op) { return *kOpTable[index(op)]; }
 const char* id_name(Op op);  // "Mul"
 
-// Defines the block of a family op. Forgetting one that op_list.def names is a link error.
+// Defines the block of a family op. Forgetting one that op_families.def names is a link error.
 #define FG_DEFINE_OP(Id)            \
   extern const OpInfo kOpInfo_##Id; \
   const OpInfo kOpInfo_##Id

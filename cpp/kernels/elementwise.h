@@ -5,7 +5,7 @@
 // pass over the memory.
 #pragma once
 
-#include "base/op.h"
+#include "base/elementwise_op.h"
 #include "storage/array.h"
 
 namespace fastgrad {
@@ -15,7 +15,7 @@ namespace fastgrad {
 using BlockKernel = void (*)(char* out, const char* const* in, unsigned scalars, int64_t n);
 
 // The kernel of op for inputs of type `compute`, or null where the op has none for that type.
-BlockKernel block_kernel(Op op, DType compute);
+BlockKernel block_kernel(ElementwiseOp op, DType compute);
 
 inline constexpr int kMaxElementwiseInputs = 3;
 inline constexpr int64_t kBlock = 512;

@@ -211,7 +211,7 @@ namespace {
 // The kernel of where() on any element type it has; half types go through float32.
 void eval_masked_fill(const Attrs&, Inputs in, std::span<Array> out) {
   DType compute = compute_dtype(out[0].dtype);
-  BlockKernel kernel = block_kernel(Op::Where, compute);
+  BlockKernel kernel = block_kernel(ElementwiseOp::Where, compute);
   FG_CHECK_KIND(ErrorKind::NotImplemented, kernel, "\"masked_fill\" not implemented for '",
                 scalar_type_name(out[0].dtype), "'");
   Array mask = in[1]->expanded(out[0].shape), value = in[2]->expanded(out[0].shape),

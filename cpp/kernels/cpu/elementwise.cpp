@@ -45,7 +45,7 @@ const KernelTable g_kernels = [] {
 
 }  // namespace
 
-BlockKernel block_kernel(Op op, DType compute) {
+BlockKernel block_kernel(ElementwiseOp op, DType compute) {
   return g_kernels.k[index(op)][static_cast<int>(compute)];
 }
 

@@ -37,7 +37,7 @@ using namespace ::fastgrad::math;
       return F;                                       \
     }                                                 \
   };
-#include "base/op_list.def"
+#include "base/op_rows.def"
 }  // namespace formula
 
 template <OpTypes types, class T>
@@ -163,10 +163,10 @@ void fill_row(BlockKernel* row) {
 }
 
 void fill_rows(KernelTable& table) {
-#define FG_UNARY(Id, ...) fill_row<formula::Id, 1>(table.k[index(Op::Id)]);
-#define FG_BINARY(Id, ...) fill_row<formula::Id, 2>(table.k[index(Op::Id)]);
-#define FG_TERNARY(Id, ...) fill_row<formula::Id, 3>(table.k[index(Op::Id)]);
-#include "base/op_list.def"
+#define FG_UNARY(Id, ...) fill_row<formula::Id, 1>(table.k[index(ElementwiseOp::Id)]);
+#define FG_BINARY(Id, ...) fill_row<formula::Id, 2>(table.k[index(ElementwiseOp::Id)]);
+#define FG_TERNARY(Id, ...) fill_row<formula::Id, 3>(table.k[index(ElementwiseOp::Id)]);
+#include "base/op_rows.def"
 }
 
 }  // namespace

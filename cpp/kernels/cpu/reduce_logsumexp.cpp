@@ -23,7 +23,7 @@ struct LogSumExpReducer {
   static Acc empty() { return {-kInf, 0}; }
   static T larger(T a, T b) { return b > a || b != b ? b : a; }
   static Acc block(const T* p, int64_t n, int64_t) {
-    static const BlockKernel exp_kernel = block_kernel(Op::Exp, dtype_of<T>);
+    static const BlockKernel exp_kernel = block_kernel(ElementwiseOp::Exp, dtype_of<T>);
     T largest = lanes(T{}).largest(p, n);
     // With an infinite shift every term would be NaN; exp(-inf) = 0 and exp(inf) = inf are right.
     T shift = std::isinf(largest) ? T(0) : largest;

@@ -41,7 +41,7 @@ void with_compute_type(const Array& out, F&& f) {
 
 template <class T>
 void exp_block(T* p, int64_t n) {
-  static const BlockKernel kernel = block_kernel(Op::Exp, dtype_of<T>);
+  static const BlockKernel kernel = block_kernel(ElementwiseOp::Exp, dtype_of<T>);
   const char* in[] = {reinterpret_cast<const char*>(p)};
   kernel(reinterpret_cast<char*>(p), in, 0, n);
 }
