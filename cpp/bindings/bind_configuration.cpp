@@ -5,13 +5,14 @@ namespace fastgrad::py {
 
 void bind_configuration(Registry& r) {
   r.add("set_num_threads", kFunction,
-        "Sets how many threads a matrix product may use; other operations run on the calling "
-        "thread.")
+        "Sets how many threads may work on one operation, the calling one among them. Results do "
+        "not depend on it. The default is the number of processors, or the environment's "
+        "FASTGRAD_NUM_THREADS or OMP_NUM_THREADS where that is smaller.")
       .on("(int num) -> None", [](const Arguments& a) {
         set_num_threads(static_cast<int>(a.integer(0)));
         return none();
       });
-  r.add("get_num_threads", kFunction, "How many threads a matrix product may use.")
+  r.add("get_num_threads", kFunction, "How many threads may work on one operation.")
       .on("() -> int", [](const Arguments&) { return PyLong_FromLong(num_threads()); });
   r.add("show_config", kFunction, "How this copy was built and what it runs on, for bug reports.")
       .on("() -> str",

@@ -5,7 +5,7 @@
 
 namespace fastgrad {
 
-// The most threads that a matrix product uses; every other operation runs on the calling thread.
+// The most threads that work on one operation: see base/thread_pool.h.
 int num_threads();
 // n > 0.
 void set_num_threads(int n);

@@ -3,6 +3,7 @@
 #include <cblas.h>
 
 #include "base/errors.h"
+#include "base/thread_pool.h"
 
 namespace fastgrad {
 namespace {
@@ -19,10 +20,10 @@ const char* compiler() {
 
 }  // namespace
 
-int num_threads() { return scipy_openblas_get_num_threads(); }
+int num_threads() { return pool_size(); }
 
 void set_num_threads(int n) {
-  FG_CHECK(n > 0, "set_num_threads expects a positive integer, got ", n);
+  set_pool_size(n);
   scipy_openblas_set_num_threads(n);
 }
 
