@@ -1,6 +1,7 @@
 // The walk of the elementwise engine. The block kernels stand in elementwise_loops.h.
 #include <algorithm>
 
+#include "base/isa.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/elementwise_table.h"
 
@@ -40,6 +41,14 @@ const KernelTable g_kernels = [] {
   fill_comparison_kernels(table);
   fill_special_kernels(table);
   fill_transcendental_kernels(table);
+  if (isa() >= Isa::Avx2) {
+    fill_arithmetic_kernels_avx2(table);
+    fill_comparison_kernels_avx2(table);
+  }
+  if (isa() >= Isa::Avx512) {
+    fill_arithmetic_kernels_avx512(table);
+    fill_comparison_kernels_avx512(table);
+  }
   return table;
 }();
 

@@ -1,8 +1,11 @@
 // Contiguous loops for rows of the op table, one per op and element type. Included by one
-// translation unit per file of rows, which it names in FG_ROWS.
+// translation unit per file of rows, which it names in FG_ROWS, and instruction set.
+//
+// A file for a wider instruction set defines FG_WIDE and fills the rows and types that gain by it;
+// the table keeps the baseline's kernels elsewhere. Everything here is in the anonymous namespace
+// or static, and nothing of the standard library is used that might be left as a function: a weak
+// symbol compiled for AVX-512 might serve the whole program (tools/check_weak_symbols.py).
 #pragma once
-
-#include <algorithm>
 
 #include "kernels/cpu/elementwise_table.h"
 #include "kernels/cpu/math.h"
@@ -13,29 +16,32 @@ namespace {
 // The scalar formulas, as types: Functor::call<T>(a, b).
 namespace formula {
 using namespace ::fastgrad::math;
-#define FG_UNARY(Id, name, types, F, ...)             \
-  struct Id {                                         \
-    static constexpr OpTypes kTypes = OpTypes::types; \
-    template <class T>                                \
-    static auto call(T x) {                           \
-      return F;                                       \
-    }                                                 \
+#define FG_UNARY(Id, name, types, F, ...)                   \
+  struct Id {                                               \
+    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
+    static constexpr OpTypes kTypes = OpTypes::types;       \
+    template <class T>                                      \
+    static auto call(T x) {                                 \
+      return F;                                             \
+    }                                                       \
   };
-#define FG_BINARY(Id, name, types, F, ...)            \
-  struct Id {                                         \
-    static constexpr OpTypes kTypes = OpTypes::types; \
-    template <class T>                                \
-    static auto call(T a, T b) {                      \
-      return F;                                       \
-    }                                                 \
+#define FG_BINARY(Id, name, types, F, ...)                  \
+  struct Id {                                               \
+    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
+    static constexpr OpTypes kTypes = OpTypes::types;       \
+    template <class T>                                      \
+    static auto call(T a, T b) {                            \
+      return F;                                             \
+    }                                                       \
   };
-#define FG_TERNARY(Id, name, types, F, ...)           \
-  struct Id {                                         \
-    static constexpr OpTypes kTypes = OpTypes::types; \
-    template <class T>                                \
-    static auto call(T a, T b, T c) {                 \
-      return F;                                       \
-    }                                                 \
+#define FG_TERNARY(Id, name, types, F, ...)                 \
+  struct Id {                                               \
+    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
+    static constexpr OpTypes kTypes = OpTypes::types;       \
+    template <class T>                                      \
+    static auto call(T a, T b, T c) {                       \
+      return F;                                             \
+    }                                                       \
   };
 #include "base/op_rows.def"
 }  // namespace formula
@@ -59,8 +65,51 @@ constexpr bool supports() {
   }
 }
 
+#ifdef FG_WIDE
+constexpr bool kWide = true;
+#else
+constexpr bool kWide = false;
+#endif
+
+// Whether a row is free of loops, calls and rare paths, so that wider registers help it.
+constexpr bool is_straight(ElementwiseOp op) {
+  switch (op) {
+    case ElementwiseOp::DivTrunc:
+    case ElementwiseOp::FloorDivide:
+    case ElementwiseOp::Remainder:
+    case ElementwiseOp::Fmod:
+    case ElementwiseOp::RoundDecimals:
+    case ElementwiseOp::Gcd:
+    case ElementwiseOp::Lcm:
+    case ElementwiseOp::Nextafter:
+    case ElementwiseOp::Ldexp:
+    case ElementwiseOp::Pow:
+      return false;
+    default:
+      return true;
+  }
+}
+
+// The types that are common enough to be worth their code in every instruction set: bytes only
+// where they hold truth values.
+template <OpTypes types, class T>
+constexpr bool is_common() {
+  return sizeof(T) >= 4 || (sizeof(T) == 1 && !std::is_same_v<T, int8_t> &&
+                            (types == OpTypes::P || types == OpTypes::I || types == OpTypes::A));
+}
+
+template <class F, class T>
+constexpr bool has_kernel() {
+  return supports<F::kTypes, T>() && (!kWide || (is_straight(F::kOp) && is_common<F::kTypes, T>()));
+}
+
 template <class F, class T>
 using ResultOf = std::conditional_t<F::kTypes == OpTypes::P, bool, T>;
+
+template <class T>
+void fill(T* y, T value, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = value;
+}
 
 template <class F, class T>
 void unary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
@@ -68,7 +117,7 @@ void unary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   const T* x = reinterpret_cast<const T*>(in[0]);
   R* y = reinterpret_cast<R*>(out);
   if (scalars) {
-    std::fill_n(y, n, static_cast<R>(F::template call<T>(*x)));
+    fill(y, static_cast<R>(F::template call<T>(*x)), n);
     return;
   }
 #pragma GCC ivdep
@@ -101,7 +150,7 @@ void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) 
     default:
       binary_run<F, T, 0>(out, in, 1);
       auto* y = reinterpret_cast<ResultOf<F, T>*>(out);
-      std::fill_n(y + 1, n - 1, *y);
+      fill(y + 1, *y, n - 1);
   }
 }
 
@@ -122,11 +171,11 @@ void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n)
   alignas(64) T spread[3][kBlock];
   for (unsigned k = 0; k < 3; ++k) {
     if (!(scalars >> k & 1)) continue;
-    std::fill_n(spread[k], std::min(n, kBlock), *p[k]);
+    fill(spread[k], *p[k], n < kBlock ? n : kBlock);
     p[k] = spread[k];
   }
   for (int64_t at = 0; at < n; at += kBlock) {
-    const int64_t m = std::min(kBlock, n - at);
+    const int64_t m = n - at < kBlock ? n - at : kBlock;
     auto from = [&](unsigned k) { return scalars >> k & 1 ? p[k] : p[k] + at; };
     ternary_run<F, T>(y + at, from(0), from(1), from(2), m);
   }
@@ -134,7 +183,7 @@ void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n)
 
 template <class F, int kArity, class T>
 constexpr BlockKernel kernel_for() {
-  if constexpr (!supports<F::kTypes, T>())
+  if constexpr (!has_kernel<F, T>())
     return nullptr;
   else if constexpr (kArity == 1)
     return unary_loop<F, T>;
@@ -159,7 +208,8 @@ void fill_row(BlockKernel* row) {
                                            kernel_for<F, kArity, double>(),
                                            nullptr,
                                            nullptr};
-  std::copy_n(kernels, kNumDTypes, row);
+  for (int d = 0; d < kNumDTypes; ++d)
+    if (kernels[d]) row[d] = kernels[d];
 }
 
 void fill_rows(KernelTable& table) {

@@ -23,14 +23,14 @@ using Wrapping = std::conditional_t<(sizeof(T) < 4), uint32_t, std::make_unsigne
 }  // namespace detail
 
 template <class T>
-T neg(T x) {
+static inline T neg(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return -x;
   else
     return static_cast<T>(detail::Wrapping<T>(0) - static_cast<detail::Wrapping<T>>(x));
 }
 template <class T>
-T add(T a, T b) {
+static inline T add(T a, T b) {
   if constexpr (std::is_same_v<T, bool>)
     return a || b;
   else if constexpr (std::is_floating_point_v<T>)
@@ -40,7 +40,7 @@ T add(T a, T b) {
                           static_cast<detail::Wrapping<T>>(b));
 }
 template <class T>
-T sub(T a, T b) {
+static inline T sub(T a, T b) {
   if constexpr (std::is_floating_point_v<T>)
     return a - b;
   else
@@ -48,7 +48,7 @@ T sub(T a, T b) {
                           static_cast<detail::Wrapping<T>>(b));
 }
 template <class T>
-T mul(T a, T b) {
+static inline T mul(T a, T b) {
   if constexpr (std::is_same_v<T, bool>)
     return a && b;
   else if constexpr (std::is_floating_point_v<T>)
@@ -58,7 +58,7 @@ T mul(T a, T b) {
                           static_cast<detail::Wrapping<T>>(b));
 }
 template <class T>
-T abs(T x) {
+static inline T abs(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::fabs(x);
   else if constexpr (std::is_signed_v<T>)
@@ -69,7 +69,7 @@ T abs(T x) {
 
 // a ** b with the usual exponents spelled out; integers as in special_arithmetic.h.
 template <std::floating_point T>
-T pow(T a, T b) {
+static inline T pow(T a, T b) {
   if (b == T(2)) return a * a;
   if (b == T(3)) return a * a * a;
   if (b == T(1)) return a;
@@ -79,70 +79,70 @@ T pow(T a, T b) {
 
 // a + c (b - a), in the form that is exact at the nearer end.
 template <std::floating_point T>
-T lerp(T a, T b, T c) {
+static inline T lerp(T a, T b, T c) {
   return std::fabs(c) < T(0.5) ? a + c * (b - a) : b - (b - a) * (T(1) - c);
 }
 
 // The argument of x as a complex number.
 template <std::floating_point T>
-T angle(T x) {
+static inline T angle(T x) {
   return x != x ? x : x < 0 ? T(kPi) : T(0);
 }
 
 // ---- rounding; integers are whole already
 
 template <class T>
-T floor(T x) {
+static inline T floor(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::floor(x);
   else
     return x;
 }
 template <class T>
-T ceil(T x) {
+static inline T ceil(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::ceil(x);
   else
     return x;
 }
 template <class T>
-T trunc(T x) {
+static inline T trunc(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::trunc(x);
   else
     return x;
 }
 template <std::integral T>
-T round(T x) {
+static inline T round(T x) {
   return x;
 }
 
 // ---- predicates
 
 template <class T>
-bool isnan(T x) {
+static inline bool isnan(T x) {
   return x != x;
 }
 template <class T>
-bool isinf(T x) {
+static inline bool isinf(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::fabs(x) == T(INFINITY);
   else
     return false;
 }
 template <class T>
-bool isfinite(T x) {
+static inline bool isfinite(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::fabs(x) < T(INFINITY);
   else
     return true;
 }
 template <class T>
-bool isreal(T) {
+static inline bool isreal(T) {
   return true;
 }
 template <class T>
-bool signbit(T x) {
+static inline bool signbit(T x) {
   if constexpr (std::is_floating_point_v<T>)
     return std::signbit(x);
   else
@@ -152,7 +152,7 @@ bool signbit(T x) {
 // ---- bits
 
 template <std::integral T>
-T bitwise_not(T x) {
+static inline T bitwise_not(T x) {
   if constexpr (std::is_same_v<T, bool>)
     return !x;
   else
@@ -160,13 +160,13 @@ T bitwise_not(T x) {
 }
 // Shifts by a negative number or by more than there are bits shift everything out.
 template <std::integral T>
-T left_shift(T a, T b) {
+static inline T left_shift(T a, T b) {
   constexpr int bits = static_cast<int>(sizeof(T) * 8);
   if (b < 0 || b >= bits) return 0;
   return static_cast<T>(static_cast<detail::Wrapping<T>>(a) << b);
 }
 template <std::integral T>
-T right_shift(T a, T b) {
+static inline T right_shift(T a, T b) {
   constexpr int most = static_cast<int>(sizeof(T) * 8) - std::is_signed_v<T>;
   if (b < 0 || b >= most) return static_cast<T>(a >> most);
   return static_cast<T>(a >> b);

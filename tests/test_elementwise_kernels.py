@@ -1,0 +1,179 @@
+"""Elementwise kernels against NumPy: every length around a register, strides, broadcasting, types.
+
+test_isa.py runs this file for each instruction set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastgrad as fg
+
+SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.5, np.inf, -np.inf, np.nan, 1e-40, 7e30]
+
+UNARY: dict[str, Callable[..., Any]] = {
+    "neg": np.negative,
+    "abs": np.abs,
+    "sign": lambda x: np.where(np.isnan(x), 0, np.sign(x)).astype(x.dtype),
+    "square": np.square,
+    "sqrt": np.sqrt,
+    "reciprocal": np.reciprocal,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "trunc": np.trunc,
+    "round": np.round,
+    "relu": lambda x: np.where(x < 0, 0, x).astype(x.dtype),
+    "isnan": np.isnan,
+    "isinf": np.isinf,
+    "isfinite": np.isfinite,
+    "signbit": np.signbit,
+    "logical_not": np.logical_not,
+}
+BINARY: dict[str, Callable[..., Any]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "fmax": np.fmax,
+    "fmin": np.fmin,
+    "copysign": np.copysign,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "lt": np.less,
+    "le": np.less_equal,
+    "gt": np.greater,
+    "ge": np.greater_equal,
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
+}
+INTEGER_BINARY = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+    "bitwise_and": np.bitwise_and,
+    "bitwise_or": np.bitwise_or,
+    "bitwise_xor": np.bitwise_xor,
+    "eq": np.equal,
+    "lt": np.less,
+    "ge": np.greater_equal,
+    "logical_and": np.logical_and,
+}
+LENGTHS = [*range(71), 511, 512, 513, 1025]
+FLOATS = ["float32", "float64"]
+INTEGERS = ["uint8", "int8", "int16", "int32", "int64"]
+
+
+def values(n: int, dtype: str, seed: int) -> np.ndarray:
+    """Mixed numbers, with the special ones among the floating-point ones."""
+    rng = np.random.default_rng(seed)
+    if dtype in FLOATS:
+        x = rng.standard_normal(n) * 3
+        x[seed % 3 :: 5] = np.resize(np.roll(SPECIAL, seed), len(x[seed % 3 :: 5]))
+        return x.astype(dtype)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, n, dtype=dtype, endpoint=True)
+
+
+def check(actual: fg.Tensor, expected: np.ndarray) -> None:
+    """The same bits, but for the sign of NaN; either zero may be the larger one."""
+    got = actual.numpy()
+    assert got.dtype == expected.dtype
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", UNARY)
+def test_unary(name: str, dtype: str) -> None:
+    ours, theirs = getattr(fg, name), UNARY[name]
+    with np.errstate(all="ignore"):
+        for n in LENGTHS:
+            x = values(n, dtype, n)
+            check(ours(fg.tensor(x)), theirs(x))
+        x = values(200, dtype, 1)
+        check(ours(fg.tensor(x)[3::2]), theirs(x[3::2]))
+        check(ours(fg.tensor(x)[1:]), theirs(x[1:]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", BINARY)
+def test_binary(name: str, dtype: str) -> None:
+    ours, theirs = getattr(fg, name), BINARY[name]
+    with np.errstate(all="ignore"):
+        for n in LENGTHS:
+            a, b = values(n, dtype, n), values(n, dtype, n + 1)
+            check(ours(fg.tensor(a), fg.tensor(b)), theirs(a, b))
+            check(
+                ours(fg.tensor(a), fg.tensor(0.5, dtype=getattr(fg, dtype))),
+                theirs(a, np.array(0.5, dtype)),
+            )
+        a, b = values(210, dtype, 1).reshape(7, 30), values(30, dtype, 2)
+        check(ours(fg.tensor(a), fg.tensor(b)), theirs(a, b))
+        check(ours(fg.tensor(b), fg.tensor(a)), theirs(b, a))
+        check(ours(fg.tensor(a), fg.tensor(a[:, :1].copy())), theirs(a, a[:, :1]))
+        check(ours(fg.tensor(a)[:, ::3], fg.tensor(b)[::3]), theirs(a[:, ::3], b[::3]))
+        check(ours(fg.tensor(a).T, fg.tensor(b)[:, None]), theirs(a.T, b[:, None]))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("name", INTEGER_BINARY)
+def test_integers(name: str, dtype: str) -> None:
+    ours, theirs = getattr(fg, name), INTEGER_BINARY[name]
+    for n in LENGTHS:
+        a, b = values(n, dtype, n), values(n, dtype, n + 1)
+        b[::4] = a[::4]
+        check(ours(fg.tensor(a), fg.tensor(b)), theirs(a, b))
+
+
+@pytest.mark.parametrize("name", ["logical_and", "bitwise_or", "bitwise_xor", "eq", "lt", "mul"])
+def test_bool(name: str) -> None:
+    theirs = {**BINARY, **INTEGER_BINARY}[name]
+    for n in LENGTHS:
+        a, b = values(n, "uint8", n) > 100, values(n, "uint8", n + 1) > 100
+        check(getattr(fg, name)(fg.tensor(a), fg.tensor(b)), theirs(a, b))
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "int32", "int64"])
+def test_ternary(dtype: str) -> None:
+    for n in LENGTHS:
+        a, b, c = (values(n, dtype, n + k) for k in range(3))
+        mask = values(n, "uint8", n) > 100
+        m, x, y, z = fg.tensor(mask), fg.tensor(a), fg.tensor(b), fg.tensor(c)
+        check(fg.where(m, x, y), np.where(mask, a, b))
+        with np.errstate(all="ignore"):
+            check(fg.addcmul(x, y, z), a + b * c)
+            low, high = np.array([-1, 1], dtype)
+            expected = np.minimum(np.maximum(a, low), high)
+            check(fg.clamp(x, low.item(), high.item()), expected)
+
+
+@pytest.mark.parametrize("target", [*FLOATS, *INTEGERS, "bool"])
+@pytest.mark.parametrize("source", [*FLOATS, *INTEGERS, "bool"])
+def test_casts(source: str, target: str) -> None:
+    for n in [*range(0, 70, 3), 600]:
+        if source == "bool":
+            x = values(n, "uint8", n) > 100
+        elif source in FLOATS:
+            x = np.random.default_rng(n).uniform(0, 100, n).astype(source)
+        else:
+            x = values(n, source, n)
+        check(fg.tensor(x).to(getattr(fg, target)), x.astype(target))
+        check(fg.tensor(x)[::2].to(getattr(fg, target)), x[::2].astype(target))
+
+
+def test_in_place_results_are_the_same() -> None:
+    for n in LENGTHS:
+        x = np.random.default_rng(n).uniform(0.1, 2, n).astype("float32")
+        for name in ("exp", "log", "sin", "tanh", "sqrt", "neg"):
+            fresh = getattr(fg, name)(fg.tensor(x))
+            t = fg.tensor(x.copy())
+            getattr(t, name + "_")()
+            check(t, fresh.numpy())
