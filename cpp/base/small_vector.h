@@ -54,7 +54,7 @@ class SmallVector {
   }
   ~SmallVector() {
     if constexpr (!std::is_trivially_destructible_v<T>)
-      for (uint32_t i = 0; i < size_; ++i) data_[i].~T();
+      for (T *p = data_, *last = data_ + size_; p != last; ++p) p->~T();
     if (data_ != inline_data()) std::allocator<T>().deallocate(data_, capacity_);
   }
 
@@ -95,9 +95,15 @@ class SmallVector {
     requires std::is_trivially_copyable_v<T>
   {
     size_ = 0;
+    resize_uninitialized(n);
+    return data_;
+  }
+  // n elements, new ones of any value: for those who write them.
+  void resize_uninitialized(size_t n)
+    requires std::is_trivially_copyable_v<T>
+  {
     reserve(n);
     size_ = static_cast<uint32_t>(n);
-    return data_;
   }
   // Adds what f() returns, built in place. For hot code that knows that there is room.
   template <class F>

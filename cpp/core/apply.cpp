@@ -77,6 +77,20 @@ Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs&& attrs,
   return node;
 }
 
+Attrs* record_view(Op op, const Tensor& source, const Tensor& out) {
+  if (!grad_enabled() || !source.requires_grad()) return nullptr;
+  Ref<Node> made = Node::make(op);
+  Node& node = *made;
+  const Edge& edge = node.edges.emplace_unchecked([&] { return gradient_edge(source); });
+  node.sequence = t_modes.clock = std::max(t_modes.clock, edge.node->sequence) + 1;
+  if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame) [[unlikely]]
+    node.extra().user_frame = g_describe_user_frame();
+  node.outputs.emplace_unchecked([&] { return OutputMeta{out.shape(), out.dtype()}; });
+  out->output_nr = 0;
+  out->node = std::move(made);
+  return &node.attrs;
+}
+
 void set_view(const Tensor& out, const Tensor& source, ViewKind kind) {
   const Tensor& base = source->view ? source->view->base : source;
   if (source->view && source->view->kind != ViewKind::Normal) kind = source->view->kind;

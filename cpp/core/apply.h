@@ -30,7 +30,28 @@ void save_value(Node& node, uint32_t bit, const Tensor& value);
 Ref<Node> record(Op op, std::span<const Tensor> inputs, Attrs&& attrs,
                  std::span<const Tensor> outs);
 
+// Note [Views of one input]
+// An op whose output is a view of its one input may go past apply(): the output's shape and strides
+// are written where they stay, and attributes are made only for a node that keeps them.
+//   Tensor out = make_view(x, [&](Dims& shape, Dims& strides) { ...; return offset; });
+//   if (Attrs* a = record_view(op, x, out)) a->add(...);
+// Inference and rule stand in the op's block as always.
+
+// Records op with its one output; null where nothing is to be recorded.
+Attrs* record_view(Op op, const Tensor& source, const Tensor& out);
+
 // Marks `out` as a view of `source` (or of the base that source is a view of).
 void set_view(const Tensor& out, const Tensor& source, ViewKind kind);
+
+// A view of source. `place` fills shape and strides (both empty) and returns the offset in
+// elements.
+template <class Place>
+Tensor make_view(const Tensor& source, Place&& place) {
+  Tensor out = Tensor::adopt(TensorImpl::make());
+  Array& a = out->array;
+  a.point_into(source.array(), place(a.shape, a.strides));
+  set_view(out, source, ViewKind::Normal);
+  return out;
+}
 
 }  // namespace fastgrad

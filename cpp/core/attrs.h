@@ -1,6 +1,7 @@
 // The non-tensor arguments of an op, in one uniform form: comparable, printable, storable.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include "base/ref.h"
@@ -29,10 +30,14 @@ struct Attrs {
       if (k-- == 0) return {p + 1, static_cast<size_t>(*p)};
     return {};
   }
+  void add(DimSpan values) {
+    size_t at = lists_.size();
+    lists_.resize_uninitialized(at + values.size() + 1);
+    lists_[at] = static_cast<int64_t>(values.size());
+    std::copy(values.begin(), values.end(), lists_.begin() + at + 1);
+  }
   Attrs&& with(DimSpan values) && {
-    lists_.reserve(lists_.size() + values.size() + 1);
-    lists_.push_back(static_cast<int64_t>(values.size()));
-    for (int64_t v : values) lists_.push_back(v);
+    add(values);
     return std::move(*this);
   }
   const std::string& text() const { return text_->value; }

@@ -100,8 +100,10 @@ void fail_released() {
 const SavedTensor& Node::find_saved(uint32_t bit) const {
   if (released) [[unlikely]]
     fail_released();
-  uint32_t below = save_mask & ((1u << bit) - 1);
-  return saved[static_cast<size_t>(std::popcount(below))];
+  // Few bits: counted here, since without the processor's instruction popcount is a call.
+  size_t at = 0;
+  for (uint32_t below = save_mask & ((1u << bit) - 1); below; below &= below - 1) ++at;
+  return saved[at];
 }
 
 namespace {

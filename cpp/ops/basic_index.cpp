@@ -20,7 +20,8 @@ std::span<const ViewItem> items_of(const Attrs& a) {
 
 void infer_view(const Attrs& a, Inputs in, Metas& out) {
   out[0].dtype = in[0]->dtype;
-  place_items(items_of(a), in[0]->shape, in[0]->strides, out[0]);
+  out[0].offset =
+      place_items(items_of(a), in[0]->shape, in[0]->strides, out[0].shape, out[0].strides);
 }
 
 void vjp_view(VjpContext& c) {
@@ -33,27 +34,30 @@ void vjp_view(VjpContext& c) {
 
 }  // namespace
 
-void place_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides, Meta& out) {
+int64_t place_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides,
+                    Dims& out_shape, Dims& out_strides) {
+  int64_t offset = 0;
   size_t dim = 0;
   for (const ViewItem& item : items) {
     switch (item.length) {
       case ViewItem::kSelect:
-        out.offset += item.start * strides[dim++];
+        offset += item.start * strides[dim++];
         break;
       case ViewItem::kNew:
-        out.shape.push_back(1);
-        out.strides.push_back(dim < shape.size() ? shape[dim] * strides[dim] : 1);
+        out_shape.push_back(1);
+        out_strides.push_back(dim < shape.size() ? shape[dim] * strides[dim] : 1);
         break;
       default:
-        out.offset += item.start * strides[dim];
-        out.shape.push_back(item.length);
-        out.strides.push_back(item.step * strides[dim++]);
+        offset += item.start * strides[dim];
+        out_shape.push_back(item.length);
+        out_strides.push_back(item.step * strides[dim++]);
     }
   }
   for (; dim < shape.size(); ++dim) {
-    out.shape.push_back(shape[dim]);
-    out.strides.push_back(strides[dim]);
+    out_shape.push_back(shape[dim]);
+    out_strides.push_back(strides[dim]);
   }
+  return offset;
 }
 
 #define FG_BASIC_VIEW(Id, op_name, backward) \
@@ -86,9 +90,9 @@ FG_DEFINE_OP(BasicIndexAdjoint) = {
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           std::memset(out[0].data, 0, static_cast<size_t>(out[0].nbytes()));
-          Meta part;
-          place_items(items_of(a), out[0].shape, out[0].strides, part);
-          copy_array(*in[0], out[0].view(part.shape, part.strides, part.offset));
+          Dims shape, strides;
+          int64_t offset = place_items(items_of(a), out[0].shape, out[0].strides, shape, strides);
+          copy_array(*in[0], out[0].view(shape, strides, offset));
         },
     .vjp = [](VjpContext& c) { c.set(0, basic_view(Op::Slice, c.g(), items_of(c.attrs()))); },
 };
@@ -126,8 +130,13 @@ ViewItem ViewItem::slice(int64_t size, int64_t start, int64_t stop, int64_t step
 }
 
 Tensor basic_view(Op op, const Tensor& x, std::span<const ViewItem> items) {
-  return apply(op, {&x, 1},
-               Attrs().with({reinterpret_cast<const int64_t*>(items.data()), 3 * items.size()}));
+  const Array& of = x.array();  // see Note [Views of one input]
+  Tensor out = make_view(x, [&](Dims& shape, Dims& strides) {
+    return place_items(items, of.shape, of.strides, shape, strides);
+  });
+  if (Attrs* attrs = record_view(op, x, out))
+    attrs->add({reinterpret_cast<const int64_t*>(items.data()), 3 * items.size()});
+  return out;
 }
 
 int64_t wrap_index(int64_t index, int64_t size, int64_t dim) {

@@ -25,8 +25,10 @@ using ViewItems = SmallVector<ViewItem, 6>;
 // The view; `op` (Select, Slice, Unsqueeze, ...) gives the node its name.
 Tensor basic_view(Op op, const Tensor& x, std::span<const ViewItem> items);
 
-// Where the items lead in memory of these sizes and strides; fills all but the dtype.
-void place_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides, Meta& out);
+// Where the items lead in memory of these sizes and strides: adds to out_shape and out_strides,
+// returns the offset.
+int64_t place_items(std::span<const ViewItem> items, DimSpan shape, DimSpan strides,
+                    Dims& out_shape, Dims& out_strides);
 
 // Wraps a negative index; fails with PyTorch's text when it is out of range.
 int64_t wrap_index(int64_t index, int64_t size, int64_t dim);

@@ -168,7 +168,8 @@ Meta item_part(const Tensor& x, int64_t dim, ViewItem item) {
   for (int64_t i = 0; i < dim; ++i) items.push_back(ViewItem::whole(x.shape()[i]));
   items.push_back(item);
   Meta part;
-  place_items(items, x.shape(), contiguous_strides(x.shape()), part);
+  part.offset =
+      place_items(items, x.shape(), contiguous_strides(x.shape()), part.shape, part.strides);
   return part;
 }
 

@@ -60,13 +60,17 @@ Array Array::view(DimSpan new_shape, DimSpan new_strides, int64_t offset) const 
 }
 
 void Array::make_view(const Array& of, DimSpan new_shape, DimSpan new_strides, int64_t offset) {
+  shape.assign(new_shape.begin(), new_shape.end());
+  strides.assign(new_strides.begin(), new_strides.end());
+  point_into(of, offset);
+}
+
+void Array::point_into(const Array& of, int64_t offset) {
   buffer = of.buffer;
   dtype = of.dtype;
   data = of.data + offset * static_cast<int64_t>(of.itemsize());
-  shape.assign(new_shape.begin(), new_shape.end());
-  strides.assign(new_strides.begin(), new_strides.end());
-  numel = numel_of(new_shape);
-  contiguous = is_contiguous(new_shape, new_strides);
+  numel = numel_of(shape);
+  contiguous = is_contiguous(shape, strides);
 }
 
 Array Array::expanded(DimSpan target) const {

@@ -56,6 +56,8 @@ struct Array {
   Array view(DimSpan shape, DimSpan strides, int64_t offset = 0) const;
   // The same, in a default-constructed array.
   void make_view(const Array& of, DimSpan new_shape, DimSpan new_strides, int64_t offset);
+  // The same, where shape and strides stand in this array already.
+  void point_into(const Array& of, int64_t offset);
 
   // Views that kernels use for walking.
   Array expanded(DimSpan target) const;
