@@ -17,7 +17,7 @@ class FreeList {
     List& l = list_;
     if (void* p = l.head) [[likely]] {
       l.head = *static_cast<void**>(p);
-      --l.count;
+      ++l.room;
       return p;
     }
     void* p = std::aligned_alloc(64, (kSize + 63) / 64 * 64);
@@ -26,24 +26,23 @@ class FreeList {
   }
   static void deallocate(void* p) {
     List& l = list_;
-    if (l.count >= l.limit) [[unlikely]] {
-      if (l.limit == 0 && !l.dead) register_cleanup();
-      if (l.count >= l.limit) {
+    if (l.room == 0) [[unlikely]] {
+      if (!l.registered) register_cleanup();
+      if (l.room == 0) {
         std::free(p);
         return;
       }
     }
     *static_cast<void**>(p) = l.head;
     l.head = p;
-    ++l.count;
+    --l.room;
   }
 
  private:
   struct List {
     void* head = nullptr;
-    int count = 0;
-    int limit = 0;      // kMaxKept once the thread's end will empty the list
-    bool dead = false;  // the thread has ended
+    int room = 0;             // how many more blocks may be kept
+    bool registered = false;  // the thread's end will empty the list, or has
   };
   struct Cleanup {
     ~Cleanup() {
@@ -52,13 +51,14 @@ class FreeList {
         l.head = *static_cast<void**>(p);
         std::free(p);
       }
-      l = List{nullptr, 0, 0, true};
+      l = List{nullptr, 0, true};
     }
   };
   [[gnu::cold, gnu::noinline]] static void register_cleanup() {
     static thread_local Cleanup cleanup;
     (void)&cleanup;
-    list_.limit = kMaxKept;
+    list_.room = kMaxKept;
+    list_.registered = true;
   }
   static constinit inline thread_local List list_{};
 };

@@ -144,7 +144,10 @@ class SmallVector {
   }
 
   bool operator==(const SmallVector& o) const {
-    return size_ == o.size_ && std::equal(begin(), end(), o.begin());
+    if (size_ != o.size_) return false;
+    for (uint32_t i = 0; i < size_; ++i)  // few: sooner done than a call of memcmp
+      if (!(data_[i] == o.data_[i])) return false;
+    return true;
   }
   operator std::span<const T>() const { return {data_, size_}; }
 
