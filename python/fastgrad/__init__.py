@@ -18,7 +18,7 @@ from fastgrad._core import Tensor
 
 # Every public function of the core is a function of the package: the core's registry is the list.
 # `backward` and `grad` stand in fastgrad.autograd, as in PyTorch.
-_NOT_AT_TOP = {"backward", "grad", "OpFunction", "Node", "op_table", "linalg"}
+_NOT_AT_TOP = {"backward", "grad", "OpFunction", "Node", "op_table", "linalg", "nn"}
 globals().update(
     {k: v for k, v in vars(_core).items() if not k.startswith("_") and k not in _NOT_AT_TOP}
 )
@@ -122,7 +122,7 @@ from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 __version__ = "0.1.0"
 
 # Modules that not everybody needs: imported when they are first asked for.
-_LATER = ("integrate", "optim", "optimize")
+_LATER = ("integrate", "nn", "optim", "optimize")
 
 
 def __getattr__(name: str) -> Any:

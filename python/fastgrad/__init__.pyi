@@ -7,6 +7,7 @@ from fastgrad import func as func
 from fastgrad import gradient_tape as gradient_tape
 from fastgrad import integrate as integrate
 from fastgrad import linalg as linalg
+from fastgrad import nn as nn
 from fastgrad import numeric as numeric
 from fastgrad import optim as optim
 from fastgrad import optimize as optimize
@@ -305,7 +306,6 @@ from fastgrad._core import ne as ne
 from fastgrad._core import neg as neg
 from fastgrad._core import negative as negative
 from fastgrad._core import nextafter as nextafter
-from fastgrad._core import nn as nn
 from fastgrad._core import nonzero as nonzero
 from fastgrad._core import norm as norm
 from fastgrad._core import normal as normal

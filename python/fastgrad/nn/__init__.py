@@ -1,0 +1,93 @@
+"""Neural networks, with PyTorch's `torch.nn` names.
+
+Modules hold parameters and call the functions of `nn.functional`. Constructor arguments, defaults,
+names of attributes and of the state dictionary are PyTorch's, so that scripts and weights can be
+moved between the two.
+
+Example:
+    >>> model = fg.nn.Sequential(fg.nn.Linear(10, 64), fg.nn.ReLU(), fg.nn.Linear(64, 1))
+    >>> model
+    Sequential(
+      (0): Linear(in_features=10, out_features=64, bias=True)
+      (1): ReLU()
+      (2): Linear(in_features=64, out_features=1, bias=True)
+    )
+    >>> model(fg.ones(5, 10)).shape
+    fastgrad.Size([5, 1])
+"""
+
+from __future__ import annotations
+
+from fastgrad.nn import functional, init, modules, parameter
+from fastgrad.nn.modules.activation import (
+    CELU,
+    ELU,
+    GELU,
+    GLU,
+    SELU,
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    LeakyReLU,
+    LogSigmoid,
+    LogSoftmax,
+    Mish,
+    PReLU,
+    ReLU,
+    ReLU6,
+    RReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softmax2d,
+    Softmin,
+    Softplus,
+    Softshrink,
+    Softsign,
+    Tanh,
+    Tanhshrink,
+    Threshold,
+)
+from fastgrad.nn.modules.container import (
+    ModuleDict,
+    ModuleList,
+    ParameterDict,
+    ParameterList,
+    Sequential,
+)
+from fastgrad.nn.modules.distance import CosineSimilarity, PairwiseDistance
+from fastgrad.nn.modules.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+)
+from fastgrad.nn.modules.flatten import Flatten, Unflatten
+from fastgrad.nn.modules.linear import Bilinear, Identity, Linear
+from fastgrad.nn.modules.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CosineEmbeddingLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MarginRankingLoss,
+    MSELoss,
+    MultiLabelMarginLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
+)
+from fastgrad.nn.modules.module import Module
+from fastgrad.nn.parameter import Buffer, Parameter

@@ -1,0 +1,1 @@
+"""The modules of `fastgrad.nn`, by family."""
