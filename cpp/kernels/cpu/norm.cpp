@@ -1,9 +1,11 @@
 #include "kernels/norm.h"
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 
 #include "kernels/cpu/linalg_batches.h"
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
@@ -113,14 +115,23 @@ thread_local double t_power;
 struct Power {
   static double term(double x) { return std::pow(std::abs(x), t_power); }
 };
+template <class T>
+struct SumOfPowers : SumOf<T, Power> {
+  static constexpr bool kSerial = true;
+};
+template <class T>
+struct SumOfSquares : SumOf<T, Square> {
+  static double block(const T* p, int64_t n, int64_t) { return lanes(T{}).squares(p, n); }
+};
 
 template <class T>
 void norm2(const Array& x, DimSet dims, T* out, int64_t outputs) {
-  bool safe = true;
+  std::atomic<bool> safe = true;
   // Squares of float fit a double; those of double may not.
   constexpr bool kMayOverflow = std::is_same_v<T, double>;
-  reduce_walk<SumOf<T, Square>>(x, dims, [&](int64_t i, double s) {
-    if (kMayOverflow && !(s > 1e-280 && s < std::numeric_limits<double>::infinity())) safe = false;
+  reduce_walk<SumOfSquares<T>>(x, dims, [&](int64_t i, double s) {
+    if (kMayOverflow && !(s > 1e-280 && s < std::numeric_limits<double>::infinity()))
+      safe.store(false, std::memory_order_relaxed);
     out[i] = static_cast<T>(std::sqrt(s));
   });
   if (!safe && outputs > 0)
@@ -144,7 +155,7 @@ void norm_of(const Array& x, DimSet dims, double p, const Array& result) {
     reduce_walk<ExtremeMagnitude<T, false>>(x, dims, [&](int64_t i, T v) { out[i] = v; });
   else {
     t_power = p;
-    reduce_walk<SumOf<T, Power>>(
+    reduce_walk<SumOfPowers<T>>(
         x, dims, [&](int64_t i, double s) { out[i] = static_cast<T>(std::pow(s, 1 / p)); });
   }
 }

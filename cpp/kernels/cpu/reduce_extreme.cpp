@@ -42,8 +42,11 @@ struct ExtremeReducer {
     else
       return reduce_lanes(p, n, pick);
   }
-  static void row(Acc* acc, const T* p, int64_t m, int64_t) {
-    for (int64_t j = 0; j < m; ++j) acc[j] = pick(acc[j], p[j]);
+  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    if constexpr (std::is_floating_point_v<T>)
+      (kLargest ? lanes(T{}).largest_rows : lanes(T{}).smallest_rows)(row, n, m, acc);
+    else
+      combine_rows(row, n, m, acc, pick);
   }
   static Acc merge(Acc a, Acc b) { return pick(a, b); }
 };
@@ -64,15 +67,33 @@ struct PlaceReducer {
     T best = ExtremeReducer<T, kLargest>::block(p, n, first);
     int64_t i = 0;
     if constexpr (std::is_floating_point_v<T>)
-      if (best != best)
-        while (p[i] == p[i]) ++i;
-    if (best == best)
+      i = lanes(T{}).find(p, n, best);
+    else
       while (p[i] != best) ++i;
     return {best, first + i};
   }
-  static void row(Acc* acc, const T* p, int64_t m, int64_t i) {
-    for (int64_t j = 0; j < m; ++j)
-      if (acc[j].index < 0 || beats<T, kLargest>(p[j], acc[j].value)) acc[j] = {p[j], i};
+  static void rows(const T* const* row, int64_t n, int64_t m, int64_t first, Acc* acc) {
+    constexpr int64_t kStrip = 128;
+    T value[kStrip];
+    int64_t place[kStrip];
+    for (int64_t s = 0; s < m; s += kStrip) {
+      const int64_t w = std::min(kStrip, m - s);
+      if constexpr (std::is_floating_point_v<T>) {
+        const T* part[kReduceRows];
+        for (int64_t i = 0; i < n; ++i) part[i] = row[i] + s;
+        (kLargest ? lanes(T{}).largest_place : lanes(T{}).smallest_place)(part, n, w, value, place);
+      } else {
+        std::copy_n(row[0] + s, w, value);
+        std::fill_n(place, w, 0);
+        for (int64_t i = 1; i < n; ++i)
+          for (int64_t j = 0; j < w; ++j)
+            if (T v = row[i][s + j]; beats<T, kLargest>(v, value[j])) {
+              value[j] = v;
+              place[j] = i;
+            }
+      }
+      for (int64_t j = 0; j < w; ++j) acc[s + j] = {value[j], first + place[j]};
+    }
   }
   static Acc merge(Acc a, Acc b) {
     if (b.index < 0) return a;

@@ -11,10 +11,24 @@ namespace fastgrad {
 // The reduction of n > 0 contiguous elements.
 template <class T>
 using LaneKernel = T (*)(const T* p, int64_t n);
+// The reduction of n > 0 rows, element by element: acc[j] of row[0][j] ... row[n - 1][j], j < m.
+template <class T>
+using RowKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* acc);
+// The same with the first row that has the value.
+template <class T>
+using PlaceKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* value, int64_t* place);
 
 template <class T>
 struct LaneKernels {
-  LaneKernel<T> sum, largest, smallest;  // NaN wins
+  LaneKernel<T> sum, product, largest, smallest;  // NaN wins
+  RowKernel<T> sum_rows, product_rows, largest_rows, smallest_rows;
+  PlaceKernel<T> largest_place, smallest_place;
+  // The first place of v, which is among the n elements; NaN is found too.
+  int64_t (*find)(const T* p, int64_t n, T v);
+  // In double: the sum of squares; mean and sum of squared distances from it.
+  double (*squares)(const T* p, int64_t n);
+  void (*moments)(const T* p, int64_t n, double* mean, double* squares);
+  void (*moments_rows)(const T* const* row, int64_t n, int64_t m, double* mean, double* squares);
 };
 struct LaneTable {
   LaneKernels<float> f32;

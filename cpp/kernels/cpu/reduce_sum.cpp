@@ -40,14 +40,22 @@ struct SumReducer {
   static constexpr bool kOrdered = false;
   static Acc empty() { return T(0); }
   static Acc block(const T* p, int64_t n, int64_t) { return sum_block(p, n); }
-  static void row(Acc* acc, const T* p, int64_t m, int64_t) {
-    for (int64_t j = 0; j < m; ++j) acc[j] = wrapping_add(acc[j], p[j]);
+  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    if constexpr (std::is_floating_point_v<T>)
+      lanes(T{}).sum_rows(row, n, m, acc);
+    else
+      combine_rows(row, n, m, acc, wrapping_add<T>);
   }
   static Acc merge(Acc a, Acc b) { return wrapping_add(a, b); }
 };
 
 template <class T>
-struct NanSumReducer : SumReducer<T> {
+struct NanSumReducer {
+  using In = T;
+  using Acc = T;
+  static constexpr bool kOrdered = false;
+  static Acc empty() { return T(0); }
+  static Acc merge(Acc a, Acc b) { return a + b; }
   static T number(T v) { return v == v ? v : T(0); }
   static T block(const T* p, int64_t n, int64_t) {
     T clean[kReduceBlock];
@@ -65,9 +73,17 @@ struct ProdReducer {
   using Acc = T;
   static constexpr bool kOrdered = false;
   static Acc empty() { return T(1); }
-  static Acc block(const T* p, int64_t n, int64_t) { return reduce_lanes(p, n, wrapping_mul<T>); }
-  static void row(Acc* acc, const T* p, int64_t m, int64_t) {
-    for (int64_t j = 0; j < m; ++j) acc[j] = wrapping_mul(acc[j], p[j]);
+  static Acc block(const T* p, int64_t n, int64_t) {
+    if constexpr (std::is_floating_point_v<T>)
+      return lanes(T{}).product(p, n);
+    else
+      return reduce_lanes(p, n, wrapping_mul<T>);
+  }
+  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    if constexpr (std::is_floating_point_v<T>)
+      lanes(T{}).product_rows(row, n, m, acc);
+    else
+      combine_rows(row, n, m, acc, wrapping_mul<T>);
   }
   static Acc merge(Acc a, Acc b) { return wrapping_mul(a, b); }
 };

@@ -11,12 +11,26 @@ struct CountReducer {
   static constexpr bool kOrdered = false;
   static Acc empty() { return 0; }
   static Acc block(const bool* p, int64_t n, int64_t) {
-    int32_t count = 0;
-    for (int64_t i = 0; i < n; ++i) count += p[i];
+    constexpr int64_t kLanes = 64;  // bytes, of which none overflows
+    static_assert(kReduceBlock / kLanes < 256);
+    uint8_t lane[kLanes] = {};
+    int64_t i = 0, count = 0;
+    for (; i + kLanes <= n; i += kLanes)
+      for (int64_t j = 0; j < kLanes; ++j) lane[j] = static_cast<uint8_t>(lane[j] + p[i + j]);
+    for (uint8_t c : lane) count += c;
+    for (; i < n; ++i) count += p[i];
     return count;
   }
-  static void row(Acc* acc, const bool* p, int64_t m, int64_t) {
-    for (int64_t j = 0; j < m; ++j) acc[j] += p[j];
+  static void rows(const bool* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    constexpr int64_t kStrip = 256;
+    uint8_t count[kStrip];
+    for (int64_t s = 0; s < m; s += kStrip) {
+      const int64_t w = std::min(kStrip, m - s);
+      std::fill_n(count, w, uint8_t{0});
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < w; ++j) count[j] = static_cast<uint8_t>(count[j] + row[i][s + j]);
+      std::copy_n(count, w, acc + s);
+    }
   }
   static Acc merge(Acc a, Acc b) { return a + b; }
 };

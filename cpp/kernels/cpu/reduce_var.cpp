@@ -21,21 +21,19 @@ struct MomentsReducer {
   static constexpr bool kOrdered = false;
   static Acc empty() { return {0, 0, 0}; }
   static Acc block(const T* p, int64_t n, int64_t) {
-    double work[kReduceBlock];
-    for (int64_t i = 0; i < n; ++i) work[i] = static_cast<double>(p[i]);
-    double count = static_cast<double>(n);
-    double mean = lanes(0.0).sum(work, n) / count;
-    for (int64_t i = 0; i < n; ++i) work[i] = (work[i] - mean) * (work[i] - mean);
-    return {mean, lanes(0.0).sum(work, n), count};
+    Moments a{0, 0, static_cast<double>(n)};
+    lanes(T{}).moments(p, n, &a.mean, &a.squares);
+    return a;
   }
-  static void row(Acc* acc, const T* p, int64_t m, int64_t) {
-    double count = acc[0].count + 1, share = 1 / count;  // the same in every column
-    for (int64_t j = 0; j < m; ++j) {
-      double v = static_cast<double>(p[j]);
-      double delta = v - acc[j].mean;
-      acc[j].mean += delta * share;
-      acc[j].squares += delta * (v - acc[j].mean);
-      acc[j].count = count;
+  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    constexpr int64_t kStrip = 128;
+    double mean[kStrip], squares[kStrip];
+    const T* part[kReduceRows];
+    for (int64_t s = 0; s < m; s += kStrip) {
+      const int64_t w = std::min(kStrip, m - s);
+      for (int64_t i = 0; i < n; ++i) part[i] = row[i] + s;
+      lanes(T{}).moments_rows(part, n, w, mean, squares);
+      for (int64_t j = 0; j < w; ++j) acc[s + j] = {mean[j], squares[j], static_cast<double>(n)};
     }
   }
   static Acc merge(Acc a, Acc b) {

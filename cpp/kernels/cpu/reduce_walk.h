@@ -5,18 +5,31 @@
 //   kOrdered            whether an element's place matters (argmax) or dimensions may be reordered
 //   empty()             the Acc of no elements
 //   block(p, n, first)  the Acc of n > 0 contiguous elements, the first of which has index `first`
-//   row(acc, p, m, i)   acc[j] takes in p[j] for j < m; all of these have index i. Starts from
-//   empty() merge(a, b)         a's elements came before b's
+//   merge(a, b)         a's elements came before b's
+// and one of
+//   rows(row, n, m, first, acc)  acc[j] is the Acc of row[0][j] ... row[n - 1][j], for j < m and
+//                                0 < n <= kReduceRows; row[0] has index `first`
+//   row(acc, p, m, i)            acc[j] takes in p[j] for j < m, all of index i
+//
+// Large reductions run on several threads, cut where the tree has a joint, so that neither cutting
+// nor the number of threads changes it.
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/reduce.h"
 
 namespace fastgrad {
 namespace {
+
+// Rows that are reduced in a line before pairwise merging.
+inline constexpr int64_t kReduceRows = 64;
+// What one thread takes of a long reduction: a whole subtree.
+inline constexpr int64_t kReduceChunk = 64 * kReduceBlock;
 
 // Pairwise merging of a stream of equal parts, as a binary counter counts.
 template <class R>
@@ -45,12 +58,37 @@ class Cascade {
 };
 
 template <class R>
-typename R::Acc reduce_contiguous(const typename R::In* p, int64_t n, int64_t first = 0) {
-  if (n <= kReduceBlock) return n == 0 ? R::empty() : R::block(p, n, first);
+typename R::Acc reduce_run(const typename R::In* p, int64_t n, int64_t first) {
   Cascade<R> cascade;
   for (int64_t i = 0; i < n; i += kReduceBlock)
     cascade.push(R::block(p + i, std::min(kReduceBlock, n - i), first + i));
   return cascade.finish();
+}
+
+// The Acc of `count` elements of which run(begin, end) reduces a part, chunks of the tree apart.
+template <class R, class Run>
+typename R::Acc reduce_chunks(int64_t count, Run&& run) {
+  if (count <= kReduceChunk) return run(int64_t{0}, count);
+  const int64_t chunks = (count - 1) / kReduceChunk + 1;
+  auto parts = std::make_unique_for_overwrite<typename R::Acc[]>(static_cast<size_t>(chunks));
+  parallel_for(count, kReduceChunk, [&](int64_t begin, int64_t end) {
+    parts[static_cast<size_t>(begin / kReduceChunk)] = run(begin, end);
+  });
+  Cascade<R> cascade;
+  for (int64_t i = 0; i < chunks; ++i) cascade.push(parts[static_cast<size_t>(i)]);
+  return cascade.finish();
+}
+
+template <class R>
+[[gnu::noinline]] typename R::Acc reduce_long(const typename R::In* p, int64_t n) {
+  return reduce_chunks<R>(
+      n, [p](int64_t begin, int64_t end) { return reduce_run<R>(p + begin, end - begin, begin); });
+}
+
+template <class R>
+typename R::Acc reduce_contiguous(const typename R::In* p, int64_t n) {
+  if (n <= kReduceBlock) return n == 0 ? R::empty() : R::block(p, n, 0);
+  return reduce_long<R>(p, n);
 }
 
 // Kept and reduced dimensions apart, neighbours merged; strides in elements.
@@ -87,69 +125,229 @@ struct ReducePlan {
   }
 };
 
-// The accumulators of a strip of columns, with what Cascade does for each of them.
+// Accumulators of columns side by side, with what Cascade does for each of them.
 template <class R>
 class ColumnCascade {
  public:
   using Acc = typename R::Acc;
-  static constexpr int64_t kColumns = 128;
-  static constexpr int64_t kRows = 64;  // that are accumulated in a line before merging
-
-  explicit ColumnCascade(int64_t rows) {
-    int64_t parts = (rows + kRows - 1) / kRows, levels = 1;
-    while (parts >>= 1) ++levels;
-    level_ = std::make_unique<Acc[]>(static_cast<size_t>((levels + 1) * kColumns));
+  ColumnCascade(int64_t parts, int64_t columns) : columns_(columns) {
+    const int levels = std::bit_width(static_cast<size_t>(parts)) + 1;
+    memory_ = std::make_unique_for_overwrite<Acc[]>(static_cast<size_t>(levels * columns));
+    for (int k = 0; k < levels; ++k) level_[k] = memory_.get() + k * columns;
   }
-  void start(int64_t columns) {
-    columns_ = columns;
-    parts_ = 0;
-    in_part_ = 0;
+  // Where the next part has to be put before push().
+  Acc* part() { return level_[0]; }
+  void push() {
+    int k = 1;
+    for (uint64_t c = parts_++; c & 1; c >>= 1, ++k)
+      for (int64_t j = 0; j < columns_; ++j) level_[0][j] = R::merge(level_[k][j], level_[0][j]);
+    std::swap(level_[0], level_[k]);
   }
-  void row(const typename R::In* p, int64_t i) {
-    Acc* acc = level_.get();
-    if (in_part_ == 0) std::fill_n(acc, columns_, R::empty());
-    R::row(acc, p, columns_, i);
-    if (++in_part_ == kRows) close();
-  }
-  const Acc* finish() {
-    if (in_part_) close();
-    Acc* total = level_.get();
+  void finish(Acc* total) const {
     bool any = false;
     int k = 1;
     for (uint64_t c = parts_; c; c >>= 1, ++k) {
       if (!(c & 1)) continue;
-      const Acc* part = at(k);
+      const Acc* part = level_[k];
       for (int64_t j = 0; j < columns_; ++j) total[j] = any ? R::merge(part[j], total[j]) : part[j];
       any = true;
     }
-    if (!any) std::fill_n(total, columns_, R::empty());
-    return total;
   }
 
  private:
-  Acc* at(int k) { return level_.get() + k * kColumns; }
-  void close() {
-    Acc* acc = level_.get();
-    int k = 1;
-    for (uint64_t c = parts_++; c & 1; c >>= 1, ++k)
-      for (int64_t j = 0; j < columns_; ++j) acc[j] = R::merge(at(k)[j], acc[j]);
-    std::copy_n(acc, columns_, at(k));
-    in_part_ = 0;
-  }
-  std::unique_ptr<Acc[]> level_;  // row 0: the open part; row k: merged parts, 2^(k-1) of them
-  int64_t columns_ = 0, in_part_ = 0;
+  int64_t columns_;
+  std::unique_ptr<Acc[]> memory_;
+  Acc* level_[66];  // 0: the open part; k: 2^(k-1) merged parts
   uint64_t parts_ = 0;
 };
 
-// Calls store(output index, Acc) for every output. x may have any type; blocks are converted to
-// R::In where it has another.
+template <class R>
+void reduce_rows(const typename R::In* const* row, int64_t n, int64_t m, int64_t first,
+                 typename R::Acc* acc) {
+  if constexpr (requires { R::rows(row, n, m, first, acc); }) {
+    R::rows(row, n, m, first, acc);
+  } else {
+    std::fill_n(acc, m, R::empty());
+    for (int64_t i = 0; i < n; ++i) R::row(acc, row[i], m, first + i);
+  }
+}
+
+// A reducer with kSerial keeps something in this thread's variables.
+template <class R, class F>
+void reduce_parallel(int64_t n, int64_t grain, F&& f) {
+  if constexpr (requires { R::kSerial; })
+    f(int64_t{0}, n);
+  else
+    parallel_for(n, std::max<int64_t>(grain, 1), f);
+}
+
+// The last kept dimension is denser than the reduced ones: many columns advance together.
+template <class R>
+class ColumnReduction {
+ public:
+  using In = typename R::In;
+  using Acc = typename R::Acc;
+
+  ColumnReduction(const Array& x, ReducePlan& plan)
+      : x_(x),
+        plan_(plan),
+        width_(plan.kept.back()),
+        stride_(plan.kept_strides.back()),
+        direct_(x.dtype == dtype_of<In> && stride_ == 1),
+        cast_(cast_kernel(x.dtype, dtype_of<In>)),
+        strip_(std::min(
+            width_, direct_ ? kStripBytes / static_cast<int64_t>(sizeof(Acc)) : kGatheredColumns)) {
+    plan.kept.pop_back();
+    plan.kept_strides.pop_back();
+  }
+
+  template <class Store>
+  void run(Store& store) {
+    const int64_t rows = plan_.count, groups = plan_.outputs / width_;
+    const int64_t strips = (width_ - 1) / strip_ + 1, tasks = groups * strips;
+    constexpr int64_t kEnoughTasks = 16;
+    int64_t chunk = rows;  // of rows; the tree has joints at 64 * 2^k
+    if (tasks < kEnoughTasks && rows > kReduceRows && !requires_one_thread()) {
+      chunk = kReduceRows;
+      while (chunk < rows && chunk * strip_ < kReduceChunk) chunk *= 2;
+    }
+    const int64_t chunks = (rows - 1) / chunk + 1;
+    if (chunks == 1) {
+      const int64_t grain = kReduceChunk / std::max<int64_t>(1, strip_ * rows);
+      reduce_parallel<R>(tasks, grain, [&](int64_t begin, int64_t end) {
+        Acc few[kGatheredColumns];
+        std::unique_ptr<Acc[]> many;
+        if (strip_ > kGatheredColumns)
+          many = std::make_unique_for_overwrite<Acc[]>(static_cast<size_t>(strip_));
+        Acc* total = many ? many.get() : few;
+        for (int64_t t = begin; t < end; ++t) {
+          const int64_t c = t % strips * strip_, m = std::min(strip_, width_ - c);
+          columns(t / strips, c, m, 0, rows, total);
+          for (int64_t j = 0; j < m; ++j) store(t / strips * width_ + c + j, total[j]);
+        }
+      });
+      return;
+    }
+    const auto outputs = static_cast<size_t>(plan_.outputs);
+    auto parts = std::make_unique_for_overwrite<Acc[]>(outputs * static_cast<size_t>(chunks));
+    reduce_parallel<R>(tasks * chunks, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t k = t / tasks, group = t % tasks / strips, c = t % strips * strip_;
+        columns(group, c, std::min(strip_, width_ - c), k * chunk, std::min(rows, (k + 1) * chunk),
+                parts.get() + static_cast<size_t>(k) * outputs + group * width_ + c);
+      }
+    });
+    ColumnCascade<R> cascade(chunks, plan_.outputs);
+    for (size_t k = 0; k < static_cast<size_t>(chunks); ++k) {
+      std::copy_n(parts.get() + k * outputs, outputs, cascade.part());
+      cascade.push();
+    }
+    cascade.finish(parts.get());
+    for (size_t i = 0; i < outputs; ++i) store(static_cast<int64_t>(i), parts[i]);
+  }
+
+ private:
+  static constexpr int64_t kStripBytes = 8192, kGatheredColumns = 128;
+
+  static constexpr bool requires_one_thread() {
+    return requires { R::kSerial; };
+  }
+
+  // Rows [begin, end) of m columns from column c of a group.
+  void columns(int64_t group, int64_t c, int64_t m, int64_t begin, int64_t end, Acc* total) const {
+    const int64_t size = static_cast<int64_t>(x_.itemsize());
+    int64_t base = c * stride_;
+    if (group) {
+      StridedCursor outer(plan_.kept, plan_.kept_strides, group);
+      outer.advance(1, [&](int64_t offset, int64_t, int64_t) { base += offset; });
+    }
+    const int64_t parts = (end - begin - 1) / kReduceRows + 1;
+    std::unique_ptr<In[]> gathered;
+    if (!direct_)
+      gathered = std::make_unique_for_overwrite<In[]>(static_cast<size_t>(kReduceRows * m));
+    if (parts == 1) {
+      StridedCursor rows(plan_.reduced, plan_.reduced_strides, begin);
+      part(rows, base, size, m, begin, end, gathered.get(), total);
+      return;
+    }
+    ColumnCascade<R> cascade(parts, m);
+    StridedCursor rows(plan_.reduced, plan_.reduced_strides, begin);
+    for (int64_t r = begin; r < end; r += kReduceRows) {
+      part(rows, base, size, m, r, std::min(end, r + kReduceRows), gathered.get(), cascade.part());
+      cascade.push();
+    }
+    cascade.finish(total);
+  }
+
+  void part(StridedCursor& rows, int64_t base, int64_t size, int64_t m, int64_t begin, int64_t end,
+            In* gathered, Acc* acc) const {
+    const In* row[kReduceRows];
+    row[0] = nullptr;  // quiets a warning that is none: there is one row at least
+    int64_t k = 0;
+    rows.advance(end - begin, [&](int64_t offset, int64_t step, int64_t n) {
+      for (int64_t i = 0; i < n; ++i, ++k) {
+        const char* p = x_.data + (base + offset + i * step) * size;
+        if (direct_) {
+          row[k] = reinterpret_cast<const In*>(p);
+        } else {
+          cast_(p, stride_, reinterpret_cast<char*>(gathered + k * m), 1, m);
+          row[k] = gathered + k * m;
+        }
+      }
+    });
+    reduce_rows<R>(row, k, m, begin, acc);
+  }
+
+  const Array& x_;
+  const ReducePlan& plan_;
+  int64_t width_, stride_;
+  bool direct_;
+  CastKernel cast_;
+  int64_t strip_;
+};
+
+// Elements [begin, end) of the reduced dimensions, in any layout, from the element at p.
+template <class R>
+typename R::Acc reduce_gathered(const Array& x, const ReducePlan& plan, const char* p,
+                                int64_t begin, int64_t end) {
+  using In = typename R::In;
+  constexpr DType compute = dtype_of<In>;
+  const bool same = x.dtype == compute;
+  const int64_t size = static_cast<int64_t>(x.itemsize());
+  const CastKernel cast = cast_kernel(x.dtype, compute);
+  In gathered[kReduceBlock];
+  StridedCursor reduced(plan.reduced, plan.reduced_strides, begin);
+  Cascade<R> cascade;
+  for (int64_t i = begin; i < end; i += kReduceBlock) {
+    const int64_t n = std::min(kReduceBlock, end - i);
+    In* to = gathered;
+    const In* block = gathered;
+    reduced.advance(n, [&](int64_t offset, int64_t step, int64_t run) {
+      const char* from = p + offset * size;
+      if (run == n && step == 1 && same) {  // the whole block lies in one piece
+        block = reinterpret_cast<const In*>(from);
+        return;
+      }
+      cast(from, step, reinterpret_cast<char*>(to), 1, run);
+      to += run;
+    });
+    cascade.push(R::block(block, n, i));
+  }
+  return cascade.finish();
+}
+
+// Calls store(output index, Acc) for every output, on several threads at once. x may have any type;
+// blocks are converted to R::In where it has another.
 template <class R, class Store>
 void reduce_walk(const Array& x, DimSet dims, Store&& store) {
   using In = typename R::In;
   constexpr DType compute = dtype_of<In>;
   const bool same = x.dtype == compute;
   if (same && x.contiguous && (x.ndim() == 0 || dims == (~DimSet{0} >> (64 - x.ndim())))) {
-    store(int64_t{0}, reduce_contiguous<R>(x.ptr<In>(), x.numel));
+    if constexpr (requires { R::kSerial; })
+      store(int64_t{0}, x.numel ? reduce_run<R>(x.ptr<In>(), x.numel, 0) : R::empty());
+    else
+      store(int64_t{0}, reduce_contiguous<R>(x.ptr<In>(), x.numel));
     return;
   }
   ReducePlan plan(x, dims, R::kOrdered);
@@ -158,78 +356,47 @@ void reduce_walk(const Array& x, DimSet dims, Store&& store) {
     for (int64_t i = 0; i < plan.outputs; ++i) store(i, R::empty());
     return;
   }
-  const int64_t size = static_cast<int64_t>(x.itemsize());
-  const CastKernel cast = cast_kernel(x.dtype, compute);
-  In gathered[kReduceBlock];
-
   const int64_t inner_stride = plan.reduced.empty() ? 0 : plan.reduced_strides.back();
   const bool columns = !plan.kept.empty() && !plan.reduced.empty() && plan.kept.back() >= 4 &&
                        std::abs(plan.kept_strides.back()) < std::abs(inner_stride);
   if (columns) {
-    const int64_t width = plan.kept.back(), stride = plan.kept_strides.back();
-    const bool direct = same && stride == 1;
-    plan.kept.pop_back();
-    plan.kept_strides.pop_back();
-    ColumnCascade<R> cascade(plan.count);
-    StridedCursor outer(plan.kept, plan.kept_strides, 0);
-    for (int64_t o = 0; o < plan.outputs / width; ++o) {
-      int64_t base = 0;
-      outer.advance(1, [&](int64_t offset, int64_t, int64_t) { base = offset; });
-      for (int64_t c = 0; c < width; c += ColumnCascade<R>::kColumns) {
-        const int64_t m = std::min(ColumnCascade<R>::kColumns, width - c);
-        cascade.start(m);
-        int64_t index = 0;
-        StridedCursor rows(plan.reduced, plan.reduced_strides, 0);
-        rows.advance(plan.count, [&](int64_t offset, int64_t step, int64_t n) {
-          for (int64_t i = 0; i < n; ++i) {
-            const char* p = x.data + (base + c * stride + offset + i * step) * size;
-            if (direct) {
-              cascade.row(reinterpret_cast<const In*>(p), index++);
-            } else {
-              cast(p, stride, reinterpret_cast<char*>(gathered), 1, m);
-              cascade.row(gathered, index++);
-            }
-          }
-        });
-        const auto* totals = cascade.finish();
-        for (int64_t j = 0; j < m; ++j) store(o * width + c + j, totals[j]);
-      }
-    }
+    ColumnReduction<R>(x, plan).run(store);
     return;
   }
 
+  const int64_t size = static_cast<int64_t>(x.itemsize());
   const bool one_run = plan.reduced.size() <= 1;
   const bool direct = one_run && same && (inner_stride == 1 || plan.reduced.empty());
-  StridedCursor kept(plan.kept, plan.kept_strides, 0);
-  for (int64_t o = 0; o < plan.outputs; ++o) {
-    const char* p = x.data;
-    kept.advance(1, [&](int64_t offset, int64_t, int64_t) { p += offset * size; });
-    if (direct) {
-      store(o, reduce_contiguous<R>(reinterpret_cast<const In*>(p), plan.count));
-    } else if (one_run && plan.count <= kReduceBlock) {
-      cast(p, inner_stride, reinterpret_cast<char*>(gathered), 1, plan.count);
-      store(o, R::block(gathered, plan.count, 0));
-    } else {
-      StridedCursor reduced(plan.reduced, plan.reduced_strides, 0);
-      Cascade<R> cascade;
-      for (int64_t i = 0; i < plan.count; i += kReduceBlock) {
-        const int64_t n = std::min(kReduceBlock, plan.count - i);
-        In* to = gathered;
-        const In* block = gathered;
-        reduced.advance(n, [&](int64_t offset, int64_t step, int64_t run) {
-          const char* from = p + offset * size;
-          if (run == n && step == 1 && same) {  // the whole block lies in one piece
-            block = reinterpret_cast<const In*>(from);
-            return;
-          }
-          cast(from, step, reinterpret_cast<char*>(to), 1, run);
-          to += run;
-        });
-        cascade.push(R::block(block, n, i));
+  const CastKernel cast = cast_kernel(x.dtype, compute);
+  auto outputs = [&](int64_t begin, int64_t end) {
+    StridedCursor kept(plan.kept, plan.kept_strides, begin);
+    for (int64_t o = begin; o < end; ++o) {
+      const char* p = x.data;
+      kept.advance(1, [&](int64_t offset, int64_t, int64_t) { p += offset * size; });
+      if (direct && plan.count <= kReduceBlock) {
+        store(o, R::block(reinterpret_cast<const In*>(p), plan.count, 0));
+      } else if (one_run && plan.count <= kReduceBlock) {
+        In gathered[kReduceBlock];
+        cast(p, inner_stride, reinterpret_cast<char*>(gathered), 1, plan.count);
+        store(o, R::block(gathered, plan.count, 0));
+      } else {
+        auto run = [&](int64_t from, int64_t to) {
+          return direct ? reduce_run<R>(reinterpret_cast<const In*>(p) + from, to - from, from)
+                        : reduce_gathered<R>(x, plan, p, from, to);
+        };
+        if constexpr (requires { R::kSerial; })
+          store(o, run(int64_t{0}, plan.count));
+        else
+          store(o, reduce_chunks<R>(plan.count, run));
       }
-      store(o, cascade.finish());
     }
-  }
+  };
+  // Few long outputs are cut inside, many are shared out.
+  constexpr int64_t kFew = 16;
+  if (plan.outputs < kFew && plan.count >= 4 * kReduceChunk)
+    outputs(0, plan.outputs);
+  else
+    reduce_parallel<R>(plan.outputs, kParallelGrain / plan.count, outputs);
 }
 
 // Runs f on an output of type `compute`: out itself, or a temporary that is converted into it.
@@ -242,6 +409,14 @@ void with_output(const Array& out, DType compute, F&& f) {
   Array wide = Array::empty(out.shape, compute);
   f(wide);
   copy_array(wide, out);
+}
+
+// acc[j] of row[0][j] ... row[n - 1][j], one row after another.
+template <class T, class F>
+void combine_rows(const T* const* row, int64_t n, int64_t m, T* acc, F&& f) {
+  std::copy_n(row[0], m, acc);
+  for (int64_t i = 1; i < n; ++i)
+    for (int64_t j = 0; j < m; ++j) acc[j] = f(acc[j], row[i][j]);
 }
 
 // n values in `kLanes` lanes, then the lanes pairwise: f(T, T) -> T. n > 0.
