@@ -1,4 +1,4 @@
-"""Reductions, scans and data movement beside PyTorch: the rows of issue "kernels at the machine's limit".
+"""Reductions, scans and data movement on large arrays, beside PyTorch.
 
     python bench/kernels_data.py [--rounds 15] [--seconds 0.01] [--threads 2] [row text ...]
 
@@ -15,10 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import harness
 import torch
 
 import fastgrad as fg
+import harness
 
 N = 1_000_000
 Call = Callable[[], Any]
@@ -176,9 +176,7 @@ def movement() -> Iterator[tuple[str, Call, Call, float]]:
     ]
     if hasattr(getattr(fg.nn, "functional", None), "pad"):
         for pad in ((1, 1, 1, 1), (3, 0)):
-            cases.append(
-                (f"pad {pad}", lambda m, x, pad=pad: m.nn.functional.pad(x, pad), (c,))
-            )
+            cases.append((f"pad {pad}", lambda m, x, pad=pad: m.nn.functional.pad(x, pad), (c,)))
     for name, function, tensors in cases:
         yield name, *_both(function, *tensors), 1.0
 

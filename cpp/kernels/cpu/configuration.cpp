@@ -22,10 +22,7 @@ const char* compiler() {
 
 int num_threads() { return pool_size(); }
 
-void set_num_threads(int n) {
-  set_pool_size(n);
-  scipy_openblas_set_num_threads(n);
-}
+void set_num_threads(int n) { set_pool_size(n); }
 
 std::string build_configuration() {
 #ifdef NDEBUG
