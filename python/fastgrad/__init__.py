@@ -122,7 +122,9 @@ from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 __version__ = "0.1.0"
 
 # Modules that not everybody needs: imported when they are first asked for.
-_LATER = ("integrate", "nn", "optim", "optimize")
+_LATER = ("integrate", "nn", "optim", "optimize", "serialization")
+# ... and functions that stand in one of these.
+_LATER_FUNCTIONS = {"load": "serialization", "save": "serialization"}
 
 
 def __getattr__(name: str) -> Any:
@@ -130,8 +132,12 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f"fastgrad.{name}")
+    if name in _LATER_FUNCTIONS:
+        import importlib
+
+        return getattr(importlib.import_module(f"fastgrad.{_LATER_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted({*globals(), *_LATER, *_LATER_FUNCTIONS})

@@ -13,6 +13,7 @@ from fastgrad import optim as optim
 from fastgrad import optimize as optimize
 from fastgrad import random as random
 from fastgrad import return_types as return_types
+from fastgrad import serialization as serialization
 from fastgrad import testing as testing
 from fastgrad import utils as utils
 from fastgrad import variable as variable
@@ -444,6 +445,8 @@ from fastgrad.autograd.grad_mode import no_grad as no_grad
 from fastgrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from fastgrad.func.gradient import grad as grad
 from fastgrad.gradient_tape import GradientTape as GradientTape
+from fastgrad.serialization import load as load
+from fastgrad.serialization import save as save
 from fastgrad.variable import Variable as Variable
 from fastgrad.variable import stop_gradient as stop_gradient
 

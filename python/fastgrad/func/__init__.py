@@ -19,14 +19,17 @@ from __future__ import annotations
 
 from fastgrad.func.gradient import grad, grad_and_value, value_and_grad
 from fastgrad.func.jacobians import hessian, hvp, jacobian, jacrev, vjp
+from fastgrad.func.module_calls import functional_call, stack_module_state
 
 __all__ = [
+    "functional_call",
     "grad",
     "grad_and_value",
     "hessian",
     "hvp",
     "jacobian",
     "jacrev",
+    "stack_module_state",
     "value_and_grad",
     "vjp",
 ]

@@ -18,7 +18,7 @@ Example:
 
 from __future__ import annotations
 
-from fastgrad.nn import functional, init, modules, parameter
+from fastgrad.nn import functional, init, modules, parameter, utils
 from fastgrad.nn.modules.activation import (
     CELU,
     ELU,

@@ -18,6 +18,8 @@ Example:
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastgrad.optim import lr_scheduler
 from fastgrad.optim.adadelta import Adadelta
 from fastgrad.optim.adagrad import Adagrad
@@ -48,4 +50,13 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "swa_utils":  # it needs nn, which not every optimisation does
+        import importlib
+
+        return importlib.import_module("fastgrad.optim.swa_utils")
+    raise AttributeError(f"module 'fastgrad.optim' has no attribute {name!r}")

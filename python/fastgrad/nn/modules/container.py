@@ -177,10 +177,10 @@ class ModuleList(Module):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._modules.values())
 
-    def __add__(self, other: Iterable[Module]) -> ModuleList:
+    def __add__(self, other: Iterable[Module]) -> Any:
         return ModuleList([*self, *other])
 
-    def __iadd__(self, modules: Iterable[Module]) -> Self:
+    def __iadd__(self, modules: Iterable[Module]) -> Any:
         return self.extend(modules)
 
     def append(self, module: Module) -> Self:
