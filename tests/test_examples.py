@@ -74,3 +74,48 @@ def test_curve_fit_agrees_with_nist():
     example = load("curve_fit_nist")
     for ours, certified in zip(example.main(), example.CERTIFIED):
         assert math.isclose(ours, certified, rel_tol=1e-9)
+
+
+def test_robust_fit_resists_what_misleads_the_plain_one():
+    example = load("robust_curve_fit")
+    found = example.main()
+    for ours, certified in zip(found["published"], example.problem.certified):
+        assert math.isclose(ours, certified, rel_tol=1e-9)
+    for name, near in (("robust", 0.01), ("plain", 0.3)):
+        off = abs(found[name][0] / found["published"][0] - 1)
+        assert off < near if name == "robust" else off > near
+    for name, theirs in example.twin().items():
+        assert found[name] == pytest.approx(theirs, rel=1e-5)
+
+
+def test_breast_cancer_trains_as_pytorch_does():
+    example = load("breast_cancer")
+    found = example.main()
+    assert found["right"] > 0.96
+    pytest.importorskip("torch", reason="the reference extra is not installed")
+    assert math.isclose(found["loss"], example.twin()["loss"], rel_tol=1e-9)
+
+
+def test_gaussian_mixture_reaches_the_maximum_of_em():
+    total = load("gaussian_mixture").main()
+    mixture = pytest.importorskip("sklearn.mixture")
+    em = mixture.GaussianMixture(3, tol=1e-9, max_iter=2000, reg_covar=0, n_init=3, random_state=0)
+    data = load("gaussian_mixture").flowers
+    assert math.isclose(total, 150 * em.fit(data).score(data), abs_tol=1e-3)
+
+
+def test_orbit_is_found_within_its_errors():
+    example = load("orbit")
+    found = example.main()
+    for ours, true, deviation in zip(found, example.TRUE, (5e-4, 6e-5, 1e-3, 2e-4)):
+        assert abs(ours - true) < 3 * deviation
+    assert found == pytest.approx(example.twin(), rel=1e-5)
+
+
+def test_denoising_takes_noise_out():
+    example = load("denoising")
+    found = example.main(steps=60)
+    assert found["after"] > found["before"] + 5
+    pytest.importorskip("torch", reason="the reference extra is not installed")
+    theirs = example.twin(steps=60)
+    assert found["energy"] == pytest.approx(theirs["energy"], rel=1e-4)
