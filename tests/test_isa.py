@@ -11,7 +11,7 @@ import pytest
 
 HERE = Path(__file__).parent
 # The best one runs in the suite itself.
-FILES = ["test_elementwise_kernels.py", "test_reductions.py"]
+FILES = ["test_elementwise_kernels.py", "test_reductions.py", "bench/test_ulp.py"]
 
 
 @pytest.mark.parametrize("isa", ["baseline", "avx2"])

@@ -44,10 +44,12 @@ const KernelTable g_kernels = [] {
   if (isa() >= Isa::Avx2) {
     fill_arithmetic_kernels_avx2(table);
     fill_comparison_kernels_avx2(table);
+    fill_vector_kernels_avx2(table);
   }
   if (isa() >= Isa::Avx512) {
     fill_arithmetic_kernels_avx512(table);
     fill_comparison_kernels_avx512(table);
+    fill_vector_kernels_avx512(table);
   }
   return table;
 }();

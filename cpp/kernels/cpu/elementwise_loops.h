@@ -7,44 +7,11 @@
 // symbol compiled for AVX-512 might serve the whole program (tools/check_weak_symbols.py).
 #pragma once
 
+#include "kernels/cpu/elementwise_formulas.h"
 #include "kernels/cpu/elementwise_table.h"
-#include "kernels/cpu/math.h"
 
 namespace fastgrad {
 namespace {
-
-// The scalar formulas, as types: Functor::call<T>(a, b).
-namespace formula {
-using namespace ::fastgrad::math;
-#define FG_UNARY(Id, name, types, F, ...)                   \
-  struct Id {                                               \
-    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
-    static constexpr OpTypes kTypes = OpTypes::types;       \
-    template <class T>                                      \
-    static auto call(T x) {                                 \
-      return F;                                             \
-    }                                                       \
-  };
-#define FG_BINARY(Id, name, types, F, ...)                  \
-  struct Id {                                               \
-    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
-    static constexpr OpTypes kTypes = OpTypes::types;       \
-    template <class T>                                      \
-    static auto call(T a, T b) {                            \
-      return F;                                             \
-    }                                                       \
-  };
-#define FG_TERNARY(Id, name, types, F, ...)                 \
-  struct Id {                                               \
-    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
-    static constexpr OpTypes kTypes = OpTypes::types;       \
-    template <class T>                                      \
-    static auto call(T a, T b, T c) {                       \
-      return F;                                             \
-    }                                                       \
-  };
-#include "base/op_rows.def"
-}  // namespace formula
 
 template <OpTypes types, class T>
 constexpr bool supports() {

@@ -18,8 +18,10 @@ void fill_transcendental_kernels(KernelTable& table);
 // Each replaces the kernels that gain by the wider registers; empty where the compiler could not
 // make them. Only for processors that have them.
 void fill_arithmetic_kernels_avx2(KernelTable& table);
+void fill_vector_kernels_avx2(KernelTable& table);
 void fill_comparison_kernels_avx2(KernelTable& table);
 void fill_arithmetic_kernels_avx512(KernelTable& table);
+void fill_vector_kernels_avx512(KernelTable& table);
 void fill_comparison_kernels_avx512(KernelTable& table);
 
 }  // namespace fastgrad

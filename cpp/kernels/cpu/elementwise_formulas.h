@@ -1,0 +1,62 @@
+// The formula column of the op table as types: Functor::call<T>(a, b). Included by one translation
+// unit per file of rows, which it names in FG_ROWS, and instruction set.
+#pragma once
+
+#include "base/elementwise_op.h"
+#include "kernels/cpu/math.h"
+
+#ifdef FG_VECTOR_ROWS
+#include "kernels/cpu/vector_math.h"
+#endif
+
+#ifdef __GNUC__
+#define FG_CALL [[gnu::always_inline]] static inline auto
+#else
+#define FG_CALL static inline auto
+#endif
+
+namespace fastgrad {
+namespace {
+
+namespace formula {
+using namespace ::fastgrad::math;
+#ifdef FG_VECTOR_ROWS
+using math::vector::acos, math::vector::acosh, math::vector::asin, math::vector::asinh;
+using math::vector::atan, math::vector::atanh, math::vector::cos, math::vector::cosh;
+using math::vector::erf, math::vector::erfc, math::vector::exp, math::vector::exp2;
+using math::vector::expm1, math::vector::log, math::vector::log10, math::vector::log1p;
+using math::vector::log2, math::vector::pow, math::vector::sigmoid, math::vector::sin;
+using math::vector::sinh, math::vector::tan, math::vector::tanh;
+#endif
+#define FG_UNARY(Id, name, types, F, ...)                   \
+  struct Id {                                               \
+    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
+    static constexpr OpTypes kTypes = OpTypes::types;       \
+    template <class T>                                      \
+    FG_CALL call(T x) {                                     \
+      return F;                                             \
+    }                                                       \
+  };
+#define FG_BINARY(Id, name, types, F, ...)                  \
+  struct Id {                                               \
+    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
+    static constexpr OpTypes kTypes = OpTypes::types;       \
+    template <class T>                                      \
+    FG_CALL call(T a, T b) {                                \
+      return F;                                             \
+    }                                                       \
+  };
+#define FG_TERNARY(Id, name, types, F, ...)                 \
+  struct Id {                                               \
+    static constexpr ElementwiseOp kOp = ElementwiseOp::Id; \
+    static constexpr OpTypes kTypes = OpTypes::types;       \
+    template <class T>                                      \
+    FG_CALL call(T a, T b, T c) {                           \
+      return F;                                             \
+    }                                                       \
+  };
+#include "base/op_rows.def"
+}  // namespace formula
+
+}  // namespace
+}  // namespace fastgrad

@@ -1,0 +1,13 @@
+#include "kernels/cpu/elementwise_table.h"
+
+#if defined(__AVX2__) && defined(__FMA__)
+#include "kernels/cpu/elementwise_vector.h"
+
+namespace fastgrad {
+void fill_vector_kernels_avx2(KernelTable& table) { fill_rows(table); }
+}  // namespace fastgrad
+#else
+namespace fastgrad {
+void fill_vector_kernels_avx2(KernelTable&) {}
+}  // namespace fastgrad
+#endif

@@ -1,0 +1,71 @@
+// Error functions on registers; see vector_real.h.
+#pragma once
+
+#include "kernels/cpu/vector_exp_log.h"
+
+#ifdef FG_VECTOR_MATH
+
+namespace fastgrad::math::vector {
+
+FG_INLINE F erf_poly(F z) { return poly(z, coef::kErfF); }
+FG_INLINE D erf_poly(D z) { return poly(z, coef::kErfD); }
+
+// erfc(a) for a >= 0: exp(a^2) erfc(a) is a polynomial in t = (a - 4) / (a + 4) over a + 4; then
+// what the roundings of t have changed is put back.
+FG_INLINE D erfc_positive(D a) {
+  const D d = a + 4, d_low = a - (d - 4);
+  const D n = a - 4, n_low = a - (n + 4);
+  const D inverse = 1 / d;
+  const D t = n * inverse;
+  const D t_low = (fma(-t, d, n) + (n_low - t * d_low)) * inverse;
+  const D upper = poly<1>(t, coef::kErfcxD);
+  const D value = fma(upper, t, coef::kErfcxD[0]);
+  const D value_low = fma(upper, t, coef::kErfcxD[0] - value);
+  const D scaled = value * inverse;
+  const D inverse_low = fma(-inverse, d, all<D>(1)) - inverse * d_low;  // relative
+  const D slope = fma(2 * a + inverse, scaled, all<D>(-1.12837916709551257390));
+  const D lost = fma(slope, t_low * (d * d * 0.125), fma(scaled, inverse_low, value_low * inverse));
+  const D square = a * a, square_low = fma(a, a, -square);
+  const auto e = exponential(-square, -square_low);
+  return scale(scaled + fma(e.q, scaled, lost), e.k);
+}
+// The same to the precision of float.
+FG_INLINE D erfc_short(D a) {
+  const D inverse = 1 / (a + 4);
+  const auto e = exponential_short(-a * a);
+  return poly((a - 4) * inverse, coef::kErfcxShortD) * inverse *
+         fma(e.q, power_of_two<D>(e.k.n), power_of_two<D>(e.k.n));
+}
+
+FG_INLINE D erf(D x) {
+  const D a = fabs(x);
+  const D near = fma(x, erf_poly(x * x), x);
+  const D far = copysign(1 - erfc_positive(at_most(a, 6.)), x);
+  return select<D>(a < 1, near, far);
+}
+FG_INLINE F erf(F x) {
+  const F a = fabs(x);
+  const F near = fma(x, erf_poly(x * x), x);
+  const auto e = exponential_short(-poly(at_most(a, 4.f), coef::kLogErfcF));
+  const F s = power_of_two<F>(e.k.n);
+  const F far = copysign((1 - s) - e.q * s, x);
+  return select<F>(a < 1, near, far);
+}
+
+FG_INLINE D erfc(D x) {
+  const D a = fabs(x);
+  const D near = 1 - fma(x, erf_poly(x * x), x);
+  const D tail = erfc_positive(at_most(a, 28.));
+  return select<D>(a < 0.5, near, select<D>(x < 0, 2 - tail, tail));
+}
+FG_INLINE D erfc_of_float(D x) {
+  const D tail = erfc_short(at_most(fabs(x), 12.));
+  return select<D>(x < 0, 2 - tail, tail);
+}
+FG_INLINE F erfc(F x) {
+  return lower_half(erfc_of_float(first_doubles(x)), erfc_of_float(last_doubles(x)));
+}
+
+}  // namespace fastgrad::math::vector
+
+#endif

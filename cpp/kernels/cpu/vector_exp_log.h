@@ -1,0 +1,263 @@
+// Exponentials, logarithms and the hyperbolic functions on registers; see vector_real.h.
+#pragma once
+
+#include "kernels/cpu/vector_coef.h"
+#include "kernels/cpu/vector_real.h"
+
+#ifdef FG_VECTOR_MATH
+
+namespace fastgrad::math::vector {
+
+FG_INLINE F exp_poly(F r) { return poly(r, coef::kExpF); }
+FG_INLINE D exp_poly(D r) { return poly(r, coef::kExpD); }
+FG_INLINE F exp2_poly(F r) { return poly(r, coef::kExp2F); }
+FG_INLINE D exp2_poly(D r) { return poly(r, coef::kExp2D); }
+
+// exp(x + low) = 2^k (1 + q), |q| < 0.42, for x within the bounds of Real.
+template <class V>
+struct Exponential {
+  V q;
+  Nearest<V> k;
+};
+template <class V>
+FG_INLINE Exponential<V> exponential(V x, V low = V{}) {
+  using R = Real<V>;
+  const auto k = nearest_multiple(x, Element<V>(1.44269504088896340736));
+  const V high = fma(k.k, -R::kLn2High, x);
+  const V rest = fma(k.k, -R::kLn2Low, low);
+  const V r = high + rest;
+  const V lost = (high - r) + rest;
+  return {r + fma(exp_poly(r), r * r, lost), k};
+}
+// The same, a little less exact in q.
+template <class V>
+FG_INLINE Exponential<V> exponential_short(V x) {
+  using R = Real<V>;
+  const auto k = nearest_multiple(x, Element<V>(1.44269504088896340736));
+  const V r = fma(k.k, -R::kLn2Low, fma(k.k, -R::kLn2High, x));
+  return {fma(exp_poly(r) * r, r, r), k};
+}
+
+template <class V>
+FG_INLINE V exp(V x) {
+  const auto e = exponential_short(at_most(at_least(x, Real<V>::kExpLow), Real<V>::kExpHigh));
+  return scale(1 + e.q, e.k);
+}
+
+template <class V>
+FG_INLINE V exp2(V x) {
+  const V bounded = at_most(at_least(x, Real<V>::kExp2Low), Real<V>::kExp2High);
+  const auto k = nearest_multiple(bounded, Element<V>(1));
+  const V r = bounded - k.k;
+  return scale(fma(r, exp2_poly(r), Element<V>(1)), k);
+}
+
+// (exp(x) - 1) / 2, which does not overflow where half of exp(x) does not.
+template <class V>
+FG_INLINE V half_expm1(V x) {
+  const auto e = exponential(x);
+  const V s = power_of_two<V>(e.k.n - 1);
+  return fma(e.q, s, s - Element<V>(0.5));
+}
+
+template <class V>
+FG_INLINE V expm1(V x) {
+  constexpr Element<V> kLow = kFloat<V> ? -18 : -38;  // -1 beyond
+  const V r = half_expm1(at_most(at_least(x, kLow), Real<V>::kExpHigh)) * 2;
+  return select<V>(x == 0, x, r);
+}
+
+template <class V>
+FG_INLINE V tanh(V x) {
+  constexpr Element<V> kOne = kFloat<V> ? 10 : 20;  // 1 beyond
+  const V h = half_expm1(2 * at_most(fabs(x), kOne));
+  return copysign(h / (h + 1), x);
+}
+
+// In the hyperbolic sine and cosine 2^(k-2) stays finite where half of exp(x) is next to overflow.
+template <class V>
+FG_INLINE V sinh(V x) {
+  constexpr Element<V> kLarge = kFloat<V> ? 15 : 25;           // exp(-x) counts below
+  constexpr Element<V> kTiny = kFloat<V> ? 0x1p-13 : 0x1p-27;  // x itself below
+  const V a = at_most(fabs(x), Real<V>::kExpHigh + Element<V>(0.7));
+  const auto e = exponential(a);
+  const V s = power_of_two<V>(e.k.n - 2);
+  const auto large = a > kLarge;
+  const V h = 2 * fma(e.q, s, s - select<V>(large, Element<V>(0), Element<V>(0.25)));
+  const V sum = select<V>(large, h, h + h / fma(h, 2, 1));
+  return copysign(select<V>(a < kTiny, a, sum), x);
+}
+
+template <class V>
+FG_INLINE V cosh(V x) {
+  const auto e = exponential(at_most(fabs(x), Real<V>::kExpHigh + Element<V>(0.7)));
+  const V s = power_of_two<V>(e.k.n - 2);
+  const V half = 2 * fma(e.q, s, s);
+  return half + Element<V>(0.25) / half;
+}
+
+template <class V>
+FG_INLINE V sigmoid(V x) {
+  const auto k = exponential_short(at_least(-fabs(x), Real<V>::kExpLow));
+  const V e = scale(1 + k.q, k.k);
+  return select<V>(x < 0, e, Element<V>(1)) / (1 + e);
+}
+
+// ---- logarithms
+
+// An unevaluated sum.
+template <class V>
+struct Sum {
+  V high, low;
+};
+
+// log(2^k (1 + f)) for f from sqrt(1/2) - 1 to sqrt(2) - 1.
+FG_INLINE F log_of(F k, F f) {
+  const F half_square = 0.5f * f * f;
+  const F low = fma(f * f * f, poly(f, coef::kLogF), k * Real<F>::kLn2Low);
+  return fma(k, all<F>(Real<F>::kLn2High), f - (half_square - low));
+}
+FG_INLINE D log_of(D k, D f) {
+  const D half_square = 0.5 * f * f;
+  const D s = f / (2 + f), z = s * s;
+  const D tail = fma(z, poly(z, coef::kLogQuotientD), half_square);
+  const D low = fma(s, tail, k * Real<D>::kLn2Low);
+  return fma(k, all<D>(Real<D>::kLn2High), f - (half_square - low));
+}
+
+// v where x > 0 is finite; what a logarithm is elsewhere.
+template <class V>
+FG_INLINE V log_special(V x, V v) {
+  const V below = select<V>(x == 0, -Real<V>::kInf, Real<V>::kNaN);
+  return select<V>(x < Real<V>::kInf, select<V>(x > 0, v, below), x);
+}
+
+template <class V>
+FG_INLINE V log(V x) {
+  const Split<V> s = split(x);
+  return log_special(x, log_of(s.k, s.m - 1));
+}
+
+// log(1 + f) to twice the precision but for the rounding of the low part.
+FG_INLINE F log_rest(F f, F /*half_square*/, F low) {
+  return fma(f * f * f, poly(f, coef::kLogF), low);
+}
+FG_INLINE D log_rest(D f, D half_square, D low) {
+  const D s = f / (2 + f), z = s * s;
+  return fma(s, fma(z, poly(z, coef::kLogQuotientD), half_square), low);
+}
+template <class V>
+FG_INLINE Sum<V> log_parts(V f) {
+  const V half = Element<V>(0.5) * f, half_square = half * f;
+  const V lost = fma(half, f, -half_square);
+  const V high = f - half_square;
+  const V rest = (f - high) - half_square;
+  return {high, log_rest(f, half_square, rest - lost)};
+}
+
+// k * unit + log(1 + f) * factor, the constants given to twice the precision.
+template <class V>
+FG_INLINE V scaled_log(V x, Sum<Element<V>> unit, Sum<Element<V>> factor) {
+  const Split<V> s = split(x);
+  const Sum<V> l = log_parts(s.m - 1);
+  const V p = l.high * factor.high;
+  const V p_low = fma(l.high, factor.high, -p) + fma(l.high, factor.low, l.low * factor.high);
+  const V e = s.k * unit.high;
+  const V e_low = fma(s.k, unit.high, -e) + s.k * unit.low;
+  const V sum = e + p;
+  const V sum_low = (e - sum) + p;
+  return log_special(x, sum + (sum_low + (p_low + e_low)));
+}
+FG_INLINE F log2(F x) { return scaled_log<F>(x, {1, 0}, {0x1.715476p+0f, 0x1.4ae0cp-26f}); }
+FG_INLINE D log2(D x) {
+  return scaled_log<D>(x, {1, 0}, {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56});
+}
+FG_INLINE F log10(F x) {
+  return scaled_log<F>(x, {0x1.344136p-2f, -0x1.ec10cp-27f}, {0x1.bcb7b2p-2f, -0x1.5b235ep-27f});
+}
+FG_INLINE D log10(D x) {
+  return scaled_log<D>(x, {0x1.34413509f79ffp-2, -0x1.9dc1da994fd21p-59},
+                       {0x1.bcb7b1526e50ep-2, 0x1.95355baaafad3p-57});
+}
+
+// log(1 + x + low) for finite x > -1.
+template <class V>
+FG_INLINE V log1p_finite(V x, V low = V{}) {
+  using R = Real<V>;
+  const V u = 1 + x;
+  const V back = u - 1;
+  const V lost = (1 - (u - back)) + (x - back) + low;
+  const Split<V> s = split(u);
+  // lost / 2^k, where it counts; the power is then not subnormal.
+  const V shifted = R::kRound - at_most(s.k, R::kFraction + 3);
+  const V f = fma(lost, power_of_two<V>(bits(shifted)), s.m - 1);
+  return log_of(s.k, f);
+}
+
+template <class V>
+FG_INLINE V log1p(V x) {
+  const V v = log1p_finite(x);
+  const V below = select<V>(x == -1, -Real<V>::kInf, Real<V>::kNaN);
+  const V r = select<V>(x < Real<V>::kInf, select<V>(x > -1, v, below), x);
+  return select<V>(x == 0, x, r);
+}
+
+// ---- inverse hyperbolic functions
+
+template <class V>
+constexpr Element<V> kLogTwiceFrom = kFloat<V> ? 0x1p28 : 0x1p54;  // where they are log(2 x)
+template <class V>
+constexpr Element<V> kLn2 = static_cast<Element<V>>(0.69314718055994530942);
+
+template <class V>
+FG_INLINE V asinh(V x) {
+  const V a = fabs(x);
+  const auto big = a > kLogTwiceFrom<V>;
+  const V b = select<V>(big, Element<V>(1), a);
+  const V square = b * b;
+  const V w = square / (1 + sqrt(square + 1));
+  const V sum = b + w, lost = (b - sum) + w;
+  const V v = log1p_finite(select<V>(big, a, sum), select<V>(big, Element<V>(0), lost));
+  const V r = v + select<V>(big, kLn2<V>, Element<V>(0));
+  return copysign(select<V>((a < Real<V>::kInf) & (a > 0), r, a), x);
+}
+
+template <class V>
+FG_INLINE V acosh(V x) {
+  const auto big = x > kLogTwiceFrom<V>;
+  const V t = select<V>(big, Element<V>(1), x - 1);
+  const V square = t * t, square_low = fma(t, t, -square);
+  const V twice = 2 * t;
+  const V inside = twice + square;
+  const V inside_low =
+      select<V>(twice > square, (twice - inside) + square, (square - inside) + twice) + square_low;
+  const V root = sqrt(inside);
+  const V half_low = Element<V>(0.5) * (fma(-root, root, inside) + inside_low);
+  const V root_low = select<V>(root > 0, half_low / root, Element<V>(0));
+  const V sum = t + root;
+  const V lost = select<V>(t > root, (t - sum) + root, (root - sum) + t) + root_low;
+  const V v = log1p_finite(select<V>(big, x, sum), select<V>(big, Element<V>(0), lost));
+  const V r = v + select<V>(big, kLn2<V>, Element<V>(0));
+  return select<V>(x >= 1, select<V>(x < Real<V>::kInf, r, x), Real<V>::kNaN);
+}
+
+FG_INLINE F atanh_poly(F z) { return poly(z, coef::kLogQuotientF); }
+FG_INLINE D atanh_poly(D z) { return poly(z, coef::kLogQuotientD); }
+
+template <class V>
+FG_INLINE V atanh(V x) {
+  constexpr Element<V> kNear = 0.17;
+  const V a = fabs(x);
+  const V near = fma(a * a * a, Element<V>(0.5) * atanh_poly(a * a), a);
+  const V b = select<V>(a < 1, a, Element<V>(0));
+  const V d = 1 - b, d_low = (1 - d) - b;
+  const V t = 2 * b / d;
+  const V t_low = (fma(-t, d, 2 * b) - t * d_low) / d;
+  const V far = Element<V>(0.5) * log1p_finite(t, t_low);
+  const V outside = select<V>(a == 1, Real<V>::kInf, Real<V>::kNaN);
+  return copysign(select<V>(a < kNear, near, select<V>(a < 1, far, outside)), x);
+}
+
+}  // namespace fastgrad::math::vector
+
+#endif

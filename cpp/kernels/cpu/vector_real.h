@@ -1,0 +1,249 @@
+// Registers of float and double, for the functions of vector_math.h.
+//
+// Those are templates over the register, without branches, calls or table look-ups, and every
+// instruction set computes the same bits: what the sets do differently (min, scaling, splitting) is
+// hidden here and has one result. They need fused multiply-add, which FG_VECTOR_MATH says; without
+// it the rows call libm. Everything is inlined and static, for the reason given in
+// elementwise_loops.h.
+#pragma once
+
+#if defined(__GNUC__) && defined(__AVX2__) && defined(__FMA__)
+#define FG_VECTOR_MATH 1
+
+#if !defined(__clang__)  // GCC 12 takes its own intrinsics' undefined registers for a mistake
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cstdint>
+#include <type_traits>
+
+#define FG_INLINE [[gnu::always_inline]] static inline
+
+namespace fastgrad::math::vector {
+
+#if defined(__AVX512F__)
+constexpr int kRegisterBytes = 64;
+#else
+constexpr int kRegisterBytes = 32;
+#endif
+typedef float F __attribute__((vector_size(kRegisterBytes)));
+typedef double D __attribute__((vector_size(kRegisterBytes)));
+
+template <class T>
+struct Real;
+template <>
+struct Real<F> {
+  using Element = float;
+  typedef uint32_t Bits __attribute__((vector_size(kRegisterBytes)));
+  using Bit = uint32_t;
+  static constexpr int kFraction = 23;      // bits of the stored fraction
+  static constexpr Bit kOne = 0x3f800000u;  // 1
+  static constexpr Bit kSign = 0x80000000u;
+  static constexpr Bit kSqrtHalf = 0x3f3504f3u;
+  static constexpr float kRound = 0x1.8p23f;  // adding it rounds to an integer in the low bits
+  static constexpr float kBig = 0x1p23f;      // bits of kBig + n are those of kBig plus n
+  static constexpr float kLeastNormal = 0x1p-126f;
+  static constexpr float kExpLow = -104, kExpHigh = 89;  // exp is 0 and inf beyond
+  static constexpr float kExp2Low = -151, kExp2High = 129;
+  // log(2), the first part short enough that its products with an exponent are exact.
+  static constexpr float kLn2High = 0x1.62e400p-1f, kLn2Low = 0x1.7f7d1cp-20f;
+  static constexpr float kHalfPi = 0x1.921fb6p+0f, kHalfPiLow = -0x1.777a5cp-25f;
+  static constexpr float kInf = __builtin_inff(), kNaN = __builtin_nanf("");
+};
+template <>
+struct Real<D> {
+  using Element = double;
+  typedef uint64_t Bits __attribute__((vector_size(kRegisterBytes)));
+  using Bit = uint64_t;
+  static constexpr int kFraction = 52;
+  static constexpr Bit kOne = 0x3ff0000000000000u;
+  static constexpr Bit kSign = 0x8000000000000000u;
+  static constexpr Bit kSqrtHalf = 0x3fe6a09e667f3bcdu;
+  static constexpr double kRound = 0x1.8p52;
+  static constexpr double kBig = 0x1p52;
+  static constexpr double kLeastNormal = 0x1p-1022;
+  static constexpr double kExpLow = -746, kExpHigh = 710;
+  static constexpr double kExp2Low = -1076, kExp2High = 1025;
+  static constexpr double kLn2High = 0x1.62e42fefa3800p-1, kLn2Low = 0x1.ef35793c76730p-45;
+  static constexpr double kHalfPi = 0x1.921fb54442d18p+0, kHalfPiLow = 0x1.1a62633145c07p-54;
+  static constexpr double kInf = __builtin_inf(), kNaN = __builtin_nan("");
+};
+template <class V>
+using Element = typename Real<V>::Element;
+template <class V>
+using Bits = typename Real<V>::Bits;
+template <class V>
+constexpr bool kFloat = std::is_same_v<V, F>;
+
+// ---- what differs between the instruction sets
+
+#if defined(__AVX512F__)
+#define FG_CALL(name, type) _mm512_##name##_##type
+#else
+#define FG_CALL(name, type) _mm256_##name##_##type
+#endif
+FG_INLINE F fma(F a, F b, F c) { return FG_CALL(fmadd, ps)(a, b, c); }
+FG_INLINE D fma(D a, D b, D c) { return FG_CALL(fmadd, pd)(a, b, c); }
+FG_INLINE F sqrt(F x) { return FG_CALL(sqrt, ps)(x); }
+FG_INLINE D sqrt(D x) { return FG_CALL(sqrt, pd)(x); }
+// The bound for x beyond it; NaN stays NaN.
+FG_INLINE F at_least_each(F x, F low) { return FG_CALL(max, ps)(low, x); }
+FG_INLINE D at_least_each(D x, D low) { return FG_CALL(max, pd)(low, x); }
+FG_INLINE F at_most_each(F x, F high) { return FG_CALL(min, ps)(high, x); }
+FG_INLINE D at_most_each(D x, D high) { return FG_CALL(min, pd)(high, x); }
+#if defined(__AVX512F__)
+FG_INLINE F rint(F x) { return _mm512_roundscale_ps(x, 8); }
+FG_INLINE D rint(D x) { return _mm512_roundscale_pd(x, 8); }
+FG_INLINE F lower_half(D x, D y) {
+  return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(x)), _mm512_cvtpd_ps(y), 1);
+}
+FG_INLINE D first_doubles(F x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
+FG_INLINE D last_doubles(F x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
+#else
+FG_INLINE F rint(F x) { return _mm256_round_ps(x, 8); }
+FG_INLINE D rint(D x) { return _mm256_round_pd(x, 8); }
+FG_INLINE F lower_half(D x, D y) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(x)), _mm256_cvtpd_ps(y), 1);
+}
+FG_INLINE D first_doubles(F x) { return _mm256_cvtps_pd(_mm256_castps256_ps128(x)); }
+FG_INLINE D last_doubles(F x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1)); }
+#endif
+#undef FG_CALL
+
+// ---- numbers in all elements. Taking away +0 leaves -0 as it is.
+
+template <class V>
+FG_INLINE V all(Element<V> x) {
+  return x - V{};
+}
+template <class V>
+FG_INLINE V fma(V a, std::type_identity_t<V> b, Element<V> c) {
+  return fma(a, b, all<V>(c));
+}
+template <class V>
+FG_INLINE V fma(V a, Element<V> b, std::type_identity_t<V> c) {
+  return fma(a, all<V>(b), c);
+}
+template <class V>
+FG_INLINE V fma(V a, Element<V> b, Element<V> c) {
+  return fma(a, all<V>(b), all<V>(c));
+}
+template <class V>
+FG_INLINE V at_least(V x, Element<V> low) {
+  return at_least_each(x, all<V>(low));
+}
+template <class V>
+FG_INLINE V at_most(V x, Element<V> high) {
+  return at_most_each(x, all<V>(high));
+}
+template <class V, class A>
+FG_INLINE V spread(A a) {
+  if constexpr (std::is_arithmetic_v<A>)
+    return all<V>(static_cast<Element<V>>(a));
+  else
+    return a;
+}
+// a where the mask is set, else b; either may be one number.
+template <class V, class M, class A, class B>
+FG_INLINE V select(M mask, A a, B b) {
+  return mask ? spread<V>(a) : spread<V>(b);
+}
+
+template <class V>
+FG_INLINE Bits<V> bits(V x) {
+  return reinterpret_cast<Bits<V>>(x);
+}
+template <class V>
+FG_INLINE V number(Bits<V> b) {
+  return reinterpret_cast<V>(b);
+}
+template <class V>
+FG_INLINE V fabs(V x) {
+  return number<V>(bits(x) & ~Real<V>::kSign);
+}
+template <class V>
+FG_INLINE V copysign(V x, V sign) {
+  return number<V>((bits(x) & ~Real<V>::kSign) | (bits(sign) & Real<V>::kSign));
+}
+
+// sum c[k] x^k, from k = kFirst on divided by x^kFirst.
+template <int kFirst = 0, class V, class T, int N>
+FG_INLINE V poly(V x, const T (&c)[N]) {
+  V r = all<V>(c[N - 1]);
+#pragma GCC unroll 32
+  for (int k = N - 2; k >= kFirst; --k) r = fma(r, x, all<V>(c[k]));
+  return r;
+}
+
+// The integer next to x * c: as a number, and in the low bits.
+template <class V>
+struct Nearest {
+  V k;
+  Bits<V> n;
+};
+template <class V>
+FG_INLINE Nearest<V> nearest_multiple(V x, Element<V> c, Element<V> shift = 0) {
+  V shifted = shift == 0 ? fma(x, c, Real<V>::kRound) : fma(x, c, shift) + Real<V>::kRound;
+  return {shifted - Real<V>::kRound, bits(shifted)};
+}
+
+// 2^n of a normal result, for an integer from nearest_multiple, whose higher bits fall off.
+template <class V>
+FG_INLINE V power_of_two(Bits<V> n) {
+  return number<V>((n << Real<V>::kFraction) + Real<V>::kOne);
+}
+// p 2^k, rounded once where it is subnormal, infinite beyond the largest number.
+template <class V>
+FG_INLINE V scale(V p, Nearest<V> k) {
+#if defined(__AVX512F__)
+  if constexpr (kFloat<V>)
+    return _mm512_scalef_ps(p, k.k);
+  else
+    return _mm512_scalef_pd(p, k.k);
+#else
+  const Bits<V> n = k.n - reinterpret_cast<Bits<V>>(all<V>(Real<V>::kRound)) + 4096;
+  const Bits<V> half = (n >> 1) - 2048;
+  return p * power_of_two<V>(half) * power_of_two<V>(n - 4096 - half);
+#endif
+}
+
+// |x| = 2^k m with m from sqrt(1/2) to sqrt(2), for finite x other than 0, subnormal ones too.
+template <class V>
+struct Split {
+  V m, k;
+};
+template <class V>
+FG_INLINE Split<V> split(V x) {
+  using R = Real<V>;
+#if defined(__AVX512F__)
+  V m, k;
+  if constexpr (kFloat<V>) {
+    m = _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
+    k = _mm512_getexp_ps(x);
+  } else {
+    m = _mm512_getmant_pd(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
+    k = _mm512_getexp_pd(x);
+  }
+  constexpr Element<V> kSqrtTwo =
+      __builtin_bit_cast(Element<V>, R::kSqrtHalf + (typename R::Bit(1) << R::kFraction));
+  const auto upper = m >= kSqrtTwo;
+  return {select<V>(upper, m * Element<V>(0.5), m), select<V>(upper, k + 1, k)};
+#else
+  constexpr auto kUnit = typename R::Bit(1);
+  constexpr auto kOffset = kUnit << (sizeof(Element<V>) * 8 - 2);  // makes k positive
+  const auto small = fabs(x) < R::kLeastNormal;
+  const Bits<V> b = bits(fabs(select<V>(small, x * R::kBig, x)));
+  const Bits<V> above = b - R::kSqrtHalf;
+  const Bits<V> field = above & ~((kUnit << R::kFraction) - 1);
+  const Bits<V> exponent = (above + kOffset) >> R::kFraction;
+  const V biased = number<V>(exponent | __builtin_bit_cast(typename R::Bit, R::kBig));
+  const V k = biased - (R::kBig + Element<V>(kOffset >> R::kFraction));
+  return {number<V>(b - field), select<V>(small, k - Element<V>(R::kFraction), k)};
+#endif
+}
+
+}  // namespace fastgrad::math::vector
+
+#endif

@@ -1,0 +1,119 @@
+// Trigonometric functions and their inverses on registers; see vector_real.h.
+#pragma once
+
+#include "kernels/cpu/vector_coef.h"
+#include "kernels/cpu/vector_real.h"
+
+#ifdef FG_VECTOR_MATH
+
+namespace fastgrad::math::vector {
+
+// pi in three parts, none of them above the rest: so a zero keeps its sign in x - k pi. The
+// reduction is good for |x| up to kReduced; beyond, the loops call libm.
+template <class V>
+struct Circle;
+template <>
+struct Circle<F> {
+  static constexpr float kReduced = 30000;
+  static constexpr float kPi1 = 0x1.921fb4p+1f, kPi2 = 0x1.4442d0p-23f, kPi3 = 0x1.846988p-47f;
+};
+template <>
+struct Circle<D> {
+  static constexpr double kReduced = 1e9;
+  static constexpr double kPi1 = 0x1.921fb54442d18p+1, kPi2 = 0x1.1a62633145c06p-53,
+                          kPi3 = 0x1.c1cd129024e08p-106;
+};
+
+FG_INLINE F sin_poly(F z) { return poly(z, coef::kSinF); }
+FG_INLINE D sin_poly(D z) { return poly(z, coef::kSinD); }
+FG_INLINE F tan_poly(F z) { return poly(z, coef::kTanF); }
+FG_INLINE D tan_poly(D z) { return poly(z, coef::kTanD); }
+FG_INLINE F atan_poly(F z) { return poly(z, coef::kAtanF); }
+FG_INLINE D atan_poly(D z) { return poly(z, coef::kAtanD); }
+FG_INLINE F asin_poly(F z) { return poly(z, coef::kAsinF); }
+FG_INLINE D asin_poly(D z) { return poly(z, coef::kAsinD); }
+
+// x - k * unit * pi; unit is a power of two.
+template <class V>
+FG_INLINE V reduce(V x, V k, Element<V> unit) {
+  using C = Circle<V>;
+  V r = fma(k, -C::kPi1 * unit, x);
+  r = fma(k, -C::kPi2 * unit, r);
+  return fma(k, -C::kPi3 * unit, r);
+}
+
+// sin(r) times (-1)^n.
+template <class V>
+FG_INLINE V signed_sin(V r, Bits<V> n) {
+  const V z = r * r;
+  const V v = fma(z, sin_poly(z), Element<V>(1)) * r;
+  return number<V>(bits(v) ^ (n << (sizeof(Element<V>) * 8 - 1)));
+}
+
+template <class V>
+FG_INLINE V sin(V x) {
+  const auto k = nearest_multiple(x, Element<V>(0.31830988618379067154));
+  return signed_sin(reduce(x, k.k, Element<V>(1)), k.n);
+}
+
+// |x| = (2 k - 1) pi/2 + r, and cos x = -+sin r.
+template <class V>
+FG_INLINE V cos(V x) {
+  const V a = fabs(x);
+  const auto k = nearest_multiple(a, Element<V>(0.31830988618379067154), Element<V>(0.5));
+  return signed_sin(reduce(a, fma(k.k, 2, -1), Element<V>(0.5)), k.n);
+}
+
+template <class V>
+FG_INLINE V tan(V x) {
+  const auto k = nearest_multiple(x, Element<V>(0.63661977236758134308));
+  const V r = reduce(x, k.k, Element<V>(0.5));
+  const V z = r * r;
+  const V t = fma(r * z, tan_poly(z), r);
+  const auto odd = (k.n & 1) != 0;
+  return select<V>(odd, Element<V>(-1), t) / select<V>(odd, t, Element<V>(1));
+}
+
+template <class V>
+FG_INLINE V atan(V x) {
+  using R = Real<V>;
+  const V a = fabs(x);
+  const auto big = a > 1;
+  const V r = select<V>(big, Element<V>(-1), a) / select<V>(big, a, Element<V>(1));
+  const V z = r * r;
+  const V base = select<V>(big, R::kHalfPi, Element<V>(0));
+  const V low = select<V>(big, R::kHalfPiLow, Element<V>(0));
+  return copysign(base + (fma(r * z, atan_poly(z), low) + r), x);
+}
+
+template <class V>
+FG_INLINE V asin(V x) {
+  using R = Real<V>;
+  const V a = fabs(x);
+  const auto big = a > Element<V>(0.5);
+  const V z = select<V>(big, fma(a, Element<V>(-0.5), Element<V>(0.5)), a * a);
+  const V r = select<V>(big, sqrt(z), a);
+  const V rest = r * z * asin_poly(z);  // asin(r) - r
+  const V far = fma(r, -2, R::kHalfPi) + fma(rest, -2, R::kHalfPiLow);
+  return copysign(select<V>(big, far, r + rest), x);
+}
+
+template <class V>
+FG_INLINE V acos(V x) {
+  using R = Real<V>;
+  using T = Element<V>;
+  const V a = fabs(x);
+  const auto big = a > T(0.5), above = x > T(0.5);
+  const V z = select<V>(big, fma(a, T(-0.5), T(0.5)), a * a);
+  const V r = select<V>(big, sqrt(z), x);
+  const V rest = r * z * asin_poly(z);
+  // 2 asin r above 1/2, pi - 2 asin r below -1/2, pi/2 - asin x between
+  const V factor = select<V>(above, T(2), select<V>(big, T(-2), T(-1)));
+  const V base = select<V>(above, T(0), select<V>(big, 2 * R::kHalfPi, R::kHalfPi));
+  const V low = select<V>(above, T(0), select<V>(big, 2 * R::kHalfPiLow, R::kHalfPiLow));
+  return fma(factor, r, base) + fma(factor, rest, low);
+}
+
+}  // namespace fastgrad::math::vector
+
+#endif

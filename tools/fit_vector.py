@@ -1,0 +1,249 @@
+"""Fits the polynomials of cpp/kernels/cpu/vector_coef.h and writes that header.
+
+Each is the polynomial of its degree with the least weighted error on an interval, found by
+Lawson's iteration: least squares in Chebyshev polynomials at many points, whose weights grow where
+the error is large until it is level. The weight of a target says how much an error of the
+polynomial counts in the function that is made of it, so that the printed figure is the relative
+error of that function.
+
+Usage: python tools/fit_vector.py > cpp/kernels/cpu/vector_coef.h  (a minute; needs mpmath)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import mpmath as mp
+from mpmath import mpf
+
+mp.mp.dps = 50
+ROUNDS = 10
+TINY = mpf("1e-16")
+Real = Callable[[mpf], mpf]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A function on [low, high]; `weight` times an error is the relative error of the result."""
+
+    name: str
+    meaning: str
+    function: Real
+    weight: Real
+    low: mpf
+    high: mpf
+    float32: int  # coefficients for float, 0 for none
+    float64: int
+
+
+def chebyshev(t: mpf, count: int) -> list[mpf]:
+    """T_0(t) ... T_{count-1}(t)."""
+    values = [mpf(1), t]
+    while len(values) < count:
+        values.append(2 * t * values[-1] - values[-2])
+    return values[:count]
+
+
+def to_powers(coefficients: list[mpf], low: mpf, high: mpf) -> list[mpf]:
+    """The same polynomial in powers of x instead of Chebyshev polynomials over [low, high]."""
+    scale, shift = 2 / (high - low), -(low + high) / (high - low)
+
+    def times_t(p: list[mpf]) -> list[mpf]:
+        up = [mpf(0), *(scale * v for v in p)]
+        return [u + shift * v for u, v in zip(up, [*p, mpf(0)], strict=True)]
+
+    count = len(coefficients)
+    before, current = [mpf(1)], times_t([mpf(1)])
+    total = [mpf(0)] * count
+    for k, c in enumerate(coefficients):
+        term = before if k == 0 else current
+        for i, v in enumerate(term):
+            total[i] += c * v
+        if k >= 1:
+            following = [2 * v for v in times_t(current)]
+            for i, v in enumerate(before):
+                following[i] -= v
+            before, current = current, following
+    return total
+
+
+def fit(target: Target, count: int) -> tuple[list[mpf], mpf]:
+    """Ascending coefficients and the largest weighted error."""
+    middle, half = (target.low + target.high) / 2, (target.high - target.low) / 2
+    size = 4 * count + 8
+    angles = [mp.pi * (2 * i + 1) / (2 * size) for i in range(size)]
+    points = [middle + half * mp.cos(a) for a in angles]
+    values = [target.function(x) for x in points]
+    weights = [target.weight(x) for x in points]
+    rows = [chebyshev((x - middle) / half, count) for x in points]
+    lawson = [mpf(1)] * size
+    best: tuple[list[mpf], mpf] | None = None
+    for _ in range(ROUNDS):
+        matrix, right = mp.matrix(count, count), mp.matrix(count, 1)
+        for row, value, w, level in zip(rows, values, weights, lawson, strict=True):
+            factor = level * w * w
+            for i in range(count):
+                right[i] += factor * row[i] * value
+                for j in range(i + 1):
+                    matrix[i, j] += factor * row[i] * row[j]
+        for i in range(count):
+            for j in range(i):
+                matrix[j, i] = matrix[i, j]
+        solution = list(mp.lu_solve(matrix, right))
+        errors = [
+            abs(w * (mp.fdot(row, solution) - value))
+            for row, value, w in zip(rows, values, weights, strict=True)
+        ]
+        worst = max(errors)
+        if best is None or worst < best[1]:
+            best = solution, worst
+        lawson = [
+            level * (e / worst + mpf("1e-3")) for level, e in zip(lawson, errors, strict=True)
+        ]
+        mean = mp.fsum(lawson) / size
+        lawson = [level / mean for level in lawson]
+    assert best is not None
+    return to_powers(best[0], target.low, target.high), best[1]
+
+
+def exp_rest(r: mpf) -> mpf:
+    """(exp(r) - 1 - r) / r^2."""
+    return (mp.expm1(r) - r) / r**2 if abs(r) > TINY else mpf(1) / 2 + r / 6
+
+
+def exp2_slope(r: mpf) -> mpf:
+    """(2^r - 1) / r."""
+    return mp.expm1(r * mp.log(2)) / r if abs(r) > TINY else mp.log(2)
+
+
+def log_rest(f: mpf) -> mpf:
+    """(log(1 + f) - f + f^2 / 2) / f^3."""
+    if abs(f) < mpf("1e-12"):
+        return mpf(1) / 3 - f / 4
+    return (mp.log1p(f) - f + f * f / 2) / f**3
+
+
+def odd_rest(function: Real, first: mpf) -> Real:
+    """(f(x) - x) / x^3 as a function of z = x^2, for an odd f; `first` is its value at 0."""
+
+    def rest(z: mpf) -> mpf:
+        if abs(z) < TINY:
+            return first
+        x = mp.sqrt(z)
+        return (function(x) - x) / (x * z)
+
+    return rest
+
+
+def log_quotient(z: mpf) -> mpf:
+    """(log((1 + s) / (1 - s)) - 2 s) / s^3, z = s^2."""
+    s = mp.sqrt(z)
+    return (2 * mp.atanh(s) - 2 * s) / (s * z) if z > TINY else mpf(2) / 3
+
+
+def relative_odd(function: Real) -> Real:
+    """The weight x^3 / f(x) of odd_rest."""
+
+    def weight(z: mpf) -> mpf:
+        x = mp.sqrt(z)
+        return x * z / function(x)
+
+    return weight
+
+
+def erf_slope(z: mpf) -> mpf:
+    """erf(x) / x - 1, z = x^2."""
+    x = mp.sqrt(z)
+    return mp.erf(x) / x - 1 if z > TINY else 2 / mp.sqrt(mp.pi) - 1
+
+
+def erfcx_at(t: mpf) -> mpf:
+    """exp(x^2) erfc(x) (x + 4) for t = (x - 4) / (x + 4)."""
+    if t >= 1:
+        return 1 / mp.sqrt(mp.pi)
+    x = 4 * (1 + t) / (1 - t)
+    if x > 40:  # DLMF 7.12.1
+        u = 1 / (2 * x * x)
+        terms = [(-u) ** k * mp.fac2(2 * k - 1) for k in range(12)]
+        return mp.fsum(terms) / (x * mp.sqrt(mp.pi)) * (x + 4)
+    return mp.exp(x * x) * mp.erfc(x) * (x + 4)
+
+
+def targets() -> list[Target]:
+    """All fits, in the order of the header."""
+    ln2_half = mp.log(2) / 2 * mpf("1.002")
+    octave_low, octave_high = mp.sqrt(mpf(1) / 2) - 1, mp.sqrt(2) - 1
+    s_max = octave_high / (octave_high + 2) * mpf("1.001")
+    sqrt_margin = mpf("1.0005")
+    third = mpf(1) / 3
+    return [
+        Target("kExp", "(exp(r) - 1 - r) / r^2, |r| <= log(2) / 2", exp_rest,
+               lambda r: r * r / mp.exp(r), -ln2_half, ln2_half, 5, 10),
+        Target("kExp2", "(2^r - 1) / r, |r| <= 1/2", exp2_slope,
+               lambda r: r / mp.mpf(2) ** r, -mpf("0.501"), mpf("0.501"), 6, 12),
+        Target("kLog", "(log(1 + f) - f + f^2/2) / f^3, 1 + f from sqrt(1/2) to sqrt(2)", log_rest,
+               lambda f: f**3 / mp.log1p(f) if f else mpf(0), octave_low, octave_high, 8, 0),
+        Target("kLogQuotient", "(log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, s <= 0.1716",
+               log_quotient, lambda z: z / 2, mpf(0), s_max**2, 4, 7),
+        Target("kLogQuotientLong", "the same for pow", log_quotient, lambda z: z / 2, mpf(0),
+               s_max**2, 0, 9),
+        Target("kSin", "(sin(x) - x) / x^3 in x^2, x <= pi/2", odd_rest(mp.sin, -third / 2),
+               relative_odd(mp.sin), mpf(0), (mp.pi / 2 * sqrt_margin) ** 2, 4, 8),
+        Target("kTan", "(tan(x) - x) / x^3 in x^2, x <= pi/4", odd_rest(mp.tan, third),
+               relative_odd(mp.tan), mpf(0), (mp.pi / 4 * sqrt_margin) ** 2, 6, 14),
+        Target("kAtan", "(atan(x) - x) / x^3 in x^2, x <= 1", odd_rest(mp.atan, -third),
+               relative_odd(mp.atan), mpf(0), mpf(1), 9, 20),
+        Target("kAsin", "(asin(x) - x) / x^3 in x^2, x <= 1/2", odd_rest(mp.asin, third / 2),
+               relative_odd(mp.asin), mpf(0), mpf(1) / 4, 5, 12),
+        Target("kErf", "erf(x) / x - 1 in x^2, x <= 1", erf_slope, lambda z: 1 / (1 + erf_slope(z)),
+               mpf(0), mpf(1), 7, 12),
+        Target("kLogErfc", "-log(erfc(x)), x from 1 to 4; the error is that of erf",
+               lambda x: -mp.log(mp.erfc(x)), mp.erfc, mpf(1), mpf(4), 6, 0),
+        Target("kErfcxShort", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
+               lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 14),
+        Target("kErfcx", "the same", erfcx_at, lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 25),
+    ]  # fmt: skip
+
+
+def literal(value: mpf, double: bool) -> str:
+    """A literal that rounds to the nearest number of the type."""
+    if double:
+        return repr(float(value))
+    return str(mp.nstr(value, 11, min_fixed=0, max_fixed=0)) + "f"
+
+
+def array(name: str, values: list[mpf], double: bool) -> str:
+    """A constexpr array in lines of at most 100 characters."""
+    kind = "double" if double else "float"
+    lines, line = [f"constexpr {kind} {name}{'D' if double else 'F'}[] = {{"], "   "
+    for value in values:
+        text = f" {literal(value, double)},"
+        if len(line) + len(text) > 100:
+            lines.append(line)
+            line = "   "
+        line += text
+    return "\n".join([*lines, line, "};"])
+
+
+def main() -> None:
+    """Writes the header to standard output."""
+    print("// Written by tools/fit_vector.py; change that script, not this file.")
+    print("// Coefficients ascend; the figure is the largest relative error that the fit gives the")
+    print("// function made of it.")
+    print("// clang-format off")
+    print("#pragma once\n\nnamespace fastgrad::math::coef {")
+    for target in targets():
+        for count in (target.float32, target.float64):
+            if not count:
+                continue
+            values, worst = fit(target, count)
+            print(f"\n// {target.meaning}: {mp.nstr(worst, 2)}")
+            print(array(target.name, values, count == target.float64))
+            print(target.name, count, mp.nstr(worst, 3), file=sys.stderr)
+    print("\n}  // namespace fastgrad::math::coef")
+
+
+if __name__ == "__main__":
+    main()
