@@ -1,7 +1,9 @@
 #include "autograd/cycles.h"
 #include "autograd/engine.h"
+#include "autograd/reach.h"
 #include "bindings/families.h"
 #include "core/inplace.h"
+#include "core/variables.h"
 
 namespace fastgrad::py {
 namespace {
@@ -154,6 +156,24 @@ void bind_autograd(Registry& r) {
   r.add("_is_view", kMethod, "Whether this tensor is a view that autograd follows.")
       .on("(Tensor input) -> bool",
           [](const Arguments& a) { return boolean(a.tensor(0)->view != nullptr); });
+  r.add("_reach", kFunction, "Whose leaves a history has: see func/levels.py.")
+      .on("(Tensor output, Any own) -> int", [](const Arguments& a) {
+        TensorArgs own;
+        for_each_tensor(a.object(1), [&](PyObject* item) { own.push_back(tensor_of(item)); });
+        return PyLong_FromLong(static_cast<long>(reach(a.tensor(0), own)));
+      });
+  r.add("_make_assignable", kMethod, "Marks a tensor as a Variable.")
+      .on("(Tensor input) -> None", [](const Arguments& a) {
+        a.tensor(0)->assignable = true;
+        return none();
+      });
+  r.add("_watch_variables", kFunction, "Whether this thread notes which Variables are used.")
+      .on("(bool mode) -> None", [](const Arguments& a) {
+        watch_variables(a.boolean(0));
+        return none();
+      });
+  r.add("_take_used_variables", kFunction, "The Variables used since the last call.")
+      .on("() -> Tensor[]", [](const Arguments&) { return wrap_tuple(take_used_variables()); });
   r.add("is_grad_enabled", kFunction, "Whether operations are recorded.")
       .on("() -> bool", [](const Arguments&) { return boolean(grad_enabled()); });
   r.add("_set_grad_enabled", kFunction, "Switches recording on or off in this thread.")

@@ -2,6 +2,8 @@
 
 #include <bit>
 
+#include "core/variables.h"
+
 namespace fastgrad {
 
 bool should_record(std::span<const Tensor> inputs) {
@@ -22,8 +24,8 @@ Ref<Node> make_node(Op op, std::span<const Tensor> inputs, Attrs&& attrs) {
     if (e.node) clock = std::max(clock, e.node->sequence);
   }
   node->sequence = t_modes.clock = clock + 1;
-  if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame)
-    node->extra().user_frame = g_describe_user_frame();
+  if (t_modes.slow_record) [[unlikely]]
+    note_circumstances(*node);
   return node;
 }
 
@@ -50,7 +52,7 @@ void save_value(Node& node, uint32_t bit, const Tensor& value) {
     auto hook = saved_tensor_hooks().back();
     s.packed = hook->pack(value);
   } else if (bit < 16) {
-    s.tensor = value;
+    s.tensor = value->assignable ? present_value(value, node.edges[bit]) : value;
   } else {
     // An output is kept without its node, or node and output would own one another.
     s.tensor = Tensor::adopt(TensorImpl::make());
@@ -83,8 +85,8 @@ Attrs* record_view(Op op, const Tensor& source, const Tensor& out) {
   Node& node = *made;
   const Edge& edge = node.edges.emplace_unchecked([&] { return gradient_edge(source); });
   node.sequence = t_modes.clock = std::max(t_modes.clock, edge.node->sequence) + 1;
-  if (t_modes.slow_record && t_modes.anomaly && g_describe_user_frame) [[unlikely]]
-    node.extra().user_frame = g_describe_user_frame();
+  if (t_modes.slow_record) [[unlikely]]
+    note_circumstances(node);
   node.outputs.emplace_unchecked([&] { return OutputMeta{out.shape(), out.dtype()}; });
   out->output_nr = 0;
   out->node = std::move(made);

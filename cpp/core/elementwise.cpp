@@ -5,6 +5,7 @@
 #include "base/memory_format.h"
 #include "core/inplace.h"
 #include "core/promotion.h"
+#include "core/variables.h"
 #include "kernels/copy.h"
 #include "kernels/elementwise.h"
 
@@ -143,13 +144,13 @@ void record(Op op, const Operand* operands, const Tensor& out, const Tensor* sav
   }
   node->sequence = t_modes.clock = clock + 1;
   bool slow = t_modes.slow_record || saved_inputs;
-  if (slow && t_modes.anomaly && g_describe_user_frame) [[unlikely]]
-    node->extra().user_frame = g_describe_user_frame();
+  if (slow) [[unlikely]]
+    note_circumstances(*node);
 #pragma GCC unroll 3
   for (uint32_t i = 0; i < N; ++i) {
     TensorImpl* value = operands[i].impl();
     if (!(mask >> i & 1) || !value) continue;
-    if (slow || value->inference) [[unlikely]] {
+    if (slow || value->inference || value->assignable) [[unlikely]] {
       save_value(*node, i, saved_inputs ? saved_inputs[i] : operands[i].tensor());
       continue;
     }

@@ -1,6 +1,7 @@
 #include "core/node.h"
 
 #include "core/op_info.h"
+#include "core/variables.h"
 
 namespace fastgrad {
 
@@ -25,7 +26,7 @@ void (*g_release_python)(void*) = nullptr;
 
 std::vector<std::shared_ptr<SavedTensorHooks>>& saved_tensor_hooks() { return hooks_of_thread(); }
 void update_slow_record() {
-  t_modes.slow_record = t_modes.anomaly || !saved_tensor_hooks().empty();
+  t_modes.slow_record = t_modes.anomaly || !saved_tensor_hooks().empty() || watching_variables();
 }
 
 // ---- TensorImpl

@@ -87,6 +87,7 @@ struct TensorImpl {
   RefCount refs;
   bool leaf_requires_grad = false;
   bool inference = false;
+  bool assignable = false;                        // see Note [Variables] in core/variables.h
   std::atomic_flag grad_lock = ATOMIC_FLAG_INIT;  // accumulation from several threads
   uint32_t output_nr = 0;                         // which output of `node` this is
   Array array;

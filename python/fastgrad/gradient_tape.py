@@ -21,7 +21,7 @@ from fastgrad._core import Node, Tensor
 from fastgrad.autograd.grad_mode import enable_grad
 from fastgrad.func.jacobians import one_hot_vectors
 from fastgrad.utils.pytree import tree_flatten, tree_unflatten
-from fastgrad.variable import Variable, next_number, variables_made_before
+from fastgrad.variable import Variable
 
 __all__ = ["GradientTape"]
 
@@ -37,6 +37,17 @@ class _Active(threading.local):
 
 
 _active = _Active()
+
+
+def _share_accessed() -> None:
+    """Tell the tapes that are recording which variables have been used since the last call."""
+    if not _active.tapes:
+        return
+    for v in _core._take_used_variables():
+        if isinstance(v, Variable) and v.trainable:
+            for tape in _active.tapes:
+                if tape._watch_variables:
+                    tape._accessed[v._number] = v
 
 
 def _now() -> float:
@@ -154,7 +165,8 @@ class GradientTape:
         self._watched: dict[int, Tensor] = {}
         # Watched tensors that require grad only because, and only while, this tape records.
         self._switched: list[Tensor] = []
-        self._last_variable = 0
+        # Trainable variables that were used while this tape recorded.
+        self._accessed: dict[int, Variable] = {}
 
     def __enter__(self) -> GradientTape:
         if self._recording:
@@ -170,17 +182,22 @@ class GradientTape:
             self._stop()
 
     def _start(self) -> None:
+        _share_accessed()
         self._recording = True
         self._times.append((_now(), _FOREVER))
         for t in self._switched:
             t.requires_grad_()
         _active.tapes.append(self)
+        if len(_active.tapes) == 1:
+            _core._watch_variables(True)
 
     def _stop(self) -> None:
+        _share_accessed()
         self._recording = False
         self._times[-1] = (self._times[-1][0], _now())
-        self._last_variable = next_number()
         _active.tapes.remove(self)
+        if not _active.tapes:
+            _core._watch_variables(False)
         for t in self._switched:
             for other in _active.tapes:
                 if id(t) in other._watched:  # it turns the tensor off when it ends
@@ -277,28 +294,28 @@ class GradientTape:
         self._stop()
         self._times.clear()
         self._watched.clear()
+        self._accessed.clear()
         self._switched.clear()
         self._start()
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """Return the variables that the tape watches, oldest first.
 
-        Those given to :meth:`watch` and, with ``watch_accessed_variables``, all trainable variables
-        that exist while it records. TensorFlow leaves out those that have not been used; here their
-        gradients are None.
+        Those given to :meth:`watch` and, with ``watch_accessed_variables``, the trainable variables
+        that were used in differentiable operations while it recorded.
 
         Example:
             >>> import fastgrad as fg
-            >>> x = fg.Variable(3.0, name="x")
-            >>> with fg.GradientTape(watch_accessed_variables=False) as tape:
-            ...     tape.watch(x)
+            >>> x, y = fg.Variable(3.0, name="x"), fg.Variable(4.0, name="y")
+            >>> with fg.GradientTape() as tape:
+            ...     square = x * x
             >>> [v.name for v in tape.watched_variables()]
             ['x']
         """
+        if self._recording:
+            _share_accessed()
         found = {v._number: v for v in self._watched.values() if isinstance(v, Variable)}
-        if self._watch_variables:
-            last = next_number() if self._recording else self._last_variable
-            found.update({v._number: v for v in variables_made_before(last)})
+        found.update(self._accessed)
         return tuple(v for _, v in sorted(found.items()))
 
     def gradient(

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import weakref
-from collections.abc import Callable
 from typing import Any
 
 import fastgrad as fg
 from fastgrad import _core
 from fastgrad._core import Tensor
-from fastgrad.autograd.grad_mode import no_grad
 
 __all__ = ["Variable", "stop_gradient"]
 
 _numbers = itertools.count()
-# All living variables by number, so in order of creation.
-_living: weakref.WeakValueDictionary[int, Variable] = weakref.WeakValueDictionary()
 
 
 class Variable(Tensor):
@@ -71,29 +66,28 @@ class Variable(Tensor):
         made.name = "Variable" if name is None else name
         made.trainable = bool(trainable)
         made._number = next(_numbers)
-        _living[made._number] = made
+        made._make_assignable()
         variable: Variable = made
         return variable
 
-    def _write(self, write: Callable[[Tensor], Any], value: Any, what: str) -> Variable:
-        """Change the value in place, unseen by autograd."""
-        with no_grad():
-            if not isinstance(value, Tensor):
-                value = fg.as_tensor(value, dtype=self.dtype)
-            if value.shape != self.shape:
-                raise ValueError(
-                    f"Cannot {what} variable {self.name!r}: Shape mismatch. The variable shape "
-                    f"{tuple(self.shape)}, and the assigned value shape {tuple(value.shape)} are "
-                    "incompatible."
-                )
-            write(value)
-        return self
+    def _operand(self, value: Any, what: str) -> Tensor:
+        """Return what is assigned, added or subtracted as a tensor of the right shape."""
+        if not isinstance(value, Tensor):
+            value = fg.as_tensor(value, dtype=self.dtype)
+        if value.shape != self.shape:
+            raise ValueError(
+                f"Cannot {what} variable {self.name!r}: Shape mismatch. The variable shape "
+                f"{tuple(self.shape)}, and the assigned value shape {tuple(value.shape)} are "
+                "incompatible."
+            )
+        operand: Tensor = value.detach()
+        return operand
 
     def assign(self, value: Any) -> Variable:
         """Set the value; returns the variable.
 
-        What was recorded with the old value cannot be differentiated any more: that raises an
-        error, as after any write in place.
+        The new value stands in memory of its own: what was computed with the old one can still be
+        differentiated, and its gradient is that at the old value.
 
         Args:
             value: Something of the same shape; it is converted to the variable's dtype.
@@ -103,10 +97,16 @@ class Variable(Tensor):
 
         Example:
             >>> import fastgrad as fg
-            >>> fg.Variable([1.0, 2.0]).assign([3.0, 4.0]).tolist()
-            [3.0, 4.0]
+            >>> x = fg.Variable(3.0)
+            >>> with fg.GradientTape() as tape:
+            ...     y = x * x
+            >>> x.assign(5.0)
+            Variable(5., requires_grad=True)
+            >>> tape.gradient(y, x)
+            tensor(6.)
         """
-        return self._write(self.copy_, value, "assign value to")
+        self.data = self._operand(value, "assign value to").to(self.dtype, copy=True)
+        return self
 
     def assign_add(self, delta: Any) -> Variable:
         """Add to the value; returns the variable.
@@ -122,7 +122,9 @@ class Variable(Tensor):
             >>> fg.Variable(1.0).assign_add(2.0).item()
             3.0
         """
-        return self._write(self.add_, delta, "add value to")
+        delta = self._operand(delta, "add value to")
+        self.data = self.detach().add(delta).to(self.dtype)
+        return self
 
     def assign_sub(self, delta: Any) -> Variable:
         """Subtract from the value; returns the variable.
@@ -138,7 +140,9 @@ class Variable(Tensor):
             >>> fg.Variable(1.0).assign_sub(2.0).item()
             -1.0
         """
-        return self._write(self.sub_, delta, "subtract value from")
+        delta = self._operand(delta, "subtract value from")
+        self.data = self.detach().sub(delta).to(self.dtype)
+        return self
 
     def read_value(self) -> Tensor:
         """Return the value as a tensor that later assignments do not change.
@@ -185,16 +189,6 @@ class Variable(Tensor):
 
 def _rebuild(cls: type[Variable], value: Tensor, trainable: bool, name: str) -> Variable:
     return cls(value, trainable, name)
-
-
-def variables_made_before(number: int) -> list[Variable]:
-    """Return the living trainable variables with lower numbers, oldest first."""
-    return [v for n, v in sorted(_living.items()) if n < number and v.trainable]
-
-
-def next_number() -> int:
-    """Return the number that divides the variables made so far from later ones."""
-    return next(_numbers)
 
 
 def stop_gradient(tree: Any) -> Any:

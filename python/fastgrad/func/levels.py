@@ -31,38 +31,10 @@ Argnums = int | tuple[int, ...]
 _is_grad_enabled = _core.is_grad_enabled
 
 
-# Whose leaves there are in a history: of the level alone; also some that do not require grad any
-# more; also some that do.
+# Whose leaves reach(output, own) finds in the history of an output: those of `own` alone; also some
+# that do not require grad any more; also some that do.
 OWN, RETIRED, OTHERS = range(3)
-
-
-def reach(output: Tensor, own: Sequence[Tensor]) -> int:
-    """Return whose leaves the history of ``output`` has: OWN, RETIRED or OTHERS."""
-    root = output.grad_fn
-    if root is None:
-        outside = output.requires_grad and all(output is not leaf for leaf in own)
-        return OTHERS if outside else OWN
-    found = OWN
-    seen = {root}
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        inputs = node.next_functions
-        if inputs:
-            for source, _ in inputs:
-                if source is not None and source not in seen:
-                    seen.add(source)
-                    waiting.append(source)
-            continue
-        leaf = node.variable
-        for x in own:
-            if leaf is x:
-                break
-        else:
-            if leaf.requires_grad:
-                return OTHERS
-            found = RETIRED
-    return found
+reach = _core._reach
 
 
 def not_differentiable(name: str, x: Tensor) -> RuntimeError:
