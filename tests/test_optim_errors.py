@@ -78,12 +78,6 @@ def test_errors(name):
 
 
 @only_fastgrad
-def test_differentiable_says_what_to_do():
-    with pytest.raises(NotImplementedError, match="create_graph=True"):
-        fg.optim.SGD([x], differentiable=True)
-
-
-@only_fastgrad
 def test_errors_of_a_step():
     z = fg.ones(2, dtype=fg.complex64)
     z.requires_grad_()

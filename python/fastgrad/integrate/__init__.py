@@ -12,6 +12,7 @@ Example:
 
 from __future__ import annotations
 
+from fastgrad.integrate.ivp import solve_ivp
 from fastgrad.integrate.odes import odeint
 
-__all__ = ["odeint"]
+__all__ = ["odeint", "solve_ivp"]

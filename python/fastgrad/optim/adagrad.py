@@ -6,6 +6,7 @@ from typing import Any
 
 from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad.optim import differentiable_rules
 from fastgrad.optim.optimizer import CoreOptimizer, Group, Params, scalar_state
 from fastgrad.optim.options import check_execution, check_options
 
@@ -27,7 +28,7 @@ class Adagrad(CoreOptimizer):
         eps: Keeps the denominator from zero.
         maximize: Goes up instead of down.
         foreach, fused: As in PyTorch; a step is one call into the core in any case.
-        differentiable: Not supported.
+        differentiable: Records the step, so that what follows can be differentiated through it.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -44,6 +45,7 @@ class Adagrad(CoreOptimizer):
     """
 
     _step_group = _core._adagrad_step
+    _rule = staticmethod(differentiable_rules.adagrad)
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad.optim import differentiable_rules
 from fastgrad.optim.optimizer import CoreOptimizer, Group, Params, scalar_state
 from fastgrad.optim.options import check_betas, check_execution, check_options
 
@@ -27,7 +28,7 @@ class Adam(CoreOptimizer):
         amsgrad: Divides by the largest v so far.
         foreach, fused, capturable: As in PyTorch; a step is one call into the core in any case.
         maximize: Goes up instead of down.
-        differentiable: Not supported.
+        differentiable: Records the step, so that what follows can be differentiated through it.
         decoupled_weight_decay: Shrinks the parameter by lr weight_decay instead of adding to the
             gradient, as `AdamW` does.
 
@@ -44,6 +45,7 @@ class Adam(CoreOptimizer):
     """
 
     _step_group = _core._adam_step
+    _rule = staticmethod(differentiable_rules.adam)
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class Adam(CoreOptimizer):
         check_execution(foreach, fused, differentiable)
         defaults = {
             "lr": lr,
-            "betas": (float(betas[0]), float(betas[1])),
+            "betas": betas if differentiable else (float(betas[0]), float(betas[1])),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,

@@ -19,7 +19,7 @@ class AdamW(Adam):
         amsgrad: Divides by the largest mean square so far.
         maximize: Goes up instead of down.
         foreach, capturable, fused: As in PyTorch; a step is one call into the core in any case.
-        differentiable: Not supported.
+        differentiable: Records the step, so that what follows can be differentiated through it.
 
     Raises:
         ValueError: If an option is out of its range.

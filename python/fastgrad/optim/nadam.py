@@ -6,6 +6,7 @@ from typing import Any
 
 from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad.optim import differentiable_rules
 from fastgrad.optim.optimizer import CoreOptimizer, Group, Params, scalar_state
 from fastgrad.optim.options import check_betas, check_options
 
@@ -30,7 +31,7 @@ class NAdam(CoreOptimizer):
         decoupled_weight_decay: Shrinks the parameter by lr weight_decay instead, as `AdamW` does.
         maximize: Goes up instead of down.
         foreach, capturable: As in PyTorch; a step is one call into the core in any case.
-        differentiable: Not supported.
+        differentiable: Records the step, so that what follows can be differentiated through it.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -47,6 +48,7 @@ class NAdam(CoreOptimizer):
     """
 
     _step_group = _core._nadam_step
+    _rule = staticmethod(differentiable_rules.nadam)
 
     def __init__(
         self,

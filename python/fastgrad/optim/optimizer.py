@@ -12,6 +12,7 @@ from typing import Any, ClassVar, TypeAlias
 from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.autograd.grad_mode import enable_grad
+from fastgrad.optim import differentiable_rules
 from fastgrad.utils.hooks import Hook, RemovableHandle
 
 StateDict: TypeAlias = dict[str, Any]
@@ -287,13 +288,6 @@ class Optimizer:
                 "all optimizer param groups should be with/without names. "
                 f"cannot add param group {'with' if names else 'without'} names to the optimizer"
             )
-        if param_group.get("differentiable"):
-            raise NotImplementedError(
-                f"{type(self).__name__}(differentiable=True) is not supported: a step is one fused "
-                "update in place, which gradients do not pass. To differentiate through a step, "
-                "write it with tensors: g, = fg.autograd.grad(loss, x, create_graph=True); "
-                "x = x - lr * g"
-            )
         self.param_groups.append(param_group)
 
     def _check_params(self, tensors: list[Any]) -> None:
@@ -303,7 +297,7 @@ class Optimizer:
                     "optimizer can only optimize Tensors, but one of the params is "
                     f"{type(p).__module__}.{type(p).__qualname__}"
                 )
-            if not (p.is_leaf or p.retains_grad):
+            if not (self.defaults.get("differentiable") or p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
         ids = {id(p) for p in tensors}
         if len(ids) != len(tensors):
@@ -513,6 +507,11 @@ def scalar_state(value: Any) -> Tensor:
 class CoreOptimizer(Optimizer):
     """The base of the optimisers whose step for one group is one call into the core.
 
+    With `differentiable=True` it is a sequence of recorded operations instead, which changes the
+    parameters in place as well. They are then values rather than leaves, such as `x.clone()` of a
+    leaf x; and a loss that is to be differentiated twice is computed from `p.clone()`, because its
+    graph needs the values that the step overwrites.
+
     Example:
         >>> from fastgrad.optim.optimizer import CoreOptimizer
         >>> issubclass(fg.optim.Adam, CoreOptimizer)
@@ -538,8 +537,17 @@ class CoreOptimizer(Optimizer):
                 loss = closure()
         step_group, new_state = type(self)._step_group, self._new_state
         for group in self.param_groups:
-            step_group(group, self.state, new_state)
+            if group["differentiable"]:
+                with enable_grad():
+                    differentiable_rules.step_group(self._rule, group, self.state, new_state)
+            else:
+                step_group(group, self.state, new_state)
         return loss
+
+    @staticmethod
+    def _rule(p: Tensor, g: Tensor, o: Group, s: dict[str, Any]) -> Any:
+        """Returns the new value of a parameter: see differentiable_rules.py."""
+        raise NotImplementedError
 
     @staticmethod
     def _new_state(group: Group, param: Tensor) -> dict[str, Any]:

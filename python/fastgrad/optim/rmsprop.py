@@ -6,6 +6,7 @@ from typing import Any
 
 from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad.optim import differentiable_rules
 from fastgrad.optim.optimizer import CoreOptimizer, Group, Params, scalar_state
 from fastgrad.optim.options import check_options
 
@@ -29,7 +30,7 @@ class RMSprop(CoreOptimizer):
         centered: Divides by the root of the variance instead.
         maximize: Goes up instead of down.
         foreach, capturable: As in PyTorch; a step is one call into the core in any case.
-        differentiable: Not supported.
+        differentiable: Records the step, so that what follows can be differentiated through it.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -46,6 +47,7 @@ class RMSprop(CoreOptimizer):
     """
 
     _step_group = _core._rmsprop_step
+    _rule = staticmethod(differentiable_rules.rmsprop)
 
     def __init__(
         self,
