@@ -9,6 +9,8 @@
 
 namespace fastgrad {
 
+// Whether low <= entry < size for every entry of a row-major int64 array.
+bool indices_in_range(const Array& index, int64_t low, int64_t size);
 // linear = linear * size + index, element by element, negative entries counted from the end. Fails
 // with PyTorch's text, naming `dim`, when an entry is out of range. `index` is int64 of linear's
 // shape, `linear` row-major.

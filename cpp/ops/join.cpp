@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/thread_pool.h"
 #include "core/promotion.h"
 #include "kernels/copy.h"
 #include "ops/basic_index.h"
@@ -22,11 +23,29 @@ void join(Inputs in, const Array& out, size_t dim, DimSpan sizes) {
   for (size_t i = 0; i < in.size(); at += sizes[i++]) {
     const Array& x = *in[i];
     if (x.numel == 0) continue;
-    if (x.contiguous && x.dtype == out.dtype) {
-      size_t chunk = static_cast<size_t>(sizes[i] * bytes);
-      for (int64_t o = 0; o < outer; ++o)
-        std::memcpy(out.data + o * row + at * bytes, x.data + o * static_cast<int64_t>(chunk),
-                    chunk);
+    // Short pieces are better walked element by element.
+    constexpr int64_t kPiece = 64, kGrain = 1 << 18;
+    const int64_t chunk = sizes[i] * bytes;
+    if (x.contiguous && x.dtype == out.dtype && (outer == 1 || x.nbytes() < 1024)) {
+      char* to = out.data + at * bytes;
+      if (outer == 1) {
+        const char* from = x.data;
+        parallel_for(chunk, kGrain, [=](int64_t begin, int64_t end) {
+          std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
+        });
+      } else {
+        for (int64_t o = 0; o < outer; ++o)
+          std::memcpy(to + o * row, x.data + o * chunk, static_cast<size_t>(chunk));
+      }
+      continue;
+    }
+    if (x.contiguous && x.dtype == out.dtype && chunk >= kPiece) {
+      const char* from = x.data;
+      char* to = out.data + at * bytes;
+      parallel_for(outer, std::max<int64_t>(1, kGrain / chunk), [=](int64_t begin, int64_t end) {
+        for (int64_t o = begin; o < end; ++o)
+          std::memcpy(to + o * row, from + o * chunk, static_cast<size_t>(chunk));
+      });
       continue;
     }
     Array part = out.narrowed(static_cast<int64_t>(dim), at, sizes[i]);

@@ -5,6 +5,7 @@
 
 #include "core/promotion.h"
 #include "kernels/copy.h"
+#include "kernels/index.h"
 #include "ops/along.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
@@ -23,7 +24,7 @@ Tensor checked_index(const Tensor& index, const Tensor& x, int64_t dim, const ch
   Array places = as_contiguous(index.array(), DType::Int64);
   int64_t size = at_least_vector(x.shape())[dim];
   const int64_t* p = places.ptr<int64_t>();
-  for (int64_t i = 0; i < places.numel; ++i)
+  for (int64_t i = indices_in_range(places, 0, size) ? places.numel : 0; i < places.numel; ++i)
     FG_CHECK(p[i] >= 0 && p[i] < size, "index ", p[i], " is out of bounds for dimension ", dim,
              " with size ", size);
   return index.dtype() == DType::Int64 ? index : Tensor(std::move(places));

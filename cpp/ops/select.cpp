@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "base/thread_pool.h"
 #include "core/promotion.h"
 #include "kernels/copy.h"
 #include "kernels/elementwise.h"
@@ -41,10 +42,12 @@ template <class Fail>
 Tensor wrapped_index(const Tensor& index, int64_t size, bool negative_allowed, Fail fail) {
   Array out = contiguous_copy(index.array(), DType::Int64);
   int64_t* p = out.ptr<int64_t>();
-  for (int64_t i = 0; i < out.numel; ++i) {
-    if (p[i] >= size || p[i] < (negative_allowed ? -size : 0)) fail(p[i]);
-    if (p[i] < 0) p[i] += size;
-  }
+  const int64_t low = negative_allowed ? -size : 0;
+  if (!indices_in_range(out, low, size))
+    for (int64_t i = 0; i < out.numel; ++i)
+      if (p[i] >= size || p[i] < low) fail(p[i]);
+  if (negative_allowed)
+    for (int64_t i = 0; i < out.numel; ++i) p[i] += (p[i] >> 63) & size;
   return Tensor(std::move(out));
 }
 
@@ -279,11 +282,22 @@ Tensor nonzero(const Tensor& x) {
   int64_t n = x.ndim();
   Array out = Array::empty(Dims{linear.numel, n}, DType::Int64);
   const int64_t* from = linear.ptr<int64_t>();
-  for (int64_t i = 0; i < linear.numel; ++i) {
-    int64_t left = from[i];
-    for (int64_t d = n; d-- > 0; left /= x.shape()[d])
-      out.ptr<int64_t>()[i * n + d] = left % x.shape()[d];
-  }
+  int64_t* to = out.ptr<int64_t>();
+  const int64_t width = n ? x.shape().back() : 1;
+  parallel_for(n ? linear.numel : 0, kParallelGrain, [&](int64_t begin, int64_t end) {
+    int64_t row_end = 0;  // divides only where a row of x ends
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t* coordinates = to + i * n;
+      if (from[i] >= row_end) {
+        int64_t left = from[i] / width;
+        row_end = (left + 1) * width;
+        for (int64_t d = n - 1; d-- > 0; left /= x.shape()[d]) coordinates[d] = left % x.shape()[d];
+      } else {
+        for (int64_t d = 0; d < n - 1; ++d) coordinates[d] = coordinates[d - n];
+      }
+      coordinates[n - 1] = from[i] - (row_end - width);
+    }
+  });
   return Tensor(std::move(out));
 }
 

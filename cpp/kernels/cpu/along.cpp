@@ -1,46 +1,92 @@
 #include "kernels/along.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 
 namespace fastgrad {
 namespace {
 
-// Calls f(element of x, element of y) for every index: x indexed along dim, y of index's shape.
+// x indexed along dim, y of the index's shape: f(element of x, element of y) for every index.
+template <class T>
+struct AlongWalk {
+  T *x, *y;
+  const int64_t* index;
+  int64_t step;            // of x along dim
+  Dims shape, sx, sy, si;  // strides; sx with dim standing still
+  AlongWalk(const Array& ax, const Array& places, int64_t dim, const Array& ay)
+      : x(ax.ptr<T>()),
+        y(ay.ptr<T>()),
+        index(places.ptr<int64_t>()),
+        step(ax.strides[static_cast<size_t>(dim)]),
+        shape(places.shape),
+        sx(ax.strides),
+        sy(ay.strides),
+        si(places.strides) {
+    sx[static_cast<size_t>(dim)] = 0;
+  }
+  // Positions [begin, end) of one dimension.
+  AlongWalk part(size_t axis, int64_t begin, int64_t end) const {
+    AlongWalk w = *this;
+    w.x += begin * sx[axis];
+    w.y += begin * sy[axis];
+    w.index += begin * si[axis];
+    w.shape[axis] = end - begin;
+    return w;
+  }
+  template <class F>
+  void run(F&& f) {
+    const size_t last = shape.size() - 1;
+    const int64_t n = shape[last], nx = sx[last], ny = sy[last];
+    SmallVector<int64_t, 8> position(shape.size(), 0);
+    while (true) {
+      if (nx == 0 && ny == 1)
+        for (int64_t i = 0; i < n; ++i) f(x[index[i] * step], y[i]);
+      else
+        for (int64_t i = 0; i < n; ++i) f(x[i * nx + index[i] * step], y[i * ny]);
+      size_t d = last;
+      while (d-- > 0) {
+        x += sx[d];
+        y += sy[d];
+        index += si[d];
+        if (++position[d] < shape[d]) break;
+        x -= shape[d] * sx[d];
+        y -= shape[d] * sy[d];
+        index -= shape[d] * si[d];
+        position[d] = 0;
+        if (d == 0) return;
+      }
+      if (last == 0) return;
+    }
+  }
+};
+
+// `writes_x`: entries of one line may meet in one place of x and stay on one thread, in order.
 template <class T, class F>
-void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y, F&& f) {
+void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y, bool writes_x,
+                F&& f) {
   if (index.numel == 0) return;
   Array places = as_contiguous(index);
-  const int64_t* at = places.ptr<int64_t>();
-  T *px = x.ptr<T>(), *py = y.ptr<T>();
-  size_t n = places.shape.size();
-  if (n == 0) {
-    f(px[0], py[0]);
+  if (places.shape.empty()) {
+    f(*x.ptr<T>(), *y.ptr<T>());
     return;
   }
-  int64_t step = x.shape.empty() ? 0 : x.strides[dim];
-  // Strides of x with the indexed dimension standing still.
-  Dims sx = x.strides;
-  sx[dim] = 0;
-  int64_t inner = places.shape[n - 1], inner_x = sx[n - 1], inner_y = y.strides[n - 1];
-  SmallVector<int64_t, 8> position(n, 0);
-  while (true) {
-    for (int64_t i = 0; i < inner; ++i) f(px[i * inner_x + at[i] * step], py[i * inner_y]);
-    at += inner;
-    size_t d = n - 1;
-    while (d-- > 0) {
-      px += sx[d];
-      py += y.strides[d];
-      if (++position[d] < places.shape[d]) break;
-      px -= places.shape[d] * sx[d];
-      py -= places.shape[d] * y.strides[d];
-      position[d] = 0;
-      if (d == 0) return;
-    }
-    if (n == 1) return;
+  AlongWalk<T> walk(x, places, dim, y);
+  size_t axis = 0, dims = places.shape.size();
+  bool found = false;
+  for (size_t d = 0; d < dims; ++d) {
+    if (writes_x && d == static_cast<size_t>(dim)) continue;
+    if (!found || places.shape[d] > 4 * places.shape[axis]) axis = d;
+    found = true;
   }
+  if (!found || places.numel < kParallelGrain) return walk.run(f);
+  const int64_t n = places.shape[axis];
+  int64_t grain = std::max<int64_t>(1, kParallelGrain * n / places.numel);
+  if (axis + 1 == dims) grain = std::max<int64_t>(grain, 64);
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) { walk.part(axis, begin, end).run(f); });
 }
 
 template <class T>
@@ -73,7 +119,7 @@ T combine(ScatterMode mode, T a, T b) {
 
 void take_along(const Array& x, const Array& index, int64_t dim, const Array& out) {
   dispatch_all(x.dtype, [&]<class T>(T) {
-    walk_along<T>(x, index, dim, out, [](T& from, T& to) { to = from; });
+    walk_along<T>(x, index, dim, out, false, [](T& from, T& to) { to = from; });
   });
 }
 
@@ -93,7 +139,7 @@ void scatter_along(const Array& x, const Array& index, int64_t dim, const Array&
                    ScatterMode mode) {
   dispatch_all(x.dtype, [&]<class T>(T) {
     auto with = [&]<ScatterMode m>(std::integral_constant<ScatterMode, m>) {
-      walk_along<T>(x, index, dim, src, [](T& to, T& from) { to = combine(m, to, from); });
+      walk_along<T>(x, index, dim, src, true, [](T& to, T& from) { to = combine(m, to, from); });
     };
     switch (mode) {
       case ScatterMode::Set:

@@ -1,6 +1,9 @@
 #include "kernels/copy.h"
 
+#include <algorithm>
 #include <cstring>
+
+#include "base/thread_pool.h"
 
 namespace fastgrad {
 namespace {
@@ -48,6 +51,8 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
       std::memmove(d, s, static_cast<size_t>(n) * sizeof(To));
     else
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
+  } else if (ss == -1 && ds == 1) {
+    for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[-i]);
   } else {
     for (int64_t i = 0; i < n; ++i) d[i * ds] = convert<From, To>(s[i * ss]);
   }
@@ -120,6 +125,152 @@ CollapsedDims collapse(DimSpan shape, std::span<const Array* const> arrays) {
   return c;
 }
 
+namespace {
+
+constexpr int64_t kCopyGrain = 65536;  // elements
+
+void copy_contiguous(CastKernel kernel, const Array& src, const Array& dst) {
+  const char* from = src.data;
+  char* to = dst.data;
+  const auto from_size = static_cast<int64_t>(src.itemsize()),
+             to_size = static_cast<int64_t>(dst.itemsize());
+  parallel_for(dst.numel, kCopyGrain, [=](int64_t begin, int64_t end) {
+    kernel(from + begin * from_size, 1, to + begin * to_size, 1, end - begin);
+  });
+}
+
+// Two strided arrays of one shape, walked in the order of the second one's memory.
+struct CopyPlan {
+  Dims shape, from, to;  // strides in bytes
+
+  CopyPlan(const Array& src, const Array& dst) {
+    Dims order;
+    for (int64_t d = 0; d < dst.ndim(); ++d) order.push_back(d);
+    if (!dst.contiguous)
+      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+        return std::abs(dst.strides[a]) > std::abs(dst.strides[b]);
+      });
+    const auto from_size = static_cast<int64_t>(src.itemsize()),
+               to_size = static_cast<int64_t>(dst.itemsize());
+    for (int64_t d : order) {
+      const int64_t n = dst.shape[d], f = src.strides[d] * from_size, t = dst.strides[d] * to_size;
+      if (n == 1) continue;
+      if (!shape.empty() && from.back() == f * n && to.back() == t * n) {
+        shape.back() *= n;
+        from.back() = f;
+        to.back() = t;
+      } else {
+        shape.push_back(n);
+        from.push_back(f);
+        to.push_back(t);
+      }
+    }
+  }
+  void erase(size_t d) {
+    shape.erase(d);
+    from.erase(d);
+    to.erase(d);
+  }
+  // Offsets in bytes of position `at`, counted in row-major order.
+  void locate(int64_t at, int64_t& f, int64_t& t) const {
+    f = t = 0;
+    for (size_t d = shape.size(); d-- > 0; at /= shape[d]) {
+      f += at % shape[d] * from[d];
+      t += at % shape[d] * to[d];
+    }
+  }
+};
+
+struct Bytes16 {
+  uint64_t low, high;
+};
+
+// Four rows of the output at once, from as many neighbours in each of n lines of the source.
+template <class Word>
+void transpose_four(const char* from, int64_t step, char* to, int64_t row_to, int64_t n) {
+  Word* out[4];
+  for (int64_t i = 0; i < 4; ++i) out[i] = reinterpret_cast<Word*>(to + i * row_to);
+  int64_t j = 0;
+#if defined(__GNUC__)
+  if constexpr (sizeof(Word) == 4) {
+    typedef uint32_t Four __attribute__((vector_size(16)));
+    for (; j + 4 <= n; j += 4) {
+      Four a, b, c, d;
+      std::memcpy(&a, from + j * step, 16);
+      std::memcpy(&b, from + (j + 1) * step, 16);
+      std::memcpy(&c, from + (j + 2) * step, 16);
+      std::memcpy(&d, from + (j + 3) * step, 16);
+      Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+      Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+      Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+      Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+      a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
+      b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
+      c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
+      d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
+      std::memcpy(out[0] + j, &a, 16);
+      std::memcpy(out[1] + j, &b, 16);
+      std::memcpy(out[2] + j, &c, 16);
+      std::memcpy(out[3] + j, &d, 16);
+    }
+  }
+#endif
+  for (; j < n; ++j) {
+    const auto* line = reinterpret_cast<const Word*>(from + j * step);
+    for (int64_t i = 0; i < 4; ++i) out[i][j] = line[i];
+  }
+}
+
+// Lines of the source become columns of the output. Writing runs along memory, few rows at a time;
+// reading jumps from line to line, which the processor overlaps, and comes back to the same lines
+// for the next rows while the cache still holds them.
+template <class Word>
+void copy_transposed(const char* src, char* dst, CopyPlan plan, size_t dense) {
+  constexpr int64_t kBand = 32, kLines = 2048, kSize = sizeof(Word);
+  const size_t last = plan.shape.size() - 1;
+  const int64_t rows = plan.shape[dense], row_to = plan.to[dense];
+  const int64_t lines = plan.shape[last], step = plan.from[last];
+  plan.erase(last);
+  plan.erase(dense);
+  const int64_t bands = (rows + kBand - 1) / kBand, units = numel_of(plan.shape) * bands;
+  const int64_t grain = std::max<int64_t>(1, kCopyGrain / (std::min(rows, kBand) * lines));
+  parallel_for(units, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      int64_t f, t;
+      plan.locate(u / bands, f, t);
+      const int64_t first = u % bands * kBand, stop = std::min(rows, first + kBand);
+      for (int64_t c = 0; c < lines; c += kLines) {
+        const int64_t n = std::min(kLines, lines - c);
+        const char* from = src + f + c * step;
+        char* to = dst + t + c * kSize;
+        int64_t r = first;
+        for (; r + 4 <= stop; r += 4)
+          transpose_four<Word>(from + r * kSize, step, to + r * row_to, row_to, n);
+        for (; r < stop; ++r) {
+          auto* out = reinterpret_cast<Word*>(to + r * row_to);
+          for (int64_t j = 0; j < n; ++j)
+            out[j] = *reinterpret_cast<const Word*>(from + r * kSize + j * step);
+        }
+      }
+    }
+  });
+}
+
+// Whether the plan is a transposition: a dimension before the last is dense in the source.
+bool find_dense(const CopyPlan& plan, int64_t from_size, size_t& dense) {
+  constexpr int64_t kWorthwhile = 8;
+  const size_t last = plan.shape.size() - 1;
+  if (plan.shape[last] < kWorthwhile || std::abs(plan.from[last]) <= from_size) return false;
+  for (size_t d = 0; d < last; ++d)
+    if (plan.from[d] == from_size && plan.shape[d] >= kWorthwhile) {
+      dense = d;
+      return true;
+    }
+  return false;
+}
+
+}  // namespace
+
 void copy_array(const Array& source, const Array& dst) {
   if (dst.numel == 0) return;
   Array src = source.shape == dst.shape ? source : source.expanded(dst.shape);
@@ -127,41 +278,73 @@ void copy_array(const Array& source, const Array& dst) {
   if (same_place) return;
   if (memory_overlaps(src, dst)) src = contiguous_copy(src);
   CastKernel kernel = cast_kernel(src.dtype, dst.dtype);
-  if (src.contiguous && dst.contiguous) {
-    kernel(src.data, 1, dst.data, 1, dst.numel);
-    return;
-  }
-  const Array* both[] = {&dst, &src};
-  CollapsedDims c = collapse(dst.shape, both);
-  size_t n = c.shape.size();
-  if (n == 0) {
+  if (src.contiguous && dst.contiguous) return copy_contiguous(kernel, src, dst);
+  CopyPlan plan(src, dst);
+  if (plan.shape.empty()) {
     kernel(src.data, 1, dst.data, 1, 1);
     return;
   }
-  int64_t inner = c.shape.back();
-  int64_t outer = dst.numel / inner;
-  SmallVector<int64_t, 8> index(n, 0);
-  int64_t size_d = static_cast<int64_t>(dst.itemsize()),
-          size_s = static_cast<int64_t>(src.itemsize());
-  int64_t od = 0, os = 0;
-  for (int64_t row = 0; row < outer; ++row) {
-    kernel(src.data + os * size_s, c.strides[1][n - 1], dst.data + od * size_d, c.strides[0][n - 1],
-           inner);
-    for (size_t d = n - 1; d-- > 0;) {
-      od += c.strides[0][d];
-      os += c.strides[1][d];
-      if (++index[d] < c.shape[d]) break;
-      od -= c.shape[d] * c.strides[0][d];
-      os -= c.shape[d] * c.strides[1][d];
-      index[d] = 0;
+  const auto from_size = static_cast<int64_t>(src.itemsize()),
+             to_size = static_cast<int64_t>(dst.itemsize());
+  size_t dense = 0;
+  if (src.dtype == dst.dtype && plan.to.back() == to_size && find_dense(plan, from_size, dense)) {
+    auto run = [&]<class Word>(Word) { copy_transposed<Word>(src.data, dst.data, plan, dense); };
+    switch (from_size) {
+      case 1:
+        return run(uint8_t{});
+      case 2:
+        return run(uint16_t{});
+      case 4:
+        return run(uint32_t{});
+      case 8:
+        return run(uint64_t{});
+      default:
+        return run(Bytes16{});
     }
   }
+  const size_t last = plan.shape.size() - 1;
+  const int64_t inner = plan.shape[last], from_step = plan.from[last] / from_size,
+                to_step = plan.to[last] / to_size;
+  if (last == 0) {  // one long line
+    const char* from = src.data;
+    char* to = dst.data;
+    parallel_for(inner, kCopyGrain, [=](int64_t begin, int64_t end) {
+      kernel(from + begin * from_step * from_size, from_step, to + begin * to_step * to_size,
+             to_step, end - begin);
+    });
+    return;
+  }
+  plan.erase(last);
+  const char* from = src.data;
+  char* to = dst.data;
+  const int64_t rows = dst.numel / inner;
+  parallel_for(rows, std::max<int64_t>(1, kCopyGrain / inner), [&](int64_t begin, int64_t end) {
+    int64_t f, t;
+    plan.locate(begin, f, t);
+    SmallVector<int64_t, 8> index(last, 0);
+    for (size_t d = last, at = static_cast<size_t>(begin); d-- > 0;) {
+      const auto n = static_cast<size_t>(plan.shape[d]);
+      index[d] = static_cast<int64_t>(at % n);
+      at /= n;
+    }
+    for (int64_t row = begin; row < end; ++row) {
+      kernel(from + f, from_step, to + t, to_step, inner);
+      for (size_t d = last; d-- > 0;) {
+        f += plan.from[d];
+        t += plan.to[d];
+        if (++index[d] < plan.shape[d]) break;
+        f -= plan.shape[d] * plan.from[d];
+        t -= plan.shape[d] * plan.to[d];
+        index[d] = 0;
+      }
+    }
+  });
 }
 
 Array contiguous_copy(const Array& src, DType dtype) {
   Array out = Array::empty(src.shape, dtype);
   if (src.contiguous)
-    cast_kernel(src.dtype, dtype)(src.data, 1, out.data, 1, src.numel);
+    copy_contiguous(cast_kernel(src.dtype, dtype), src, out);
   else
     copy_array(src, out);
   return out;

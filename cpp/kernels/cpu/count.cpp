@@ -5,7 +5,9 @@
 #include <numeric>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/radix.h"
 
 namespace fastgrad {
 
@@ -39,20 +41,29 @@ void search_sorted(const Array& boundaries, const Array& values, const Array* so
       boundaries.ndim() == 1 ? sought.numel : sought.numel / std::max<int64_t>(rows, 1);
   Array found = out.dtype == DType::Int64 ? out : Array::empty(out.shape, DType::Int64);
   dispatch_real(compute, "searchsorted", [&]<class T>(T) {
-    for (int64_t i = 0; i < sought.numel; ++i) {
-      const int64_t row = boundaries.ndim() == 1 ? 0 : i / per_row;
-      const T* edge = edges.ptr<T>() + row * n;
-      const int64_t* place = sorter ? order.ptr<int64_t>() + row * n : nullptr;
-      const T v = sought.ptr<T>()[i];
-      int64_t lo = 0, hi = n;
-      while (lo < hi) {
-        const int64_t mid = lo + (hi - lo) / 2;
-        const T e = edge[place ? place[mid] : mid];
-        // NaN compares false and so goes behind everything.
-        (right ? e > v : e >= v) ? hi = mid : lo = mid + 1;
+    const T *edge = edges.ptr<T>(), *value = sought.ptr<T>();
+    const int64_t* place = sorter ? order.ptr<int64_t>() : nullptr;
+    int64_t* to = found.ptr<int64_t>();
+    const bool one_row = boundaries.ndim() == 1;
+    constexpr int64_t kGrain = 8192;
+    parallel_for(sought.numel, kGrain, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t row = one_row ? 0 : i / per_row * n;
+        const T v = value[i];
+        // The first place whose edge is not before v; NaN compares false: it goes behind all.
+        auto before = [&](int64_t k) {
+          const T e = edge[row + (place ? place[row + k] : k)];
+          return right ? !(e > v) : !(e >= v);
+        };
+        int64_t base = 0, length = n;
+        while (length > 1) {  // without branches to guess
+          const int64_t half = length / 2;
+          base += before(base + half - 1) ? half : 0;
+          length -= half;
+        }
+        to[i] = base + (length && before(base) ? 1 : 0);
       }
-      found.ptr<int64_t>()[i] = lo;
-    }
+    });
   });
   if (out.dtype != DType::Int64) copy_array(found, out);
 }
@@ -80,6 +91,22 @@ bool equal_rows(const T* a, const T* b, int64_t width) {
   return true;
 }
 
+// The order of single elements and where groups of equal ones begin.
+template <class T>
+void group_elements(const T* p, int64_t n, std::vector<int64_t>& order,
+                    std::vector<int64_t>& starts, int64_t* inverse) {
+  with_sorted_keys(p, n, false, [&](const auto* sorted) {
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t place = sorted[i].index;
+      bool nan = false;
+      if constexpr (std::is_floating_point_v<T>) nan = sorted[i].key == ~KeyOf<T>{0};
+      if (i == 0 || nan || sorted[i].key != sorted[i - 1].key) starts.push_back(i);
+      order[static_cast<size_t>(i)] = place;
+      inverse[place] = static_cast<int64_t>(starts.size()) - 1;
+    }
+  });
+}
+
 }  // namespace
 
 DistinctRows distinct_rows(const Array& x, bool consecutive) {
@@ -92,6 +119,8 @@ DistinctRows distinct_rows(const Array& x, bool consecutive) {
   result.inverse = Array::empty(Dims{n}, DType::Int64);
   dispatch_real(compute, "unique", [&]<class T>(T) {
     const T* p = rows.ptr<T>();
+    if (!consecutive && width == 1 && n > 0 && n <= int64_t{UINT32_MAX})
+      return group_elements(p, n, order, starts, result.inverse.ptr<int64_t>());
     if (!consecutive)
       std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
         return compare_rows(p + a * width, p + b * width, width) < 0;

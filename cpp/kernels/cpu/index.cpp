@@ -1,7 +1,9 @@
 #include "kernels/index.h"
 
 #include <algorithm>
+#include <atomic>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 
 namespace fastgrad {
@@ -62,10 +64,13 @@ struct Block {
 
 // Dimensions before, at, and behind the index.
 struct Walk {
-  Block front, middle, back;        // middle: strides of y alone count
-  SmallVector<int64_t, 64> places;  // element offset in x for each linear index
+  Block front, middle, back;  // middle: strides of y alone count
+  const int64_t* linear;
+  int64_t scale = 1;                // a linear index times this is an element offset in x, or
+  SmallVector<int64_t, 64> places;  // these are, where the indexed dimensions do not lie in a row
 
-  Walk(const Array& x, DimSpan dims, int64_t position, const Array& linear, const Array& y) {
+  Walk(const Array& x, DimSpan dims, int64_t position, const Array& index, const Array& y)
+      : linear(index.ptr<int64_t>()) {
     Dims sizes, strides;
     size_t at = 0, rest = 0;
     for (size_t d = 0; d < x.shape.size(); ++d) {
@@ -76,60 +81,85 @@ struct Walk {
         continue;
       }
       bool before = rest < static_cast<size_t>(position);
-      size_t in_y = before ? rest : rest + linear.shape.size();
+      size_t in_y = before ? rest : rest + index.shape.size();
       (before ? front : back).push(x.shape[d], x.strides[d], y.strides[in_y]);
       ++rest;
     }
-    for (size_t i = 0; i < linear.shape.size(); ++i)
-      middle.push(linear.shape[i], 0, y.strides[static_cast<size_t>(position) + i]);
-    locate(linear, sizes, strides);
+    for (size_t i = 0; i < index.shape.size(); ++i)
+      middle.push(index.shape[i], 0, y.strides[static_cast<size_t>(position) + i]);
+    locate(index.numel, sizes, strides);
   }
 
-  void locate(const Array& linear, const Dims& sizes, const Dims& strides) {
-    const int64_t* l = linear.ptr<int64_t>();
-    places.resize(static_cast<size_t>(linear.numel));
+  void locate(int64_t count, const Dims& sizes, const Dims& strides) {
     bool uniform = true;
     for (size_t d = 0; d + 1 < sizes.size(); ++d)
       uniform = uniform && strides[d] == strides[d + 1] * sizes[d + 1];
     if (uniform) {
-      int64_t stride = strides.empty() ? 0 : strides.back();
-      for (size_t i = 0; i < places.size(); ++i) places[i] = l[i] * stride;
+      scale = strides.empty() ? 0 : strides.back();
       return;
     }
+    places.resize(static_cast<size_t>(count));
     for (size_t i = 0; i < places.size(); ++i) {
-      int64_t left = l[i], offset = 0;
+      int64_t left = linear[i], offset = 0;
       for (size_t d = sizes.size(); d-- > 0; left /= sizes[d])
         offset += left % sizes[d] * strides[d];
       places[i] = offset;
     }
+    linear = places.data();
   }
 
-  // move(x, y) for every pair of elements.
+  // move(x, y) for every pair of elements, on several threads. Where they write to x, pairs that
+  // may meet in one place stay on one thread, in order.
   template <class T, class Move>
-  void run(T* x, T* y, Move move) {
+  void run(T* x, T* y, bool writes_x, Move move) {
     int64_t n, sx, sy, m, unused, sm;
     back.pop(n, sx, sy);
     middle.pop(m, unused, sm);
-    bool single = n == 1 && back.shape.empty();
-    for_each_position(front.shape, front.x, front.y, [&](int64_t fx, int64_t fy) {
-      const int64_t* place = places.data();
+    const int64_t fronts = numel_of(front.shape), middles = numel_of(middle.shape),
+                  backs = numel_of(back.shape);
+    auto part = [&](int64_t fx, int64_t fy, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
+      const int64_t* place = linear;
       for_each_position(middle.shape, middle.x, middle.y, [&](int64_t, int64_t my) {
-        T *xs = x + fx, *ys = y + fy + my;
-        if (single) {
-          for (int64_t i = 0; i < m; ++i) move(xs[place[i]], ys[i * sm]);
+        T *xs = x + fx + n0 * sx, *ys = y + fy + my + n0 * sy;
+        if (n1 - n0 == 1 && backs == 1) {
+          for (int64_t i = m0; i < m1; ++i) move(xs[place[i] * scale], ys[i * sm]);
         } else {
-          for (int64_t i = 0; i < m; ++i)
+          for (int64_t i = m0; i < m1; ++i)
             for_each_position(back.shape, back.x, back.y, [&](int64_t bx, int64_t by) {
-              T *xr = xs + place[i] + bx, *yr = ys + i * sm + by;
+              T *xr = xs + place[i] * scale + bx, *yr = ys + i * sm + by;
               if (sx == 1 && sy == 1)
-                for (int64_t k = 0; k < n; ++k) move(xr[k], yr[k]);
+                for (int64_t k = 0; k < n1 - n0; ++k) move(xr[k], yr[k]);
               else
-                for (int64_t k = 0; k < n; ++k) move(xr[k * sx], yr[k * sy]);
+                for (int64_t k = 0; k < n1 - n0; ++k) move(xr[k * sx], yr[k * sy]);
             });
         }
         place += m;
       });
-    });
+    };
+    constexpr int64_t kWideRow = 512;
+    auto grain = [](int64_t work) { return std::max<int64_t>(1, kParallelGrain / work); };
+    if (fronts > 1) {
+      parallel_for(fronts, grain(middles * m * backs * n), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          int64_t fx = 0, fy = 0;
+          for (size_t d = front.shape.size(), at = static_cast<size_t>(i); d-- > 0;) {
+            const auto size = static_cast<size_t>(front.shape[d]);
+            fx += static_cast<int64_t>(at % size) * front.x[d];
+            fy += static_cast<int64_t>(at % size) * front.y[d];
+            at /= size;
+          }
+          part(fx, fy, 0, m, 0, n);
+        }
+      });
+    } else if (!writes_x && middles == 1) {
+      parallel_for(m, grain(backs * n),
+                   [&](int64_t begin, int64_t end) { part(0, 0, begin, end, 0, n); });
+    } else if (writes_x && n > kWideRow) {
+      parallel_for(n, std::max(kWideRow, grain(middles * m * backs)),
+                   [&](int64_t begin, int64_t end) { part(0, 0, 0, m, begin, end); });
+    } else {
+      part(0, 0, 0, m, 0, n);
+    }
   }
 };
 
@@ -166,9 +196,26 @@ void add_to(T& x, const T& y) {
 
 }  // namespace
 
+bool indices_in_range(const Array& index, int64_t low, int64_t size) {
+  const int64_t* p = index.ptr<int64_t>();
+  std::atomic<bool> right{true};
+  parallel_for(index.numel, kParallelGrain, [&](int64_t begin, int64_t end) {
+    int64_t sign = 0;  // negative once an entry is out of range
+    for (int64_t i = begin; i < end; ++i) sign |= (p[i] - low) | (size - 1 - p[i]);
+    if (sign < 0) right.store(false, std::memory_order_relaxed);
+  });
+  return right;
+}
+
 void fold_index(const Array& index, int64_t size, int64_t dim, const Array& linear) {
   int64_t* out = linear.ptr<int64_t>();
   const int64_t* in = index.ptr<int64_t>();
+  if (index.contiguous && size > 0 && indices_in_range(index, -size, size)) {
+    parallel_for(linear.numel, kParallelGrain, [=](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) out[i] = out[i] * size + in[i] + ((in[i] >> 63) & size);
+    });
+    return;
+  }
   StridedCursor cursor(index.shape, index.strides, 0);
   cursor.advance(linear.numel, [&](int64_t offset, int64_t stride, int64_t n) {
     for (int64_t i = 0; i < n; ++i) {
@@ -185,11 +232,29 @@ void fold_index(const Array& index, int64_t size, int64_t dim, const Array& line
 Array nonzero_linear(const Array& mask) {
   Array m = as_contiguous(mask, DType::Bool);
   const bool* p = m.ptr<bool>();
-  int64_t count = std::count(p, p + m.numel, true);
-  Array out = Array::empty(Dims{count}, DType::Int64);
-  int64_t* to = out.ptr<int64_t>();
-  for (int64_t i = 0; i < m.numel; ++i)
-    if (p[i]) *to++ = i;
+  constexpr int64_t kBlock = 1024;
+  const int64_t chunks = (m.numel + kParallelGrain - 1) / kParallelGrain;
+  SmallVector<int64_t, 64> place(static_cast<size_t>(chunks) + 1, 0);
+  parallel_for(m.numel, kParallelGrain, [&](int64_t begin, int64_t end) {
+    place[static_cast<size_t>(begin / kParallelGrain) + 1] = std::count(p + begin, p + end, true);
+  });
+  for (size_t k = 1; k < place.size(); ++k) place[k] += place[k - 1];
+  Array out = Array::empty(Dims{place.back()}, DType::Int64);
+  int64_t* first = out.ptr<int64_t>();
+  parallel_for(m.numel, kParallelGrain, [&](int64_t begin, int64_t end) {
+    int64_t* to = first + place[static_cast<size_t>(begin / kParallelGrain)];
+    uint16_t found[kBlock];  // without branches to guess: every place is written, few are kept
+    for (int64_t b = begin; b < end; b += kBlock) {
+      const int64_t n = std::min(kBlock, end - b);
+      int64_t count = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        found[count] = static_cast<uint16_t>(i);
+        count += p[b + i];
+      }
+      for (int64_t i = 0; i < count; ++i) to[i] = b + found[i];
+      to += count;
+    }
+  });
   return out;
 }
 
@@ -211,7 +276,7 @@ void index_get(const Array& x, DimSpan dims, int64_t position, const Array& line
                const Array& y) {
   if (y.numel == 0) return;
   dispatch_size(x.itemsize(), [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), [](T& from, T& to) {
+    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), false, [](T& from, T& to) {
       to = from;
     });
   });
@@ -221,7 +286,7 @@ void index_set(const Array& x, DimSpan dims, int64_t position, const Array& line
                const Array& y) {
   if (y.numel == 0) return;
   dispatch_size(x.itemsize(), [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), [](T& to, T& from) {
+    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, [](T& to, T& from) {
       to = from;
     });
   });
@@ -231,7 +296,7 @@ void index_add(const Array& x, DimSpan dims, int64_t position, const Array& line
                const Array& y) {
   if (y.numel == 0) return;
   dispatch_all(x.dtype, [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), [](T& to, T& from) {
+    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, [](T& to, T& from) {
       add_to(to, from);
     });
   });

@@ -1,8 +1,10 @@
 #include "kernels/scan.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 
 namespace fastgrad {
@@ -19,21 +21,46 @@ struct Lines {
 
 // Calls step(state, position, place) for every element, in the order of the scan, where position
 // is the element's offset and place its index along the line. Lines that lie side by side advance
-// together, so that memory is read in order.
+// together, so that memory is read in order; of others a few advance together, so that one need not
+// wait for the other's arithmetic.
 template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
-  constexpr int64_t kStrip = 64;
-  State state[kStrip];
-  for (int64_t o = 0; o < l.outer; ++o)
-    for (int64_t c = 0; c < l.inner; c += kStrip) {
-      const int64_t m = std::min(kStrip, l.inner - c);
+  constexpr int64_t kStrip = 64, kTogether = 8, kGrain = 32768;
+  auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
+  if (l.inner == 1) {
+    const int64_t bundles = (l.outer + kTogether - 1) / kTogether;
+    const int64_t grain = kGrain / std::max<int64_t>(1, l.n * kTogether);
+    parallel_for(bundles, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
+      State state[kTogether];
+      for (int64_t o = begin * kTogether; o < std::min(l.outer, end * kTogether); o += kTogether) {
+        const int64_t m = std::min(kTogether, l.outer - o), first = o * l.n;
+        std::fill_n(state, kTogether, start);
+        if (m == kTogether) {
+          for (int64_t k = 0; k < l.n; ++k)
+            for (int64_t j = 0; j < kTogether; ++j)
+              step(state[j], first + j * l.n + place_at(k), place_at(k));
+        } else {
+          for (int64_t j = 0; j < m; ++j)
+            for (int64_t k = 0; k < l.n; ++k)
+              step(state[j], first + j * l.n + place_at(k), place_at(k));
+        }
+      }
+    });
+    return;
+  }
+  const int64_t strips = (l.inner + kStrip - 1) / kStrip;
+  const int64_t grain = kGrain / std::max<int64_t>(1, l.n * kStrip);
+  parallel_for(l.outer * strips, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
+    State state[kStrip];
+    for (int64_t t = begin; t < end; ++t) {
+      const int64_t o = t / strips, c = t % strips * kStrip, m = std::min(kStrip, l.inner - c);
       std::fill_n(state, m, start);
       for (int64_t k = 0; k < l.n; ++k) {
-        const int64_t place = reverse ? l.n - 1 - k : k;
-        const int64_t base = (o * l.n + place) * l.inner + c;
-        for (int64_t j = 0; j < m; ++j) step(state[j], base + j, place);
+        const int64_t base = (o * l.n + place_at(k)) * l.inner + c;
+        for (int64_t j = 0; j < m; ++j) step(state[j], base + j, place_at(k));
       }
     }
+  });
 }
 
 // Runs f on an output of the compute type, which is converted into `out` afterwards.

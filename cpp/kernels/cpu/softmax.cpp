@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/elementwise.h"
@@ -10,11 +12,13 @@
 namespace fastgrad {
 namespace {
 
-// A row-major array is cut into tiles of n rows and up to kTile columns; every column of a tile is
-// one line of the softmax. Where the lines are contiguous (inner == 1) a tile has one column and
-// the rows of the line are processed in blocks instead, so that loops run along memory either way.
+// A row-major array seen as (outer, n, inner), with lines along n. Where lines are contiguous
+// (inner == 1) they are worked on one by one, in blocks; else tiles of up to kTile of them side by
+// side, so that loops run along memory either way. Sums are taken in double over fixed blocks: no
+// number of threads changes them.
 constexpr int64_t kTile = 128;
-constexpr int64_t kSumBlock = 1024;
+constexpr int64_t kBlockSize = 1024;
+constexpr int64_t kLongLine = 16 * kParallelGrain;  // is shared out over threads itself
 
 struct Lines {
   int64_t outer = 1, n = 1, inner = 1;
@@ -22,13 +26,60 @@ struct Lines {
     for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
       (d < dim ? outer : d == dim ? n : inner) *= shape[static_cast<size_t>(d)];
   }
+  // f(offset of a line's first element)
+  template <class F>
+  void each_line(F&& f) const {
+    if (n >= kLongLine) {
+      for (int64_t o = 0; o < outer; ++o) f(o * n);
+      return;
+    }
+    parallel_for(outer, std::max<int64_t>(1, kGrain / n), [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) f(o * n);
+    });
+  }
   // f(offset of the tile's first element, columns)
   template <class F>
   void each_tile(F&& f) const {
-    for (int64_t o = 0; o < outer; ++o)
-      for (int64_t c = 0; c < inner; c += kTile) f(o * n * inner + c, std::min(kTile, inner - c));
+    const int64_t width = n > 1024 ? kTile / 2 : kTile;  // what stays in the cache for two passes
+    const int64_t strips = (inner + width - 1) / width;
+    const int64_t grain = std::max<int64_t>(1, kGrain / (n * std::min(width, inner)));
+    parallel_for(outer * strips, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; ++t) {
+        const int64_t c = t % strips * width;
+        f(t / strips * n * inner + c, std::min(width, inner - c));
+      }
+    });
   }
+
+ private:
+  static constexpr int64_t kGrain = 16384;
 };
+
+// The sum over blocks of [0, n) of f(begin, count), which returns a double.
+template <class F>
+double sum_blocks(int64_t n, F&& f) {
+  auto run = [&](int64_t begin, int64_t end) {
+    double total = 0;
+    for (int64_t b = begin; b < end; b += kBlockSize) total += f(b, std::min(kBlockSize, end - b));
+    return total;
+  };
+  if (n < kLongLine) return run(0, n);
+  SmallVector<double, 64> parts(static_cast<size_t>((n - 1) / kParallelGrain + 1), 0.0);
+  parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+    parts[static_cast<size_t>(begin / kParallelGrain)] = run(begin, end);
+  });
+  double total = 0;
+  for (double p : parts) total += p;
+  return total;
+}
+// f(begin, count) for blocks of [0, n).
+template <class F>
+void each_block(int64_t n, F&& f) {
+  sum_blocks(n, [&](int64_t begin, int64_t count) {
+    f(begin, count);
+    return 0.0;
+  });
+}
 
 template <class F>
 void with_compute_type(const Array& out, F&& f) {
@@ -39,11 +90,27 @@ void with_compute_type(const Array& out, F&& f) {
   copy_array(wide, out);
 }
 
+// The elementwise kernels, on blocks: y may be x.
+template <class T, ElementwiseOp op>
+void block(T* y, std::initializer_list<const T*> in, unsigned scalars, int64_t n) {
+  static const BlockKernel kernel = block_kernel(op, dtype_of<T>);
+  const char* pointers[2] = {};
+  int k = 0;
+  for (const T* p : in) pointers[k++] = reinterpret_cast<const char*>(p);
+  kernel(reinterpret_cast<char*>(y), pointers, scalars, n);
+}
 template <class T>
 void exp_block(T* p, int64_t n) {
-  static const BlockKernel kernel = block_kernel(ElementwiseOp::Exp, dtype_of<T>);
-  const char* in[] = {reinterpret_cast<const char*>(p)};
-  kernel(reinterpret_cast<char*>(p), in, 0, n);
+  block<T, ElementwiseOp::Exp>(p, {p}, 0, n);
+}
+constexpr unsigned kScalar = 2;  // the second operand is one number
+template <class T>
+void subtract(T* y, const T* a, const T* b, unsigned scalars, int64_t n) {
+  block<T, ElementwiseOp::Sub>(y, {a, b}, scalars, n);
+}
+template <class T>
+void multiply(T* y, const T* b, unsigned scalars, int64_t n) {
+  block<T, ElementwiseOp::Mul>(y, {y, b}, scalars, n);
 }
 
 template <class T>
@@ -51,63 +118,76 @@ T larger(T a, T b) {
   return b > a || b != b ? b : a;
 }
 
-// Sums of blocks, added in double.
 template <class T>
-double sum_line(const T* p, int64_t n) {
-  double total = 0;
-  for (int64_t i = 0; i < n; i += kSumBlock)
-    total += static_cast<double>(lanes(T{}).sum(p + i, std::min(kSumBlock, n - i)));
-  return total;
+T largest_of(const T* x, int64_t n) {
+  if (n < kLongLine) return lanes(T{}).largest(x, n);
+  SmallVector<T, 64> parts(static_cast<size_t>((n - 1) / kParallelGrain + 1), T(0));
+  parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+    parts[static_cast<size_t>(begin / kParallelGrain)] = lanes(T{}).largest(x + begin, end - begin);
+  });
+  return lanes(T{}).largest(parts.data(), static_cast<int64_t>(parts.size()));
 }
 
 // One contiguous line.
 template <class T, bool kLog>
 void softmax_line(const T* x, T* y, int64_t n) {
-  const T top = lanes(T{}).largest(x, n);
+  const T top = largest_of(x, n);
+  const double total = sum_blocks(n, [&](int64_t b, int64_t m) {
+    T work[kBlockSize];
+    T* to = kLog ? work : y + b;
+    subtract(to, x + b, &top, kScalar, m);
+    exp_block(to, m);
+    return static_cast<double>(lanes(T{}).sum(to, m));
+  });
   if constexpr (kLog) {
-    T work[kTile];
-    double total = 0;
-    for (int64_t b = 0; b < n; b += kTile) {
-      int64_t m = std::min(kTile, n - b);
-      for (int64_t i = 0; i < m; ++i) work[i] = x[b + i] - top;
-      exp_block(work, m);
-      total += sum_line(work, m);
-    }
-    T log_total = static_cast<T>(std::log(total));
-    for (int64_t i = 0; i < n; ++i) y[i] = (x[i] - top) - log_total;
+    const T log_total = static_cast<T>(std::log(total));
+    each_block(n, [&](int64_t b, int64_t m) {
+      subtract(y + b, x + b, &top, kScalar, m);
+      subtract(y + b, y + b, &log_total, kScalar, m);
+    });
   } else {
-    for (int64_t i = 0; i < n; ++i) y[i] = x[i] - top;
-    exp_block(y, n);
-    T scale = static_cast<T>(1 / sum_line(y, n));
-    for (int64_t i = 0; i < n; ++i) y[i] *= scale;
+    const T scale = static_cast<T>(1 / total);
+    each_block(n, [&](int64_t b, int64_t m) { multiply(y + b, &scale, kScalar, m); });
   }
 }
 
 // m lines side by side, `step` elements from row to row.
 template <class T, bool kLog>
 void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step) {
-  T top[kTile], work[kTile];
+  constexpr int64_t kRows = 16;
+  T top[kTile], sums[kTile], work[kLog ? kRows * kTile : 1];
   double total[kTile];
-  std::copy_n(x, m, top);
-  for (int64_t k = 1; k < n; ++k)
-    for (int64_t j = 0; j < m; ++j) top[j] = larger(top[j], x[k * step + j]);
+  const T* row[kTile];
+  for (int64_t k = 0; k < n; k += kTile) {
+    const int64_t rows = std::min(kTile, n - k);
+    for (int64_t i = 0; i < rows; ++i) row[i] = x + (k + i) * step;
+    lanes(T{}).largest_rows(row, rows, m, k ? sums : top);
+    if (k)
+      for (int64_t j = 0; j < m; ++j) top[j] = larger(top[j], sums[j]);
+  }
   std::fill_n(total, m, 0.0);
-  for (int64_t k = 0; k < n; ++k) {
-    T* row = kLog ? work : y + k * step;
-    for (int64_t j = 0; j < m; ++j) row[j] = x[k * step + j] - top[j];
-    exp_block(row, m);
-    for (int64_t j = 0; j < m; ++j) total[j] += static_cast<double>(row[j]);
+  for (int64_t k = 0; k < n; k += kRows) {
+    const int64_t rows = std::min(kRows, n - k);
+    for (int64_t i = 0; i < rows; ++i) {
+      T* to = kLog ? work + i * kTile : y + (k + i) * step;
+      subtract(to, x + (k + i) * step, top, 0, m);
+      exp_block(to, m);
+      row[i] = to;
+    }
+    lanes(T{}).sum_rows(row, rows, m, sums);
+    for (int64_t j = 0; j < m; ++j) total[j] += static_cast<double>(sums[j]);
   }
   for (int64_t j = 0; j < m; ++j)
-    work[j] = static_cast<T>(kLog ? std::log(total[j]) : 1 / total[j]);
-  for (int64_t k = 0; k < n; ++k)
-    for (int64_t j = 0; j < m; ++j) {
-      T& to = y[k * step + j];
-      if constexpr (kLog)
-        to = (x[k * step + j] - top[j]) - work[j];
-      else
-        to *= work[j];
+    sums[j] = static_cast<T>(kLog ? std::log(total[j]) : 1 / total[j]);
+  for (int64_t k = 0; k < n; ++k) {
+    T* to = y + k * step;
+    if constexpr (kLog) {
+      subtract(to, x + k * step, top, 0, m);
+      subtract(to, to, sums, 0, m);
+    } else {
+      multiply(to, sums, 0, m);
     }
+  }
 }
 
 template <bool kLog>
@@ -117,19 +197,21 @@ void forward(const Array& x, int64_t dim, const Array& out) {
     Lines lines(x.shape, dim);
     if (y.numel == 0) return;
     dispatch_float(y.dtype, kLog ? "log_softmax" : "softmax", [&]<class T>(T) {
-      lines.each_tile([&](int64_t at, int64_t m) {
-        const T* p = from.ptr<T>() + at;
-        if (lines.inner == 1)
-          softmax_line<T, kLog>(p, y.ptr<T>() + at, lines.n);
-        else
-          softmax_tile<T, kLog>(p, y.ptr<T>() + at, lines.n, m, lines.inner);
-      });
+      const T* p = from.ptr<T>();
+      T* to = y.ptr<T>();
+      if (lines.inner == 1)
+        lines.each_line([&](int64_t at) { softmax_line<T, kLog>(p + at, to + at, lines.n); });
+      else
+        lines.each_tile([&](int64_t at, int64_t m) {
+          softmax_tile<T, kLog>(p + at, to + at, lines.n, m, lines.inner);
+        });
     });
   });
 }
 
-// The sum along each line is subtracted in proportion: out = finish(g, y, sum of term(g, y)).
-template <class Term, class Finish>
+// The sum along each line is subtracted in proportion: out = finish(g, y, sum of term(g, y)), of
+// exp(y) instead of y for finish where kExp.
+template <bool kExp, class Term, class Finish>
 void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Term&& term,
               Finish&& finish) {
   with_compute_type(out, [&](const Array& to) {
@@ -137,22 +219,51 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
     Lines lines(out.shape, dim);
     if (to.numel == 0) return;
     dispatch_float(to.dtype, "softmax_grad", [&]<class T>(T) {
-      lines.each_tile([&](int64_t at, int64_t m) {
+      auto line = [&](int64_t at) {
         const T *pg = cotangent.ptr<T>() + at, *py = result.ptr<T>() + at;
         T* p = to.ptr<T>() + at;
-        double total[kTile];
-        std::fill_n(total, m, 0.0);
-        for (int64_t k = 0; k < lines.n; ++k)
-          for (int64_t j = 0; j < m; ++j) {
-            int64_t i = k * lines.inner + j;
-            total[j] += static_cast<double>(term(pg[i], py[i]));
+        const T total = static_cast<T>(sum_blocks(lines.n, [&](int64_t b, int64_t m) {
+          T work[kBlockSize];
+          for (int64_t i = 0; i < m; ++i) work[i] = term(pg[b + i], py[b + i]);
+          return static_cast<double>(lanes(T{}).sum(work, m));
+        }));
+        each_block(lines.n, [&](int64_t b, int64_t m) {
+          T work[kBlockSize];
+          const T* of_y = py + b;
+          if constexpr (kExp) {
+            std::copy_n(of_y, m, work);
+            exp_block(work, m);
+            of_y = work;
           }
-        for (int64_t k = 0; k < lines.n; ++k)
-          for (int64_t j = 0; j < m; ++j) {
-            int64_t i = k * lines.inner + j;
-            p[i] = finish(pg[i], py[i], static_cast<T>(total[j]));
+          for (int64_t i = 0; i < m; ++i) p[b + i] = finish(pg[b + i], of_y[i], total);
+        });
+      };
+      auto tile = [&](int64_t at, int64_t m) {
+        const T *pg = cotangent.ptr<T>() + at, *py = result.ptr<T>() + at;
+        T* p = to.ptr<T>() + at;
+        double sum[kTile];
+        T total[kTile], work[kTile];
+        std::fill_n(sum, m, 0.0);
+        for (int64_t k = 0; k < lines.n; ++k) {
+          const T *gk = pg + k * lines.inner, *yk = py + k * lines.inner;
+          for (int64_t j = 0; j < m; ++j) sum[j] += static_cast<double>(term(gk[j], yk[j]));
+        }
+        std::copy_n(sum, m, total);
+        for (int64_t k = 0; k < lines.n; ++k) {
+          const T *gk = pg + k * lines.inner, *of_y = py + k * lines.inner;
+          T* to_k = p + k * lines.inner;
+          if constexpr (kExp) {
+            std::copy_n(of_y, m, work);
+            exp_block(work, m);
+            of_y = work;
           }
-      });
+          for (int64_t j = 0; j < m; ++j) to_k[j] = finish(gk[j], of_y[j], total[j]);
+        }
+      };
+      if (lines.inner == 1)
+        lines.each_line(line);
+      else
+        lines.each_tile(tile);
     });
   });
 }
@@ -163,15 +274,15 @@ void softmax(const Array& x, int64_t dim, const Array& out) { forward<false>(x, 
 void log_softmax(const Array& x, int64_t dim, const Array& out) { forward<true>(x, dim, out); }
 
 void softmax_grad(const Array& g, const Array& y, int64_t dim, const Array& out) {
-  backward(
+  backward<false>(
       g, y, dim, out, []<class T>(T a, T b) { return a == 0 ? T(0) : a * b; },
       []<class T>(T a, T b, T total) { return a == total ? T(0) : b * (a - total); });
 }
 
 void log_softmax_grad(const Array& g, const Array& y, int64_t dim, const Array& out) {
-  backward(
+  backward<true>(
       g, y, dim, out, []<class T>(T a, T) { return a; },
-      []<class T>(T a, T b, T total) { return total == 0 ? a : a - std::exp(b) * total; });
+      []<class T>(T a, T b, T total) { return total == 0 ? a : a - b * total; });
 }
 
 }  // namespace fastgrad
