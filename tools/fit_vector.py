@@ -185,6 +185,10 @@ def targets() -> list[Target]:
                lambda r: r / mp.mpf(2) ** r, -mpf("0.501"), mpf("0.501"), 6, 12),
         Target("kLog", "(log(1 + f) - f + f^2/2) / f^3, 1 + f from sqrt(1/2) to sqrt(2)", log_rest,
                lambda f: f**3 / mp.log1p(f) if f else mpf(0), octave_low, octave_high, 8, 0),
+        Target("kLogLong", "the same for double, with digits enough for powers of float", log_rest,
+               lambda f: f**3 / mp.log1p(f) if f else mpf(0), octave_low, octave_high, 0, 11),
+        Target("kExpLong", "(exp(r) - 1 - r) / r^2, likewise", exp_rest,
+               lambda r: r * r / mp.exp(r), -ln2_half, ln2_half, 0, 6),
         Target("kLogQuotient", "(log((1 + s) / (1 - s)) - 2 s) / s^3 in s^2, s <= 0.1716",
                log_quotient, lambda z: z / 2, mpf(0), s_max**2, 4, 7),
         Target("kLogQuotientLong", "the same for pow", log_quotient, lambda z: z / 2, mpf(0),
@@ -242,6 +246,10 @@ def main() -> None:
             print(f"\n// {target.meaning}: {mp.nstr(worst, 2)}")
             print(array(target.name, values, count == target.float64))
             print(target.name, count, mp.nstr(worst, 3), file=sys.stderr)
+            if target.name == "kErfcx":
+                print("// what rounding takes from the first two")
+                lost = [v - mpf(float(v)) for v in values[:2]]
+                print(array("kErfcxLow", lost, double=True))
     print("\n}  // namespace fastgrad::math::coef")
 
 

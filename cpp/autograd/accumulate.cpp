@@ -38,7 +38,7 @@ void add_into(const Tensor& sum, const Tensor& g) {
   BlockKernel kernel = block_kernel(ElementwiseOp::Add, compute_dtype(a.dtype));
   if (a.contiguous && b.contiguous && a.dtype == b.dtype && compute_dtype(a.dtype) == a.dtype) {
     const char* in[] = {a.data, b.data};
-    kernel(a.data, in, 0, a.numel);
+    run_contiguous(kernel, a.dtype, a.dtype, a.data, in, 2, 0, a.numel);
     return;
   }
   const Array* in[] = {&a, &b};

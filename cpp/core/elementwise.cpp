@@ -249,7 +249,7 @@ Tensor elementwise(Op op, const Operand& a) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
     out = Tensor::empty_like(*x, d);
     const char* in[] = {x->data};
-    kernel(out.array().data, in, 0, x->numel);
+    run_contiguous(kernel, x->dtype, d, out.array().data, in, 1, 0, x->numel);
   } else {
     out = elementwise_general(op, operands);
   }
@@ -295,7 +295,7 @@ Tensor elementwise(Op op, const Operand (&operands)[2]) {
   if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;
     out = Tensor::empty_like(*shape_of, d);
-    kernel(out.array().data, in, scalars, shape_of->numel);
+    run_contiguous(kernel, shape_of->dtype, d, out.array().data, in, 2, scalars, shape_of->numel);
   } else {
     out = elementwise_general(op, operands);
   }

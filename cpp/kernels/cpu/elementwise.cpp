@@ -8,17 +8,6 @@
 namespace fastgrad {
 namespace {
 
-// One input on its way into blocks.
-struct Feed {
-  const char* data;
-  CastKernel cast;  // null when the blocks can be read in place
-  int64_t itemsize;
-  bool scalar;
-  bool direct;  // contiguous and of the compute type
-  StridedCursor cursor;
-  alignas(64) char block[kBlock * sizeof(double)];
-};
-
 bool is_scalar(const Array& a) {
   for (size_t i = 0; i < a.shape.size(); ++i)
     if (a.shape[i] != 1 && a.strides[i] != 0) return false;
@@ -34,6 +23,167 @@ Dims memory_order(const Array& a) {
   });
   return order;
 }
+
+// Note [Elementwise walk]
+// What is not contiguous is walked along the last of the collapsed dimensions. Where that is long,
+// a segment of it is one call of the kernel: an operand that steps by 1 is read in place, one that
+// stands still is a scalar, and only the others (other strides, other types) are brought into
+// blocks. Where it is short, blocks are gathered across rows, so that the kernel still has long
+// loops.
+class Walk {
+ public:
+  Walk(BlockKernel kernel, DType compute, DType result, const Array* const* in, int num_inputs,
+       const Array& out)
+      : kernel_(kernel),
+        num_inputs_(num_inputs),
+        size_(static_cast<int64_t>(itemsize(compute))),
+        result_size_(static_cast<int64_t>(itemsize(result))),
+        out_size_(static_cast<int64_t>(out.itemsize())),
+        out_data_(out.data),
+        store_(cast_kernel(result, out.dtype)),
+        out_typed_(out.dtype == result) {
+    const Array* all[kMaxElementwiseInputs + 1] = {&out};
+    for (int k = 0; k < num_inputs; ++k) {
+      const Array& a = *in[k];
+      all[k + 1] = in[k];
+      input_[k] = {a.data, cast_kernel(a.dtype, compute), static_cast<int64_t>(a.itemsize()),
+                   a.dtype == compute};
+    }
+    dims_ = collapse(out.shape, {all, static_cast<size_t>(num_inputs) + 1});
+    if (dims_.shape.empty()) {  // one element
+      dims_.shape.push_back(1);
+      for (int k = 0; k <= num_inputs; ++k) dims_.strides[static_cast<size_t>(k)].push_back(0);
+    }
+    inner_ = dims_.shape.back();
+    for (int k = 0; k <= num_inputs; ++k) step_[k] = dims_.strides[static_cast<size_t>(k)].back();
+  }
+
+  // The elements [begin, end) of the output in row-major order.
+  void run(int64_t begin, int64_t end) const {
+    inner_ >= kLongRow ? run_rows(begin, end) : run_blocks(begin, end);
+  }
+
+ private:
+  static constexpr int64_t kLongRow = 96;
+
+  struct Input {
+    const char* data;
+    CastKernel cast;
+    int64_t itemsize;
+    bool typed;  // of the compute type already
+  };
+  struct Scratch {
+    alignas(64) char block[kMaxElementwiseInputs][kBlock * sizeof(double)];
+    alignas(64) char out[kBlock * sizeof(double)];
+    alignas(16) char scalar[kMaxElementwiseInputs][kMaxItemSize];
+  };
+
+  StridedCursor cursor(int k, int64_t begin) const {
+    return StridedCursor(dims_.shape, dims_.strides[static_cast<size_t>(k)], begin);
+  }
+
+  void run_rows(int64_t begin, int64_t end) const {
+    Scratch scratch;
+    bool in_place = out_typed_ && step_[0] == 1;
+    for (int k = 0; k < num_inputs_; ++k)
+      in_place = in_place && (step_[k + 1] == 0 || (input_[k].typed && step_[k + 1] == 1));
+    SmallVector<int64_t, 8> index(dims_.shape.size(), 0);
+    int64_t offset[kMaxElementwiseInputs + 1] = {};
+    int64_t rest = begin;
+    for (size_t d = index.size(); d-- > 0; rest /= dims_.shape[d]) {
+      index[d] = rest % dims_.shape[d];
+      for (int k = 0; k <= num_inputs_; ++k) offset[k] += index[d] * stride(k, d);
+    }
+    for (int64_t at = begin; at < end;) {
+      const int64_t n = std::min(inner_ - index.back(), end - at);
+      segment(offset, n, in_place, scratch);
+      at += n;
+      index.back() += n;
+      for (int k = 0; k <= num_inputs_; ++k) offset[k] += n * step_[k];
+      for (size_t d = index.size() - 1; d > 0 && index[d] == dims_.shape[d]; --d) {
+        for (int k = 0; k <= num_inputs_; ++k)
+          offset[k] += stride(k, d - 1) - dims_.shape[d] * stride(k, d);
+        index[d] = 0;
+        ++index[d - 1];
+      }
+    }
+  }
+
+  void segment(const int64_t* offset, int64_t n, bool in_place, Scratch& scratch) const {
+    const char* in[kMaxElementwiseInputs];
+    unsigned scalars = 0;
+    for (int k = 0; k < num_inputs_; ++k) {
+      const Input& input = input_[k];
+      in[k] = input.data + offset[k + 1] * input.itemsize;
+      if (step_[k + 1] != 0) continue;
+      scalars |= 1u << k;
+      if (input.typed) continue;
+      input.cast(in[k], 0, scratch.scalar[k], 0, 1);
+      in[k] = scratch.scalar[k];
+    }
+    char* out = out_data_ + offset[0] * out_size_;
+    if (in_place) return kernel_(out, in, scalars, n);
+    const bool out_direct = out_typed_ && step_[0] == 1;
+    for (int64_t at = 0; at < n; at += kBlock) {
+      const int64_t m = std::min(kBlock, n - at);
+      const char* p[kMaxElementwiseInputs];
+      for (int k = 0; k < num_inputs_; ++k) {
+        const Input& input = input_[k];
+        p[k] = in[k];
+        if (scalars >> k & 1) continue;
+        p[k] += at * step_[k + 1] * input.itemsize;
+        if (input.typed && step_[k + 1] == 1) continue;
+        input.cast(p[k], step_[k + 1], scratch.block[k], 1, m);
+        p[k] = scratch.block[k];
+      }
+      if (out_direct) {
+        kernel_(out + at * out_size_, p, scalars, m);
+      } else {
+        kernel_(scratch.out, p, scalars, m);
+        store_(scratch.out, 1, out + at * step_[0] * out_size_, step_[0], m);
+      }
+    }
+  }
+
+  void run_blocks(int64_t begin, int64_t end) const {
+    Scratch scratch;
+    SmallVector<StridedCursor, kMaxElementwiseInputs + 1> cursors;
+    for (int k = 0; k <= num_inputs_; ++k) cursors.push_back(cursor(k, begin));
+    for (int64_t at = begin; at < end; at += kBlock) {
+      const int64_t n = std::min(kBlock, end - at);
+      const char* in[kMaxElementwiseInputs];
+      for (int k = 0; k < num_inputs_; ++k) {
+        const Input& input = input_[k];
+        char* dst = scratch.block[k];
+        in[k] = dst;
+        cursors[static_cast<size_t>(k) + 1].advance(
+            n, [&](int64_t offset, int64_t stride, int64_t count) {
+              input.cast(input.data + offset * input.itemsize, stride, dst, 1, count);
+              dst += count * size_;
+            });
+      }
+      kernel_(scratch.out, in, 0, n);
+      const char* src = scratch.out;
+      cursors[0].advance(n, [&](int64_t offset, int64_t stride, int64_t count) {
+        store_(src, 1, out_data_ + offset * out_size_, stride, count);
+        src += count * result_size_;
+      });
+    }
+  }
+
+  int64_t stride(int k, size_t d) const { return dims_.strides[static_cast<size_t>(k)][d]; }
+
+  BlockKernel kernel_;
+  int num_inputs_;
+  int64_t size_, result_size_, out_size_;
+  char* out_data_;
+  CastKernel store_;
+  bool out_typed_;
+  Input input_[kMaxElementwiseInputs];
+  CollapsedDims dims_;
+  int64_t inner_;
+  int64_t step_[kMaxElementwiseInputs + 1];  // strides along the last dimension, the output's first
+};
 
 const KernelTable g_kernels = [] {
   KernelTable table;
@@ -58,6 +208,17 @@ const KernelTable g_kernels = [] {
 
 BlockKernel block_kernel(ElementwiseOp op, DType compute) {
   return g_kernels.k[index(op)][static_cast<int>(compute)];
+}
+
+void run_contiguous_parallel(BlockKernel kernel, DType compute, DType result, char* out,
+                             const char* const* in, int num_inputs, unsigned scalars, int64_t n) {
+  const int64_t size = static_cast<int64_t>(itemsize(compute));
+  const int64_t result_size = static_cast<int64_t>(itemsize(result));
+  parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+    const char* part[kMaxElementwiseInputs];
+    for (int k = 0; k < num_inputs; ++k) part[k] = scalars >> k & 1 ? in[k] : in[k] + begin * size;
+    kernel(out + begin * result_size, part, scalars, end - begin);
+  });
 }
 
 void run_elementwise(BlockKernel kernel, DType compute, DType result, const Array* const* inputs,
@@ -104,59 +265,12 @@ void run_elementwise(BlockKernel kernel, DType compute, DType result, const Arra
     direct = direct && (single || (in[k]->contiguous && in[k]->dtype == compute));
   }
   if (direct) {
-    kernel(out.data, pointers, scalars, out.numel);
+    run_contiguous(kernel, compute, result, out.data, pointers, num_inputs, scalars, out.numel);
     return;
   }
-
-  const Array* all[kMaxElementwiseInputs + 1] = {&out};
-  for (int k = 0; k < num_inputs; ++k) all[k + 1] = in[k];
-  CollapsedDims dims = collapse(out.shape, {all, static_cast<size_t>(num_inputs) + 1});
-  int64_t size = static_cast<int64_t>(itemsize(compute));
-  SmallVector<Feed, kMaxElementwiseInputs> feeds;
-  for (int k = 0; k < num_inputs; ++k) {
-    const Array& a = *in[k];
-    feeds.push_back(Feed{a.data,
-                         cast_kernel(a.dtype, compute),
-                         static_cast<int64_t>(a.itemsize()),
-                         (scalars >> k & 1) != 0,
-                         a.contiguous && a.dtype == compute,
-                         StridedCursor(dims.shape, dims.strides[k + 1], 0),
-                         {}});
-  }
-  bool out_direct = out.contiguous && out.dtype == result;
-  CastKernel store = cast_kernel(result, out.dtype);
-  StridedCursor out_cursor(dims.shape, dims.strides[0], 0);
-  int64_t out_size = static_cast<int64_t>(out.itemsize());
-  int64_t result_size = static_cast<int64_t>(itemsize(result));
-  alignas(64) char out_block[kBlock * sizeof(double)];
-
-  for (int64_t at = 0; at < out.numel; at += kBlock) {
-    int64_t n = std::min(kBlock, out.numel - at);
-    for (int k = 0; k < num_inputs; ++k) {
-      Feed& f = feeds[k];
-      if (f.scalar) continue;
-      if (f.direct) {
-        pointers[k] = f.data + at * size;
-        continue;
-      }
-      char* dst = f.block;
-      f.cursor.advance(n, [&](int64_t offset, int64_t stride, int64_t count) {
-        f.cast(f.data + offset * f.itemsize, stride, dst, 1, count);
-        dst += count * size;
-      });
-      pointers[k] = f.block;
-    }
-    if (out_direct) {
-      kernel(out.data + at * out_size, pointers, scalars, n);
-      continue;
-    }
-    kernel(out_block, pointers, scalars, n);
-    const char* src = out_block;
-    out_cursor.advance(n, [&](int64_t offset, int64_t stride, int64_t count) {
-      store(src, 1, out.data + offset * out_size, stride, count);
-      src += count * result_size;
-    });
-  }
+  const Walk walk(kernel, compute, result, in, num_inputs, out);
+  parallel_for(out.numel, kParallelGrain,
+               [&](int64_t begin, int64_t end) { walk.run(begin, end); });
 }
 
 }  // namespace fastgrad

@@ -188,24 +188,29 @@ static inline T round_decimals(T x, int decimals) {
 }
 
 // ---- extrema and signs ----
+// Two selections each, one inside the other: so loops over them become vector code.
 
 // NaN if either is NaN. Of zeros of different sign: b, as the vector instructions do.
 template <std::floating_point T>
 static inline T maximum(T a, T b) {
-  return a > b || a != a ? a : b;
+  const T larger = a > b ? a : b;
+  return a != a ? a : larger;
 }
 template <std::floating_point T>
 static inline T minimum(T a, T b) {
-  return a < b || a != a ? a : b;
+  const T smaller = a < b ? a : b;
+  return a != a ? a : smaller;
 }
 // The other one if one is NaN. Of zeros of different sign: a.
 template <std::floating_point T>
 static inline T fmax(T a, T b) {
-  return a >= b || b != b ? a : b;
+  const T larger = a >= b ? a : b;
+  return b != b ? a : larger;
 }
 template <std::floating_point T>
 static inline T fmin(T a, T b) {
-  return a <= b || b != b ? a : b;
+  const T smaller = a <= b ? a : b;
+  return b != b ? a : smaller;
 }
 template <std::integral T>
 static inline T maximum(T a, T b) {

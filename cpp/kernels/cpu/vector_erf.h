@@ -20,7 +20,7 @@ FG_INLINE D erfc_positive(D a) {
   const D t_low = (fma(-t, d, n) + (n_low - t * d_low)) * inverse;
   const D upper = poly<1>(t, coef::kErfcxD);
   const D value = fma(upper, t, coef::kErfcxD[0]);
-  const D value_low = fma(upper, t, coef::kErfcxD[0] - value);
+  const D value_low = fma(upper, t, coef::kErfcxD[0] - value) + poly(t, coef::kErfcxLowD);
   const D scaled = value * inverse;
   const D inverse_low = fma(-inverse, d, all<D>(1)) - inverse * d_low;  // relative
   const D slope = fma(2 * a + inverse, scaled, all<D>(-1.12837916709551257390));

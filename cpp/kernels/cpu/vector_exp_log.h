@@ -35,7 +35,7 @@ FG_INLINE Exponential<V> exponential_short(V x) {
   using R = Real<V>;
   const auto k = nearest_multiple(x, Element<V>(1.44269504088896340736));
   const V r = fma(k.k, -R::kLn2Low, fma(k.k, -R::kLn2High, x));
-  return {fma(exp_poly(r) * r, r, r), k};
+  return {fma(exp_poly(r), r * r, r), k};
 }
 
 template <class V>
@@ -111,25 +111,36 @@ struct Sum {
   V high, low;
 };
 
-// log(2^k (1 + f)) for f from sqrt(1/2) - 1 to sqrt(2) - 1.
-FG_INLINE F log_of(F k, F f) {
-  const F half_square = 0.5f * f * f;
-  const F low = fma(f * f * f, poly(f, coef::kLogF), k * Real<F>::kLn2Low);
-  return fma(k, all<F>(Real<F>::kLn2High), f - (half_square - low));
+// log(1 + f) + add, f from sqrt(1/2) - 1 to sqrt(2) - 1, for an `add` that is small beside it.
+FG_INLINE F log_near(F f, F add) {
+  return fma(f * f, fma(f, poly(f, coef::kLogF), -0.5f), f + add);
 }
-FG_INLINE D log_of(D k, D f) {
+FG_INLINE D log_near(D f, D add) {
   const D half_square = 0.5 * f * f;
   const D s = f / (2 + f), z = s * s;
   const D tail = fma(z, poly(z, coef::kLogQuotientD), half_square);
-  const D low = fma(s, tail, k * Real<D>::kLn2Low);
-  return fma(k, all<D>(Real<D>::kLn2High), f - (half_square - low));
+  return f - (half_square - fma(s, tail, add));
+}
+// log(2^k (1 + f)).
+template <class V>
+FG_INLINE V log_of(V k, V f) {
+  return fma(k, all<V>(Real<V>::kLn2High), log_near(f, k * Real<V>::kLn2Low));
 }
 
 // v where x > 0 is finite; what a logarithm is elsewhere.
 template <class V>
 FG_INLINE V log_special(V x, V v) {
+#if defined(__AVX512F__)
+  // By class of x: NaN stays, zero -> -inf, negative -> NaN, inf stays, else v.
+  constexpr int kTable = 0x1 | 0x2 << 4 | 0x4 << 8 | 0x3 << 16 | 0x5 << 20 | 0x3 << 24;
+  if constexpr (kFloat<V>)
+    return _mm512_fixupimm_ps(v, x, _mm512_set1_epi32(kTable), 0);
+  else
+    return _mm512_fixupimm_pd(v, x, _mm512_set1_epi64(kTable), 0);
+#else
   const V below = select<V>(x == 0, -Real<V>::kInf, Real<V>::kNaN);
   return select<V>(x < Real<V>::kInf, select<V>(x > 0, v, below), x);
+#endif
 }
 
 template <class V>
@@ -168,9 +179,12 @@ FG_INLINE V scaled_log(V x, Sum<Element<V>> unit, Sum<Element<V>> factor) {
   const V sum_low = (e - sum) + p;
   return log_special(x, sum + (sum_low + (p_low + e_low)));
 }
-FG_INLINE F log2(F x) { return scaled_log<F>(x, {1, 0}, {0x1.715476p+0f, 0x1.4ae0cp-26f}); }
-FG_INLINE D log2(D x) {
-  return scaled_log<D>(x, {1, 0}, {0x1.71547652b82fep+0, 0x1.777d0ffda0d24p-56});
+// Exact for powers of two.
+template <class V>
+FG_INLINE V log2(V x) {
+  const Split<V> s = split(x);
+  const V near = log_near(s.m - 1, V{});
+  return log_special(x, fma(near, Element<V>(1.44269504088896340736), s.k));
 }
 FG_INLINE F log10(F x) {
   return scaled_log<F>(x, {0x1.344136p-2f, -0x1.ec10cp-27f}, {0x1.bcb7b2p-2f, -0x1.5b235ep-27f});

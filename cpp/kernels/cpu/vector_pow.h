@@ -43,8 +43,10 @@ FG_INLINE V pow_special(V magnitude, V x, V y) {
   const V number = select<V>((x != x) | (y != y), x + y, real);
   const V square = x * x;
   const V usual = select<V>(y == 2, square, select<V>(y == 3, square * x, number));
-  const V root = select<V>(x == -kInf, kInf, sqrt(x + T(0)));
-  return select<V>((y == 0) | (x == 1), T(1), select<V>(y == T(0.5), root, usual));
+  const V r = select<V>((y == 0) | (x == 1), T(1), usual);
+  if (!any_equal(y, T(0.5))) [[likely]]
+    return r;
+  return select<V>(y == T(0.5), select<V>(x == -kInf, kInf, sqrt(x + T(0))), r);
 }
 
 FG_INLINE D pow(D x, D y) {
@@ -55,12 +57,19 @@ FG_INLINE D pow(D x, D y) {
   const auto e = exponential(bounded, select<D>(bounded == p, p_low, 0.));
   return pow_special(scale(1 + e.q, e.k), x, y);
 }
+// |x|^y for floats, with digits to spare for rounding to float.
 FG_INLINE D pow_of_floats(D x, D y) {
+  constexpr double kLn2 = 0.69314718055994530942;
   const Split<D> s = split(x);
-  const D p = log_of(s.k, s.m - 1) * y;
-  const auto e = exponential_short(at_most(at_least(p, -110.), 100.));
-  const D s2 = power_of_two<D>(e.k.n);
-  return fma(e.q, s2, s2);
+  const D f = s.m - 1;
+  const D rest = fma(f, poly(f, coef::kLogLongD), -0.5);
+  const D p = fma(s.k, kLn2, fma(f * f, rest, f)) * y;
+  const D bounded = at_most(at_least(p, -110.), 100.);
+  const auto k = nearest_multiple(bounded, 1 / kLn2);
+  const D r = fma(k.k, -kLn2, bounded);
+  const D q = fma(poly(r, coef::kExpLongD), r * r, r);
+  const D power = power_of_two<D>(k.n);
+  return fma(q, power, power);
 }
 FG_INLINE F pow(F x, F y) {
   const F magnitude = lower_half(pow_of_floats(first_doubles(x), first_doubles(y)),

@@ -94,6 +94,12 @@ FG_INLINE D at_least_each(D x, D low) { return FG_CALL(max, pd)(low, x); }
 FG_INLINE F at_most_each(F x, F high) { return FG_CALL(min, ps)(high, x); }
 FG_INLINE D at_most_each(D x, D high) { return FG_CALL(min, pd)(high, x); }
 #if defined(__AVX512F__)
+FG_INLINE bool any_equal(F x, float y) {
+  return _mm512_cmp_ps_mask(x, _mm512_set1_ps(y), _CMP_EQ_OQ) != 0;
+}
+FG_INLINE bool any_equal(D x, double y) {
+  return _mm512_cmp_pd_mask(x, _mm512_set1_pd(y), _CMP_EQ_OQ) != 0;
+}
 FG_INLINE F rint(F x) { return _mm512_roundscale_ps(x, 8); }
 FG_INLINE D rint(D x) { return _mm512_roundscale_pd(x, 8); }
 FG_INLINE F lower_half(D x, D y) {
@@ -102,6 +108,12 @@ FG_INLINE F lower_half(D x, D y) {
 FG_INLINE D first_doubles(F x) { return _mm512_cvtps_pd(_mm512_castps512_ps256(x)); }
 FG_INLINE D last_doubles(F x) { return _mm512_cvtps_pd(_mm512_extractf32x8_ps(x, 1)); }
 #else
+FG_INLINE bool any_equal(F x, float y) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_set1_ps(y), _CMP_EQ_OQ)) != 0;
+}
+FG_INLINE bool any_equal(D x, double y) {
+  return _mm256_movemask_pd(_mm256_cmp_pd(x, _mm256_set1_pd(y), _CMP_EQ_OQ)) != 0;
+}
 FG_INLINE F rint(F x) { return _mm256_round_ps(x, 8); }
 FG_INLINE D rint(D x) { return _mm256_round_pd(x, 8); }
 FG_INLINE F lower_half(D x, D y) {
@@ -168,13 +180,28 @@ FG_INLINE V copysign(V x, V sign) {
   return number<V>((bits(x) & ~Real<V>::kSign) | (bits(sign) & Real<V>::kSign));
 }
 
-// sum c[k] x^k, from k = kFirst on divided by x^kFirst.
+// sum c[k] x^k, from k = kFirst on divided by x^kFirst. From six terms on even and odd powers form
+// two independent chains: half the latency.
 template <int kFirst = 0, class V, class T, int N>
 FG_INLINE V poly(V x, const T (&c)[N]) {
-  V r = all<V>(c[N - 1]);
+  V even = all<V>(c[N - 1]);
+  if constexpr (N - kFirst < 6) {
 #pragma GCC unroll 32
-  for (int k = N - 2; k >= kFirst; --k) r = fma(r, x, all<V>(c[k]));
-  return r;
+    for (int k = N - 2; k >= kFirst; --k) even = fma(even, x, all<V>(c[k]));
+    return even;
+  } else {
+    const V square = x * x;
+    V odd = all<V>(c[N - 2]);
+#pragma GCC unroll 32
+    for (int k = N - 3; k >= kFirst; k -= 2) {
+      even = fma(even, square, all<V>(c[k]));
+      if (k > kFirst) odd = fma(odd, square, all<V>(c[k - 1]));
+    }
+    if constexpr ((N - kFirst) % 2 == 0)
+      return fma(even, x, odd);  // `even` ended one power above
+    else
+      return fma(odd, x, even);
+  }
 }
 
 // The integer next to x * c: as a number, and in the low bits.

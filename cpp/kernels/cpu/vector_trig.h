@@ -25,11 +25,11 @@ struct Circle<D> {
 };
 
 FG_INLINE F sin_poly(F z) { return poly(z, coef::kSinF); }
-FG_INLINE D sin_poly(D z) { return poly(z, coef::kSinD); }
+FG_INLINE D sin_poly(D z) { return fma(poly<1>(z, coef::kSinD), z, coef::kSinD[0]); }
 FG_INLINE F tan_poly(F z) { return poly(z, coef::kTanF); }
 FG_INLINE D tan_poly(D z) { return poly(z, coef::kTanD); }
 FG_INLINE F atan_poly(F z) { return poly(z, coef::kAtanF); }
-FG_INLINE D atan_poly(D z) { return poly(z, coef::kAtanD); }
+FG_INLINE D atan_poly(D z) { return fma(poly<1>(z, coef::kAtanD), z, coef::kAtanD[0]); }
 FG_INLINE F asin_poly(F z) { return poly(z, coef::kAsinF); }
 FG_INLINE D asin_poly(D z) { return poly(z, coef::kAsinD); }
 
@@ -42,12 +42,13 @@ FG_INLINE V reduce(V x, V k, Element<V> unit) {
   return fma(k, -C::kPi3 * unit, r);
 }
 
-// sin(r) times (-1)^n.
+// sin(r) times (-1)^n, the sign apart so that zero keeps its own.
 template <class V>
 FG_INLINE V signed_sin(V r, Bits<V> n) {
-  const V z = r * r;
-  const V v = fma(z, sin_poly(z), Element<V>(1)) * r;
-  return number<V>(bits(v) ^ (n << (sizeof(Element<V>) * 8 - 1)));
+  const V a = fabs(r), z = r * r;
+  const V v = fma(a * z, sin_poly(z), a);
+  const Bits<V> sign = (bits(r) ^ (n << (sizeof(Element<V>) * 8 - 1))) & Real<V>::kSign;
+  return number<V>(bits(v) | sign);
 }
 
 template <class V>
