@@ -2,6 +2,7 @@
 #include "autograd/engine.h"
 #include "autograd/reach.h"
 #include "bindings/families.h"
+#include "bindings/node_object.h"
 #include "core/inplace.h"
 #include "core/variables.h"
 
@@ -63,6 +64,26 @@ TensorArgs wanted_of(PyObject* o, const char* caller) {
   });
   FG_CHECK(!wanted.empty(), "`inputs` argument to `", caller, "()` cannot be empty.");
   return wanted;
+}
+
+// (per source how it was met, nodes at the borders, whether others differentiate too)
+PyObject* route_of(const Arguments& a) {
+  TensorArgs targets, sources;
+  for_each_tensor(a.object(0), [&](PyObject* item) { targets.push_back(tensor_of(item)); });
+  for_each_tensor(a.object(1), [&](PyObject* item) { sources.push_back(tensor_of(item)); });
+  Dims ends = a.ints(2);
+  SmallVector<Span, 2> times;
+  for (size_t i = 0; i + 1 < ends.size(); i += 2)
+    times.push_back({static_cast<uint64_t>(ends[i]), static_cast<uint64_t>(ends[i + 1])});
+  Route route = trace_route(targets, sources, times);
+  Object met = own(PyList_New(0)), borders = own(PyList_New(0));
+  auto append = [](PyObject* list, PyObject* item) {
+    Object held = own(item);
+    if (PyList_Append(list, item) < 0) throw_python_error();
+  };
+  for (Met m : route.met) append(met.get(), PyLong_FromLong(static_cast<long>(m)));
+  for (const Ref<Node>& node : route.borders) append(borders.get(), wrap_node(node));
+  return PyTuple_Pack(3, met.get(), borders.get(), route.outside ? Py_True : Py_False);
 }
 
 BackwardOptions options_of(std::optional<bool> retain_graph, bool create_graph) {
@@ -162,6 +183,10 @@ void bind_autograd(Registry& r) {
         for_each_tensor(a.object(1), [&](PyObject* item) { own.push_back(tensor_of(item)); });
         return PyLong_FromLong(static_cast<long>(reach(a.tensor(0), own)));
       });
+  r.add("_clock", kFunction, "The sequence number of the node recorded last in this thread.")
+      .on("() -> int", [](const Arguments&) { return PyLong_FromUnsignedLongLong(t_modes.clock); });
+  r.add("_trace_route", kFunction, "Where gradients can flow: see gradient_tape.py.")
+      .on("(Any targets, Any sources, int[] times) -> Any", route_of);
   r.add("_make_assignable", kMethod, "Marks a tensor as a Variable.")
       .on("(Tensor input) -> None", [](const Arguments& a) {
         a.tensor(0)->assignable = true;

@@ -281,6 +281,17 @@ void bind_optim(Registry& r) {
         add_flat(a.tensors(0), a.tensor(1), a.real(2));
         return none();
       });
+  r.add("_lbfgs_direction", kFunction, "optim.LBFGS")
+      .on("(Tensor gradient, Tensor[] changes, Tensor[] steps, Any ro, float scale) -> Tensor",
+          [](const Arguments& a) {
+            Object given = own(PySequence_Fast(a.object(3), "expected a list of numbers"));
+            SmallVector<double, 16> ro;
+            for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(given.get()); ++i)
+              ro.push_back(PyFloat_AsDouble(PySequence_Fast_GET_ITEM(given.get(), i)));
+            if (PyErr_Occurred()) throw_python_error();
+            Tensors changes = a.tensors(1), steps = a.tensors(2);
+            return wrap(lbfgs_direction(a.tensor(0), changes, steps, ro, a.real(4)));
+          });
   r.add("_assign_flat", kFunction, "optim.LBFGS")
       .on("(Tensor[] params, Tensor flat) -> None", [](const Arguments& a) {
         assign_flat(a.tensors(0), a.tensor(1));

@@ -5,10 +5,12 @@
 #include <cstring>
 
 #include "base/memory_format.h"
+#include "core/elementwise.h"
 #include "kernels/copy.h"
 #include "kernels/optim.h"
 #include "ops/creation.h"
 #include "ops/item.h"
+#include "ops/matmul.h"
 
 namespace fastgrad {
 namespace {
@@ -214,6 +216,25 @@ void add_flat(std::span<const Tensor> params, const Tensor& flat, double alpha) 
     else
       run<float>(p, part, DType::Float32, kNoState, {}, rule, &UpdateKernels<float>::sgd);
   }
+}
+
+Tensor lbfgs_direction(const Tensor& gradient, std::span<const Tensor> changes,
+                       std::span<const Tensor> steps, std::span<const double> ro, double scale) {
+  size_t n = ro.size();
+  FG_CHECK_VALUE(changes.size() == n && steps.size() == n,
+                 "[LBFGS] expected as many changes and steps as factors, ", n, ", got ",
+                 changes.size(), " and ", steps.size());
+  const Tensor d[] = {elementwise(Op::Neg, gradient)};
+  SmallVector<double, 16> shares(n, 0.0);
+  for (size_t i = n; i-- > 0;) {
+    shares[i] = item(dot(steps[i], d[0])).to_double() * ro[i];
+    add_flat(d, changes[i], -shares[i]);
+  }
+  const Operand scaled[] = {d[0], Scalar(scale)};
+  elementwise_inplace(Op::Mul, d[0], scaled);
+  for (size_t i = 0; i < n; ++i)
+    add_flat(d, steps[i], shares[i] - item(dot(changes[i], d[0])).to_double() * ro[i]);
+  return d[0];
 }
 
 void sgd_step(const Tensor& param, std::span<Tensor> state, const SgdOptions& o) {

@@ -83,4 +83,10 @@ Tensor flat_gradients(std::span<const Tensor> params);
 void add_flat(std::span<const Tensor> params, const Tensor& flat, double alpha);
 void assign_flat(std::span<const Tensor> params, const Tensor& flat);
 
+// Minus the inverse Hessian that L-BFGS has estimated from steps and the gradient's changes along
+// them, oldest first, times the gradient. `ro` are the reciprocals of their products; `scale` is
+// what is assumed of directions that no step went along.
+Tensor lbfgs_direction(const Tensor& gradient, std::span<const Tensor> changes,
+                       std::span<const Tensor> steps, std::span<const double> ro, double scale);
+
 }  // namespace fastgrad

@@ -18,15 +18,18 @@ from typing import Any
 import fastgrad as fg
 from fastgrad import _core
 from fastgrad._core import Node, Tensor
-from fastgrad.autograd.grad_mode import enable_grad
 from fastgrad.func.jacobians import one_hot_vectors
-from fastgrad.utils.pytree import tree_flatten, tree_unflatten
+from fastgrad.utils.pytree import tree_flatten, tree_structure, tree_unflatten
 from fastgrad.variable import Variable
 
 __all__ = ["GradientTape"]
 
-_FOREVER = float("inf")
-_probe = fg.zeros((), requires_grad=True)
+_FOREVER = 2**62
+# How _core._trace_route met a source: not at all, as a leaf, as what a node computed that the tape
+# recorded, or another node.
+_NEVER, _LEAF, _RECORDED, _OLDER = range(4)
+_clock = _core._clock
+_SINGLE = tree_structure(0)
 
 
 class _Active(threading.local):
@@ -48,15 +51,6 @@ def _share_accessed() -> None:
             for tape in _active.tapes:
                 if tape._watch_variables:
                     tape._accessed[v._number] = v
-
-
-def _now() -> float:
-    """Return a number between those of all nodes made so far in this thread and of later ones."""
-    if not fg.is_grad_enabled():
-        with enable_grad():
-            return _now()
-    node: Any = (-_probe).grad_fn
-    return node._sequence_nr()  # type: ignore[no-any-return]
 
 
 class _Route:
@@ -161,7 +155,7 @@ class GradientTape:
         self._watch_variables = watch_accessed_variables
         self._recording = False
         self._used = False
-        self._times: list[tuple[float, float]] = []
+        self._times: list[int] = []  # starts and ends in turns
         self._watched: dict[int, Tensor] = {}
         # Watched tensors that require grad only because, and only while, this tape records.
         self._switched: list[Tensor] = []
@@ -184,7 +178,7 @@ class GradientTape:
     def _start(self) -> None:
         _share_accessed()
         self._recording = True
-        self._times.append((_now(), _FOREVER))
+        self._times += (_clock(), _FOREVER)
         for t in self._switched:
             t.requires_grad_()
         _active.tapes.append(self)
@@ -194,7 +188,7 @@ class GradientTape:
     def _stop(self) -> None:
         _share_accessed()
         self._recording = False
-        self._times[-1] = (self._times[-1][0], _now())
+        self._times[-1] = _clock()
         _active.tapes.remove(self)
         if not _active.tapes:
             _core._watch_variables(False)
@@ -206,10 +200,6 @@ class GradientTape:
                     break
             else:
                 t.requires_grad_(False)
-
-    def _recorded(self, node: Node) -> bool:
-        number = node._sequence_nr()
-        return any(start < number < stop for start, stop in self._times)
 
     def watch(self, tensor: Any) -> None:
         """Record operations on tensors that would not be recorded by themselves.
@@ -510,39 +500,13 @@ class GradientTape:
         watched = self._watched
         kept = [i for i, t in enumerate(targets) if t.requires_grad or id(t) in watched]
         used = [targets[i] for i in kept]
-        seen = {t.grad_fn for t in used}
-        seen.add(None)
-        leaves = {id(t): t for t in used if t.grad_fn is None}
-        waiting: list[Any] = [node for node in seen if node is not None]
-        borders = []
-        start, stop = self._times[-1] if self._times else (_FOREVER, _FOREVER)
-        while waiting:
-            node = waiting.pop()
-            inputs = node.next_functions
-            if not inputs:
-                leaf = node.variable
-                leaves[id(leaf)] = leaf
-            elif start < node._sequence_nr() < stop or self._recorded(node):
-                for source, _ in inputs:
-                    if source not in seen:
-                        seen.add(source)
-                        waiting.append(source)
-            else:
-                borders.append(node)
+        met, borders, outside = _core._trace_route(used, sources, self._times)
         connected = []
-        for s in sources:
-            node = s.grad_fn
-            if node is None:
-                connected.append(id(s) in leaves and (self._watch_variables or id(s) in watched))
-            else:
-                connected.append(node in seen and (id(s) in watched or self._recorded(node)))
-        create_graph = fg.is_grad_enabled() and (
-            bool(_active.tapes)
-            # Somebody else may be differentiating with respect to it.
-            or any(
-                leaf.requires_grad and not isinstance(leaf, Variable) for leaf in leaves.values()
-            )
-        )
+        for s, how in zip(sources, met):
+            by_itself = how == _RECORDED or (how == _LEAF and self._watch_variables)
+            connected.append(by_itself or (how != _NEVER and id(s) in watched))
+        # `outside`: somebody else may be differentiating with respect to a tensor.
+        create_graph = fg.is_grad_enabled() and (outside or bool(_active.tapes))
         return _Route(used, kept, sources, connected, borders, create_graph)
 
 
@@ -552,6 +516,8 @@ def _zeros_instead(gradients: Sequence[Tensor | None]) -> tuple[Tensor | None, .
 
 def _tensors(tree: Any, what: str) -> tuple[list[Tensor], Any]:
     """Return the tensors in a nested structure, and the structure."""
+    if isinstance(tree, Tensor):
+        return [tree], _SINGLE
     leaves, spec = tree_flatten(tree)
     for leaf in leaves:
         if not isinstance(leaf, Tensor):

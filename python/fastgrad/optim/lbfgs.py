@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fastgrad import _core
 from fastgrad._core import Tensor
-from fastgrad.autograd.grad_mode import enable_grad, no_grad
+from fastgrad.autograd.grad_mode import no_grad
 from fastgrad.optim.optimizer import Closure, Optimizer, Params
 from fastgrad.optim.options import check_options
 
@@ -197,8 +197,11 @@ class LBFGS(Optimizer):
             raise RuntimeError("only 'strong_wolfe' is supported")
 
         def compute() -> Any:
-            with enable_grad():
+            _core._set_grad_enabled(True)
+            try:
                 return closure()
+            finally:
+                _core._set_grad_enabled(False)
 
         # There is one state for all parameters; PyTorch keeps it with the first one.
         state = self.state[params[0]]
@@ -300,15 +303,7 @@ class _Memory:
             d = -gradient
         else:
             self._remember(gradient - self.gradient, self.d * self.t)
-            d = -gradient
-            shares = [0.0] * len(self.ro)
-            for i in reversed(range(len(self.ro))):
-                shares[i] = self.steps[i].dot(d).item() * self.ro[i]
-                d.add_(self.changes[i], alpha=-shares[i])
-            d.mul_(self.scale)
-            for i in range(len(self.ro)):
-                share = self.changes[i].dot(d).item() * self.ro[i]
-                d.add_(self.steps[i], alpha=shares[i] - share)
+            d = _core._lbfgs_direction(gradient, self.changes, self.steps, self.ro, self.scale)
         self.d, self.gradient = d, gradient
         return d
 

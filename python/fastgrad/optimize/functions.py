@@ -151,21 +151,29 @@ class FlatFunction:
     def value_at(self, x: Vector) -> Tensor:
         """Returns the function's values as a vector, without history."""
         if self._recorded is not None and self._key == x.tobytes():
-            return self._recorded[1].detach()
+            return self._recorded[1].detach().reshape(-1)
         leaf = self._leaf(x)
         return flat_result(self.name, self.fun(self.structure.tensors(leaf), *self.args)).detach()
 
     def record(self, x: Vector) -> tuple[Tensor, Tensor]:
-        """Returns the leaf and the function's values as a vector with history."""
+        """Returns the leaf and the function's values, a vector or a scalar, with history."""
         key = x.tobytes()
         if self._recorded is None or self._key != key:
             leaf = self._leaf(x).requires_grad_()
-            with enable_grad():
-                result = self.fun(self.structure.tensors(leaf), *self.args)
-                self._check_recorded(result)
-                self._recorded = leaf, flat_result(self.name, result)
+            if _core.is_grad_enabled():
+                self._recorded = leaf, self._values(leaf)
+            else:
+                with enable_grad():
+                    self._recorded = leaf, self._values(leaf)
             self._key = key
         return self._recorded
+
+    def _values(self, leaf: Tensor) -> Tensor:
+        result = self.fun(self.structure.tensors(leaf), *self.args)
+        if type(result) is Tensor and result.dtype is _core.float64 and result.dim() <= 1:
+            return result
+        self._check_recorded(result)
+        return flat_result(self.name, result)
 
     def _check_recorded(self, result: Any) -> None:
         if isinstance(result, Tensor) or not isinstance(result, (float, np.ndarray, np.generic)):
@@ -222,22 +230,26 @@ class FlatFunction:
 
     # Vector functions
 
+    def _record_vector(self, x: Vector) -> tuple[Tensor, Tensor]:
+        leaf, values = self.record(x)
+        return leaf, values if values.dim() else values.reshape(1)
+
     def vector(self, x: Vector) -> Vector:
         """Returns the values of a vector function, for methods that want no derivatives."""
         return owned_vector(self.value_at(x))
 
     def recorded_vector(self, x: Vector) -> Vector:
         """Returns the values of a vector function, and records for a Jacobian at the same point."""
-        return owned_vector(self.record(x)[1])
+        return owned_vector(self._record_vector(x)[1])
 
     def jacobian(self, x: Vector) -> Matrix:
         """Returns the Jacobian of a vector function."""
-        leaf, values = self.record(x)
+        leaf, values = self._record_vector(x)
         return jacobian(values, leaf)
 
     def weighted_hessian(self, x: Vector, v: Vector) -> Matrix:
         """Returns the Hessian of v · f for a vector function f."""
-        leaf, values = self.record(x)
+        leaf, values = self._record_vector(x)
         with enable_grad():
             gradient = pull(values, leaf, _core.tensor(np.asarray(v, dtype=np.float64)), True, True)
         return jacobian(gradient, leaf)
