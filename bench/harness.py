@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
-PACKAGES = ("fastgrad", "torch", "numpy")
+PACKAGES = ("fastgrad", "torch", "numpy", "scipy", "jax", "autograd", "casadi")
 
 
 @dataclass(frozen=True)
