@@ -58,7 +58,7 @@ RETURNS = {
 }
 # A tensor, or a tuple of tensors where one of the FLAGS is given as True.
 BY_FLAG = "Tensor|Tensor[]"
-FLAGS = ("as_tuple", "return_inverse", "return_counts")
+FLAGS = ("as_tuple", "return_inverse", "return_counts", "return_indices")
 # What a submodule's stub takes from the core's.
 SUBMODULE_HEADER = """\
 from collections.abc import Sequence

@@ -43,6 +43,8 @@ void bind_linalg_eigen(Registry& r);
 void bind_linalg_factor(Registry& r);
 void bind_linalg_norm(Registry& r);
 void bind_optim(Registry& r);
+void bind_conv(Registry& r);
+void bind_nn(Registry& r);
 
 inline void bind_all(Registry& r) {
   bind_pointwise(r);
@@ -79,6 +81,8 @@ inline void bind_all(Registry& r) {
   bind_linalg_factor(r);
   bind_linalg_norm(r);
   bind_optim(r);
+  bind_conv(r);
+  bind_nn(r);
 }
 
 }  // namespace fastgrad::py

@@ -29,6 +29,7 @@ def _swapped(fn: Callable[..., Any]) -> Callable[..., Any]:
 ADAPTED: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "einsum": lambda m: lambda operands, equation: m.einsum(equation, operands),
     "where": lambda m: lambda self, condition, other, **kw: m.where(condition, self, other, **kw),
+    "nn.functional.embedding": lambda m: _swapped(m.nn.functional.embedding),
     "zero_": lambda m: lambda x: x.clone().zero_(),
     "__rdiv__": lambda m: m.Tensor.__rtruediv__,
     "linalg.lstsq.grad_oriented": lambda m: (
@@ -204,4 +205,5 @@ COMPARED_BY: dict[str, Callable[[Any, Any, Any], None]] = {
     "svd": _svd,
     "linalg.eigh": _eigh,
     "matrix_exp": _to_largest,
+    "nn.functional.scaled_dot_product_attention": _to_largest,
 }

@@ -9,6 +9,7 @@
 
 #include "base/isa.h"
 #include "base/long_work.h"
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/gemm_small.h"
 
@@ -17,6 +18,10 @@ namespace {
 
 // Up to this size the small kernel beats OpenBLAS.
 constexpr int64_t kSmall = 32;
+// From so many multiplications on a product is shared among threads.
+constexpr double kParallelProducts = 1 << 21;
+constexpr double kBlasSmall = 1.1e6;  // OpenBLAS has another kernel below 10^6
+constexpr int64_t kRowTile = 48, kColumnBand = 1024;
 
 const SmallGemmTable& small_kernels() {
   static const SmallGemmTable table = [] {
@@ -98,15 +103,37 @@ inline int as_int(int64_t n) { return static_cast<int>(n); }
 template <class T>
 void blas_gemm(const BlasMatrix& ma, const Matrix& a, const BlasMatrix& mb, const Matrix& b,
                const Matrix& c, T alpha, T beta) {
-  int m = as_int(c.rows), n = as_int(c.cols), k = as_int(a.cols);
-  int ldc = as_int(std::max(c.row_stride, c.cols));
-  LongWork long_work(1.0 * m * n * k);
-  if constexpr (std::is_same_v<T, float>)
-    scipy_cblas_sgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, at<T>(a),
-                      as_int(ma.ld), at<T>(b), as_int(mb.ld), beta, at<T>(c), ldc);
-  else
-    scipy_cblas_dgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, at<T>(a),
-                      as_int(ma.ld), at<T>(b), as_int(mb.ld), beta, at<T>(c), ldc);
+  int k = as_int(a.cols), ldc = as_int(std::max(c.row_stride, c.cols));
+  double multiplications = 1.0 * static_cast<double>(c.rows * c.cols) * k;
+  LongWork long_work(multiplications);
+  auto run = [&](const T* from_a, const T* from_b, T* to, int64_t rows, int64_t cols) {
+    int m = as_int(rows), n = as_int(cols);
+    if constexpr (std::is_same_v<T, float>)
+      scipy_cblas_sgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, from_a,
+                        as_int(ma.ld), from_b, as_int(mb.ld), beta, to, ldc);
+    else
+      scipy_cblas_dgemm(CblasRowMajor, ma.transpose, mb.transpose, m, n, k, alpha, from_a,
+                        as_int(ma.ld), from_b, as_int(mb.ld), beta, to, ldc);
+  };
+  // A band of rows for each thread: BLAS adds up an element in the same order whichever rows it is
+  // given. Not so with columns, whose bands therefore do not depend on the number of threads.
+  bool shared = multiplications >= kParallelProducts;
+  bool by_rows = !shared || c.rows >= 2 * kRowTile;
+  int64_t side = by_rows ? c.rows : c.cols, band = by_rows ? side : kColumnBand;
+  // The last band must not be so small that BLAS would take another kernel.
+  for (int64_t threads = shared && by_rows ? pool_size() : 1; threads > 1; --threads) {
+    band = ((side + threads - 1) / threads + kRowTile - 1) / kRowTile * kRowTile;
+    int64_t last = side % band ? side % band : band;
+    if (static_cast<double>(last) / static_cast<double>(side) * multiplications >= kBlasSmall)
+      break;
+    band = side;
+  }
+  parallel_for(side, band, [&](int64_t begin, int64_t end) {
+    if (by_rows)
+      run(at<T>(a, begin, 0), at<T>(b), at<T>(c, begin, 0), end - begin, c.cols);
+    else
+      run(at<T>(a), at<T>(b, 0, begin), at<T>(c, 0, begin), c.rows, end - begin);
+  });
 }
 
 // y = alpha * m·x + beta * y, with element strides for x and y.

@@ -1,0 +1,126 @@
+// Normalization, losses of classifications, embeddings, dropout, attention, the linear layer.
+#include "bindings/families.h"
+#include "ops/attention.h"
+#include "ops/convert.h"
+#include "ops/loss.h"
+#include "ops/normalize.h"
+
+namespace fastgrad::py {
+namespace {
+
+void bind_norms(Registry& r) {
+  r.add("nn.functional.layer_norm", kFunction,
+        "(x - mean) / sqrt(var + eps) * weight + bias, with moments over the last dimensions.")
+      .on("(Tensor input, int[] normalized_shape, Tensor? weight=None, Tensor? bias=None, "
+          "float eps=1e-05)",
+          [](const Arguments& a) {
+            return wrap(layer_norm(a.tensor(0), a.ints(1), a.optional_tensor(2),
+                                   a.optional_tensor(3), a.real(4)));
+          });
+  r.add("nn.functional.rms_norm", kFunction,
+        "x / sqrt(mean(x**2) + eps) * weight, with the mean over the last dimensions.")
+      .on("(Tensor input, int[] normalized_shape, Tensor? weight=None, float? eps=None)",
+          [](const Arguments& a) {
+            return wrap(rms_norm(a.tensor(0), a.ints(1), a.optional_tensor(2), a.optional_real(3)));
+          });
+  r.add("nn.functional.group_norm", kFunction,
+        "Normalization over groups of channels of each sample, then weight and bias per channel.")
+      .on("(Tensor input, int num_groups, Tensor? weight=None, Tensor? bias=None, "
+          "float eps=1e-05)",
+          [](const Arguments& a) {
+            return wrap(group_norm(a.tensor(0), a.integer(1), a.optional_tensor(2),
+                                   a.optional_tensor(3), a.real(4)));
+          });
+  r.add("nn.functional.batch_norm", kFunction,
+        "Normalization of each channel: in training by the batch's moments, which then move the "
+        "running ones, else by the running ones.")
+      .on("(Tensor input, Tensor? running_mean, Tensor? running_var, Tensor? weight=None, "
+          "Tensor? bias=None, bool training=False, float momentum=0.1, float eps=1e-05)",
+          [](const Arguments& a) {
+            return wrap(batch_norm(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2),
+                                   a.optional_tensor(3), a.optional_tensor(4), a.boolean(5),
+                                   a.real(6), a.real(7)));
+          });
+  r.add("nn.functional.instance_norm", kFunction, "Normalization of each channel of each sample.")
+      .on("(Tensor input, Tensor? running_mean=None, Tensor? running_var=None, "
+          "Tensor? weight=None, Tensor? bias=None, bool use_input_stats=True, "
+          "float momentum=0.1, float eps=1e-05)",
+          [](const Arguments& a) {
+            return wrap(instance_norm(a.tensor(0), a.optional_tensor(1), a.optional_tensor(2),
+                                      a.optional_tensor(3), a.optional_tensor(4), a.boolean(5),
+                                      a.real(6), a.real(7)));
+          });
+}
+
+// reduction, or what PyTorch's old switches size_average and reduce stand for.
+Reduction reduction_of(const Arguments& a, int size_average, int reduce, int reduction) {
+  if (!a.has(size_average) && !a.has(reduce)) return parse_reduction(a.text(reduction));
+  warn("size_average and reduce args will be deprecated, please use reduction instead.");
+  if (!a.optional_boolean(reduce).value_or(true)) return Reduction::None;
+  return a.optional_boolean(size_average).value_or(true) ? Reduction::Mean : Reduction::Sum;
+}
+
+void bind_losses(Registry& r) {
+  r.add("nn.functional.nll_loss", kFunction,
+        "-weight[target] * input[target], for log-probabilities along dimension 1.")
+      .on("(Tensor input, Tensor target, Tensor? weight=None, bool? size_average=None, "
+          "int ignore_index=-100, bool? reduce=None, str reduction='mean')",
+          [](const Arguments& a) {
+            return wrap(nll_loss(a.tensor(0), a.tensor(1), a.optional_tensor(2),
+                                 reduction_of(a, 3, 5, 6), a.integer(4)));
+          });
+  r.add("nn.functional.cross_entropy", kFunction,
+        "The negative log-likelihood of log_softmax(input), for classes or their probabilities.")
+      .on("(Tensor input, Tensor target, Tensor? weight=None, bool? size_average=None, "
+          "int ignore_index=-100, bool? reduce=None, str reduction='mean', "
+          "float label_smoothing=0.0)",
+          [](const Arguments& a) {
+            return wrap(cross_entropy(a.tensor(0), a.tensor(1), a.optional_tensor(2),
+                                      reduction_of(a, 3, 5, 6), a.integer(4), a.real(7)));
+          });
+}
+
+}  // namespace
+
+void bind_nn(Registry& r) {
+  bind_norms(r);
+  bind_losses(r);
+  r.add("nn.functional.embedding", kFunction, "The rows of weight with the numbers in input.")
+      .on("(Tensor input, Tensor weight, int? padding_idx=None, float? max_norm=None, "
+          "float norm_type=2.0, bool scale_grad_by_freq=False, bool sparse=False)",
+          [](const Arguments& a) {
+            EmbeddingOptions o;
+            o.padding_index = a.optional_integer(2);
+            o.max_norm = a.optional_real(3);
+            o.norm_type = a.real(4);
+            o.scale_grad_by_freq = a.boolean(5);
+            FG_CHECK_KIND(ErrorKind::NotImplemented, !a.boolean(6),
+                          "[embedding] sparse gradients are not supported; use sparse=False");
+            return wrap(embedding(a.tensor(0), a.tensor(1), o));
+          });
+  r.add("nn.functional.dropout", kFunction,
+        "In training, zeros with probability p and input / (1 - p) elsewhere; else the input.")
+      .on("(Tensor input, float p=0.5, bool training=True, bool inplace=False)",
+          [](const Arguments& a) {
+            Tensor x = a.tensor(0), y = dropout(x, a.real(1), a.boolean(2));
+            if (!a.boolean(3)) return wrap(y);
+            if (!y.is(x)) copy_(x, y);
+            return wrap(x);
+          });
+  r.add("nn.functional.linear", kFunction, "input @ weight.T + bias.")
+      .on("(Tensor input, Tensor weight, Tensor? bias=None)", [](const Arguments& a) {
+        return wrap(linear(a.tensor(0), a.tensor(1), a.optional_tensor(2)));
+      });
+  r.add("nn.functional.scaled_dot_product_attention", kFunction,
+        "softmax(scale * query @ key.mT + attn_mask) @ value, without the matrix of weights in "
+        "memory.")
+      .on("(Tensor query, Tensor key, Tensor value, Tensor? attn_mask=None, float dropout_p=0.0, "
+          "bool is_causal=False, *, float? scale=None, bool enable_gqa=False)",
+          [](const Arguments& a) {
+            return wrap(scaled_dot_product_attention(a.tensor(0), a.tensor(1), a.tensor(2),
+                                                     a.optional_tensor(3), a.real(4), a.boolean(5),
+                                                     a.optional_real(6), a.boolean(7)));
+          });
+}
+
+}  // namespace fastgrad::py

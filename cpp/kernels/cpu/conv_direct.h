@@ -1,0 +1,51 @@
+// Convolution without a matrix of patches: a register block of pixels and output channels, whose
+// inputs are read where they lie.
+//
+// Vectors run along output channels. Weights are packed for that, taps by taps; results come out
+// with the channels of a pixel side by side and are transposed into planes.
+#pragma once
+
+#include <cstdint>
+
+namespace fastgrad {
+
+// `block` output channels are computed together. A tap is one element of a patch: `offsets` says
+// where it lies, from the first pixel's.
+template <class T>
+struct ConvDirect {
+  int64_t block = 0;  // 0: there are no kernels
+  int64_t taps = 0;   // of a weight gradient, computed together
+
+  // out[i][..block] = bias + sum over taps of x[i * stride + offsets[tap]] * w[tap][..block], i <
+  // n.
+  void (*forward)(const T* x, int64_t stride, const int64_t* offsets, int64_t taps, const T* w,
+                  const T* bias, int64_t n, T* out) = nullptr;
+  // sums[tap][..block] += sum over i of x[i * stride + offsets[tap]] * g[i][..block] for `taps`
+  // taps, over `rows` rows of n pixels that are `row_step` apart in x.
+  void (*weight_grad)(const T* x, int64_t stride, int64_t row_step, const int64_t* offsets,
+                      int64_t rows, int64_t n, const T* g, T* sums) = nullptr;
+  // to[c][i] = from[i][c] for i < n, c < channels; rows of `from` and `to` are that far apart.
+  void (*transpose)(const T* from, int64_t from_step, int64_t n, int64_t channels, T* to,
+                    int64_t to_step) = nullptr;
+
+  // One channel by itself, vectors along the pixels of a row: out[i] = bias + sum of taps.
+  void (*plane_forward)(const T* x, const int64_t* offsets, int64_t taps, const T* w, T bias,
+                        int64_t n, T* out) = nullptr;
+  // sums[tap] += sum over i and rows of x[row * x_step + i + offsets[tap]] * g[row * n + i].
+  void (*plane_weight_grad)(const T* x, int64_t x_step, const int64_t* offsets, int64_t taps,
+                            const T* g, int64_t rows, int64_t n, T* sums) = nullptr;
+};
+
+struct ConvDirectTable {
+  ConvDirect<float> f32;
+  ConvDirect<double> f64;
+};
+// One per instruction set; empty where the compiler could not make them.
+extern const ConvDirectTable kConvDirectAvx2, kConvDirectAvx512;
+
+// The best for this processor; empty on those without fused multiplication.
+const ConvDirectTable& conv_direct_table();
+inline const ConvDirect<float>& conv_direct(float) { return conv_direct_table().f32; }
+inline const ConvDirect<double>& conv_direct(double) { return conv_direct_table().f64; }
+
+}  // namespace fastgrad

@@ -1,0 +1,346 @@
+#include "kernels/loss.h"
+
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/copy.h"
+#include "kernels/cpu/reduce_lanes.h"
+#include "kernels/elementwise.h"
+
+namespace fastgrad {
+namespace {
+
+template <class F>
+void with_compute_type(const Array& out, F&& f) {
+  DType compute = compute_dtype(out.dtype);
+  if (compute == out.dtype) return f(out);
+  Array wide = Array::empty(out.shape, compute);
+  f(wide);
+  copy_array(wide, out);
+}
+
+// Targets and the weights of classes, as the loops read them.
+template <class T>
+class Targets {
+ public:
+  Targets(const ClassShape& s, const Array& target, const Array* weight, int64_t ignore)
+      : shape_(s), target_(as_contiguous(target, DType::Int64)), ignore_(ignore) {
+    if (weight) weight_ = as_contiguous(*weight, dtype_of<T>);
+  }
+  // The class at a position, or -1 where it counts for nothing.
+  int64_t at(int64_t position) const {
+    int64_t t = target_.ptr<int64_t>()[position];
+    if (t == ignore_) return -1;
+    FG_CHECK_INDEX(t >= 0 && t < shape_.classes, "Target ", t, " is out of bounds for ",
+                   shape_.classes, " classes (in nll_loss)");
+    return t;
+  }
+  double weight(int64_t c) const {
+    return weight_.defined() ? static_cast<double>(weight_.ptr<T>()[c]) : 1.0;
+  }
+
+ private:
+  const ClassShape& shape_;
+  Array target_, weight_;
+  int64_t ignore_;
+};
+
+// Positions that make a chunk of work for a thread.
+int64_t positions_at_once(const ClassShape& s) {
+  return std::max<int64_t>(kParallelGrain / std::max<int64_t>(s.classes, 1), 1);
+}
+
+// Gathers losses of positions into what the reduction returns.
+template <class T>
+class Losses {
+ public:
+  Losses(Reduction r, const Array& out) : reduction_(r), out_(out) {}
+  void add(int64_t position, double loss, double weight) {
+    total_ += weight;
+    sum_ += loss;
+    if (reduction_ == Reduction::None) out_.ptr<T>()[position] = static_cast<T>(loss);
+  }
+  void finish(const Array& total) {
+    *total.ptr<T>() = static_cast<T>(total_);
+    if (reduction_ != Reduction::None)
+      *out_.ptr<T>() = static_cast<T>(reduction_ == Reduction::Mean ? sum_ / total_ : sum_);
+  }
+
+ private:
+  Reduction reduction_;
+  Array out_;
+  double total_ = 0, sum_ = 0;
+};
+
+// The cotangent of one position's loss.
+template <class T>
+class Cotangents {
+ public:
+  Cotangents(Reduction r, const Array& g, const Array& total)
+      : reduction_(r), g_(as_contiguous(g, dtype_of<T>)) {
+    if (r == Reduction::Mean)
+      scale_ = 1 / static_cast<double>(*as_contiguous(total, dtype_of<T>).template ptr<T>());
+  }
+  double at(int64_t position) const {
+    return scale_ * static_cast<double>(g_.ptr<T>()[reduction_ == Reduction::None ? position : 0]);
+  }
+
+ private:
+  Reduction reduction_;
+  Array g_;
+  double scale_ = 1;
+};
+
+template <class T>
+void exp_block(T* p, int64_t n) {
+  static const BlockKernel kernel = block_kernel(ElementwiseOp::Exp, dtype_of<T>);
+  const char* in[] = {reinterpret_cast<const char*>(p)};
+  kernel(reinterpret_cast<char*>(p), in, 0, n);
+}
+
+// log(sum(exp(x))) of n elements `step` apart.
+template <class T>
+double log_sum_exp(const T* x, int64_t n, int64_t step, std::vector<T>& work) {
+  if (n == 0) return -std::numeric_limits<double>::infinity();
+  work.resize(static_cast<size_t>(n));
+  if (step == 1)
+    std::copy_n(x, n, work.data());
+  else
+    for (int64_t i = 0; i < n; ++i) work[static_cast<size_t>(i)] = x[i * step];
+  T top = lanes(T{}).largest(work.data(), n);
+  if (std::isinf(top)) return static_cast<double>(top);
+  for (T& v : work) v -= top;
+  exp_block(work.data(), n);
+  return static_cast<double>(top) + std::log(static_cast<double>(lanes(T{}).sum(work.data(), n)));
+}
+
+}  // namespace
+
+void nll_loss(const ClassShape& s, const Array& scores, const Array& target, const Array* weight,
+              Reduction reduction, int64_t ignore, const Array& loss, const Array& total) {
+  DType d = compute_dtype(scores.dtype);
+  Array from = as_contiguous(scores, d);
+  Array wide_loss = Array::empty(loss.shape, d), wide_total = Array::empty({}, d);
+  dispatch_float(d, "nll_loss", [&]<class T>(T) {
+    Targets<T> targets(s, target, weight, ignore);
+    Losses<T> losses(reduction, wide_loss);
+    for (int64_t n = 0; n < s.batch; ++n)
+      for (int64_t i = 0; i < s.inner; ++i) {
+        int64_t position = n * s.inner + i, t = targets.at(position);
+        double w = t < 0 ? 0 : targets.weight(t);
+        double v =
+            t < 0 ? 0 : -w * static_cast<double>(from.ptr<T>()[(n * s.classes + t) * s.inner + i]);
+        losses.add(position, v, w);
+      }
+    losses.finish(wide_total);
+  });
+  copy_array(wide_loss, loss);
+  copy_array(wide_total, total);
+}
+
+void nll_loss_adjoint(const ClassShape& s, const Array& g, const Array& target, const Array* weight,
+                      const Array& total, Reduction reduction, int64_t ignore, const Array& dx) {
+  with_compute_type(dx, [&](const Array& out) {
+    if (out.numel == 0) return;
+    std::memset(out.data, 0, static_cast<size_t>(out.nbytes()));
+    dispatch_float(out.dtype, "nll_loss", [&]<class T>(T) {
+      Targets<T> targets(s, target, weight, ignore);
+      Cotangents<T> cotangents(reduction, g, total);
+      for (int64_t n = 0; n < s.batch; ++n)
+        for (int64_t i = 0; i < s.inner; ++i) {
+          int64_t position = n * s.inner + i, t = targets.at(position);
+          if (t >= 0)
+            out.ptr<T>()[(n * s.classes + t) * s.inner + i] =
+                static_cast<T>(-targets.weight(t) * cotangents.at(position));
+        }
+    });
+  });
+}
+
+void cross_entropy(const ClassShape& s, const Array& scores, const Array& target,
+                   const Array* weight, Reduction reduction, int64_t ignore, double smoothing,
+                   const Array& loss, const Array& lse, const Array& total) {
+  DType d = compute_dtype(scores.dtype);
+  Array from = as_contiguous(scores, d);
+  Array wide_loss = Array::empty(loss.shape, d), wide_lse = Array::empty(lse.shape, d),
+        wide_total = Array::empty({}, d);
+  dispatch_float(d, "cross_entropy", [&]<class T>(T) {
+    Targets<T> targets(s, target, weight, ignore);
+    double spread = smoothing / static_cast<double>(s.classes);
+    const T* source = from.ptr<T>();
+    T* log_sums = wide_lse.ptr<T>();
+    std::vector<double> values(static_cast<size_t>(s.batch * s.inner), 0);
+    parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
+      std::vector<T> work;
+      for (int64_t position = begin; position < end; ++position) {
+        int64_t t = targets.at(position);
+        const T* x = source + position / s.inner * s.classes * s.inner + position % s.inner;
+        double log_sum = log_sum_exp(x, s.classes, s.inner, work);
+        log_sums[position] = static_cast<T>(log_sum);
+        if (t < 0) continue;
+        double v =
+            (1 - smoothing) * targets.weight(t) * (log_sum - static_cast<double>(x[t * s.inner]));
+        if (smoothing != 0)
+          for (int64_t c = 0; c < s.classes; ++c)
+            v += spread * targets.weight(c) * (log_sum - static_cast<double>(x[c * s.inner]));
+        values[static_cast<size_t>(position)] = v;
+      }
+    });
+    Losses<T> losses(reduction, wide_loss);
+    for (int64_t position = 0; position < s.batch * s.inner; ++position) {
+      int64_t t = targets.at(position);
+      losses.add(position, values[static_cast<size_t>(position)], t < 0 ? 0 : targets.weight(t));
+    }
+    losses.finish(wide_total);
+  });
+  copy_array(wide_loss, loss);
+  copy_array(wide_lse, lse);
+  copy_array(wide_total, total);
+}
+
+void cross_entropy_grad(const ClassShape& s, const Array& g, const Array& scores,
+                        const Array& target, const Array* weight, const Array& lse,
+                        const Array& total, Reduction reduction, int64_t ignore, double smoothing,
+                        const Array& dx) {
+  with_compute_type(dx, [&](const Array& out) {
+    if (out.numel == 0) return;
+    Array from = as_contiguous(scores, out.dtype), log_sums = as_contiguous(lse, out.dtype);
+    dispatch_float(out.dtype, "cross_entropy", [&]<class T>(T) {
+      Targets<T> targets(s, target, weight, ignore);
+      Cotangents<T> cotangents(reduction, g, total);
+      double spread = smoothing / static_cast<double>(s.classes), all_weights = 0;
+      for (int64_t c = 0; c < s.classes; ++c) all_weights += targets.weight(c);
+      const T *source = from.ptr<T>(), *sums = log_sums.ptr<T>();
+      T* target_x = out.ptr<T>();
+      parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
+        std::vector<T> work(s.inner == 1 ? 0 : static_cast<size_t>(s.classes));
+        for (int64_t position = begin; position < end; ++position) {
+          int64_t t = targets.at(position);
+          int64_t at = position / s.inner * s.classes * s.inner + position % s.inner;
+          const T* x = source + at;
+          T* to = target_x + at;
+          double cotangent = t < 0 ? 0 : cotangents.at(position);
+          if (cotangent == 0) {
+            for (int64_t c = 0; c < s.classes; ++c) to[c * s.inner] = 0;
+            continue;
+          }
+          T log_sum = sums[position];
+          double own = (1 - smoothing) * targets.weight(t);
+          T scale = static_cast<T>(cotangent * (own + spread * all_weights));
+          T* p = s.inner == 1 ? to : work.data();
+          for (int64_t c = 0; c < s.classes; ++c) p[c] = x[c * s.inner] - log_sum;
+          exp_block(p, s.classes);
+          for (int64_t c = 0; c < s.classes; ++c) p[c] *= scale;
+          if (smoothing != 0)
+            for (int64_t c = 0; c < s.classes; ++c)
+              p[c] -= static_cast<T>(cotangent * spread * targets.weight(c));
+          p[t] -= static_cast<T>(cotangent * own);
+          if (s.inner != 1)
+            for (int64_t c = 0; c < s.classes; ++c) to[c * s.inner] = p[c];
+        }
+      });
+    });
+  });
+}
+
+namespace {
+
+// Rows of `width` elements behind the numbers in index, with 1 / (times that the number occurs).
+struct RowNumbers {
+  Array index;
+  std::vector<double> factor;  // per row of the table; empty: all 1
+  int64_t rows, skip;
+  RowNumbers(const Array& i, int64_t table_rows, int64_t skip_row, bool by_count)
+      : index(as_contiguous(i, DType::Int64)), rows(table_rows), skip(skip_row) {
+    const int64_t* p = index.ptr<int64_t>();
+    for (int64_t k = 0; k < index.numel; ++k)
+      FG_CHECK_INDEX(p[k] >= 0 && p[k] < rows, "index out of range in self: ", p[k],
+                     " in a table of ", rows, " rows (in embedding)");
+    if (!by_count) return;
+    factor.assign(static_cast<size_t>(rows), 0);
+    for (int64_t k = 0; k < index.numel; ++k) ++factor[static_cast<size_t>(p[k])];
+    for (double& f : factor) f = f > 0 ? 1 / f : 1;
+  }
+};
+
+}  // namespace
+
+void embedding(const Array& table, const Array& index, int64_t skip, bool by_count,
+               const Array& out) {
+  RowNumbers numbers(index, table.shape[0], skip, by_count);
+  if (out.numel == 0) return;
+  Array from = as_contiguous(table);
+  int64_t width = numel_of(DimSpan(table.shape.begin() + 1, table.shape.end()));
+  size_t bytes = static_cast<size_t>(width) * table.itemsize();
+  const int64_t* p = numbers.index.ptr<int64_t>();
+  for (int64_t k = 0; k < numbers.index.numel; ++k) {
+    char* to = out.data + static_cast<size_t>(k) * bytes;
+    if (p[k] == skip)
+      std::memset(to, 0, bytes);
+    else
+      std::memcpy(to, from.data + static_cast<size_t>(p[k]) * bytes, bytes);
+  }
+  if (!by_count) return;
+  with_compute_type(out, [&](const Array& wide) {
+    if (wide.dtype != out.dtype) copy_array(out, wide);
+    dispatch_float(wide.dtype, "embedding", [&]<class T>(T) {
+      for (int64_t k = 0; k < numbers.index.numel; ++k)
+        for (int64_t i = 0; i < width; ++i)
+          wide.ptr<T>()[k * width + i] *= static_cast<T>(numbers.factor[static_cast<size_t>(p[k])]);
+    });
+  });
+}
+
+void embedding_adjoint(const Array& g, const Array& index, int64_t skip, bool by_count,
+                       const Array& out) {
+  RowNumbers numbers(index, out.shape[0], skip, by_count);
+  with_compute_type(out, [&](const Array& wide) {
+    if (wide.numel == 0) return;
+    std::memset(wide.data, 0, static_cast<size_t>(wide.nbytes()));
+    Array from = as_contiguous(g, wide.dtype);
+    int64_t width = numel_of(DimSpan(out.shape.begin() + 1, out.shape.end()));
+    const int64_t* p = numbers.index.ptr<int64_t>();
+    dispatch_float(wide.dtype, "embedding", [&]<class T>(T) {
+      for (int64_t k = 0; k < numbers.index.numel; ++k) {
+        if (p[k] == skip) continue;
+        T factor = by_count ? static_cast<T>(numbers.factor[static_cast<size_t>(p[k])]) : T(1);
+        const T* row = from.ptr<T>() + k * width;
+        T* to = wide.ptr<T>() + p[k] * width;
+        for (int64_t i = 0; i < width; ++i) to[i] += row[i] * factor;
+      }
+    });
+  });
+}
+
+template <class T>
+void dropout_span(const T* x, RandomStream s, int64_t first, double p, int64_t n, T* out) {
+  constexpr int kBlocks = 16, kElements = 4 * kBlocks;
+  // Kept are those whose 32 random bits are at least p of the way.
+  auto threshold = static_cast<uint64_t>(std::ceil(p * 0x1p32));
+  T scale = p < 1 ? static_cast<T>(1 / (1 - p)) : T(0);
+  RandomBlock words[kBlocks];
+  int64_t skip = first % 4, at = -skip;  // of the first block, elements that are not ours
+  for (; at < n; at += kElements) {
+    philox<kBlocks>(s.seed, s.block + static_cast<uint64_t>((first + at) / 4), 0, words);
+    int64_t end = std::min<int64_t>(kElements, n - at);
+    const uint32_t* bits = words[0].data();  // the blocks lie side by side
+    for (int64_t k = at < 0 ? skip : 0; k < end; ++k)
+      out[at + k] = bits[k] >= threshold ? x[at + k] * scale : T(0);
+  }
+}
+template void dropout_span(const float*, RandomStream, int64_t, double, int64_t, float*);
+template void dropout_span(const double*, RandomStream, int64_t, double, int64_t, double*);
+
+void dropout(const Array& x, RandomStream s, double p, const Array& out) {
+  with_compute_type(out, [&](const Array& wide) {
+    Array from = as_contiguous(x, wide.dtype);
+    dispatch_float(wide.dtype, "dropout", [&]<class T>(T) {
+      dropout_span(from.ptr<T>(), s, 0, p, wide.numel, wide.ptr<T>());
+    });
+  });
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,229 @@
+#include "kernels/pool.h"
+
+#include <cstring>
+#include <limits>
+#include <type_traits>
+
+#include "kernels/copy.h"
+
+namespace fastgrad {
+namespace {
+
+// Half types are pooled in float32.
+template <class F>
+void with_compute_type(const Array& out, F&& f) {
+  DType compute = compute_dtype(out.dtype);
+  if (compute == out.dtype) return f(out);
+  Array wide = Array::empty(out.shape, compute);
+  f(wide);
+  copy_array(wide, out);
+}
+
+template <class T>
+constexpr bool is_nan(T x) {
+  return x != x;
+}
+
+// Calls f(output, base of the window's rows...) for every output of a plane, row-major.
+template <class F>
+void for_windows(const PoolGeometry& g, F&& f) {
+  int64_t o = 0;
+  for (int64_t d = 0; d < g.dims[0].outputs(); ++d)
+    for (int64_t h = 0; h < g.dims[1].outputs(); ++h)
+      for (int64_t w = 0; w < g.dims[2].outputs(); ++w, ++o)
+        f(o, static_cast<size_t>(d), static_cast<size_t>(h), static_cast<size_t>(w));
+}
+
+// Calls f(offset of the row in the plane) for the rows of a window.
+template <class F>
+void for_rows(const PoolGeometry& g, size_t d, size_t h, F&& f) {
+  const PoolWindows &wd = g.dims[0], &wh = g.dims[1];
+  for (int64_t i = wd.start[d]; i < wd.stop[d]; i += wd.step)
+    for (int64_t j = wh.start[h]; j < wh.stop[h]; j += wh.step)
+      f((i * wh.size + j) * g.dims[2].size);
+}
+
+template <class T>
+T lowest() {
+  if constexpr (std::is_floating_point_v<T>)
+    return -std::numeric_limits<T>::infinity();
+  else
+    return std::numeric_limits<T>::lowest();
+}
+
+template <class F>
+void dispatch_numbers(DType d, const char* op, F&& f) {
+  dispatch_real(d, op, [&]<class T>(T t) {
+    if constexpr (std::is_same_v<T, bool>)
+      fail(ErrorKind::NotImplemented, "\"", op, "\" not implemented for 'Bool'");
+    else
+      f(t);
+  });
+}
+
+}  // namespace
+
+void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array& places) {
+  if (y.numel == 0) return;
+  with_compute_type(y, [&](const Array& out) {
+    Array from = as_contiguous(x, out.dtype);
+    dispatch_numbers(out.dtype, "max_pool", [&]<class T>(T) {
+      const PoolWindows& last = g.dims[2];
+      for (int64_t p = 0; p < g.planes; ++p) {
+        const T* plane = from.ptr<T>() + p * g.in_numel();
+        T* to = out.ptr<T>() + p * g.out_numel();
+        int64_t* place = places.ptr<int64_t>() + p * g.out_numel();
+        for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
+          T best = lowest<T>();
+          int64_t at = -1;
+          for_rows(g, d, h, [&](int64_t row) {
+            for (int64_t k = last.start[w]; k < last.stop[w]; k += last.step) {
+              T v = plane[row + k];
+              if (at < 0 || v > best || is_nan(v)) {
+                best = v;
+                at = row + k;
+              }
+            }
+          });
+          to[o] = best;
+          place[o] = at;
+        });
+      }
+    });
+  });
+}
+
+void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
+  if (y.numel == 0) return;
+  with_compute_type(y, [&](const Array& out) {
+    Array from = as_contiguous(x, out.dtype);
+    dispatch_numbers(out.dtype, "avg_pool", [&]<class T>(T) {
+      const PoolWindows& last = g.dims[2];
+      for (int64_t p = 0; p < g.planes; ++p) {
+        const T* plane = from.ptr<T>() + p * g.in_numel();
+        T* to = out.ptr<T>() + p * g.out_numel();
+        for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
+          std::conditional_t<std::is_integral_v<T>, int64_t, T> total = 0;
+          for_rows(g, d, h, [&](int64_t row) {
+            for (int64_t k = last.start[w]; k < last.stop[w]; ++k) total += plane[row + k];
+          });
+          double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
+          if constexpr (std::is_integral_v<T>)
+            to[o] = static_cast<T>(total / static_cast<int64_t>(1 / weight + 0.5));
+          else
+            to[o] = total * static_cast<T>(weight);
+        });
+      }
+    });
+  });
+}
+
+void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
+  if (dx.numel == 0) return;
+  with_compute_type(dx, [&](const Array& out) {
+    std::memset(out.data, 0, static_cast<size_t>(out.nbytes()));
+    Array from = as_contiguous(gy, out.dtype);
+    if (from.numel == 0) return;
+    dispatch_float(out.dtype, "avg_pool", [&]<class T>(T) {
+      const PoolWindows& last = g.dims[2];
+      for (int64_t p = 0; p < g.planes; ++p) {
+        const T* cotangent = from.ptr<T>() + p * g.out_numel();
+        T* plane = out.ptr<T>() + p * g.in_numel();
+        for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
+          double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
+          T part = cotangent[o] * static_cast<T>(weight);
+          for_rows(g, d, h, [&](int64_t row) {
+            for (int64_t k = last.start[w]; k < last.stop[w]; ++k) plane[row + k] += part;
+          });
+        });
+      }
+    });
+  });
+}
+
+namespace {
+
+// Calls f(row of y, row of x or null) for the rows along the last dimension.
+template <class F>
+void for_padded_rows(const PadSources& p, const Array& rows, DimSpan narrow, F&& f) {
+  size_t n = p.source.size();
+  Dims index(n, 0);
+  int64_t width = rows.shape[n - 1], count = width ? rows.numel / width : 0;
+  for (int64_t r = 0; r < count; ++r) {
+    int64_t at = 0;
+    for (size_t d = 0; d + 1 < n && at >= 0; ++d) {
+      int64_t s = p.source[d][static_cast<size_t>(index[d])];
+      at = s < 0 ? -1 : at * narrow[d] + s;
+    }
+    f(r * width, at < 0 ? -1 : at * narrow[n - 1]);
+    for (size_t d = n - 1; d-- > 0;) {
+      if (++index[d] < rows.shape[d]) break;
+      index[d] = 0;
+    }
+  }
+}
+
+}  // namespace
+
+void pad(const PadSources& p, const Array& x, double value, const Array& y) {
+  if (y.numel == 0) return;
+  Array from = as_contiguous(x);
+  const std::vector<int64_t>& last = p.source.back();
+  auto width = static_cast<int64_t>(last.size());
+  // The longest run of the last dimension that is copied as it lies.
+  int64_t first = 0;
+  while (first < width && last[static_cast<size_t>(first)] < 0) ++first;
+  int64_t end = first;
+  while (end < width && last[static_cast<size_t>(end)] >= 0 &&
+         last[static_cast<size_t>(end)] == last[static_cast<size_t>(first)] + end - first)
+    ++end;
+  dispatch_all(y.dtype, [&]<class T>(T) {
+    T fill;
+    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+      fill = T(static_cast<float>(value));
+    else if constexpr (std::is_same_v<T, bool>)
+      fill = value != 0;
+    else if constexpr (std::is_arithmetic_v<T>)
+      fill = static_cast<T>(value);
+    else
+      fill = T(static_cast<typename T::value_type>(value));
+    const T* source = from.ptr<T>();
+    for_padded_rows(p, y, from.shape, [&](int64_t to, int64_t at) {
+      T* row = y.ptr<T>() + to;
+      if (at < 0) {
+        std::fill_n(row, width, fill);
+        return;
+      }
+      auto element = [&](int64_t o) {
+        int64_t s = last[static_cast<size_t>(o)];
+        row[o] = s < 0 ? fill : source[at + s];
+      };
+      for (int64_t o = 0; o < first; ++o) element(o);
+      if (end > first)
+        std::memcpy(static_cast<void*>(row + first), source + at + last[static_cast<size_t>(first)],
+                    sizeof(T) * static_cast<size_t>(end - first));
+      for (int64_t o = end; o < width; ++o) element(o);
+    });
+  });
+}
+
+void pad_adjoint(const PadSources& p, const Array& gy, const Array& dx) {
+  with_compute_type(dx, [&](const Array& out) {
+    if (out.numel == 0) return;
+    std::memset(out.data, 0, static_cast<size_t>(out.nbytes()));
+    Array from = as_contiguous(gy, out.dtype);
+    if (from.numel == 0) return;
+    const std::vector<int64_t>& last = p.source.back();
+    dispatch_float(out.dtype, "pad", [&]<class T>(T) {
+      for_padded_rows(p, from, out.shape, [&](int64_t row, int64_t at) {
+        if (at < 0) return;
+        const T* g = from.ptr<T>() + row;
+        T* to = out.ptr<T>() + at;
+        for (size_t o = 0; o < last.size(); ++o)
+          if (last[o] >= 0) to[last[o]] += g[o];
+      });
+    });
+  });
+}
+
+}  // namespace fastgrad

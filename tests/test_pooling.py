@@ -1,0 +1,167 @@
+"""Pooling and padding: against sums and maxima written out in NumPy, and against PyTorch."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from derivatives import assert_like_torch
+from reference import assert_same, fg, needs_torch, torch
+
+R = np.random.default_rng(11)
+
+
+def normal(*shape: int) -> np.ndarray:
+    return np.asarray(R.standard_normal(shape))
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> dict[str, Any]:
+    dims = draw(st.integers(1, 3))
+    kernel = tuple(draw(st.integers(1, 3)) for _ in range(dims))
+    return {
+        "size": tuple(draw(st.integers(5, 8 if dims < 3 else 6)) for _ in range(dims)),
+        "kernel_size": kernel,
+        "stride": tuple(draw(st.integers(1, 3)) for _ in range(dims)),
+        "padding": tuple(draw(st.integers(0, k // 2)) for k in kernel),
+        "ceil_mode": draw(st.booleans()),
+    }
+
+
+def function(module: Any, name: str, dims: int) -> Any:
+    return getattr(module.nn.functional, f"{name}{dims}d")
+
+
+def pooled(x: np.ndarray, w: dict[str, Any], mean: bool) -> np.ndarray:
+    """Returns what pooling without ceil_mode is, padding counted in means."""
+    dims = len(w["kernel_size"])
+    fill = 0.0 if mean else -np.inf
+    pads = [(0, 0), *((p, p) for p in w["padding"])]
+    x = np.pad(x, pads, constant_values=fill)
+    out = [
+        (n - k) // s + 1 for n, k, s in zip(x.shape[1:], w["kernel_size"], w["stride"], strict=True)
+    ]
+    y = np.zeros((x.shape[0], *out))
+    for place in itertools.product(*(range(n) for n in out)):
+        window = x[
+            (
+                slice(None),
+                *tuple(
+                    slice(
+                        place[i] * w["stride"][i], place[i] * w["stride"][i] + w["kernel_size"][i]
+                    )
+                    for i in range(dims)
+                ),
+            )
+        ].reshape(x.shape[0], -1)
+        y[(slice(None), *place)] = window.mean(1) if mean else window.max(1)
+    return y
+
+
+@settings(max_examples=40, deadline=None)
+@given(windows())
+def test_windows_written_out(w: dict[str, Any]) -> None:
+    x = normal(2, *w["size"])
+    options = {k: w[k] for k in ("kernel_size", "stride", "padding")}
+    dims = len(w["size"])
+    for name, mean in (("max_pool", False), ("avg_pool", True)):
+        y = function(fg, name, dims)(fg.tensor(x), **options)
+        np.testing.assert_allclose(y.numpy(), pooled(x, w, mean), atol=1e-12)
+
+
+@needs_torch
+@settings(max_examples=40, deadline=None)
+@given(windows(), st.booleans(), st.integers(1, 2))
+def test_derivatives(w: dict[str, Any], include_pad: bool, dilation: int) -> None:
+    options = {k: v for k, v in w.items() if k != "size"}
+    dims = len(w["size"])
+    x = normal(2, *w["size"])
+    assert_like_torch(
+        lambda m, x: function(m, "max_pool", dims)(
+            x, **options, dilation=dilation, return_indices=True
+        ),
+        x,
+    )
+    assert_like_torch(
+        lambda m, x: function(m, "avg_pool", dims)(x, **options, count_include_pad=include_pad), x
+    )
+    if dims > 1:
+        assert_like_torch(
+            lambda m, x: function(m, "avg_pool", dims)(x, **options, divisor_override=3), x
+        )
+
+
+@needs_torch
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_adaptive(dims: int, size: int) -> None:
+    x = normal(2, 3, *(7, 4, 5)[:dims])
+    assert_like_torch(lambda m, x: function(m, "adaptive_avg_pool", dims)(x, size), x)
+    assert_like_torch(
+        lambda m, x: function(m, "adaptive_max_pool", dims)(x, size, return_indices=True), x
+    )
+    if dims == 2:
+        assert_like_torch(lambda m, x: m.nn.functional.adaptive_avg_pool2d(x, (None, size)), x[0])
+
+
+@needs_torch
+def test_nan_and_ties_and_empty_batches() -> None:
+    x = np.array([[[1.0, np.nan, 1.0, 1.0, -np.inf, -np.inf]]])
+    assert_like_torch(
+        lambda m, x: m.nn.functional.max_pool1d(x, 2, return_indices=True), x, order=0
+    )
+    for name in ("max_pool2d", "avg_pool2d"):
+        assert_like_torch(
+            lambda m, x, n=name: getattr(m.nn.functional, n)(x, 2), normal(0, 2, 4, 4)
+        )
+    strided = normal(2, 6, 6, 3)
+    assert_like_torch(lambda m, x: m.nn.functional.max_pool2d(x.permute(0, 3, 1, 2), 2), strided)
+    assert_like_torch(lambda m, x: m.nn.functional.avg_pool2d(x.permute(0, 3, 1, 2), 2), strided)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("mode", "pad", "shape"),
+    [
+        ("constant", (1, 2), (3, 4)),
+        ("constant", (-1, 2, 3, -2), (2, 4, 5)),
+        ("constant", (0, 0, 1, 0, 2, 1), (2, 3, 4)),
+        ("reflect", (2, 1), (3, 4)),
+        ("reflect", (2, 1, 0, 3), (1, 2, 4, 4)),
+        ("reflect", (1, 1, 1, 0, 0, 1), (1, 2, 3, 3, 3)),
+        ("replicate", (3, 1), (2, 2, 4)),
+        ("replicate", (2, 1, 0, 3), (2, 4, 4)),
+        ("circular", (2, 1), (3, 4)),
+        ("circular", (2, 1, 0, 3), (1, 2, 4, 4)),
+    ],
+)
+def test_pad(mode: str, pad: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    value = {"value": 1.5} if mode == "constant" else {}
+    assert_like_torch(lambda m, x: m.nn.functional.pad(x, pad, mode, **value), normal(*shape))
+    numbers = R.integers(-9, 9, shape)
+    both = [m.nn.functional.pad(m.tensor(numbers), pad, mode) for m in (fg, torch)]
+    if mode == "constant":
+        assert_same(*both)
+
+
+@needs_torch
+def test_errors() -> None:
+    for m in (fg, torch):
+        f = m.nn.functional
+        with pytest.raises(RuntimeError, match="pad should be at most half of effective kernel"):
+            f.max_pool2d(m.zeros(1, 4, 4), 2, padding=2)
+        with pytest.raises(RuntimeError, match="Output size is too small"):
+            f.max_pool2d(m.zeros(1, 2, 2), 3)
+        with pytest.raises(RuntimeError, match="divisor must be not zero"):
+            f.avg_pool2d(m.zeros(1, 4, 4), 2, divisor_override=0)
+        with pytest.raises(RuntimeError, match="Padding size should be less than"):
+            f.pad(m.zeros(1, 3), (3, 0), "reflect")
+        with pytest.raises(RuntimeError, match="Padding length must be divisible by 2"):
+            f.pad(m.zeros(1, 3), (3,))
+        with pytest.raises(NotImplementedError, match="Unrecognised padding mode"):
+            f.pad(m.zeros(1, 3), (1, 1), "mirror")
