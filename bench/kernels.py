@@ -121,6 +121,15 @@ ROWS: list[Row] = [
     unary("acosh", uniform(1, 4)),
     *(unary(name, POSITIVE) for name in ["lgamma", "digamma"]),
     Row("sigmoid", lambda lib, x: lib.sigmoid(x)),
+    Row("sum", lambda lib, x: lib.sum(x), moved=1),
+    Row("sum (n, m) dim 0", lambda lib, x: lib.sum(x, 0), (matrix,), moved=1),
+    Row("sum (n, m) dim 1", lambda lib, x: lib.sum(x, 1), (matrix,), moved=1),
+    Row("var (n, m) dim 0", lambda lib, x: lib.var(x, 0), (matrix,), moved=1),
+    Row("argmax (n, m) dim 0", lambda lib, x: lib.argmax(x, 0), (matrix,), moved=1),
+    Row("argmax (n, m) dim 1", lambda lib, x: lib.argmax(x, 1), (matrix,), moved=1),
+    Row("cumsum (n, m) dim 1", lambda lib, x: lib.cumsum(x, 1), (matrix,)),
+    Row("flip (n, m) dim 1", lambda lib, x: lib.flip(x, (1,)), (matrix,)),
+    Row("argsort (n, m) dim 1", lambda lib, x: lib.argsort(x, 1), (matrix,), moved=0),
 ]
 
 
