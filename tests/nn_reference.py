@@ -73,7 +73,7 @@ def check(
     ours, theirs = pair(name, *args, **(kwargs or {}))
     ours.train(training)
     theirs.train(training)
-    assert repr(ours) == repr(theirs)
+    assert repr(ours) == repr(theirs), repr(ours)
     expected = results(theirs, copy.deepcopy(inputs), call, rest)
     actual = results(ours, to_fg(inputs), call, to_fg(rest or {}))
     assert_same(actual, expected, what=name, rtol=tolerance, atol=tolerance)

@@ -17,7 +17,8 @@ each = pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def load(name: str) -> ModuleType:
     text = next(path for path in EXAMPLES if path.stem == name).read_text()
     for library in ("sklearn", "scipy"):
-        if f"from {library}" in text:
+        shared = library == "sklearn" and "from _digits" in text
+        if f"from {library}" in text or shared:
             pytest.importorskip(library, reason="the examples extra is not installed")
     return importlib.import_module(name)
 
@@ -119,3 +120,26 @@ def test_denoising_takes_noise_out():
     pytest.importorskip("torch", reason="the reference extra is not installed")
     theirs = example.twin(steps=60)
     assert found["energy"] == pytest.approx(theirs["energy"], rel=1e-4)
+
+
+@pytest.mark.slow
+def test_lenet_reads_digits():
+    assert load("lenet_digits").main() >= 0.985
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name, limit", [("vae_digits", 26), ("char_lstm", 1.6), ("small_gpt", 2.0)]
+)
+def test_models_learn(name, limit):
+    assert load(name).main() < limit
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlp_digits", "residual_digits"])
+def test_other_networks_read_digits(name):
+    assert load(name).main() >= 0.97
+
+
+def test_the_pendulum_swings():
+    assert load("pendulum_network").main() < 2e-3

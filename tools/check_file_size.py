@@ -16,7 +16,11 @@ FOLDERS = ("cpp", "python", "tests", "tools", "bench", "examples")
 SUFFIXES = {".cpp", ".h", ".cu", ".cuh", ".py", ".def", ".inc"}
 FORBIDDEN_WORDS = re.compile(r"^(utils?|misc|part\d+)$")
 # PyTorch's own public names: `torch.utils.checkpoint`, `torch.nn.utils.clip_grad_norm_`.
-PUBLIC_NAMES = {"python/fastgrad/utils", "python/fastgrad/nn/utils"}
+PUBLIC_NAMES = {
+    "python/fastgrad/utils",
+    "python/fastgrad/nn/utils",
+    "python/fastgrad/optim/swa_utils.py",
+}
 
 
 def vague_names(relative: Path) -> list[str]:

@@ -1,7 +1,17 @@
-"""What does not compute gradients itself: checkpointing, handles of hooks, trees of tensors."""
+"""Checkpointing, loading of data, handles of hooks, trees of tensors."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastgrad.utils import checkpoint, hooks, pytree
 
-__all__ = ["checkpoint", "hooks", "pytree"]
+__all__ = ["checkpoint", "data", "hooks", "pytree"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "data":  # not everybody loads data
+        import importlib
+
+        return importlib.import_module("fastgrad.utils.data")
+    raise AttributeError(f"module 'fastgrad.utils' has no attribute {name!r}")

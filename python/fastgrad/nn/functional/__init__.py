@@ -47,22 +47,30 @@ from fastgrad.nn.functional.activation import (
     threshold,
     threshold_,
 )
-from fastgrad.nn.functional.classification_loss import cross_entropy, nll_loss
+from fastgrad.nn.functional.attention import multi_head_attention_forward
+from fastgrad.nn.functional.bilinear_map import bilinear
+from fastgrad.nn.functional.channel_dropout import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from fastgrad.nn.functional.distance import (
     cosine_similarity,
     normalize,
     pairwise_distance,
     pdist,
 )
-from fastgrad.nn.functional.dropout import (
-    alpha_dropout,
-    dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
-    feature_alpha_dropout,
+from fastgrad.nn.functional.images import (
+    affine_grid,
+    channel_shuffle,
+    grid_sample,
+    interpolate,
+    pixel_shuffle,
+    pixel_unshuffle,
+    upsample,
 )
-from fastgrad.nn.functional.linear_maps import bilinear, linear
 from fastgrad.nn.functional.margin_loss import (
     cosine_embedding_loss,
     hinge_embedding_loss,
@@ -71,6 +79,13 @@ from fastgrad.nn.functional.margin_loss import (
     multilabel_margin_loss,
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
+)
+from fastgrad.nn.functional.neighbours import (
+    embedding_bag,
+    local_response_norm,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
 )
 from fastgrad.nn.functional.probability_loss import (
     binary_cross_entropy,
@@ -93,5 +108,4 @@ _core_functions: dict[str, Any] = vars(getattr(_core.nn, "functional"))  # noqa:
 globals().update({k: v for k, v in _core_functions.items() if not k.startswith("_")})
 
 if TYPE_CHECKING:
-
-    def __getattr__(name: str) -> Any: ...  # the core's functions
+    from fastgrad._core.nn.functional import *  # noqa: F403

@@ -154,13 +154,24 @@ class Hardtanh(Module):
         min_val: The lower limit.
         max_val: The upper limit.
         inplace: Writes into the input.
+        min_value: PyTorch's old name of `min_val`.
+        max_value: PyTorch's old name of `max_val`.
 
     Raises:
         ValueError: If the limits are in the wrong order.
     """
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ) -> None:
         super().__init__()
+        min_val = min_val if min_value is None else min_value
+        max_val = max_val if max_value is None else max_value
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
         if self.max_val <= self.min_val:
             raise ValueError(f"max_val {max_val} must be larger than min_val {min_val}")

@@ -177,11 +177,11 @@ class ModuleList(Module):
     def __iter__(self) -> Iterator[Any]:
         return iter(self._modules.values())
 
-    def __add__(self, other: Iterable[Module]) -> Any:
+    def __add__(self, other: Any) -> Any:
         return ModuleList([*self, *other])
 
-    def __iadd__(self, modules: Iterable[Module]) -> Any:
-        return self.extend(modules)
+    def __iadd__(self, other: Any) -> Any:
+        return self.extend(other)
 
     def append(self, module: Module) -> Self:
         """Adds a module at the end."""

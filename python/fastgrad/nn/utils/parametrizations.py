@@ -177,7 +177,13 @@ class _Orthogonal(Module):
             return _core.zeros_like(value)
 
 
-def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None = None) -> Module:
+def orthogonal(
+    module: Module,
+    name: str = "weight",
+    orthogonal_map: str | None = None,
+    *,
+    use_trivialization: bool = True,
+) -> Module:
     """Keeps a weight orthogonal: its columns, or rows if it is wide, are orthonormal.
 
     Args:
@@ -185,6 +191,7 @@ def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None 
         name: Its weight, with at least two dimensions.
         orthogonal_map: `"matrix_exp"` or `"cayley"`: how a skew matrix becomes a rotation of the
             first value.
+        use_trivialization: Has to be True: the rotation starts at the first value.
 
     Returns:
         The module.
@@ -204,6 +211,8 @@ def orthogonal(module: Module, name: str = "weight", orthogonal_map: str | None 
         raise ValueError(
             f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions."
         )
+    if not use_trivialization:
+        raise NotImplementedError("orthogonal: use_trivialization=False is not supported")
     kind = orthogonal_map or "matrix_exp"
     if kind not in ("matrix_exp", "cayley"):
         raise ValueError(

@@ -28,28 +28,6 @@ def _finished(input: Tensor, result: Tensor, inplace: bool) -> Tensor:
     return input.copy_(result) if inplace else result
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """Returns the input with elements set to zero with probability p, the others over 1 - p.
-
-    Args:
-        input: Any tensor.
-        p: The probability.
-        training: If False, the input is returned as it is.
-        inplace: Writes into the input.
-
-    Raises:
-        ValueError: If p is no probability.
-
-    Example:
-        >>> fg.nn.functional.dropout(fg.ones(3), 1.0)
-        tensor([0., 0., 0.])
-    """
-    _check(p)
-    if not training or p == 0:
-        return input
-    return _finished(input, _dropped(input, p, False), inplace)
-
-
 def _dropped(input: Tensor, p: float, channels: bool) -> Tensor:
     if p == 1:
         return input * 0

@@ -1,32 +1,8 @@
-"""Affine and bilinear maps of the last dimension."""
+"""The bilinear map of the last dimensions."""
 
 from __future__ import annotations
 
-from fastgrad import _core
 from fastgrad._core import Tensor
-
-
-def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Returns x Aᵀ + b.
-
-    Args:
-        input: x, (..., in).
-        weight: A, (out, in), or (in).
-        bias: b, (out), or none.
-
-    Raises:
-        RuntimeError: If the sizes do not fit.
-
-    Example:
-        >>> from fastgrad.nn import functional as F
-        >>> F.linear(fg.ones(1, 3), fg.ones(2, 3), fg.tensor([0.0, 1.0]))
-        tensor([[3., 4.]])
-    """
-    if bias is None:
-        return input.matmul(weight.t())
-    if input.dim() == 2 and weight.dim() == 2:
-        return _core.addmm(bias, input, weight.t())
-    return input.matmul(weight.t()) + bias
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -1,0 +1,282 @@
+"""Convolution, pooling, normalization, embedding, padding, resizing against PyTorch."""
+
+import numpy as np
+import pytest
+
+from nn_reference import check, randn
+from reference import fg, needs_torch, only_fastgrad, torch
+
+pytestmark = needs_torch
+SPACE = {1: (7,), 2: (7, 6), 3: (5, 6, 4)}
+
+
+def images(dims, channels=4, batch=2):
+    lead = (channels,) if batch is None else (batch, channels)
+    return randn(*lead, *SPACE[dims])
+
+
+CONV = [
+    {},
+    {"stride": 2, "padding": 1},
+    {"dilation": 2, "padding": 2},
+    {"groups": 2},
+    {"bias": False},
+    {"padding": "same"},
+    {"padding": "valid"},
+    {"padding": 1, "padding_mode": "reflect"},
+    {"padding": 1, "padding_mode": "replicate"},
+    {"padding": 1, "padding_mode": "circular"},
+    {"padding": "same", "padding_mode": "reflect"},
+]
+
+
+@pytest.mark.parametrize("number", range(len(CONV)))
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_convolution(dims, number):
+    check(f"Conv{dims}d", (4, 6, 3), (images(dims),), CONV[number])
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_convolution_without_a_batch(dims):
+    check(f"Conv{dims}d", (4, 6, 3), (images(dims, batch=None),))
+    check(f"ConvTranspose{dims}d", (4, 6, 3), (images(dims, batch=None),))
+
+
+TRANSPOSED = [
+    {},
+    {"stride": 2, "padding": 1, "output_padding": 1},
+    {"dilation": 2},
+    {"groups": 2, "stride": 2},
+    {"bias": False},
+]
+
+
+@pytest.mark.parametrize("number", range(len(TRANSPOSED)))
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_transposed_convolution(dims, number):
+    check(f"ConvTranspose{dims}d", (4, 6, 3), (images(dims),), TRANSPOSED[number])
+
+
+def test_output_size():
+    call = lambda module, x: module(x, output_size=(14, 12))  # noqa: E731
+    check("ConvTranspose2d", (4, 6, 3, 2, 1), (images(2),), call=call)
+    with pytest.raises(ValueError, match="requested an output size"):
+        fg.nn.ConvTranspose2d(4, 6, 3, 2, 1)(fg.ones(1, 4, 7, 6), output_size=(99, 99))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda nn: nn.Conv2d(3, 4, 3, groups=2),
+        lambda nn: nn.Conv2d(4, 3, 3, groups=2),
+        lambda nn: nn.Conv2d(4, 4, 3, groups=0),
+        lambda nn: nn.Conv2d(4, 4, 3, padding="same", stride=2),
+        lambda nn: nn.ConvTranspose2d(4, 4, 3, padding_mode="reflect"),
+        lambda nn: nn.GroupNorm(3, 4),
+        lambda nn: nn.Embedding(3, 4, padding_idx=3),
+    ],
+)
+def test_errors(act):
+    with pytest.raises(Exception) as theirs:
+        act(torch.nn)
+    with pytest.raises(type(theirs.value)) as ours:
+        act(fg.nn)
+    assert str(ours.value) == str(theirs.value)
+
+
+POOL = [
+    {"kernel_size": 2},
+    {"kernel_size": 3, "stride": 1, "padding": 1},
+    {"kernel_size": 3, "stride": 2, "ceil_mode": True},
+]
+
+
+@pytest.mark.parametrize("number", range(len(POOL)))
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["MaxPool", "AvgPool"])
+def test_pools(kind, dims, number):
+    check(f"{kind}{dims}d", (), (images(dims),), POOL[number])
+
+
+def test_options_of_pools():
+    check("MaxPool2d", (2,), (images(2),), {"return_indices": True})
+    check("MaxPool2d", ((3, 2),), (images(2),), {"dilation": (1, 2), "stride": (2, 1)})
+    check("AvgPool2d", (3,), (images(2),), {"padding": 1, "count_include_pad": False})
+    check("AvgPool2d", (3,), (images(2),), {"divisor_override": 5})
+
+
+@pytest.mark.parametrize("dims, size", [(1, 3), (2, (3, None)), (2, 1), (3, (2, 3, 1))])
+@pytest.mark.parametrize("kind", ["AdaptiveAvgPool", "AdaptiveMaxPool"])
+def test_adaptive_pools(kind, dims, size):
+    check(f"{kind}{dims}d", (size,), (images(dims),))
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("p, kwargs", [(2, {}), (3.0, {"stride": 1})])
+def test_norm_pools(dims, p, kwargs):
+    x = images(dims).detach().abs().requires_grad_()
+    check(f"LPPool{dims}d", (p, 2), (x,), kwargs)
+
+
+NORM_SHAPES = {"1d": (3, 4, 5), "2d": (3, 4, 5, 2), "3d": (3, 4, 2, 3, 2)}
+NORM = [
+    {},
+    {"affine": False},
+    {"momentum": 0.3, "eps": 1e-3},
+    {"track_running_stats": False},
+    {"track_running_stats": True, "affine": True},
+]
+
+
+def twice(module, x):
+    return module(x), module(2 * x + 1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("number", range(len(NORM)))
+@pytest.mark.parametrize("dims", ["1d", "2d", "3d"])
+@pytest.mark.parametrize("kind", ["BatchNorm", "InstanceNorm"])
+def test_norms_of_channels(kind, dims, number, training):
+    x = randn(*NORM_SHAPES[dims])
+    check(kind + dims, (4,), (x,), NORM[number], twice, training=training)
+
+
+def test_more_of_batch_norm():
+    check("BatchNorm1d", (4,), (randn(5, 4),), {"momentum": None}, twice)
+    check("InstanceNorm1d", (4,), (randn(4, 6),))
+    with pytest.raises(ValueError, match="expected 4D input"):
+        fg.nn.BatchNorm2d(3)(fg.ones(2, 3))
+    old = {"weight": fg.ones(2), "bias": fg.ones(2)}
+    old.update({"running_mean": fg.ones(2), "running_var": fg.ones(2)})
+    m = fg.nn.BatchNorm1d(2)
+    assert str(m.load_state_dict(old)) == "<All keys matched successfully>"
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"elementwise_affine": False}, {"bias": False}, {"eps": 0.1}]
+)
+@pytest.mark.parametrize("shape", [5, (4, 5)])
+def test_layer_norm(shape, kwargs):
+    check("LayerNorm", (shape,), (randn(3, 4, 5),), kwargs)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"elementwise_affine": False}, {"eps": 0.1}])
+def test_rms_norm(kwargs):
+    check("RMSNorm", (5,), (randn(3, 4, 5),), kwargs)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"affine": False}])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_group_norm(groups, kwargs):
+    check("GroupNorm", (groups, 4), (randn(3, 4, 5),), kwargs)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("shape", [(2, 5, 3), (2, 5, 3, 4), (2, 5, 2, 2, 2)])
+def test_local_response_norm(shape, size):
+    check("LocalResponseNorm", (size, 0.3, 0.6, 1.5), (randn(*shape),))
+
+
+NUMBERS = torch.tensor([[1, 2, 4], [4, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"padding_idx": 1}, {"scale_grad_by_freq": True}, {"max_norm": 1.0}]
+)
+def test_embedding(kwargs):
+    check("Embedding", (5, 3), (NUMBERS,), kwargs)
+
+
+def test_pretrained_embedding():
+    table = fg.eye(3)
+    m = fg.nn.Embedding.from_pretrained(table)
+    assert not m.weight.requires_grad and m(fg.tensor([1])).tolist() == [[0, 1, 0]]
+    assert m.weight.data_ptr() == table.data_ptr()
+
+
+@pytest.mark.parametrize("padding_idx", [None, 1])
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_embedding_bag(mode, padding_idx):
+    kwargs = {"mode": mode, "padding_idx": padding_idx}
+    check("EmbeddingBag", (5, 3), (NUMBERS,), kwargs)
+    flat = (torch.tensor([1, 2, 4, 3, 1, 0]), torch.tensor([0, 3, 3]))
+    check("EmbeddingBag", (5, 3), flat, kwargs)
+
+
+def test_weighted_bags():
+    inputs = (NUMBERS, None, randn(2, 3))
+    check("EmbeddingBag", (5, 3), inputs, {"mode": "sum"})
+
+
+@pytest.mark.parametrize("dims", [1, 2, 3])
+@pytest.mark.parametrize("kind", ["ZeroPad", "ReflectionPad", "ReplicationPad", "CircularPad"])
+def test_padding(kind, dims):
+    check(f"{kind}{dims}d", (1,), (images(dims),))
+    widths = (2, 1, 0, 2, 1, 1)[: 2 * dims]
+    check(f"{kind}{dims}d", (widths,), (images(dims),))
+    check(f"ConstantPad{dims}d", (1, 3.5), (images(dims),))
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"dilation": 2, "padding": 1, "stride": 2}])
+def test_patches(kwargs):
+    check("Unfold", (2,), (images(2),), kwargs)
+    columns = torch.nn.Unfold(2, **kwargs)(images(2)).detach().requires_grad_()
+    check("Fold", (SPACE[2], 2), (columns,), kwargs)
+
+
+MODES = {
+    1: ["nearest", "linear", "area", "nearest-exact"],
+    2: ["nearest", "bilinear", "bicubic", "area"],
+    3: ["nearest", "trilinear", "area"],
+}
+
+
+@pytest.mark.parametrize("align", [None, True, False])
+@pytest.mark.parametrize("dims, mode", [(d, m) for d in MODES for m in MODES[d]])
+@pytest.mark.parametrize("kwargs", [{"scale_factor": 2}, {"size": 3}, {"scale_factor": 0.6}])
+def test_resizing(dims, mode, align, kwargs):
+    if align is not None and mode in ("nearest", "area", "nearest-exact"):
+        return
+    check("Upsample", (), (images(dims),), {**kwargs, "mode": mode, "align_corners": align})
+
+
+def test_older_resizing():
+    check("UpsamplingNearest2d", (), (images(2),), {"scale_factor": 2})
+    check("UpsamplingBilinear2d", ((9, 5),), (images(2),))
+
+
+def test_shuffles():
+    check("PixelShuffle", (2,), (images(2),))
+    check("PixelUnshuffle", (2,), (randn(2, 3, 4, 6),))
+    check("ChannelShuffle", (2,), (images(2),))
+
+
+@only_fastgrad
+@pytest.mark.parametrize("align", [True, False])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("dims, mode", [(2, "bilinear"), (2, "nearest"), (2, "bicubic"),
+                                        (3, "bilinear"), (3, "nearest")])  # fmt: skip
+def test_grid_sample(dims, mode, padding_mode, align):
+    x = images(dims)
+    places = SPACE[dims]
+    values = np.random.default_rng(4).uniform(-1.6, 1.6, (2, *places, dims))
+    grid = torch.tensor(values, requires_grad=True)
+    a, b = (fg.tensor(t.detach().numpy(), requires_grad=True) for t in (x, grid))
+    ours = fg.nn.functional.grid_sample(a, b, mode, padding_mode, align)
+    theirs = torch.nn.functional.grid_sample(x, grid, mode, padding_mode, align)
+    weight = np.random.default_rng(9).standard_normal(theirs.shape)
+    (ours * fg.tensor(weight)).sum().backward()
+    (theirs * torch.tensor(weight)).sum().backward()
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), atol=1e-10)
+    np.testing.assert_allclose(a.grad.numpy(), x.grad.numpy(), atol=1e-10)
+    found = np.zeros_like(values) if b.grad is None else b.grad.numpy()
+    np.testing.assert_allclose(found, grid.grad.numpy(), atol=1e-8)
+
+
+@pytest.mark.parametrize("align", [True, False])
+@pytest.mark.parametrize("size", [(2, 1, 3, 4), (2, 1, 2, 3, 4), (2, 1, 1, 3)])
+def test_affine_grid(size, align):
+    theta = randn(2, len(size) - 2, len(size) - 1, grad=False)
+    ours = fg.nn.functional.affine_grid(fg.tensor(theta.numpy()), size, align)
+    theirs = torch.nn.functional.affine_grid(theta, size, align)
+    np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-12)
