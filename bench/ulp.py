@@ -32,16 +32,25 @@ def sigmoid(x: Array) -> Array:
     return np.where(x < 0, e, np.ones_like(x)) / (1 + e)
 
 
-def by_mpmath(function: Callable[[Any], Any]) -> Callable[[Array], Array]:
-    """An array function of wide floats from one of mpmath that is flat beyond 1000."""
+def log_gamma(x: Any) -> Any:
+    """Returns log |Gamma(x)|, infinite at its poles and at both infinities."""
+    if mpmath.isinf(x) or (x <= 0 and mpmath.isint(x)):
+        return mpmath.inf
+    return mpmath.re(mpmath.loggamma(x))
+
+
+def by_mpmath(function: Callable[[Any], Any], flat: float = 1000) -> Callable[[Array], Array]:
+    """An array function of wide floats from one of mpmath that is constant beyond `flat`."""
 
     def evaluate(x: Any) -> Any:
         if np.isnan(x):
             return x
         with mpmath.workdps(40):
-            value = function(mpmath.mpf(float(np.clip(x, -1000, 1000))))
+            value = function(mpmath.mpf(float(np.clip(x, -flat, flat))))
             if value == 0:
                 return x * 0
+            if mpmath.isinf(value):
+                return np.longdouble("inf")
             if abs(value) < mpmath.mpf("1e-4900"):
                 return np.longdouble(0)
             return np.longdouble(mpmath.nstr(value, 25))
@@ -83,6 +92,7 @@ FUNCTIONS = [
     Function("sigmoid", sigmoid, -10, 10),
     Function("erf", by_mpmath(mpmath.erf), -4, 4, slow=True),
     Function("erfc", by_mpmath(mpmath.erfc), -5, 26, slow=True),
+    Function("lgamma", by_mpmath(log_gamma, flat=np.inf), 0, 20, slow=True),
     Function("sqrt", np.sqrt, 0, 4),
     Function("rsqrt", lambda x: 1 / np.sqrt(x), 0, 4),
     Function("pow", np.power, 0, 8),

@@ -171,6 +171,21 @@ def erfcx_at(t: mpf) -> mpf:
     return mp.exp(x * x) * mp.erfc(x) * (x + 4)
 
 
+def log_gamma_rest(t: mpf) -> mpf:
+    """log(Gamma(x)) / ((x - 1) (x - 2)) for x = 3/2 + t."""
+    if abs(abs(t) - mpf(1) / 2) < mpf("1e-14"):  # the zeros, and no root of the fit's points
+        t += mpf("1e-13")
+    return mp.loggamma(mpf(3) / 2 + t) / (t * t - mpf(1) / 4)
+
+
+def stirling_rest(u: mpf) -> mpf:
+    """(log(Gamma(w)) - (w - 1/2) log(w) + w - log(2 pi) / 2) w, u = 1 / w^2."""
+    if u < mpf("1e-12"):
+        return mpf(1) / 12
+    w = 1 / mp.sqrt(u)
+    return (mp.loggamma(w) - (w - mpf(1) / 2) * mp.log(w) + w - mp.log(2 * mp.pi) / 2) * w
+
+
 def targets() -> list[Target]:
     """All fits, in the order of the header."""
     ln2_half = mp.log(2) / 2 * mpf("1.002")
@@ -207,6 +222,10 @@ def targets() -> list[Target]:
                lambda x: -mp.log(mp.erfc(x)), mp.erfc, mpf(1), mpf(4), 6, 0),
         Target("kErfcxShort", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
                lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 14),
+        Target("kLogGamma", "log(Gamma(3/2 + t)) / (t^2 - 1/4), |t| <= 1", log_gamma_rest,
+               lambda t: 1 / log_gamma_rest(t), mpf(-1), mpf(1), 0, 22),
+        Target("kStirling", "(log(Gamma(w)) less Stirling's terms) w in 1 / w^2, w >= 8",
+               stirling_rest, lambda u: mpf(12), mpf(0), mpf(1) / 64, 0, 3),
         Target("kErfcx", "the same", erfcx_at, lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 25),
     ]  # fmt: skip
 

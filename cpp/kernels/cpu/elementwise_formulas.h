@@ -25,6 +25,7 @@ using math::vector::acos, math::vector::acosh, math::vector::asin, math::vector:
 using math::vector::atan, math::vector::atanh, math::vector::cos, math::vector::cosh;
 using math::vector::erf, math::vector::erfc, math::vector::exp, math::vector::exp2;
 using math::vector::expm1, math::vector::log, math::vector::log10, math::vector::log1p;
+using math::vector::lgamma, math::vector::logaddexp, math::vector::ndtr;
 using math::vector::log2, math::vector::pow, math::vector::sigmoid, math::vector::sin;
 using math::vector::sinh, math::vector::tan, math::vector::tanh;
 #endif

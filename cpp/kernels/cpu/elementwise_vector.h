@@ -21,7 +21,7 @@ using Register = std::conditional_t<std::is_same_v<T, float>, F, D>;
 template <class T>
 constexpr int64_t kWidth = kRegisterBytes / static_cast<int64_t>(sizeof(T));
 
-constexpr bool has_vector_form(ElementwiseOp op) {
+constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
   switch (op) {
     case ElementwiseOp::Exp:
     case ElementwiseOp::Exp2:
@@ -46,7 +46,11 @@ constexpr bool has_vector_form(ElementwiseOp op) {
     case ElementwiseOp::Erf:
     case ElementwiseOp::Erfc:
     case ElementwiseOp::Pow:
+    case ElementwiseOp::Ndtr:
+    case ElementwiseOp::Logaddexp:
       return true;
+    case ElementwiseOp::Lgamma:
+      return !is_double;
     default:
       return false;
   }
@@ -111,11 +115,25 @@ FG_INLINE bool any_above(D x, double bound) {
 }
 #endif
 
-// ---- huge arguments of the trigonometric functions, by libm
+// ---- the few arguments that are left to libm: huge ones of the trigonometric functions, and
+// negative ones of lgamma
 
 template <class Op>
 constexpr bool kTrigonometric =
     Op::kOp == ElementwiseOp::Sin || Op::kOp == ElementwiseOp::Cos || Op::kOp == ElementwiseOp::Tan;
+template <class Op>
+constexpr bool kHasRarePath = kTrigonometric<Op> || Op::kOp == ElementwiseOp::Lgamma;
+
+// Above kRareAbove the argument is rare.
+template <class Op, class V>
+FG_INLINE V rarity(V x) {
+  if constexpr (kTrigonometric<Op>)
+    return math::vector::fabs(x);
+  else
+    return -x;
+}
+template <class Op, class V>
+constexpr auto kRareAbove = kTrigonometric<Op> ? math::vector::Circle<V>::kReduced : 0;
 
 template <class Op>
 double by_libm(double x) {
@@ -123,25 +141,29 @@ double by_libm(double x) {
     return __builtin_sin(x);
   else if constexpr (Op::kOp == ElementwiseOp::Cos)
     return __builtin_cos(x);
-  else
+  else if constexpr (Op::kOp == ElementwiseOp::Tan)
     return __builtin_tan(x);
+  else
+    return math::lgamma(x);
 }
 
 template <class Op, class T>
-[[gnu::noinline, gnu::cold]] void replace_huge(const Register<T>* x, Register<T>* y) {
+[[gnu::noinline, gnu::cold]] void replace_rare(const Register<T>* x, Register<T>* y) {
+  using V = Register<T>;
+  const V above = rarity<Op, V>(*x);
   for (int64_t k = 0; k < kWidth<T>; ++k)
-    if (__builtin_fabs(static_cast<double>((*x)[k])) > math::vector::Circle<Register<T>>::kReduced)
+    if (above[k] > kRareAbove<Op, V>)
       (*y)[k] = static_cast<T>(by_libm<Op>(static_cast<double>((*x)[k])));
 }
 
 template <class Op, class T>
 FG_INLINE Register<T> apply(Register<T> x) {
-  Register<T> y = Op::template call<Register<T>>(x);
-  if constexpr (kTrigonometric<Op>) {
-    if (any_above(math::vector::fabs(x), math::vector::Circle<Register<T>>::kReduced))
-        [[unlikely]] {
-      Register<T> huge = x, replaced = y;
-      replace_huge<Op, T>(&huge, &replaced);
+  using V = Register<T>;
+  V y = Op::template call<V>(x);
+  if constexpr (kHasRarePath<Op>) {
+    if (any_above(rarity<Op, V>(x), kRareAbove<Op, V>)) [[unlikely]] {
+      V argument = x, replaced = y;
+      replace_rare<Op, T>(&argument, &replaced);
       y = replaced;
     }
   }
@@ -202,7 +224,8 @@ void binary_vector(char* out, const char* const* in, unsigned scalars, int64_t n
   auto f = [](V p, V q) { return Op::template call<V>(p, q); };
   if (scalars == 3) return fill(y, f(math::vector::all<V>(*a), math::vector::all<V>(*b))[0], n);
   if (scalars == 2) {
-    if (power_by_number(y, a, *b, n)) return;
+    if constexpr (Op::kOp == ElementwiseOp::Pow)
+      if (power_by_number(y, a, *b, n)) return;
     const V q = math::vector::all<V>(*b);
     return each_register(y, a, n, [&](V p) { return f(p, q); });
   }
@@ -216,15 +239,20 @@ void binary_vector(char* out, const char* const* in, unsigned scalars, int64_t n
   if (n % w != 0) store(y + n - w, f(last_a, last_b));
 }
 
+template <class Op, int kArity, class T>
+constexpr BlockKernel kernel_for() {
+  if constexpr (!has_vector_form(Op::kOp, std::is_same_v<T, double>))
+    return nullptr;
+  else if constexpr (kArity == 1)
+    return unary_vector<Op, T>;
+  else
+    return binary_vector<Op, T>;
+}
+
 template <class Op, int kArity>
 void fill_row(BlockKernel* row) {
-  if constexpr (has_vector_form(Op::kOp) && kArity == 1) {
-    row[static_cast<int>(DType::Float32)] = unary_vector<Op, float>;
-    row[static_cast<int>(DType::Float64)] = unary_vector<Op, double>;
-  } else if constexpr (has_vector_form(Op::kOp)) {
-    row[static_cast<int>(DType::Float32)] = binary_vector<Op, float>;
-    row[static_cast<int>(DType::Float64)] = binary_vector<Op, double>;
-  }
+  if (BlockKernel k = kernel_for<Op, kArity, float>()) row[static_cast<int>(DType::Float32)] = k;
+  if (BlockKernel k = kernel_for<Op, kArity, double>()) row[static_cast<int>(DType::Float64)] = k;
 }
 
 void fill_rows(KernelTable& table) {

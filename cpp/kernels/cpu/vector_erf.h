@@ -10,11 +10,11 @@ namespace fastgrad::math::vector {
 FG_INLINE F erf_poly(F z) { return poly(z, coef::kErfF); }
 FG_INLINE D erf_poly(D z) { return poly(z, coef::kErfD); }
 
-// erfc(a) for a >= 0: exp(a^2) erfc(a) is a polynomial in t = (a - 4) / (a + 4) over a + 4; then
-// what the roundings of t have changed is put back.
-FG_INLINE D erfc_positive(D a) {
-  const D d = a + 4, d_low = a - (d - 4);
-  const D n = a - 4, n_low = a - (n + 4);
+// erfc(a + low) for a >= 0: exp(a^2) erfc(a) is a polynomial in t = (a - 4) / (a + 4) over a + 4;
+// then what the roundings of t have changed is put back.
+FG_INLINE D erfc_positive(D a, D low = D{}) {
+  const D d = a + 4, d_low = (a - (d - 4)) + low;
+  const D n = a - 4, n_low = (a - (n + 4)) + low;
   const D inverse = 1 / d;
   const D t = n * inverse;
   const D t_low = (fma(-t, d, n) + (n_low - t * d_low)) * inverse;
@@ -25,7 +25,7 @@ FG_INLINE D erfc_positive(D a) {
   const D inverse_low = fma(-inverse, d, all<D>(1)) - inverse * d_low;  // relative
   const D slope = fma(2 * a + inverse, scaled, all<D>(-1.12837916709551257390));
   const D lost = fma(slope, t_low * (d * d * 0.125), fma(scaled, inverse_low, value_low * inverse));
-  const D square = a * a, square_low = fma(a, a, -square);
+  const D square = a * a, square_low = fma(a, a, -square) + 2 * a * low;
   const auto e = exponential(-square, -square_low);
   return scale(scaled + fma(e.q, scaled, lost), e.k);
 }
@@ -64,6 +64,20 @@ FG_INLINE D erfc_of_float(D x) {
 }
 FG_INLINE F erfc(F x) {
   return lower_half(erfc_of_float(first_doubles(x)), erfc_of_float(last_doubles(x)));
+}
+
+// The distribution function of the normal distribution, erfc(-x / sqrt(2)) / 2.
+FG_INLINE D ndtr(D x) {
+  constexpr double kHigh = 0x1.6a09e667f3bcdp-1, kLow = -0x1.bdd3413b26456p-55;  // sqrt(1/2)
+  const D a = at_most(fabs(x), 40.);
+  const D y = a * kHigh, y_low = fma(a, all<D>(kHigh), -y) + a * kLow;
+  const D near = 0.5 + copysign(0.5 * fma(y, erf_poly(y * y), y), x);
+  const D tail = 0.5 * erfc_positive(y, y_low);
+  return select<D>(y < 0.5, near, select<D>(x > 0, 1 - tail, tail));
+}
+FG_INLINE D ndtr_of_float(D x) { return 0.5 * erfc_of_float(x * -0.70710678118654752440); }
+FG_INLINE F ndtr(F x) {
+  return lower_half(ndtr_of_float(first_doubles(x)), ndtr_of_float(last_doubles(x)));
 }
 
 }  // namespace fastgrad::math::vector

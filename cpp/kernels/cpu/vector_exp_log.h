@@ -216,6 +216,14 @@ FG_INLINE V log1p(V x) {
   return select<V>(x == 0, x, r);
 }
 
+// log(exp(a) + exp(b)); equal infinities give themselves.
+template <class V>
+FG_INLINE V logaddexp(V a, V b) {
+  const V larger = select<V>(a < b, b, a);
+  const V r = larger + log1p_finite(exp(-fabs(a - b)));
+  return select<V>((a == b) & (fabs(a) == Real<V>::kInf), a, r);
+}
+
 // ---- inverse hyperbolic functions
 
 template <class V>
