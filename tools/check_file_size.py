@@ -19,7 +19,7 @@ FORBIDDEN_WORDS = re.compile(r"^(utils?|misc|part\d+)$")
 PUBLIC_NAMES = {
     "python/fastgrad/utils",
     "python/fastgrad/nn/utils",
-    "python/fastgrad/optim/swa_utils.py",
+    "python/fastgrad/optim/swa_utils",
 }
 
 
