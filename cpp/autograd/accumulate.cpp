@@ -1,7 +1,7 @@
 #include "autograd/accumulate.h"
 
 #include "autograd/cycles.h"
-#include "kernels/copy.h"
+#include "core/memory.h"
 #include "kernels/elementwise.h"
 #include "ops/convert.h"
 #include "ops/pointwise.h"
@@ -35,6 +35,10 @@ bool is_exclusive(const Tensor& t) {
 
 void add_into(const Tensor& sum, const Tensor& g) {
   const Array &a = sum.array(), &b = g.array();
+  if (Recorder* r = recorder()) [[unlikely]] {
+    const Operand operands[] = {sum, g};
+    r->elementwise(Op::Add, compute_dtype(a.dtype), compute_dtype(a.dtype), operands, a);
+  }
   BlockKernel kernel = block_kernel(ElementwiseOp::Add, compute_dtype(a.dtype));
   if (a.contiguous && b.contiguous && a.dtype == b.dtype && compute_dtype(a.dtype) == a.dtype) {
     const char* in[] = {a.data, b.data};
@@ -47,7 +51,7 @@ void add_into(const Tensor& sum, const Tensor& g) {
 
 bool has_nan(const Tensor& t) {
   if (!is_floating(t.dtype())) return false;
-  Array a = as_contiguous(t.array(), DType::Float64);
+  Array a = recorded::as_contiguous(t.array(), DType::Float64);
   const double* p = a.ptr<double>();
   for (int64_t i = 0; i < a.numel; ++i)
     if (p[i] != p[i]) return true;
@@ -61,7 +65,7 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
     if (create_graph)
       grad = clone(g);
     else
-      grad = is_exclusive(g) ? std::move(g) : Tensor(contiguous_copy(g.array()));
+      grad = is_exclusive(g) ? std::move(g) : Tensor(recorded::contiguous_copy(g.array()));
   } else if (create_graph) {
     grad = add(grad, g);
   } else {

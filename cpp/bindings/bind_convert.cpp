@@ -4,6 +4,7 @@
 #include "bindings/tensor_slots.h"
 #include "bindings/types.h"
 #include "core/promotion.h"
+#include "core/recorder.h"
 #include "kernels/copy.h"
 #include "ops/convert.h"
 #include "ops/item.h"
@@ -134,16 +135,20 @@ void bind_convert(Registry& r) {
         Tensor t = a.tensor(0);
         FG_CHECK(t.numel() == 1, "a Tensor with ", t.numel(),
                  " elements cannot be converted to Scalar");
+        refuse_recording(".item()");
         return number_object(t.array(), 0);
       });
   r.add("tolist", kMethod, "The elements as (nested lists of) Python numbers.")
-      .on("(Tensor input) -> Any",
-          [](const Arguments& a) { return nested_list(a.tensor(0).array(), 0, 0); });
+      .on("(Tensor input) -> Any", [](const Arguments& a) {
+        refuse_recording(".tolist()");
+        return nested_list(a.tensor(0).array(), 0, 0);
+      });
   r.add("__complex__", kMethod, "The value of a one-element tensor as a complex number.")
       .on("(Tensor self) -> Any", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         FG_CHECK_VALUE(t.numel() == 1,
                        "only one element tensors can be converted to Python scalars");
+        refuse_recording("complex(tensor)");
         std::complex<double> v;
         cast_kernel(t.dtype(), DType::Complex128)(t.array().data, 1, reinterpret_cast<char*>(&v), 1,
                                                   1);
@@ -153,6 +158,7 @@ void bind_convert(Registry& r) {
       .on("(Tensor self, str format_spec) -> str", [](const Arguments& a) -> PyObject* {
         PyObject* self = a.object(0);
         if (Py_TYPE(self) == g_tensor_type && a.tensor(0).ndim() == 0) {
+          refuse_recording("formatting a tensor");
           Object value = own(number_object(a.tensor(0).array(), 0));
           return PyObject_Format(value.get(), a.object(1));
         }

@@ -2,8 +2,7 @@
 #include "bindings/families.h"
 #include "bindings/from_python.h"
 #include "bindings/types.h"
-#include "kernels/copy.h"
-#include "kernels/fill.h"
+#include "core/memory.h"
 #include "ops/creation.h"
 
 namespace fastgrad::py {
@@ -14,9 +13,7 @@ enum class Fill { None, Zeros, Ones };
 template <Fill fill>
 Tensor filled(Tensor t) {
   if constexpr (fill != Fill::None) {
-    Array value = Array::empty({}, DType::UInt8);
-    *value.ptr<uint8_t>() = fill == Fill::Ones;
-    fill_array(t.array(), value);
+    recorded::fill_array(t.array(), Scalar(fill == Fill::Ones));
   }
   return t;
 }
@@ -25,6 +22,7 @@ Tensor filled(Tensor t) {
 std::complex<double> complex_number(const Arguments& a, int i) {
   if (!is_tensor(a.object(i)) && !PyComplex_Check(a.object(i))) return a.number(i).to_double();
   Array x = number_array(a.object(i), DType::Complex128);
+  if (is_tensor(a.object(i))) watch_values(x);
   std::complex<double> v;
   cast_kernel(x.dtype, DType::Complex128)(x.data, 1, reinterpret_cast<char*>(&v), 1, 1);
   return v;
@@ -97,7 +95,7 @@ void bind_full(Registry& r) {
             Tensor x = a.tensor(0);
             Tensor out = empty_like(x, o.dtype.value_or(x.dtype()),
                                     a.memory_format(7, MemoryFormat::Preserve));
-            fill_array(out.array(), number_array(a.object(1), out.dtype()));
+            recorded::fill_array(out.array(), number_array(a.object(1), out.dtype()));
             return o.finish(out);
           });
   r.add("new_full", kMethod, "full() with the element type of this tensor.")

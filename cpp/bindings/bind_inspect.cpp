@@ -2,6 +2,7 @@
 #include "bindings/families.h"
 #include "bindings/types.h"
 #include "core/promotion.h"
+#include "core/recorder.h"
 #include "ops/item.h"
 
 namespace fastgrad::py {
@@ -47,10 +48,13 @@ void bind_sizes(Registry& r) {
       .on("(Tensor self) -> int",
           [](const Arguments& a) { return PyLong_FromSize_t(a.tensor(0).array().itemsize()); });
   r.add("storage_offset", kMethod, "Elements of memory before this tensor's first one.")
-      .on("(Tensor self) -> int",
-          [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).array().offset()); });
+      .on("(Tensor self) -> int", [](const Arguments& a) {
+        refuse_recording(".storage_offset()");
+        return PyLong_FromLongLong(a.tensor(0).array().offset());
+      });
   r.add("data_ptr", kMethod, "The address of the first element; 0 when there is none.")
       .on("(Tensor self) -> int", [](const Arguments& a) {
+        refuse_recording(".data_ptr()");
         Tensor t = a.tensor(0);
         return PyLong_FromVoidPtr(t.numel() ? t.array().data : nullptr);
       });

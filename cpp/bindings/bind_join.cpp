@@ -1,7 +1,7 @@
 // Several tensors into one, one into several.
 #include "bindings/families.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "ops/basic_index.h"
 #include "ops/join.h"
 #include "ops/products.h"
@@ -86,7 +86,8 @@ PyObject* at_tensor(const Arguments& a) {
            "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or "
            "one-dimensional tensor, but got a tensor with ",
            at.ndim(), " dims");
-  Array list = as_contiguous(at.array());
+  Array list = recorded::as_contiguous(at.array());
+  watch_values(list);
   const int64_t* p = list.ptr<int64_t>();
   if (at.ndim() == 0) return wrap_tuple(tensor_split(a.tensor(0), p[0], a.integer(2)));
   return wrap_tuple(

@@ -6,8 +6,8 @@
 #include "bindings/families.h"
 #include "bindings/types.h"
 #include "core/inplace.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
 
@@ -53,6 +53,7 @@ Ref<Buffer> copied_buffer(const Array& a, PyObject* memo) {
 }
 
 PyObject* deepcopy(PyObject* self, PyObject* memo) {
+  refuse_recording("copy.deepcopy(tensor)");
   Tensor t = tensor_of(self);
   FG_CHECK(t.is_leaf(),
            "Only Tensors created explicitly by the user (graph leaves) support the deepcopy "
@@ -97,12 +98,13 @@ PyObject* module_function(const char* name) {
 // (rebuild, arguments[, attributes]): the elements as bytes, without gaps, in the order they lie
 // in.
 PyObject* reduce(PyObject* self) {
+  refuse_recording("pickling a tensor");
   static PyObject* rebuild = module_function("_rebuild_tensor");
   Tensor t = tensor_of(self);
   const Array& a = t.array();
   Dims strides = dense_strides_like(a.shape, a.strides);
   Array dense = Array::empty_strided(a.shape, strides, a.dtype);
-  copy_array(a, dense);
+  recorded::copy_array(a, dense);
   auto dims = [](DimSpan d) {
     Object tuple = own(PyTuple_New(static_cast<Py_ssize_t>(d.size())));
     for (size_t i = 0; i < d.size(); ++i)
@@ -174,6 +176,7 @@ void check_resizable(const Tensor& t) {
 // Other sizes on the same memory where it is large enough, else on new memory with the old elements
 // at its start.
 PyObject* resize(PyObject* self, DimSpan shape, MemoryFormat format) {
+  refuse_recording(".resize_()");
   Tensor t = tensor_of(self);
   check_resizable(t);
   const Array& a = t.array();
@@ -220,6 +223,7 @@ void bind_resizing(Registry& r) {
   r.add("set_", kMethod,
         "Makes the tensor use the memory, sizes and strides of source; none when it is absent.")
       .on("(Tensor self, Tensor? source=None) -> Tensor", [](const Arguments& a) {
+        refuse_recording(".set_()");
         Tensor t = a.tensor(0);
         Array source = a.has(1) ? a.tensor(1).array() : Array::empty(Dims{0}, t.dtype());
         FG_CHECK(source.dtype == t.dtype(), "Could not set tensor of type ", name(source.dtype),

@@ -5,8 +5,8 @@
 #include "bindings/families.h"
 #include "bindings/from_python.h"
 #include "bindings/types.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "ops/convert.h"
 #include "storage/dlpack.h"
 
@@ -20,7 +20,8 @@ PyObject* as_tensor(PyObject* data, std::optional<DType> dtype) {
   }
   if (!is_ndarray(data)) return wrap(tensor_from_data(data, dtype));
   Tensor t = tensor_from_buffer(data, /*copy=*/false);
-  return wrap(dtype && *dtype != t.dtype() ? Tensor(contiguous_copy(t.array(), *dtype)) : t);
+  return wrap(dtype && *dtype != t.dtype() ? Tensor(recorded::contiguous_copy(t.array(), *dtype))
+                                           : t);
 }
 
 // The bytes of a buffer from `offset` on as elements of a type; all that are there for count < 0.
@@ -128,13 +129,14 @@ PyObject* export_dlpack(const Arguments& a) {
       throw PythonError{};
     }
   }
+  refuse_recording("DLPack");
   bool versioned = false;
   if (a.has(2)) {
     Object major = own(PySequence_GetItem(a.object(2), 0));
     versioned = to_integer(major.get()) >= 1;
   }
   bool copy = a.has(4) && a.boolean(4);
-  return to_capsule(copy ? contiguous_copy(t.array()) : t.array(), versioned, copy);
+  return to_capsule(copy ? recorded::contiguous_copy(t.array()) : t.array(), versioned, copy);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <memory>
 
-#include "kernels/copy.h"
+#include "core/memory.h"
 
 namespace fastgrad::py {
 namespace {
@@ -129,6 +129,7 @@ PyObject* numpy_function(const char* name) {
 }  // namespace
 
 int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
+  refuse_recording("handing a tensor's memory to NumPy or another library");
   return guarded(
       [&]() -> int {
         view->obj = nullptr;
@@ -234,7 +235,7 @@ Tensor tensor_from_buffer(PyObject* o, bool copy) {
   a.data = static_cast<char*>(view.buf);
   if (copy) {
     a.buffer = Buffer::foreign(view.buf, 0, nullptr, nullptr);
-    return Tensor(contiguous_copy(a));
+    return Tensor(constant_values(contiguous_copy(a)));
   }
   if (read_only)
     warn(

@@ -5,6 +5,7 @@
 
 #include "bindings/types.h"
 #include "core/promotion.h"
+#include "core/recorder.h"
 
 namespace fastgrad::py {
 namespace {
@@ -112,12 +113,14 @@ Array number_array(PyObject* number, std::optional<DType> dtype) {
       *a.ptr<std::complex<double>>() = {c.real, c.imag};
     else
       *a.ptr<std::complex<float>>() = {static_cast<float>(c.real), static_cast<float>(c.imag)};
+    constant_values(a);
     return a;
   }
   Scalar s = to_number(number);
   Array a = Array::empty({}, dtype.value_or(s.dtype()));
   check_holds(a.dtype, s, c_name(a.dtype));
   dispatch_all(a.dtype, [&]<class T>(T) { *a.ptr<T>() = s.to<T>(); });
+  constant_values(a);
   return a;
 }
 

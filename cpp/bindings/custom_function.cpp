@@ -6,6 +6,7 @@
 #include "bindings/node_object.h"
 #include "core/apply.h"
 #include "core/inplace.h"
+#include "core/memory.h"
 
 namespace fastgrad::py {
 namespace {
@@ -74,7 +75,7 @@ class PythonRule : public CustomRule {
       if (k < cotangents.size() && cotangents[k].defined())
         g = wrap(cotangents[k]);
       else if (materialize && is_tensor_output[k])
-        g = wrap(Tensor(Array::zeros(node.outputs[k].shape, node.outputs[k].dtype)));
+        g = wrap(Tensor(recorded::zeros(node.outputs[k].shape, node.outputs[k].dtype)));
       else
         g = none();
       PyTuple_SET_ITEM(args.get(), i, g);

@@ -7,7 +7,7 @@
 #include "bindings/buffer_protocol.h"
 #include "bindings/creation_options.h"
 #include "bindings/signature.h"
-#include "kernels/copy.h"
+#include "core/memory.h"
 
 namespace fastgrad::py {
 namespace {
@@ -20,7 +20,10 @@ void store(PyObject* o, const Array& out, char* at) {
     FG_CHECK_VALUE(a.numel == 1, "only one element tensors can be converted to Python scalars");
     cast_kernel(a.dtype, out.dtype)(a.data, 1, at, 1, 1);
   };
-  if (is_tensor(o)) return convert(impl_of(o)->array);
+  if (is_tensor(o)) {
+    watch_values(impl_of(o)->array);
+    return convert(impl_of(o)->array);
+  }
   if (!PyFloat_CheckExact(o) && !PyLong_CheckExact(o) && numpy_scalar_dtype(o))
     return convert(tensor_from_buffer(o, /*copy=*/true).array());
   dispatch_all(out.dtype, [&]<class T>(T) {
@@ -155,6 +158,7 @@ void fill(PyObject* o, DimSpan shape, const Array& out, char*& at) {
     if (std::optional<Array> a = whole_array(o)) {
       FG_CHECK_VALUE(std::equal(shape.begin(), shape.end(), a->shape.begin(), a->shape.end()),
                      "expected a tensor or array of shape ", to_string(shape), ", got ", a->shape);
+      if (is_tensor(o)) watch_values(*a);
       Array rows = contiguous_copy(*a, out.dtype);
       std::memcpy(at, rows.data, static_cast<size_t>(rows.nbytes()));
       at += rows.nbytes();
@@ -209,12 +213,14 @@ std::optional<Tensor> from_flat_list(PyObject* list, std::optional<DType> dtype)
     filled = fill_flat(list, &PyLong_Type, a.ptr<int64_t>(), to_integer);
   }
   if (!filled) return std::nullopt;
+  constant_values(a);
   return Tensor(std::move(a));
 }
 
 Tensor from_number(PyObject* o, DType dtype) {
   Array a = Array::empty({}, dtype);
   store(o, a, a.data);
+  constant_values(a);
   return Tensor(std::move(a));
 }
 
@@ -225,6 +231,7 @@ Tensor from_nested(PyObject* data, std::optional<DType> dtype) {
   Array a = Array::empty(shape, dtype.value_or(e.dtype().value_or(default_dtype())));
   char* at = a.data;
   if (a.numel) fill(data, shape, a, at);
+  constant_values(a);
   return Tensor(std::move(a));
 }
 
@@ -252,8 +259,11 @@ Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype) {
   if (PyLong_CheckExact(data)) return from_number(data, dtype.value_or(DType::Int64));
   if (PyList_CheckExact(data))
     if (std::optional<Tensor> t = from_flat_list(data, dtype)) return *t;
-  if (std::optional<Array> a = whole_array(data))
-    return Tensor(contiguous_copy(*a, dtype.value_or(a->dtype)));
+  if (std::optional<Array> a = whole_array(data)) {
+    DType type = dtype.value_or(a->dtype);
+    if (is_tensor(data)) return Tensor(recorded::contiguous_copy(*a, type));
+    return Tensor(constant_values(contiguous_copy(*a, type)));
+  }
   if (!is_sequence(data) && PyObject_HasAttrString(data, "__array__") &&
       !numpy_scalar_dtype(data)) {
     Object array = own(PyObject_CallMethod(data, "__array__", nullptr));

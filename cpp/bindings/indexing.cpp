@@ -6,7 +6,7 @@
 #include "bindings/arguments.h"
 #include "bindings/from_python.h"
 #include "bindings/signature.h"
-#include "kernels/copy.h"
+#include "core/memory.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
 #include "ops/index.h"
@@ -127,7 +127,8 @@ int contains(PyObject* self, PyObject* value) {
         FG_CHECK(to_operand(value, v, keep),
                  "Tensor.__contains__ only supports Tensor or scalar, but you passed in a ",
                  text_of(reinterpret_cast<PyObject*>(Py_TYPE(value))), ".");
-        Array equal = as_contiguous(eq(tensor_of(self), *v).array());
+        Array equal = recorded::as_contiguous(eq(tensor_of(self), *v).array());
+        watch_values(equal);
         return std::memchr(equal.data, 1, static_cast<size_t>(equal.numel)) != nullptr;
       },
       -1);

@@ -1,5 +1,6 @@
 #include <pybind11/pybind11.h>
 
+#include "bindings/compiled_function.h"
 #include "bindings/families.h"
 #include "bindings/generator_object.h"
 #include "bindings/gil.h"
@@ -24,6 +25,7 @@ void initialise(PyObject* module) {
   add_node_type(module);
   add_function_type(module);
   add_generator_type(module);
+  add_compiled_function_type(module);
   add_return_types(module);
   bind_all(registry());
   registry().install(module);

@@ -4,6 +4,7 @@
 #include "bindings/buffer_protocol.h"
 #include "bindings/indexing.h"
 #include "core/inplace.h"
+#include "core/recorder.h"
 #include "kernels/copy.h"
 #include "ops/arithmetic.h"
 #include "ops/convert.h"
@@ -180,6 +181,7 @@ int to_bool(PyObject* self) {
 
 // The only element, which must be real.
 Scalar real_element(PyObject* self, const char* type) {
+  refuse_recording("float(tensor) or int(tensor)");
   const Array& a = impl_of(self)->array;
   FG_CHECK_VALUE(a.numel == 1, "only one element tensors can be converted to Python scalars");
   if (is_complex(a.dtype)) {
@@ -205,6 +207,7 @@ PyObject* to_index(PyObject* self) {
     const Array& a = impl_of(self)->array;
     FG_CHECK_TYPE(is_integral(a.dtype, true) && a.numel == 1,
                   "only integer tensors of a single element can be converted to an index");
+    watch_values(a);
     return PyLong_FromLongLong(element(a).to_int());
   });
 }

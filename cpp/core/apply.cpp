@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "core/recorder.h"
 #include "core/variables.h"
 
 namespace fastgrad {
@@ -117,6 +118,25 @@ Tensor view_as(const Meta& m, const Tensor& source, ViewKind kind) {
   return out;
 }
 
+// What op's kernel writes, reported to the recorder as one step.
+[[gnu::cold, gnu::noinline]] void eval_recorded(Op op, const Attrs& attrs, Inputs in,
+                                                std::span<Array> outs) {
+  Recorder* r = recorder();
+  {
+    PauseRecording inside;
+    info(op).eval(attrs, in, outs);
+  }
+  if (!info(op).dynamic_shape) return r->op(op, attrs, in, outs);
+  for (const Array* a : in)
+    if (a) r->watch(*a);
+  for (const Array& a : outs) r->constant(a);
+}
+void eval(Op op, const Attrs& attrs, Inputs in, std::span<Array> outs) {
+  if (recorder()) [[unlikely]]
+    return eval_recorded(op, attrs, in, outs);
+  info(op).eval(attrs, in, outs);
+}
+
 // Computes the outputs; views share the memory of input 0.
 template <class Outs>
 void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& outs) {
@@ -124,7 +144,7 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
   auto arrays = arrays_of(inputs);
   if (op_info.dynamic_shape) {
     SmallVector<Array, 2> results(static_cast<size_t>(op_info.num_outputs));
-    op_info.eval(attrs, arrays, {results.data(), results.size()});
+    eval(op, attrs, arrays, {results.data(), results.size()});
     for (Array& a : results) outs.push_back(Tensor(std::move(a)));
     return;
   }
@@ -139,7 +159,7 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
   for (Meta& m : metas)
     results.push_back(m.strides.empty() ? Array::empty(m.shape, m.dtype)
                                         : Array::empty_strided(m.shape, m.strides, m.dtype));
-  op_info.eval(attrs, arrays, {results.data(), results.size()});
+  eval(op, attrs, arrays, {results.data(), results.size()});
   for (Array& a : results) outs.push_back(Tensor(std::move(a)));
 }
 
@@ -163,7 +183,7 @@ Tensor apply(Op op, std::span<const Tensor> inputs, Attrs attrs) {
     Tensor out = op_info.view        ? view_as(m, inputs[0], ViewKind::Normal)
                  : m.strides.empty() ? Tensor::empty(m.shape, m.dtype)
                                      : Tensor(Array::empty_strided(m.shape, m.strides, m.dtype));
-    if (!op_info.view) op_info.eval(attrs, arrays, {&out->array, 1});
+    if (!op_info.view) eval(op, attrs, arrays, {&out->array, 1});
     if (op_info.vjp && should_record(inputs)) record(op, inputs, std::move(attrs), {&out, 1});
     return out;
   }

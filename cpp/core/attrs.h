@@ -40,6 +40,9 @@ struct Attrs {
     add(values);
     return std::move(*this);
   }
+  // Every list behind its length.
+  DimSpan lists() const { return {lists_.begin(), lists_.size()}; }
+  bool has_text() const { return static_cast<bool>(text_); }
   const std::string& text() const { return text_->value; }
   Attrs&& with_text(std::string t) && {
     text_ = Ref<Text>::adopt(new Text{{}, std::move(t)});

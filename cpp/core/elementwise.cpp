@@ -4,9 +4,9 @@
 
 #include "base/memory_format.h"
 #include "core/inplace.h"
+#include "core/memory.h"
 #include "core/promotion.h"
 #include "core/variables.h"
-#include "kernels/copy.h"
 #include "kernels/elementwise.h"
 
 namespace fastgrad {
@@ -93,7 +93,7 @@ Plan plan(Op op, std::span<const Operand> operands) {
   return p;
 }
 
-void run_plan(const Plan& p, std::span<const Operand> operands, const Array& out) {
+void run_plan(Op op, const Plan& p, std::span<const Operand> operands, const Array& out) {
   Array held[kMaxElementwiseInputs];
   const Array* in[kMaxElementwiseInputs];
   for (size_t i = 0; i < operands.size(); ++i) {
@@ -111,6 +111,8 @@ void run_plan(const Plan& p, std::span<const Operand> operands, const Array& out
     }
   }
   run_elementwise(p.kernel, p.compute, p.kernel_result, in, static_cast<int>(operands.size()), out);
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->elementwise(op, p.compute, p.kernel_result, operands, out);
 }
 
 bool any_requires_grad(std::span<const Operand> operands) {
@@ -190,11 +192,19 @@ Array empty_for(const Plan& p, std::span<const Operand> operands) {
       p.shape, dense_strides_like(p.shape, {strides.data(), strides.size()}), p.result);
 }
 
+[[gnu::cold, gnu::noinline]] void note_new(Op op, DType compute, DType result,
+                                           std::span<const Operand> operands, const Array& out) {
+  recorder()->fresh(out);
+  recorder()->elementwise(op, compute, result, operands, out);
+}
+
 // Everything but the fast path.
 Tensor elementwise_general(Op op, std::span<const Operand> operands) {
   Plan p = plan(op, operands);
   Tensor out(empty_for(p, operands));
-  run_plan(p, operands, out.array());
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->fresh(out.array());
+  run_plan(op, p, operands, out.array());
   return out;
 }
 
@@ -250,6 +260,8 @@ Tensor elementwise(Op op, const Operand& a) {
     out = Tensor::empty_like(*x, d);
     const char* in[] = {x->data};
     run_contiguous(kernel, x->dtype, d, out.array().data, in, 1, 0, x->numel);
+    if (recorder()) [[unlikely]]
+      note_new(op, x->dtype, d, operands, out.array());
   } else {
     out = elementwise_general(op, operands);
   }
@@ -296,6 +308,8 @@ Tensor elementwise(Op op, const Operand (&operands)[2]) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;
     out = Tensor::empty_like(*shape_of, d);
     run_contiguous(kernel, shape_of->dtype, d, out.array().data, in, 2, scalars, shape_of->numel);
+    if (recorder()) [[unlikely]]
+      note_new(op, shape_of->dtype, d, operands, out.array());
   } else {
     out = elementwise_general(op, operands);
   }
@@ -329,7 +343,7 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
   FG_CHECK(can_cast(p.result, self.dtype()), "result type ", scalar_type_name(p.result),
            " can't be cast to the desired output type ", scalar_type_name(self.dtype()));
   if (!recorded) {
-    run_plan(p, operands, self.array());
+    run_plan(op, p, operands, self.array());
     self->array.buffer->bump_version();
     return;
   }
@@ -342,7 +356,7 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
     if (!operands[i].is_tensor()) continue;
     Tensor t = operands[i].tensor();
     if (t->array.buffer == self->array.buffer && (mask >> i & 1)) {
-      saved[i] = Tensor(contiguous_copy(t.array()));
+      saved[i] = Tensor(recorded::contiguous_copy(t.array()));
       Edge e = gradient_edge(t);
       if (e.node && !e.node->is_accumulator()) {
         saved[i]->node = e.node;
@@ -355,7 +369,7 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
   // Recorded between the write and the new version: a view of the same base that is an operand is
   // not outdated yet, its edge is that of its old value; a saved result is the new value.
   Tensor result(self.array());
-  run_plan(p, operands, self.array());
+  run_plan(op, p, operands, self.array());
   VersionBump bump{self->array.buffer.get()};
   if (info(op).vjp) record_elementwise(op, operands, result, saved.data());
   if (Node* node = result->node.get(); node && node->save_mask >> 16)
@@ -372,7 +386,7 @@ void elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands
   FG_CHECK(can_cast(p.result, out.dtype()), "result type ", scalar_type_name(p.result),
            " can't be cast to the desired output type ", scalar_type_name(out.dtype()));
   resize_output(out, p.shape);
-  run_plan(p, operands, out.array());
+  run_plan(op, p, operands, out.array());
   out->array.buffer->bump_version();
 }
 

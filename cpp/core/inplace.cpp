@@ -1,8 +1,8 @@
 #include "core/inplace.h"
 
 #include "core/apply.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 
 namespace fastgrad {
 namespace {
@@ -152,7 +152,7 @@ void assign_inplace(const Tensor& self, const char* op,
   if (grad_enabled() && self.requires_grad() && !self->leaf_requires_grad) {
     // The rule may save its input, which is about to be overwritten: compute from a copy that has
     // self's history.
-    input = Tensor(contiguous_copy(self.array()));
+    input = Tensor(recorded::contiguous_copy(self.array()));
     Edge e = gradient_edge(self);
     input->node = e.node;
     input->output_nr = e.nr;
@@ -164,7 +164,7 @@ void assign_inplace(const Tensor& self, const char* op,
            " doesn't match the broadcast shape ", result.shape());
   FG_CHECK(can_cast(result.dtype(), self.dtype()), "result type ", scalar_type_name(result.dtype()),
            " can't be cast to the desired output type ", scalar_type_name(self.dtype()));
-  copy_array(result.array(), self.array());
+  recorded::copy_array(result.array(), self.array());
   self->array.buffer->bump_version();
   if (may_write) rebase_history(self, result);
 }
@@ -191,6 +191,8 @@ void resize_output(const Tensor& out, DimSpan shape) {
            "a NumPy array, and its shape ",
            a.shape, " is not the result's, ", to_string(shape));
   fresh.buffer->set_version(version);
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->fresh(fresh);
   a = std::move(fresh);
 }
 

@@ -1,6 +1,8 @@
 // The op table: family blocks by name, elementwise rows from ops/pointwise.cpp.
 #include "core/op_info.h"
 
+#include "core/memory.h"
+
 namespace fastgrad {
 
 #define FG_UNARY(Id, ...) extern const OpInfo kOpInfo_##Id;
@@ -31,7 +33,7 @@ const char* id_name(Op op) { return kIds[index(op)]; }
 
 Tensor VjpContext::g_or_zeros(size_t i) const {
   if (cotangents_[i].defined()) return cotangents_[i];
-  return Tensor(Array::zeros(node_.outputs[i].shape, node_.outputs[i].dtype));
+  return Tensor(recorded::zeros(node_.outputs[i].shape, node_.outputs[i].dtype));
 }
 
 }  // namespace fastgrad

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/promotion.h"
+#include "core/recorder.h"
 #include "kernels/index.h"
 #include "ops/convert.h"
 
@@ -93,6 +94,7 @@ void check_divisor(const Operand& a, const Operand& b) {
   bool zero = false;
   if (b.is_tensor()) {
     Tensor zeros = eq(b.tensor().detach(), 0);
+    watch_values(zeros.array());
     zero = zeros.numel() != 0 &&
            std::memchr(zeros.array().data, 1, static_cast<size_t>(zeros.numel()));
   } else {
@@ -197,7 +199,10 @@ Tensor select_where(const Tensor& condition, const Operand& a, const Operand& b)
 }
 
 Tensors where_indices(const Tensor& condition) {
-  Tensor positions(nonzero_linear(ne(condition.detach(), 0).array()));
+  Tensor chosen = ne(condition.detach(), 0);
+  watch_values(chosen.array());
+  Tensor positions(nonzero_linear(chosen.array()));
+  constant_values(positions.array());
   Tensors indices;
   if (condition.ndim() == 0) return {positions};
   int64_t stride = condition.numel();

@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-#include "kernels/copy.h"
+#include "core/memory.h"
 #include "kernels/index.h"
 
 namespace fastgrad {
@@ -83,12 +83,12 @@ FG_DEFINE_OP(AsStridedGather) = {
           if (std::equal(in[0]->strides.begin(), in[0]->strides.end(), g.base_strides.begin(),
                          g.base_strides.end())) {
             g.check();
-            copy_array(g.part_of(*in[0]), out[0]);
+            recorded::copy_array(g.part_of(*in[0]), out[0]);
             return;
           }
           Array base = g.empty_base(in[0]->dtype);
-          copy_array(*in[0], base);
-          copy_array(g.part_of(base), out[0]);
+          recorded::copy_array(*in[0], base);
+          recorded::copy_array(g.part_of(base), out[0]);
         },
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedAdjoint, {c.g()}, c.attrs())); },
 };
@@ -104,19 +104,19 @@ void eval_scatter(const Attrs& a, Inputs in, std::span<Array> out) {
   Geometry g(a);
   g.check();
   if (is_contiguous(g.base_sizes, g.base_strides)) {
-    copy_array(*in[0], out[0]);
-    copy_array(*in[1], g.part_of(out[0]));
+    recorded::copy_array(*in[0], out[0]);
+    recorded::copy_array(*in[1], g.part_of(out[0]));
     return;
   }
   Array base = g.empty_base(in[0]->dtype);
-  copy_array(*in[0], base);
-  copy_array(*in[1], g.part_of(base));
-  copy_array(base, out[0]);
+  recorded::copy_array(*in[0], base);
+  recorded::copy_array(*in[1], g.part_of(base));
+  recorded::copy_array(base, out[0]);
 }
 
 void vjp_scatter(VjpContext& c) {
   if (c.needs(0)) {
-    Tensor zero(Array::zeros({}, c.g().dtype()));
+    Tensor zero(recorded::zeros({}, c.g().dtype()));
     Tensor zeros(zero.array().expanded(c.attrs().list(0)));
     c.set(0, apply(Op::AsStridedScatter, {c.g(), zeros}, c.attrs()));
   }
@@ -160,11 +160,11 @@ FG_DEFINE_OP(AsStridedAdjoint) = {
           if (may_overlap_itself(g.sizes, g.strides))
             add_elements(*in[0], part);
           else
-            copy_array(*in[0], part);
+            recorded::copy_array(*in[0], part);
           FG_CHECK(!shared,
                    "[as_strided] cannot differentiate with respect to a tensor whose own "
                    "elements share memory; clone() it first");
-          copy_array(base, out[0]);
+          recorded::copy_array(base, out[0]);
         },
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::AsStridedGather, {c.g()}, c.attrs())); },
 };

@@ -1,8 +1,7 @@
 #include "ops/convert.h"
 
 #include "core/inplace.h"
-#include "kernels/copy.h"
-#include "kernels/fill.h"
+#include "core/memory.h"
 #include "ops/creation.h"
 #include "ops/pointwise.h"
 
@@ -42,7 +41,8 @@ FG_DEFINE_OP(ToDType) = {
           out[0].dtype = static_cast<DType>(a.integer(0));
           lay_out(a, 1, *in[0], out[0]);
         },
-    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
+    .eval = [](const Attrs&, Inputs in,
+               std::span<Array> out) { recorded::copy_array(*in[0], out[0]); },
     .vjp = pass_through,
 };
 
@@ -54,7 +54,8 @@ FG_DEFINE_OP(Clone) = {
           out[0].dtype = in[0]->dtype;
           lay_out(a, 0, *in[0], out[0]);
         },
-    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[0], out[0]); },
+    .eval = [](const Attrs&, Inputs in,
+               std::span<Array> out) { recorded::copy_array(*in[0], out[0]); },
     .vjp = pass_through,
 };
 
@@ -64,7 +65,8 @@ FG_DEFINE_OP(Copy) = {
     .backward_name = "CopyBackwards",
     .cls = OpClass::Linear,
     .infer = same_shape,
-    .eval = [](const Attrs&, Inputs in, std::span<Array> out) { copy_array(*in[1], out[0]); },
+    .eval = [](const Attrs&, Inputs in,
+               std::span<Array> out) { recorded::copy_array(*in[1], out[0]); },
     .vjp =
         [](VjpContext& c) {
           if (c.needs(0)) c.set(0, zeros_like(c.g()));
@@ -99,7 +101,7 @@ void copy_(const Tensor& self, const Tensor& src) {
     Tensor inputs[] = {self->view ? Tensor() : self, src};
     node = make_node(Op::Copy, inputs, {});
   }
-  copy_array(src.array(), self.array());
+  recorded::copy_array(src.array(), self.array());
   self->array.buffer->bump_version();
   if (!recorded) return;
   Tensor result(self.array());
@@ -120,7 +122,7 @@ void fill_(const Tensor& self, const Operand& value) {
     Tensor inputs[] = {self->view ? Tensor() : self, Tensor()};
     node = make_node(Op::Copy, inputs, {});
   }
-  fill_array(self.array(), value.scalar());
+  recorded::fill_array(self.array(), value.scalar());
   self->array.buffer->bump_version();
   if (!recorded) return;
   Tensor result(self.array());

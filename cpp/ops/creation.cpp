@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/fill.h"
 
 namespace fastgrad {
 namespace {
@@ -67,12 +67,21 @@ Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, DType dty
     for (int64_t i : is) *p++ = static_cast<T>(i);
     for (int64_t j : js) *p++ = static_cast<T>(j);
   });
+  constant_values(out.array());
   return out;
 }
 
 }  // namespace
 
-Tensor empty(DimSpan shape, DType dtype) { return Tensor(Array::empty(shape, dtype)); }
+namespace {
+Tensor uninitialised(Array a) {
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->fresh(a);
+  return Tensor(std::move(a));
+}
+}  // namespace
+
+Tensor empty(DimSpan shape, DType dtype) { return uninitialised(Array::empty(shape, dtype)); }
 
 Tensor empty(DimSpan shape, DType dtype, MemoryFormat format) {
   FG_CHECK(format != MemoryFormat::Preserve,
@@ -88,7 +97,7 @@ Tensor empty_strided(DimSpan shape, DimSpan strides, DType dtype) {
   for (int64_t s : strides)
     FG_CHECK(s >= 0, "empty_strided: strides must not be negative, got sizes=", to_string(shape),
              " and strides=", to_string(strides));
-  return Tensor(Array::empty_strided(shape, strides, dtype));
+  return uninitialised(Array::empty_strided(shape, strides, dtype));
 }
 
 Tensor empty_permuted(DimSpan shape, DimSpan order, DType dtype) {
@@ -105,20 +114,22 @@ Tensor empty_permuted(DimSpan shape, DimSpan order, DType dtype) {
     lain.push_back(shape[static_cast<size_t>(order[d])]);
     inverse[static_cast<size_t>(order[d])] = static_cast<int64_t>(d);
   }
-  return Tensor(Array::empty(lain, dtype).permuted(inverse));
+  return uninitialised(Array::empty(lain, dtype).permuted(inverse));
 }
 
-Tensor zeros(DimSpan shape, DType dtype) { return Tensor(Array::zeros(shape, dtype)); }
+Tensor zeros(DimSpan shape, DType dtype) { return Tensor(recorded::zeros(shape, dtype)); }
 
 Tensor full(DimSpan shape, const Array& value, DType dtype) {
-  Array out = Array::empty(shape, dtype);
-  fill_array(out, value);
-  return Tensor(std::move(out));
+  Tensor out = empty(shape, dtype);
+  recorded::fill_array(out.array(), value);
+  return out;
 }
 
 Tensor full(DimSpan shape, Scalar value, DType dtype) {
   Tensor out = Tensor::empty(shape, dtype);
-  fill_array(out.array(), value);
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->fresh(out.array());
+  recorded::fill_array(out.array(), value);
   return out;
 }
 
@@ -138,6 +149,7 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype) {
     int64_t n = arange_size(start.to_int(), end.to_int(), step.to_int());
     Array out = Array::empty(Dims{n}, dtype);
     fill_arange(out, start.to_int(), step.to_int());
+    constant_values(out);
     return Tensor(std::move(out));
   }
   int64_t n = arange_size(start.to_double(), end.to_double(), step.to_double());
@@ -150,12 +162,14 @@ Tensor arange(Scalar start, Scalar end, Scalar step, DType dtype) {
     fill_arange(out, start.to_int(), step.to_int());
   else
     fill_arange(out, start.to_double(), step.to_double());
+  constant_values(out);
   return Tensor(std::move(out));
 }
 
 Tensor linspace(std::complex<double> start, std::complex<double> end, int64_t steps, DType dtype) {
   Tensor out = progression("linspace", steps, dtype);
   fill_linspace(out.array(), start, end);
+  constant_values(out.array());
   return out;
 }
 
@@ -163,6 +177,7 @@ Tensor logspace(std::complex<double> start, std::complex<double> end, int64_t st
                 DType dtype) {
   Tensor out = progression("logspace", steps, dtype);
   fill_logspace(out.array(), start, end, base);
+  constant_values(out.array());
   return out;
 }
 
@@ -171,6 +186,7 @@ Tensor eye(int64_t rows, int64_t columns, DType dtype) {
   FG_CHECK(columns >= 0, "m must be greater or equal to 0, got ", columns);
   Array out = Array::zeros(Dims{rows, columns}, dtype);
   fill_eye(out);
+  constant_values(out);
   return Tensor(std::move(out));
 }
 

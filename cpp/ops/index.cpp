@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "core/inplace.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/index.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
@@ -133,19 +133,48 @@ struct Located {
   Attrs attrs() const { return Attrs(Scalar(position)).with(dims); }
 };
 
+// Where a mask is set.
+Array positions_in(const Tensor& mask) {
+  watch_values(mask.array());
+  Array positions = nonzero_linear(mask.array());
+  constant_values(positions);
+  return positions;
+}
+
+const Primitive kFirstIndex = {"first_index", [](const Attrs& a, Inputs in, std::span<Array> out) {
+                                 fill_array(out[0], Scalar(0));
+                                 fold_index(*in[0], a.integer(0), a.integer(1), out[0]);
+                               }};
+const Primitive kNextIndex = {"next_index",
+                              [](const Attrs& a, Inputs in, std::span<Array> out) {
+                                fold_index(*in[0], a.integer(0), a.integer(1), out[0]);
+                              },
+                              false};
+
+// linear = linear * size + index; it is zero at first.
+void fold(const Array& index, int64_t size, int64_t dim, const Array& linear, bool first) {
+  fold_index(index, size, dim, linear);
+  if (Recorder* r = recorder()) [[unlikely]] {
+    const Array* in[] = {&index, &linear};
+    if (first) r->fresh(linear);
+    r->primitive(first ? kFirstIndex : kNextIndex, Attrs(size, dim), {in, first ? 1u : 2u},
+                 {&linear, 1});
+  }
+}
+
 // One tensor alone: its entries, counted from the front.
 Located locate_one(const Tensor& x, const Advanced& a) {
   Located l;
   l.position = a.dim;
   for (int64_t k = 0; k < a.count; ++k) l.dims.push_back(a.dim + k);
   if (is_mask(*a.tensor)) {
-    l.linear = Tensor(nonzero_linear(a.tensor->array()));
+    l.linear = Tensor(positions_in(*a.tensor));
     return l;
   }
   l.linear = Tensor(Array::zeros(a.tensor->shape(), DType::Int64));
   bool wide = a.tensor->dtype() == DType::Int64;
-  fold_index(wide ? a.tensor->array() : as_contiguous(a.tensor->array(), DType::Int64),
-             x.shape()[a.dim], a.dim, l.linear.array());
+  fold(wide ? a.tensor->array() : recorded::as_contiguous(a.tensor->array(), DType::Int64),
+       x.shape()[a.dim], a.dim, l.linear.array(), true);
   return l;
 }
 
@@ -156,8 +185,9 @@ Located locate(const Tensor& x, const Parsed& p) {
   Dims shape;
   bool adjacent = true;
   for (const Advanced& a : p.advanced) {
-    indices.push_back(is_mask(*a.tensor) ? nonzero_linear(a.tensor->array())
-                                         : as_contiguous(a.tensor->array(), DType::Int64));
+    indices.push_back(is_mask(*a.tensor)
+                          ? positions_in(*a.tensor)
+                          : recorded::as_contiguous(a.tensor->array(), DType::Int64));
     std::optional<Dims> both = try_broadcast(shape, indices.back().shape);
     if (!both) {
       std::string shapes;
@@ -181,13 +211,20 @@ Located locate(const Tensor& x, const Parsed& p) {
   for (size_t i = 0; i < indices.size(); ++i) {
     int64_t size = 1;
     for (int64_t k = 0; k < p.advanced[i].count; ++k) size *= x.shape()[p.advanced[i].dim + k];
-    fold_index(indices[i].expanded(shape), size, p.advanced[i].dim, linear);
+    fold(indices[i].expanded(shape), size, p.advanced[i].dim, linear, i == 0);
   }
   l.linear = Tensor(std::move(linear));
   return l;
 }
 
 DimSpan dims_of(const Attrs& a) { return a.list(0); }
+
+const Primitive kPutIndex = {"index_put_",
+                             [](const Attrs& a, Inputs in, std::span<Array> out) {
+                               (a.flag(1) ? index_add : index_set)(out[0], dims_of(a), a.integer(0),
+                                                                   *in[2], *in[1]);
+                             },
+                             false};
 
 }  // namespace
 
@@ -209,14 +246,14 @@ void infer_put(const Attrs&, Inputs in, Metas& out) {
   out[0].shape = in[0]->shape;
 }
 void eval_put(const Attrs& a, Inputs in, std::span<Array> out) {
-  copy_array(*in[0], out[0]);
+  recorded::copy_array(*in[0], out[0]);
   Array y = in[1]->expanded(index_shape(in[0]->shape, dims_of(a), a.integer(0), in[2]->shape));
   (a.flag(1) ? index_add : index_set)(out[0], dims_of(a), a.integer(0), *in[2], y);
 }
 void vjp_put(VjpContext& c) {
   bool accumulate = c.attrs().flag(1);
   if (c.needs(0)) {
-    Tensor zero(Array::zeros({}, c.g().dtype()));
+    Tensor zero(recorded::zeros({}, c.g().dtype()));
     c.set(0, accumulate ? c.g() : apply(Op::IndexPut, {c.g(), zero, c.in(2)}, c.attrs()));
   }
   if (c.needs(1)) c.set(1, apply(Op::Index, {c.g(), c.in(2)}, c.attrs()));
@@ -312,8 +349,12 @@ void put(const Tensor& x, const Located& l, Tensor values, bool accumulate) {
     save_value(*node, 2, l.linear);
   }
   Array from = values.array().expanded(shape);
-  if (memory_overlaps(from, x.array())) from = contiguous_copy(from);
+  if (memory_overlaps(from, x.array())) from = recorded::contiguous_copy(from);
   (accumulate ? index_add : index_set)(x.array(), l.dims, l.position, l.linear.array(), from);
+  if (Recorder* r = recorder()) [[unlikely]] {
+    const Array* in[] = {&x.array(), &from, &l.linear.array()};
+    r->primitive(kPutIndex, Attrs(l.position, accumulate).with(l.dims), in, {&x.array(), 1});
+  }
   x->array.buffer->bump_version();
   if (!recorded) return;
   Tensor result(x.array());

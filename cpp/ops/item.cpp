@@ -1,6 +1,6 @@
 #include "ops/item.h"
 
-#include "kernels/copy.h"
+#include "core/memory.h"
 
 namespace fastgrad {
 
@@ -21,11 +21,14 @@ bool truth(const Tensor& x) {
   FG_CHECK(x.numel() == 1, "Boolean value of Tensor with more than one value is ambiguous");
   bool result = false;
   cast_kernel(x.dtype(), DType::Bool)(x.array().data, 1, reinterpret_cast<char*>(&result), 1, 1);
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->watch_truth(x.array(), result);
   return result;
 }
 
 Scalar item(const Tensor& x) {
   FG_CHECK(x.numel() == 1, "a Tensor with ", x.numel(), " elements cannot be converted to Scalar");
+  watch_values(x.array());
   return element(x.array());
 }
 

@@ -4,8 +4,8 @@
 #include <cstring>
 
 #include "base/thread_pool.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "ops/basic_index.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
@@ -49,12 +49,12 @@ void join(Inputs in, const Array& out, size_t dim, DimSpan sizes) {
       continue;
     }
     Array part = out.narrowed(static_cast<int64_t>(dim), at, sizes[i]);
-    copy_array(x, part.view(
-                      x.shape, x.ndim() == part.ndim() ? part.strides : [&] {
-                        Dims strides = part.strides;  // stack: the new dimension goes
-                        strides.erase(dim);
-                        return strides;
-                      }()));
+    recorded::copy_array(x, part.view(
+                                x.shape, x.ndim() == part.ndim() ? part.strides : [&] {
+                                  Dims strides = part.strides;  // stack: the new dimension goes
+                                  strides.erase(dim);
+                                  return strides;
+                                }()));
   }
 }
 
@@ -98,7 +98,7 @@ FG_DEFINE_OP(Cat) = {
           for (size_t i = 0; i < sizes.size(); at += sizes[i++]) {
             if (!c.needs(i)) continue;
             bool skipped = is_skipped(c.in_shape(i)) && c.g().ndim() != 1;
-            c.set(i, skipped ? Tensor(Array::zeros(c.in_shape(i), c.in_dtype(i)))
+            c.set(i, skipped ? Tensor(recorded::zeros(c.in_shape(i), c.in_dtype(i)))
                              : narrow(c.g(), dim, at, sizes[i]));
           }
         },

@@ -12,8 +12,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/gemm.h"
 #include "kernels/lapack.h"
 #include "ops/basic_index.h"
@@ -261,8 +261,8 @@ FG_DEFINE_OP(Pinv) = {
           Array s = Array::empty(with(batch, {k}), a.dtype),
                 info = Array::empty(batch, DType::Int32);
           svd(a, &u, s, &vh, info);
-          Array atol = contiguous_copy(in[1]->expanded(batch)),
-                rtol = contiguous_copy(in[2]->expanded(batch));
+          Array atol = recorded::contiguous_copy(in[1]->expanded(batch)),
+                rtol = recorded::contiguous_copy(in[2]->expanded(batch));
           dispatch_float(a.dtype, "pinv", [&]<class T>(T) {
             for (int64_t i = 0; i < info.numel; ++i) {
               FG_CHECK_KIND(ErrorKind::Linalg, info.ptr<int32_t>()[i] == 0,
@@ -353,6 +353,7 @@ Tensor linalg_svdvals(const Tensor& a) {
 Tensors linalg_eig(const Tensor& a) {
   check_square(a, "linalg.eig");
   check_floating(a, "linalg.eig");
+  watch_values(a.array());
   Array x = contiguous_copy(a.array());
   dispatch_float(x.dtype, "linalg.eig", [&]<class T>(T) {
     for (int64_t i = 0; i < x.numel; ++i)

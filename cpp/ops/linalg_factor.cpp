@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/lapack.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
@@ -34,6 +34,7 @@ Tensor row_range(const Tensor& a, int64_t start, int64_t stop) { return slice(a,
 
 // The permutation matrix P (m x m) of a = P·L·U.
 Tensor permutation_of(const Tensor& pivots, int64_t m, DType dtype) {
+  watch_values(pivots.array());
   Array p = as_contiguous(pivots.array());
   int64_t k = p.shape.back(),
           batches = k ? p.numel / k : numel_of(DimSpan(p.shape).first(p.shape.size() - 1));
@@ -54,6 +55,7 @@ Tensor permutation_of(const Tensor& pivots, int64_t m, DType dtype) {
         out.ptr<T>()[(b * m + order[static_cast<size_t>(i)]) * m + i] = 1;
     }
   });
+  constant_values(out);
   return Tensor(std::move(out));
 }
 
@@ -458,6 +460,7 @@ Tensors linalg_lstsq(const Tensor& a, const Tensor& b, std::optional<double> rco
   bool full_rank = letter == 's';
   if (!full_rank && letter != 'y') {
     const Array& rank = r[1].array();
+    watch_values(rank);
     full_rank = std::all_of(rank.ptr<int64_t>(), rank.ptr<int64_t>() + rank.numel,
                             [&](int64_t k) { return k == cols_a; });
   }

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/copy.h"
+#include "core/memory.h"
 #include "kernels/lapack.h"
 #include "ops/convert.h"
 #include "ops/matmul.h"
@@ -53,7 +53,7 @@ FG_DEFINE_OP(Solve) = {
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
           lu_rows(*in[0], out[1], out[2], out[3]);
-          copy_array(in[1]->expanded(out[0].shape), out[0]);
+          recorded::copy_array(in[1]->expanded(out[0].shape), out[0]);
           lu_rows_solve(out[1], out[2], at.flag(0), out[0]);
         },
     .vjp =
@@ -83,7 +83,7 @@ FG_DEFINE_OP(SolveFactored) = {
         },
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
-          copy_array(*in[2], out[0]);
+          recorded::copy_array(*in[2], out[0]);
           lu_rows_solve(*in[0], *in[1], at.flag(0), out[0]);
         },
 };
@@ -102,7 +102,7 @@ FG_DEFINE_OP(SolveTriangular) = {
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
           int64_t f = at.integer(0);
-          copy_array(in[1]->expanded(out[0].shape), out[0]);
+          recorded::copy_array(in[1]->expanded(out[0].shape), out[0]);
           solve_triangular(*in[0], {(f & 1) != 0, (f & 8) != 0, (f & 4) != 0, (f & 2) != 0},
                            out[0]);
         },
@@ -419,6 +419,7 @@ Tensor cholesky_inverse(const Tensor& factor, bool upper) {
   check_floating(factor, "cholesky_inverse");
   int64_t n = factor.size(-1);
   Tensor diagonal = contiguous(diagonal_of(factor.detach()));
+  watch_values(eq(diagonal, 0).array());
   for (int64_t i = 0; i < diagonal.numel(); ++i) {
     bool zero = diagonal.dtype() == DType::Float32 ? diagonal.array().ptr<float>()[i] == 0
                                                    : diagonal.array().ptr<double>()[i] == 0;
@@ -468,7 +469,7 @@ Tensor linalg_tensorinv(const Tensor& a, int64_t ind) {
 Tensor linalg_matrix_power(const Tensor& a, int64_t n, const char* op) {
   check_square(a, op);
   if (n == 0)  // the identity, which stays in a's graph with gradient zero
-    return where(Tensor(Array::zeros({}, DType::Bool)), a, identity_like(a, a.size(-1)));
+    return where(Tensor(recorded::zeros({}, DType::Bool)), a, identity_like(a, a.size(-1)));
   if (n < 0) {
     FG_CHECK(n != std::numeric_limits<int64_t>::min(), op, ": the exponent is too small");
     return linalg_matrix_power(linalg_inv(a), -n, op);

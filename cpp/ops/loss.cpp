@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/promotion.h"
+#include "core/recorder.h"
 #include "kernels/copy.h"
 #include "kernels/gemm.h"
 #include "ops/convert.h"
@@ -320,6 +321,7 @@ namespace {
 // Scales the rows that are used down to the norm, in place.
 void renormalize(const Tensor& table, const Tensor& numbers, double max_norm, double norm_type) {
   GradModeGuard off(false);
+  watch_values(numbers.array());
   Array rows = as_contiguous(numbers.array(), DType::Int64);
   for (int64_t k = 0; k < rows.numel; ++k) {
     int64_t r = rows.ptr<int64_t>()[k];

@@ -2,8 +2,8 @@
 
 #include <cstring>
 
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/gemm.h"
 #include "ops/convert.h"
 #include "ops/pointwise.h"
@@ -181,7 +181,7 @@ void eval_add_product(const Attrs& at, Inputs in, std::span<Array> out) {
   o.alpha = at.s[1];
   o.accumulate = at.s[0].to_double() != 0;
   if (o.accumulate) {
-    copy_array(*in[0], out[0]);
+    recorded::copy_array(*in[0], out[0]);
     if (at.s[0] != Scalar(1))
       dispatch_all(out[0].dtype, [&]<class T>(T) {
         if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
@@ -274,7 +274,7 @@ Scalar factor_for(const Tensor& a, Scalar s) {
 // the graph, with gradient zero, but its values do not count.
 Tensor add_scaled(const Tensor& input, const Tensor& product, Scalar beta, Scalar alpha) {
   Tensor p = scaled(product, alpha);
-  if (beta.to_double() == 0) return where(Tensor(Array::zeros({}, DType::Bool)), input, p);
+  if (beta.to_double() == 0) return where(Tensor(recorded::zeros({}, DType::Bool)), input, p);
   return add(scaled(input, beta), p);
 }
 

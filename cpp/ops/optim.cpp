@@ -1,12 +1,13 @@
 #include "ops/optim.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
 #include "base/memory_format.h"
 #include "core/elementwise.h"
-#include "kernels/copy.h"
+#include "core/memory.h"
 #include "kernels/optim.h"
 #include "ops/creation.h"
 #include "ops/item.h"
@@ -15,9 +16,9 @@
 namespace fastgrad {
 namespace {
 
-void check_state(const Tensor& param, const Tensor& t) {
-  FG_CHECK(t.shape() == param.shape(), "the state of a parameter of shape ", param.shape(),
-           " has shape ", t.shape(),
+void check_state(const Array& param, const Array& t) {
+  FG_CHECK(t.shape == param.shape, "the state of a parameter of shape ", param.shape, " has shape ",
+           t.shape,
            "; a state dict of other parameters was loaded, or the parameter changed its shape");
 }
 
@@ -29,17 +30,15 @@ void check_type(DType type) {
                 name(type), "; keep real and imaginary parts as two parameters");
 }
 
-double value_of(const Tensor& scalar) {
-  const Array& a = scalar.array();
+double value_of(const Array& a) {
   if (a.dtype == DType::Float32) return *a.ptr<float>();
   if (a.dtype == DType::Float64) return *a.ptr<double>();
-  return item(scalar).to_double();
+  return element(a).to_double();
 }
 
 // scalar = f(scalar), computed in the scalar's own type.
 template <class F>
-void change(const Tensor& scalar, F&& f) {
-  const Array& a = scalar.array();
+void change(const Array& a, F&& f) {
   FG_CHECK(a.numel == 1, "the state keeps a tensor of one element here, got shape ", a.shape);
   if (a.dtype == DType::Float32) {
     *a.ptr<float>() = f(*a.ptr<float>());
@@ -52,12 +51,12 @@ void change(const Tensor& scalar, F&& f) {
   a.buffer->bump_version();
 }
 
-void assign(const Tensor& scalar, double value) {
+void assign(const Array& scalar, double value) {
   change(scalar, [value](auto old) { return static_cast<decltype(old)>(value); });
 }
 
 // step += 1; the new count.
-double advance(const Tensor& step) {
+double advance(const Array& step) {
   change(step, [](auto old) { return old + 1; });
   return value_of(step);
 }
@@ -80,12 +79,12 @@ class Elements {
  public:
   Elements(const Array& a, DType type, bool direct) : original_(a) {
     if (direct || (a.contiguous && a.dtype == type)) return;
-    copy_ = contiguous_copy(a, type);
+    copy_ = recorded::contiguous_copy(a, type);
     copied_ = true;
   }
   T* data() const { return (copied_ ? copy_ : original_).template ptr<T>(); }
   void write_back() const {
-    if (copied_) copy_array(copy_, original_);
+    if (copied_) recorded::copy_array(copy_, original_);
     original_.buffer->bump_version();
   }
 
@@ -95,57 +94,51 @@ class Elements {
   bool copied_ = false;
 };
 
+// The rule's arrays of state, null where it has fewer.
+using States = std::array<const Array*, 3>;
+
 template <class T, class Rule>
-void run(const Tensor& param, const Tensor& grad, DType type, std::span<const Tensor> state,
+void run(const Array& param, const Array& grad, DType type, const States& state,
          const Preparation& q, const Rule& rule, UpdateKernel<T, Rule> UpdateKernels<T>::* kernel) {
-  auto array_of = [&](int i) -> const Array& {
-    return (state[i].defined() ? state[i] : param).array();
-  };
+  auto array_of = [&](size_t i) -> const Array& { return state[i] ? *state[i] : param; };
   // Rules work element by element: any order will do in which all arrays are without gaps.
-  const Array& first = param.array();
-  auto alike = [&](const Array& a) { return a.dtype == type && a.strides == first.strides; };
-  bool direct = alike(first) && alike(grad.array()) && alike(array_of(0)) && alike(array_of(1)) &&
-                alike(array_of(2)) && (first.contiguous || is_dense(first.shape, first.strides));
-  Elements<T> p(first, type, direct), g(grad.array(), type, direct);
+  auto alike = [&](const Array& a) { return a.dtype == type && a.strides == param.strides; };
+  bool direct = alike(param) && alike(grad) && alike(array_of(0)) && alike(array_of(1)) &&
+                alike(array_of(2)) && (param.contiguous || is_dense(param.shape, param.strides));
+  Elements<T> p(param, type, direct), g(grad, type, direct);
   Elements<T> s[3] = {
       {array_of(0), type, direct}, {array_of(1), type, direct}, {array_of(2), type, direct}};
-  UpdateData<T> d{p.data(), g.data(), {}, param.numel()};
-  for (int i = 0; i < 3; ++i) d.state[i] = state[i].defined() ? s[i].data() : nullptr;
+  UpdateData<T> d{p.data(), g.data(), {}, param.numel};
+  for (size_t i = 0; i < 3; ++i) d.state[i] = state[i] ? s[i].data() : nullptr;
   (kernels_for<T>().*kernel)(d, q, rule);
-  for (int i = 0; i < 3; ++i)
-    if (state[i].defined()) s[i].write_back();
+  for (size_t i = 0; i < 3; ++i)
+    if (state[i]) s[i].write_back();
   p.write_back();
 }
 
-// Updates param by a rule; `a`, `b`, `c` are the rule's arrays of state, undefined where it has
-// fewer. Half precision is computed in float.
+// Updates param by a rule. Half precision is computed in float.
 template <class Rule>
-void update(const Tensor& param, const Tensor& a, const Tensor& b, const Tensor& c,
-            const Preparation& q, const Rule& rule,
-            UpdateKernel<float, Rule> UpdateKernels<float>::* single,
+void update(const Array& param, const Array& grad, const States& state, const Preparation& q,
+            const Rule& rule, UpdateKernel<float, Rule> UpdateKernels<float>::* single,
             UpdateKernel<double, Rule> UpdateKernels<double>::* twice) {
-  const Tensor state[] = {a, b, c};
-  for (const Tensor& t : state)
-    if (t.defined()) check_state(param, t);
-  check_state(param, param->grad);
-  DType type = param.dtype();
-  check_type(type);
-  if (type == DType::Float64)
-    run<double>(param, param->grad, type, state, q, rule, twice);
+  for (const Array* a : state)
+    if (a) check_state(param, *a);
+  check_state(param, grad);
+  check_type(param.dtype);
+  if (param.dtype == DType::Float64)
+    run<double>(param, grad, DType::Float64, state, q, rule, twice);
   else
-    run<float>(param, param->grad, DType::Float32, state, q, rule, single);
+    run<float>(param, grad, DType::Float32, state, q, rule, single);
 }
-#define FG_UPDATE(param, a, b, c, q, rule, kernel) \
-  update(param, a, b, c, q, rule, &UpdateKernels<float>::kernel, &UpdateKernels<double>::kernel)
+#define FG_UPDATE(a, b, c, q, rule, kernel)                                    \
+  update(param, grad, States{a, b, c}, q, rule, &UpdateKernels<float>::kernel, \
+         &UpdateKernels<double>::kernel)
 
 Preparation coupled(const auto& o) { return {o.maximize, o.weight_decay, 1.0}; }
 Preparation coupled_or_not(const auto& o) {
   if (!o.decoupled_weight_decay) return coupled(o);
   return {o.maximize, 0.0, 1.0 - o.lr * o.weight_decay};
 }
-
-const Tensor kAbsent;
-const Tensor kNoState[3];
 
 // The vector's piece that belongs to a parameter, in its shape. `flat` is row-major.
 Array piece(const Array& flat, const Array& like, int64_t& offset) {
@@ -163,7 +156,10 @@ Array flat_like(std::span<const Tensor> params) {
     type = promote_types(type, p.dtype());
     n += p.numel();
   }
-  return Array::empty({&n, 1}, type);
+  Array flat = Array::empty({&n, 1}, type);
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->fresh(flat);
+  return flat;
 }
 
 Array check_flat(std::span<const Tensor> params, const Tensor& flat) {
@@ -171,7 +167,7 @@ Array check_flat(std::span<const Tensor> params, const Tensor& flat) {
   for (const Tensor& p : params) n += p.numel();
   FG_CHECK_VALUE(flat.ndim() == 1 && flat.numel() == n, "expected a vector of ", n,
                  " elements for the parameters, got shape ", flat.shape());
-  return as_contiguous(flat.array());
+  return recorded::as_contiguous(flat.array());
 }
 
 }  // namespace
@@ -179,7 +175,7 @@ Array check_flat(std::span<const Tensor> params, const Tensor& flat) {
 Tensor flat_values(std::span<const Tensor> params) {
   Array flat = flat_like(params);
   int64_t offset = 0;
-  for (const Tensor& p : params) copy_array(p.array(), piece(flat, p.array(), offset));
+  for (const Tensor& p : params) recorded::copy_array(p.array(), piece(flat, p.array(), offset));
   return Tensor(std::move(flat));
 }
 
@@ -189,9 +185,9 @@ Tensor flat_gradients(std::span<const Tensor> params) {
   for (const Tensor& p : params) {
     Array part = piece(flat, p.array(), offset);
     if (p->grad.defined())
-      copy_array(p->grad.array(), part);
+      recorded::copy_array(p->grad.array(), part);
     else if (part.numel > 0)
-      std::memset(part.data, 0, static_cast<size_t>(part.nbytes()));
+      recorded::fill_array(part, Scalar(0));
   }
   return Tensor(std::move(flat));
 }
@@ -200,21 +196,22 @@ void assign_flat(std::span<const Tensor> params, const Tensor& flat) {
   Array source = check_flat(params, flat);
   int64_t offset = 0;
   for (const Tensor& p : params) {
-    copy_array(piece(source, p.array(), offset), p.array());
+    recorded::copy_array(piece(source, p.array(), offset), p.array());
     p.array().buffer->bump_version();
   }
 }
 
 void add_flat(std::span<const Tensor> params, const Tensor& flat, double alpha) {
+  refuse_recording("a step of LBFGS");
   Array source = check_flat(params, flat);
   const SgdRule rule{-alpha, 0.0, 0.0, false, false};
   int64_t offset = 0;
   for (const Tensor& p : params) {
-    Tensor part(piece(source, p.array(), offset));
+    Array part = piece(source, p.array(), offset);
     if (p.dtype() == DType::Float64)
-      run<double>(p, part, DType::Float64, kNoState, {}, rule, &UpdateKernels<double>::sgd);
+      run<double>(p.array(), part, DType::Float64, {}, {}, rule, &UpdateKernels<double>::sgd);
     else
-      run<float>(p, part, DType::Float32, kNoState, {}, rule, &UpdateKernels<float>::sgd);
+      run<float>(p.array(), part, DType::Float32, {}, {}, rule, &UpdateKernels<float>::sgd);
   }
 }
 
@@ -237,53 +234,55 @@ Tensor lbfgs_direction(const Tensor& gradient, std::span<const Tensor> changes,
   return d[0];
 }
 
-void sgd_step(const Tensor& param, std::span<Tensor> state, const SgdOptions& o) {
-  SgdRule rule{o.lr, o.momentum, o.dampening, o.nesterov, !state[0].defined()};
-  if (rule.momentum == 0.0) {
-    FG_UPDATE(param, kAbsent, kAbsent, kAbsent, coupled(o), rule, sgd);
-    return;
-  }
-  if (rule.first) state[0] = empty_like(param, param.dtype());
-  FG_UPDATE(param, state[0], kAbsent, kAbsent, coupled(o), rule, sgd);
+namespace {
+
+struct SgdStep : SgdOptions {
+  bool first;  // the momentum buffer holds nothing yet
+};
+void sgd(const Array& param, const Array& grad, const Array* const* state, const SgdStep& o) {
+  SgdRule rule{o.lr, o.momentum, o.dampening, o.nesterov, o.first};
+  FG_UPDATE(o.momentum == 0.0 ? nullptr : state[0], nullptr, nullptr, coupled(o), rule, sgd);
 }
 
-void adam_step(const Tensor& param, std::span<Tensor> state, const AdamOptions& o) {
-  double t = advance(state[0]);
+void adam(const Array& param, const Array& grad, const Array* const* state, const AdamOptions& o) {
+  double t = advance(*state[0]);
   AdamRule rule{o.beta1,
                 o.beta2,
                 o.eps,
                 o.lr / (1.0 - std::pow(o.beta1, t)),
                 std::sqrt(1.0 - std::pow(o.beta2, t)),
                 o.amsgrad};
-  FG_UPDATE(param, state[1], state[2], o.amsgrad ? state[3] : kAbsent, coupled_or_not(o), rule,
-            adam);
+  FG_UPDATE(state[1], state[2], o.amsgrad ? state[3] : nullptr, coupled_or_not(o), rule, adam);
 }
 
-void adamax_step(const Tensor& param, std::span<Tensor> state, const AdamaxOptions& o) {
-  double t = advance(state[0]);
+void adamax(const Array& param, const Array& grad, const Array* const* state,
+            const AdamaxOptions& o) {
+  double t = advance(*state[0]);
   AdamaxRule rule{o.beta1, o.beta2, o.eps, o.lr / (1.0 - std::pow(o.beta1, t))};
-  FG_UPDATE(param, state[1], state[2], kAbsent, coupled(o), rule, adamax);
+  FG_UPDATE(state[1], state[2], nullptr, coupled(o), rule, adamax);
 }
 
-void nadam_step(const Tensor& param, std::span<Tensor> state, const NAdamOptions& o) {
-  double t = advance(state[0]);
+void nadam(const Array& param, const Array& grad, const Array* const* state,
+           const NAdamOptions& o) {
+  double t = advance(*state[0]);
   auto momentum_at = [&o](double step) {
     return o.beta1 * (1.0 - 0.5 * std::pow(0.96, step * o.momentum_decay));
   };
   double mu = momentum_at(t), mu_next = momentum_at(t + 1.0);
-  change(state[1], [mu](auto old) { return old * static_cast<decltype(old)>(mu); });
-  double product = value_of(state[1]);
+  change(*state[1], [mu](auto old) { return old * static_cast<decltype(old)>(mu); });
+  double product = value_of(*state[1]);
   NAdamRule rule{o.beta1,
                  o.beta2,
                  o.eps,
                  1.0 - std::pow(o.beta2, t),
                  -o.lr * (1.0 - mu) / (1.0 - product),
                  -o.lr * mu_next / (1.0 - product * mu_next)};
-  FG_UPDATE(param, state[2], state[3], kAbsent, coupled_or_not(o), rule, nadam);
+  FG_UPDATE(state[2], state[3], nullptr, coupled_or_not(o), rule, nadam);
 }
 
-void radam_step(const Tensor& param, std::span<Tensor> state, const RAdamOptions& o) {
-  double t = advance(state[0]);
+void radam(const Array& param, const Array& grad, const Array* const* state,
+           const RAdamOptions& o) {
+  double t = advance(*state[0]);
   double correction2 = 1.0 - std::pow(o.beta2, t);
   // The length of the simple moving average that the exponential one stands for, and its limit.
   double limit = 2.0 / (1.0 - o.beta2) - 1.0;
@@ -294,42 +293,114 @@ void radam_step(const Tensor& param, std::span<Tensor> state, const RAdamOptions
   RAdamRule rule{
       o.beta1,      o.beta2, o.eps, o.lr, 1.0 - std::pow(o.beta1, t), std::sqrt(correction2),
       rectification};
-  FG_UPDATE(param, state[1], state[2], kAbsent, coupled_or_not(o), rule, radam);
+  FG_UPDATE(state[1], state[2], nullptr, coupled_or_not(o), rule, radam);
 }
 
-void adagrad_step(const Tensor& param, std::span<Tensor> state, const AdagradOptions& o) {
-  double t = advance(state[0]);
+void adagrad(const Array& param, const Array& grad, const Array* const* state,
+             const AdagradOptions& o) {
+  double t = advance(*state[0]);
   AdagradRule rule{o.lr / (1.0 + (t - 1.0) * o.lr_decay), o.eps};
-  FG_UPDATE(param, state[1], kAbsent, kAbsent, coupled(o), rule, adagrad);
+  FG_UPDATE(state[1], nullptr, nullptr, coupled(o), rule, adagrad);
 }
 
-void adadelta_step(const Tensor& param, std::span<Tensor> state, const AdadeltaOptions& o) {
-  advance(state[0]);
+void adadelta(const Array& param, const Array& grad, const Array* const* state,
+              const AdadeltaOptions& o) {
+  advance(*state[0]);
   AdadeltaRule rule{o.lr, o.rho, o.eps};
-  FG_UPDATE(param, state[1], state[2], kAbsent, coupled(o), rule, adadelta);
+  FG_UPDATE(state[1], state[2], nullptr, coupled(o), rule, adadelta);
 }
 
-void rmsprop_step(const Tensor& param, std::span<Tensor> state, const RmspropOptions& o) {
-  advance(state[0]);
+void rmsprop(const Array& param, const Array& grad, const Array* const* state,
+             const RmspropOptions& o) {
+  advance(*state[0]);
   RmspropRule rule{o.lr, o.alpha, o.eps, o.momentum, o.centered};
-  FG_UPDATE(param, state[1], o.centered ? state[2] : kAbsent, o.momentum > 0.0 ? state[3] : kAbsent,
+  FG_UPDATE(state[1], o.centered ? state[2] : nullptr, o.momentum > 0.0 ? state[3] : nullptr,
             coupled(o), rule, rmsprop);
 }
 
-void rprop_step(const Tensor& param, std::span<Tensor> state, const RpropOptions& o) {
-  advance(state[0]);
+void rprop(const Array& param, const Array& grad, const Array* const* state,
+           const RpropOptions& o) {
+  advance(*state[0]);
   RpropRule rule{o.shrink, o.grow, o.smallest, o.largest};
-  FG_UPDATE(param, state[1], state[2], kAbsent, (Preparation{o.maximize, 0.0, 1.0}), rule, rprop);
+  FG_UPDATE(state[1], state[2], nullptr, (Preparation{o.maximize, 0.0, 1.0}), rule, rprop);
 }
 
-void asgd_step(const Tensor& param, std::span<Tensor> state, const AsgdOptions& o) {
-  double t = advance(state[0]);
-  double eta = value_of(state[1]);
-  AsgdRule rule{eta, value_of(state[2])};
+void asgd(const Array& param, const Array& grad, const Array* const* state, const AsgdOptions& o) {
+  double t = advance(*state[0]);
+  double eta = value_of(*state[1]);
+  AsgdRule rule{eta, value_of(*state[2])};
   Preparation q{o.maximize, o.weight_decay, 1.0 - o.lambd * eta};
-  FG_UPDATE(param, state[3], kAbsent, kAbsent, q, rule, asgd);
-  assign(state[1], o.lr / std::pow(1.0 + o.lambd * o.lr * t, o.alpha));
-  assign(state[2], 1.0 / std::max(1.0, t - o.t0));
+  FG_UPDATE(state[3], nullptr, nullptr, q, rule, asgd);
+  assign(*state[1], o.lr / std::pow(1.0 + o.lambd * o.lr * t, o.alpha));
+  assign(*state[2], 1.0 / std::max(1.0, t - o.t0));
+}
+
+// A step on arrays; `state` has the tensors of ops/optim.h, null where they are absent.
+template <class Options>
+using ArrayStep = void (*)(const Array& param, const Array& grad, const Array* const* state,
+                           const Options& o);
+
+// The same as one instruction: param, its gradient and state go in, param and state come out.
+template <class Options, ArrayStep<Options> step>
+void run_step(const Attrs& a, Inputs in, std::span<Array> out) {
+  Options o;
+  std::memcpy(&o, a.list(0).data(), sizeof o);
+  step(out[0], *in[1], in.data() + 2, o);
+}
+
+template <class Options, ArrayStep<Options> step>
+void take_step(const char* name, const Tensor& param, std::span<Tensor> state, const Options& o) {
+  SmallVector<const Array*, 6> in{&param.array(), &param->grad.array()};
+  for (const Tensor& s : state) in.push_back(s.defined() ? &s.array() : nullptr);
+  Recorder* r = recorder();
+  {
+    PauseRecording inside;
+    step(*in[0], *in[1], in.data() + 2, o);
+  }
+  if (!r) [[likely]]
+    return;
+  static const Primitive primitive = {name, run_step<Options, step>, false};
+  SmallVector<Array, 5> out{param.array()};
+  for (const Tensor& s : state)
+    if (s.defined()) out.push_back(s.array());
+  int64_t words[(sizeof(Options) + 7) / 8] = {};
+  std::memcpy(words, &o, sizeof o);
+  r->primitive(primitive, Attrs().with(words), {in.data(), in.size()}, {out.data(), out.size()});
+}
+
+}  // namespace
+
+void sgd_step(const Tensor& param, std::span<Tensor> state, const SgdOptions& o) {
+  SgdStep step{o, !state[0].defined()};
+  if (o.momentum != 0.0 && step.first) state[0] = empty_like(param, param.dtype());
+  take_step<SgdStep, sgd>("sgd_step", param, state, step);
+}
+void adam_step(const Tensor& param, std::span<Tensor> state, const AdamOptions& o) {
+  take_step<AdamOptions, adam>("adam_step", param, state, o);
+}
+void adamax_step(const Tensor& param, std::span<Tensor> state, const AdamaxOptions& o) {
+  take_step<AdamaxOptions, adamax>("adamax_step", param, state, o);
+}
+void nadam_step(const Tensor& param, std::span<Tensor> state, const NAdamOptions& o) {
+  take_step<NAdamOptions, nadam>("nadam_step", param, state, o);
+}
+void radam_step(const Tensor& param, std::span<Tensor> state, const RAdamOptions& o) {
+  take_step<RAdamOptions, radam>("radam_step", param, state, o);
+}
+void adagrad_step(const Tensor& param, std::span<Tensor> state, const AdagradOptions& o) {
+  take_step<AdagradOptions, adagrad>("adagrad_step", param, state, o);
+}
+void adadelta_step(const Tensor& param, std::span<Tensor> state, const AdadeltaOptions& o) {
+  take_step<AdadeltaOptions, adadelta>("adadelta_step", param, state, o);
+}
+void rmsprop_step(const Tensor& param, std::span<Tensor> state, const RmspropOptions& o) {
+  take_step<RmspropOptions, rmsprop>("rmsprop_step", param, state, o);
+}
+void rprop_step(const Tensor& param, std::span<Tensor> state, const RpropOptions& o) {
+  take_step<RpropOptions, rprop>("rprop_step", param, state, o);
+}
+void asgd_step(const Tensor& param, std::span<Tensor> state, const AsgdOptions& o) {
+  take_step<AsgdOptions, asgd>("asgd_step", param, state, o);
 }
 
 }  // namespace fastgrad

@@ -1,10 +1,11 @@
 // The OpInfo of every row of the op table: its vjp column, expanded.
+#include "core/memory.h"
 #include "ops/pointwise_rules.h"
 
 namespace fastgrad {
 
 Tensor zeros_like(const Operand& x) {
-  return Tensor(Array::zeros(x.array().shape, x.array().dtype));
+  return Tensor(recorded::zeros(x.array().shape, x.array().dtype));
 }
 
 namespace {

@@ -1,5 +1,6 @@
 #include "ops/products.h"
 
+#include "core/recorder.h"
 #include "ops/basic_index.h"
 #include "ops/creation.h"
 #include "ops/join.h"
@@ -65,6 +66,7 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
   }
   Array index = Array::empty(Dims{static_cast<int64_t>(rows.size()) / r, r}, DType::Int64);
   std::copy(rows.begin(), rows.end(), index.ptr<int64_t>());
+  constant_values(index);
   Tensor places(std::move(index));
   return take(x, places);
 }

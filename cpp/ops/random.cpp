@@ -3,11 +3,12 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "core/apply.h"
 #include "core/inplace.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/random.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
@@ -20,23 +21,98 @@ FG_DEFINE_OP(Random) = {
     .vjp =
         [](VjpContext& c) {
           for (size_t i = 0; i < c.num_inputs(); ++i)
-            if (c.needs(i)) c.set(i, Tensor(Array::zeros(c.in_shape(i), c.in_dtype(i))));
+            if (c.needs(i)) c.set(i, Tensor(recorded::zeros(c.in_shape(i), c.in_dtype(i))));
         },
 };
 
 namespace {
 
-// Fills self by fill(array, stream), where `array` is row-major.
-template <class F>
-void fill_inplace(const Tensor& self, const char* op, Generator& g, F&& fill) {
+// New memory, to be filled.
+Array unset(DimSpan shape, DType dtype) {
+  Array a = Array::empty(shape, dtype);
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->fresh(a);
+  return a;
+}
+
+void fill_log_normal(const Array& out, RandomStream s, double mean, double std) {
+  Array z = Array::empty(out.shape, DType::Float64);
+  fill_normal(z, s, mean, std);
+  for (int64_t i = 0; i < z.numel; ++i) z.ptr<double>()[i] = std::exp(z.ptr<double>()[i]);
+  copy_array(z, out);
+}
+
+// The generator of the running call; replays draw from the default one.
+constinit thread_local Generator* t_generator = nullptr;
+
+RandomStream draw(uint64_t blocks) {
+  return (t_generator ? *t_generator : default_generator()).reserve(blocks);
+}
+
+class UseGenerator {
+ public:
+  explicit UseGenerator(Generator& g) : old_(std::exchange(t_generator, &g)) {}
+  ~UseGenerator() { t_generator = old_; }
+  UseGenerator(const UseGenerator&) = delete;
+  UseGenerator& operator=(const UseGenerator&) = delete;
+
+ private:
+  Generator* old_;
+};
+
+// Fills of row-major arrays, drawn from t_generator: instructions of a recording.
+template <void (*fill)(const Array& out, RandomStream s, const Attrs& a, Inputs in)>
+void run_fill(const Attrs& a, Inputs in, std::span<Array> out) {
+  fill(out[0], draw(blocks_for(out[0].numel)), a, in);
+}
+#define FG_RANDOM(Name, text, ...)                                                   \
+  const Primitive Name = {                                                           \
+      text,                                                                          \
+      run_fill<[](const Array& out, RandomStream s, [[maybe_unused]] const Attrs& a, \
+                  [[maybe_unused]] Inputs in) { __VA_ARGS__; }>,                     \
+      true, false};
+FG_RANDOM(kUniform, "uniform_", fill_uniform(out, s, a.s[0].to_double(), a.s[1].to_double()))
+FG_RANDOM(kNormal, "normal_", fill_normal(out, s, a.s[0].to_double(), a.s[1].to_double()))
+FG_RANDOM(kBernoulli, "bernoulli_", fill_bernoulli(out, s, *in[0]))
+FG_RANDOM(kExponential, "exponential_",
+          fill_by(out, s, a.s[0].to_double(), 0,
+                  [](double u, double l, double) { return -std::log(u) / l; }))
+FG_RANDOM(kGeometric, "geometric_",
+          fill_by(out, s, a.s[0].to_double(), 0,
+                  [](double u, double log_q, double) { return std::ceil(std::log(u) / log_q); }))
+FG_RANDOM(kCauchy, "cauchy_",
+          fill_by(out, s, a.s[0].to_double(), a.s[1].to_double(),
+                  [](double u, double m, double w) { return m + w * std::tan(M_PI * (u - 0.5)); }))
+FG_RANDOM(kLogNormal, "log_normal_",
+          fill_log_normal(out, s, a.s[0].to_double(), a.s[1].to_double()))
+FG_RANDOM(kIntegers, "random_",
+          fill_integers(out, s, a.s[0].to_int(), static_cast<uint64_t>(a.s[1].to_int())))
+FG_RANDOM(kPoisson, "poisson", fill_poisson(out, s, *in[0]))
+FG_RANDOM(kPermutation, "randperm", fill_permutation(out, s))
+#undef FG_RANDOM
+
+// Runs a fill, and records it. Recordings know the default generator only.
+void fill_now(const Primitive& p, Generator& g, const Attrs& attrs, Inputs in, Array out) {
+  Recorder* r = recorder();
+  {
+    PauseRecording inside;
+    UseGenerator from(g);
+    p.run(attrs, in, {&out, 1});
+  }
+  if (!r) return;
+  if (&g != &default_generator()) r->refuse("a random generator of its own");
+  r->primitive(p, attrs, in, {&out, 1});
+}
+
+void fill_inplace(const Tensor& self, const char* op, Generator& g, const Primitive& p,
+                  const Attrs& attrs, Inputs in = {}) {
   bool recorded = check_inplace(self, false, op);
-  RandomStream s = g.reserve(blocks_for(self.numel()));
   if (self.is_contiguous()) {
-    fill(self.array(), s);
+    fill_now(p, g, attrs, in, self.array());
   } else {
-    Array rows = Array::empty(self.shape(), self.dtype());
-    fill(rows, s);
-    copy_array(rows, self.array());
+    Array rows = unset(self.shape(), self.dtype());
+    fill_now(p, g, attrs, in, rows);
+    recorded::copy_array(rows, self.array());
   }
   self->array.buffer->bump_version();
   if (!recorded) return;
@@ -118,6 +194,7 @@ void check_continuous(const char* distribution, DType d) {
 }
 
 bool all_in(const Tensor& x, double low, double high) {
+  watch_values(x.array());
   Array a = as_contiguous(x.array(), DType::Float64);
   for (int64_t i = 0; i < a.numel; ++i)
     if (!(a.ptr<double>()[i] >= low && a.ptr<double>()[i] <= high)) return false;
@@ -129,10 +206,10 @@ Tensor shifted_normal(const Operand& mean, const Operand& std, DimSpan shape, DT
                       Generator& g) {
   check_supported(is_floating(dtype), "normal_kernel_cpu", dtype);
   GradModeGuard no_grad(false);
-  Tensor z(Array::empty(shape, dtype));
+  Tensor z(unset(shape, dtype));
   normal_(z, 0, 1, g);
   Tensor out = add(mul(z, std), mean);
-  return out.dtype() == dtype ? out : Tensor(contiguous_copy(out.array(), dtype));
+  return out.dtype() == dtype ? out : Tensor(recorded::contiguous_copy(out.array(), dtype));
 }
 
 }  // namespace
@@ -145,6 +222,7 @@ uint64_t system_seed() {
 Generator::Generator() : state_{system_seed(), 0} {}
 
 RandomStream Generator::reserve(uint64_t blocks) {
+  refuse_recording("random numbers of this kind");  // those of a Primitive come while it pauses
   std::lock_guard lock(mutex_);
   RandomStream s{state_.seed, state_.next_block};
   state_.next_block += blocks;
@@ -152,11 +230,13 @@ RandomStream Generator::reserve(uint64_t blocks) {
 }
 
 Generator::State Generator::state() {
+  refuse_recording("the state of a random generator");
   std::lock_guard lock(mutex_);
   return state_;
 }
 
 void Generator::set_state(State s) {
+  refuse_recording("seeding a random generator");
   std::lock_guard lock(mutex_);
   state_ = s;
 }
@@ -176,15 +256,13 @@ void uniform_(const Tensor& self, double from, double to, Generator& g) {
   FG_CHECK(to - from <= limit, "uniform_ expects to-from <= std::numeric_limits<",
            name(self.dtype()), ">::max(), but found to=", to, " and from=", from,
            " which result in to-from to exceed the limit");
-  fill_inplace(self, "uniform", g,
-               [&](const Array& a, RandomStream s) { fill_uniform(a, s, from, to); });
+  fill_inplace(self, "uniform", g, kUniform, Attrs(from, to));
 }
 
 void normal_(const Tensor& self, double mean, double std, Generator& g) {
   FG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
   check_supported(is_differentiable(self.dtype()), "normal_kernel_cpu", self.dtype());
-  fill_inplace(self, "normal", g,
-               [&](const Array& a, RandomStream s) { fill_normal(a, s, mean, std); });
+  fill_inplace(self, "normal", g, kNormal, Attrs(mean, std));
 }
 
 void bernoulli_(const Tensor& self, double p, Generator& g) {
@@ -192,8 +270,9 @@ void bernoulli_(const Tensor& self, double p, Generator& g) {
   check_supported(!is_complex(self.dtype()), "bernoulli_scalar_cpu_", self.dtype());
   Array chance = Array::empty({}, DType::Float64);
   *chance.ptr<double>() = p;
-  fill_inplace(self, "bernoulli", g,
-               [&](const Array& a, RandomStream s) { fill_bernoulli(a, s, chance); });
+  constant_values(chance);
+  const Array* in[] = {&chance};
+  fill_inplace(self, "bernoulli", g, kBernoulli, {}, in);
 }
 
 void bernoulli_(const Tensor& self, const Tensor& p, Generator& g) {
@@ -205,46 +284,33 @@ void bernoulli_(const Tensor& self, const Tensor& p, Generator& g) {
   FG_CHECK(is_expandable_to(p.shape(), self.shape()), "bernoulli_: the probabilities' shape ",
            p.shape(), " does not broadcast to ", self.shape());
   Array chances = p.array().expanded(self.shape());
-  fill_inplace(self, "bernoulli", g,
-               [&](const Array& a, RandomStream s) { fill_bernoulli(a, s, chances); });
+  const Array* in[] = {&chances};
+  fill_inplace(self, "bernoulli", g, kBernoulli, {}, in);
 }
 
 void exponential_(const Tensor& self, double rate, Generator& g) {
   FG_CHECK(rate > 0, "exponential_ expects lambda > 0.0, but found lambda=", rate);
   check_continuous("Exponential", self.dtype());
-  fill_inplace(self, "exponential", g, [&](const Array& a, RandomStream s) {
-    fill_by(a, s, rate, 0, [](double u, double l, double) { return -std::log(u) / l; });
-  });
+  fill_inplace(self, "exponential", g, kExponential, Attrs(rate));
 }
 
 void geometric_(const Tensor& self, double p, Generator& g) {
   FG_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
   check_supported(self.dtype() != DType::Bool && !is_complex(self.dtype()), "geometric_cpu",
                   self.dtype());
-  fill_inplace(self, "geometric", g, [&](const Array& a, RandomStream s) {
-    fill_by(a, s, std::log1p(-p), 0,
-            [](double u, double log_q, double) { return std::ceil(std::log(u) / log_q); });
-  });
+  fill_inplace(self, "geometric", g, kGeometric, Attrs(std::log1p(-p)));
 }
 
 void cauchy_(const Tensor& self, double median, double sigma, Generator& g) {
   FG_CHECK(sigma > 0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
   check_continuous("Cauchy", self.dtype());
-  fill_inplace(self, "cauchy", g, [&](const Array& a, RandomStream s) {
-    fill_by(a, s, median, sigma,
-            [](double u, double m, double w) { return m + w * std::tan(M_PI * (u - 0.5)); });
-  });
+  fill_inplace(self, "cauchy", g, kCauchy, Attrs(median, sigma));
 }
 
 void log_normal_(const Tensor& self, double mean, double std, Generator& g) {
   FG_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
   check_supported(is_floating(self.dtype()), "log_normal_cpu", self.dtype());
-  fill_inplace(self, "log_normal", g, [&](const Array& a, RandomStream s) {
-    Array z = Array::empty(a.shape, DType::Float64);
-    fill_normal(z, s, mean, std);
-    for (int64_t i = 0; i < z.numel; ++i) z.ptr<double>()[i] = std::exp(z.ptr<double>()[i]);
-    copy_array(z, a);
-  });
+  fill_inplace(self, "log_normal", g, kLogNormal, Attrs(mean, std));
 }
 
 void random_(const Tensor& self, std::optional<int64_t> from, std::optional<int64_t> to,
@@ -260,8 +326,7 @@ void random_(const Tensor& self, std::optional<int64_t> from, std::optional<int6
              name(self.dtype()));
     range = static_cast<uint64_t>(held.high) - static_cast<uint64_t>(first) + 1;
   }
-  fill_inplace(self, "random", g,
-               [&](const Array& a, RandomStream s) { fill_integers(a, s, first, range); });
+  fill_inplace(self, "random", g, kIntegers, Attrs(first, static_cast<int64_t>(range)));
 }
 
 Tensor normal(const Tensor& mean, const Tensor& std, Generator& g) {
@@ -281,7 +346,7 @@ Tensor normal(double mean, const Tensor& std, Generator& g) {
 }
 
 Tensor bernoulli(const Tensor& p, Generator& g) {
-  Tensor out(Array::empty(p.shape(), p.dtype()));
+  Tensor out(unset(p.shape(), p.dtype()));
   bernoulli_(out, p, g);
   return with_zero_gradient(out, {p});
 }
@@ -289,8 +354,9 @@ Tensor bernoulli(const Tensor& p, Generator& g) {
 Tensor poisson(const Tensor& rates, Generator& g) {
   check_supported(is_floating(rates.dtype()), "poisson_cpu", rates.dtype());
   FG_CHECK(all_in(rates, 0, HUGE_VAL), "invalid Poisson rate, expected rate to be non-negative");
-  Tensor out(Array::empty(rates.shape(), rates.dtype()));
-  fill_poisson(out.array(), g.reserve(blocks_for(out.numel())), rates.array());
+  Tensor out(unset(rates.shape(), rates.dtype()));
+  const Array* in[] = {&rates.array()};
+  fill_now(kPoisson, g, {}, in, out.array());
   return with_zero_gradient(out, {rates});
 }
 
@@ -306,7 +372,7 @@ Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Gener
   FG_CHECK(all_in(weights, 0, std::numeric_limits<double>::max()),
            "probability tensor contains either `inf`, `nan` or element < 0");
   int64_t rows = weights.ndim() == 2 ? weights.size(0) : 1;
-  Array w = as_contiguous(weights.array(), DType::Float64).reshaped(Dims{rows, n});
+  Array w = recorded::as_contiguous(weights.array(), DType::Float64).reshaped(Dims{rows, n});
   for (int64_t row = 0; row < rows; ++row) {
     double sum = 0;
     for (int64_t i = 0; i < n; ++i) sum += w.ptr<double>()[row * n + i];
@@ -323,8 +389,8 @@ Tensor randperm(int64_t n, DType dtype, Generator& g) {
   FG_CHECK(n == 0 || n - 1 <= whole_range(dtype).high, "randperm: ", name(dtype),
            " cannot hold the numbers below ", n, " (value cannot be converted to type ",
            name(dtype), " without overflow)");
-  Array out = Array::empty(Dims{n}, dtype);
-  fill_permutation(out, g.reserve(blocks_for(n)));
+  Array out = unset(Dims{n}, dtype);
+  fill_now(kPermutation, g, {}, {}, out);
   return Tensor(std::move(out));
 }
 

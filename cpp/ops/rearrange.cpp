@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/copy.h"
+#include "core/memory.h"
 #include "kernels/triangle.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
@@ -22,7 +22,7 @@ void same_meta(const Attrs&, Inputs in, Metas& out) {
 // Copies x to out, dims[k] and those after it moved by shifts[k].
 void roll_blocks(const Array& x, const Array& out, DimSpan shifts, DimSpan dims, size_t k) {
   if (k == dims.size()) {
-    copy_array(x, out);
+    recorded::copy_array(x, out);
     return;
   }
   int64_t d = dims[k], n = x.shape[d];
@@ -55,7 +55,7 @@ FG_DEFINE_OP(Flip) = {
             start += (x.shape[d] - 1) * strides[d];
             strides[d] = -strides[d];
           }
-          copy_array(x.view(x.shape, strides, start), out[0]);
+          recorded::copy_array(x.view(x.shape, strides, start), out[0]);
         },
     .vjp = [](VjpContext& c) { c.set(0, flip(c.g(), c.attrs().list(0))); },
 };
@@ -104,7 +104,7 @@ FG_DEFINE_OP(Repeat) = {
             from.push_back(i < lead ? 0 : in[0]->strides[i - lead]);
             to.push_back(out[0].strides[i]);
           }
-          copy_array(in[0]->view(shape, from), out[0].view(shape, to));
+          recorded::copy_array(in[0]->view(shape, from), out[0].view(shape, to));
         },
     .vjp =
         [](VjpContext& c) {
@@ -201,6 +201,7 @@ Tensor repeat_interleave(const Tensor& repeats) {
   FG_CHECK(repeats.ndim() == 1, "repeat_interleave only accept 1D vector as repeat");
   FG_CHECK(repeats.dtype() == DType::Int64 || repeats.dtype() == DType::Int32,
            "repeats has to be Long or Int tensor");
+  watch_values(repeats.array());
   Array counts = as_contiguous(repeats.array(), DType::Int64);
   int64_t total = 0;
   for (int64_t i = 0; i < counts.numel; ++i) {
@@ -210,6 +211,7 @@ Tensor repeat_interleave(const Tensor& repeats) {
   Array out = Array::empty(Dims{total}, DType::Int64);
   int64_t* to = out.ptr<int64_t>();
   for (int64_t i = 0; i < counts.numel; ++i) to = std::fill_n(to, counts.ptr<int64_t>()[i], i);
+  constant_values(out);
   return Tensor(std::move(out));
 }
 

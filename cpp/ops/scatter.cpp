@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/index.h"
 #include "ops/along.h"
 #include "ops/basic_index.h"
@@ -21,7 +21,8 @@ Dims at_least_vector(DimSpan shape) { return shape.empty() ? Dims{1} : Dims(shap
 Tensor checked_index(const Tensor& index, const Tensor& x, int64_t dim, const char* op) {
   FG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, op,
            "(): Expected dtype int32/int64 for index, got ", name(index.dtype()));
-  Array places = as_contiguous(index.array(), DType::Int64);
+  Array places = recorded::as_contiguous(index.array(), DType::Int64);
+  watch_values(index.array());
   int64_t size = at_least_vector(x.shape())[dim];
   const int64_t* p = places.ptr<int64_t>();
   for (int64_t i = indices_in_range(places, 0, size) ? places.numel : 0; i < places.numel; ++i)
@@ -80,12 +81,12 @@ void like_first(const Attrs&, Inputs in, Metas& out) {
 Array as_vector(const Array& a) { return a.ndim() ? a : a.view(Dims{1}, Dims{1}); }
 
 void run_scatter(const Attrs& a, Inputs in, const Array& out, ScatterMode mode) {
-  Array index = as_contiguous(as_vector(*in[2]));
+  Array index = recorded::as_contiguous(as_vector(*in[2]));
   scatter_along(as_vector(out), index, a.integer(0), as_vector(*in[1]).expanded(index.shape), mode);
 }
 
 Tensor ones_where_written(const Tensor& x, int64_t dim, const Tensor& index) {
-  return scatter(Tensor(Array::zeros(x.shape(), DType::Bool)), dim, index, true);
+  return scatter(Tensor(recorded::zeros(x.shape(), DType::Bool)), dim, index, true);
 }
 
 }  // namespace
@@ -97,7 +98,7 @@ FG_DEFINE_OP(Scatter) = {
     .infer = like_first,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
-          copy_array(*in[0], out[0]);
+          recorded::copy_array(*in[0], out[0]);
           run_scatter(a, in, out[0], ScatterMode::Set);
         },
     .vjp =
@@ -115,7 +116,7 @@ FG_DEFINE_OP(ScatterAdd) = {
     .infer = like_first,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
-          copy_array(*in[0], out[0]);
+          recorded::copy_array(*in[0], out[0]);
           run_scatter(a, in, out[0], ScatterMode::Add);
         },
     .vjp =
@@ -172,7 +173,7 @@ FG_DEFINE_OP(ScatterReduce) = {
     .infer = like_first,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
-          copy_array(*in[0], out[0]);
+          recorded::copy_array(*in[0], out[0]);
           run_scatter(a, in, out[0], static_cast<ScatterMode>(a.integer(1)));
         },
     .vjp =
@@ -206,10 +207,12 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
 namespace {
 // Negative entries count from the end.
 Tensor counted_from_front(const Tensor& index, DimSpan shape, int64_t dim) {
+  watch_values(index.array());
   Array out = contiguous_copy(index.array());
   int64_t size = shape.empty() ? 1 : shape[dim];
   for (int64_t i = 0; i < out.numel; ++i)
     if (out.ptr<int64_t>()[i] < 0) out.ptr<int64_t>()[i] += size;
+  constant_values(out);
   return Tensor(std::move(out));
 }
 }  // namespace

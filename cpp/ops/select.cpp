@@ -4,8 +4,8 @@
 #include <numeric>
 
 #include "base/thread_pool.h"
+#include "core/memory.h"
 #include "core/promotion.h"
-#include "kernels/copy.h"
 #include "kernels/elementwise.h"
 #include "kernels/index.h"
 #include "ops/basic_index.h"
@@ -48,6 +48,8 @@ Tensor wrapped_index(const Tensor& index, int64_t size, bool negative_allowed, F
       if (p[i] >= size || p[i] < low) fail(p[i]);
   if (negative_allowed)
     for (int64_t i = 0; i < out.numel; ++i) p[i] += (p[i] >> 63) & size;
+  watch_values(index.array());
+  constant_values(out);
   return Tensor(std::move(out));
 }
 
@@ -174,6 +176,7 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
   int64_t* first = linear.array().ptr<int64_t>();
   std::sort(first, first + linear.numel());
   int64_t distinct = std::unique(first, first + linear.numel()) - first;
+  constant_values(linear.array());
   if (distinct < linear.numel()) linear = Tensor(linear.array().narrowed(0, 0, distinct));
   Tensor y = apply(Op::IndexFill, {to, fill_value(x, value, "index_fill_"), linear}, along(dim));
   return x.ndim() == 0 ? reshape(y, {}) : y;
@@ -255,8 +258,10 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
            name(mask.dtype()));
   Dims shape = broadcast(x.shape(), mask.shape());
   Tensor from = x.shape() == shape ? x : expand(x, shape);
-  return apply(Op::MaskedSelect, {from, Tensor(nonzero_linear(mask.array().expanded(shape)))},
-               over_all(from));
+  watch_values(mask.array());
+  Tensor positions(nonzero_linear(mask.array().expanded(shape)));
+  constant_values(positions.array());
+  return apply(Op::MaskedSelect, {from, positions}, over_all(from));
 }
 
 Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& source) {
@@ -268,7 +273,9 @@ Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& source)
            scalar_type_name(x.dtype()), " and ", scalar_type_name(source.dtype()));
   Dims shape = broadcast(x.shape(), mask.shape());
   Tensor to = x.shape() == shape ? x : expand(x, shape);
+  watch_values(mask.array());
   Tensor linear(nonzero_linear(mask.array().expanded(shape)));
+  constant_values(linear.array());
   int64_t count = linear.numel();
   FG_CHECK(source.numel() >= count,
            "Number of elements of source < number of ones in mask: ", source.numel(), " < ", count);
@@ -278,6 +285,7 @@ Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& source)
 }
 
 Tensor nonzero(const Tensor& x) {
+  watch_values(x.array());
   Array linear = nonzero_linear(x.array());
   int64_t n = x.ndim();
   Array out = Array::empty(Dims{linear.numel, n}, DType::Int64);
@@ -298,6 +306,7 @@ Tensor nonzero(const Tensor& x) {
       coordinates[n - 1] = from[i] - (row_end - width);
     }
   });
+  constant_values(out);
   return Tensor(std::move(out));
 }
 
@@ -309,7 +318,8 @@ Tensor one_hot(const Tensor& classes, int64_t num_classes) {
   FG_CHECK(classes.dtype() == DType::Int64,
            "one_hot is only applicable to index tensor of type LongTensor, got ",
            name(classes.dtype()));
-  Array at = as_contiguous(classes.array());
+  Array at = recorded::as_contiguous(classes.array());
+  watch_values(at);
   const int64_t* p = at.ptr<int64_t>();
   int64_t least = at.numel ? *std::min_element(p, p + at.numel) : 0;
   int64_t most = at.numel ? *std::max_element(p, p + at.numel) : -1;
@@ -322,6 +332,7 @@ Tensor one_hot(const Tensor& classes, int64_t num_classes) {
   shape.push_back(n);
   Array out = Array::zeros(shape, DType::Int64);
   for (int64_t i = 0; i < at.numel; ++i) out.ptr<int64_t>()[i * n + p[i]] = 1;
+  constant_values(out);
   return Tensor(std::move(out));
 }
 

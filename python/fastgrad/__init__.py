@@ -91,6 +91,7 @@ from fastgrad import (  # noqa: E402
     testing,
     utils,
 )
+from fastgrad._compile import compile  # noqa: E402
 from fastgrad._legacy_types import (  # noqa: E402
     BFloat16Tensor,
     BoolTensor,

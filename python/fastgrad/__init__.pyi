@@ -17,6 +17,8 @@ from fastgrad import serialization as serialization
 from fastgrad import testing as testing
 from fastgrad import utils as utils
 from fastgrad import variable as variable
+from fastgrad._compile import compile as compile
+from fastgrad._core import CompiledFunction as CompiledFunction
 from fastgrad._core import Generator as Generator
 from fastgrad._core import LinAlgError as LinAlgError
 from fastgrad._core import Size as Size

@@ -1,0 +1,166 @@
+#include "bindings/compile_guards.h"
+
+#include <cstring>
+
+namespace fastgrad::py {
+
+bool same_value(PyObject* a, PyObject* b) {
+  if (a == b) return true;
+  if (!a || !b || Py_TYPE(a) != Py_TYPE(b)) return false;
+  if (PyFloat_CheckExact(a)) {
+    double x = PyFloat_AS_DOUBLE(a), y = PyFloat_AS_DOUBLE(b);
+    return std::memcmp(&x, &y, sizeof x) == 0;  // -0.0 is not 0.0
+  }
+  if (PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyBytes_CheckExact(a)) {
+    int equal = PyObject_RichCompareBool(a, b, Py_EQ);
+    if (equal < 0) PyErr_Clear();
+    return equal == 1;
+  }
+  if (PyTuple_CheckExact(a)) {
+    if (PyTuple_GET_SIZE(a) != PyTuple_GET_SIZE(b)) return false;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(a); ++i)
+      if (!same_value(PyTuple_GET_ITEM(a, i), PyTuple_GET_ITEM(b, i))) return false;
+    return true;
+  }
+  return false;
+}
+
+namespace {
+
+PyObject* item(PyObject* tuple, Py_ssize_t i) { return PyTuple_GET_ITEM(tuple, i); }
+
+// A number that changes with every change of the dictionary; 0 where Python has none.
+uint64_t version_of(PyObject* dict) {
+#if PY_VERSION_HEX < 0x030C0000
+  return reinterpret_cast<PyDictObject*>(dict)->ma_version_tag;
+#else
+  static_cast<void>(dict);
+  return 0;
+#endif
+}
+
+// A borrowed reference, or null.
+PyObject* find(PyObject* dict, PyObject* key) {
+  PyObject* found = PyDict_GetItemWithError(dict, key);
+  if (!found) PyErr_Clear();
+  return found;
+}
+
+}  // namespace
+
+PythonGuards::PythonGuards(PyObject* list) {
+  static constexpr const char* kKinds[] = {"dict",      "list",  "cell",  "function",
+                                           "attribute", "class", "bytes", "set"};
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
+    PyObject* g = PyList_GET_ITEM(list, i);
+    Holder h;
+    std::string kind = text_of(item(g, 0));
+    size_t k = 0;
+    while (kind != kKinds[k]) ++k;
+    h.kind = static_cast<Holder::Kind>(k);
+    h.holder = Object::borrow(item(g, 1));
+    h.size = PyLong_AsSsize_t(item(g, 2));
+    PyObject* entries = item(g, 3);  // (label, key, expected) or (label, key)
+    for (Py_ssize_t e = 0; e < PyList_GET_SIZE(entries); ++e) {
+      PyObject* entry = PyList_GET_ITEM(entries, e);
+      Entry& added = h.entries.emplace_back();
+      added.label = text_of(item(entry, 0));
+      added.key = Object::borrow(item(entry, 1));
+      if (PyTuple_GET_SIZE(entry) > 2) added.expected = Object::borrow(item(entry, 2));
+    }
+    holders_.push_back(std::move(h));
+  }
+}
+
+bool PythonGuards::holds(Holder& h, const Entry** changed) {
+  PyObject* holder = h.holder.get();
+  switch (h.kind) {
+    case Holder::Kind::Dict:
+    case Holder::Kind::Class: {
+      bool is_class = h.kind == Holder::Kind::Class;
+      PyObject* dict = is_class ? reinterpret_cast<PyTypeObject*>(holder)->tp_dict : holder;
+      uint64_t version = version_of(dict);
+      if (version && version == h.version) return true;
+      if (h.size >= 0 && PyDict_GET_SIZE(dict) != h.size) return false;
+      for (const Entry& e : h.entries) {
+        *changed = &e;
+        if (!same_value(find(dict, e.key.get()), e.expected.get())) return false;
+      }
+      h.version = version;
+      return true;
+    }
+    case Holder::Kind::List: {
+      if (PyList_GET_SIZE(holder) != static_cast<Py_ssize_t>(h.entries.size())) return false;
+      for (size_t i = 0; i < h.entries.size(); ++i) {
+        *changed = &h.entries[i];
+        if (!same_value(PyList_GET_ITEM(holder, static_cast<Py_ssize_t>(i)),
+                        h.entries[i].expected.get()))
+          return false;
+      }
+      return true;
+    }
+    case Holder::Kind::Cell:
+      *changed = &h.entries[0];
+      return same_value(PyCell_GET(holder), h.entries[0].expected.get());
+    case Holder::Kind::Function: {
+      *changed = &h.entries[0];
+      auto* f = reinterpret_cast<PyFunctionObject*>(holder);
+      PyObject* parts[] = {f->func_code, f->func_defaults, f->func_kwdefaults};
+      for (size_t i = 0; i < h.entries.size(); ++i)
+        if (!same_value(parts[i] ? parts[i] : Py_None, h.entries[i].expected.get())) return false;
+      return true;
+    }
+    case Holder::Kind::Attribute:
+      for (const Entry& e : h.entries) {
+        *changed = &e;
+        Object now(PyObject_GetAttr(holder, e.key.get()));
+        if (!now) PyErr_Clear();
+        if (!same_value(now.get(), e.expected.get())) return false;
+      }
+      return true;
+    case Holder::Kind::Set:
+      if (PySet_GET_SIZE(holder) != static_cast<Py_ssize_t>(h.entries.size())) return false;
+      for (const Entry& e : h.entries) {
+        *changed = &e;
+        int there = PySet_Contains(holder, e.expected.get());
+        if (there < 0) PyErr_Clear();
+        if (there != 1) return false;
+      }
+      return true;
+    case Holder::Kind::Bytes: {
+      *changed = &h.entries[0];
+      Py_buffer now;
+      if (PyObject_GetBuffer(holder, &now, PyBUF_CONTIG_RO) < 0) {
+        PyErr_Clear();
+        return false;
+      }
+      PyObject* expected = h.entries[0].expected.get();
+      bool same = now.len == PyBytes_GET_SIZE(expected) &&
+                  !std::memcmp(now.buf, PyBytes_AS_STRING(expected), static_cast<size_t>(now.len));
+      PyBuffer_Release(&now);
+      return same;
+    }
+  }
+  return false;
+}
+
+const char* PythonGuards::check() {
+  for (Holder& h : holders_) {
+    const Entry* changed = nullptr;
+    if (!holds(h, &changed)) return changed ? changed->label.c_str() : "a container";
+  }
+  return nullptr;
+}
+
+int PythonGuards::traverse(visitproc visit, void* arg) const {
+  for (const Holder& h : holders_) {
+    Py_VISIT(h.holder.get());
+    for (const Entry& e : h.entries) {
+      Py_VISIT(e.key.get());
+      Py_VISIT(e.expected.get());
+    }
+  }
+  return 0;
+}
+
+}  // namespace fastgrad::py

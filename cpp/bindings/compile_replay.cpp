@@ -1,0 +1,258 @@
+// The replay of a variant: see Note [Variants].
+#include <algorithm>
+#include <optional>
+
+#include "autograd/accumulate.h"
+#include "bindings/compile_variant.h"
+#include "ops/random.h"
+#include "program/execute.h"
+
+namespace fastgrad::py {
+namespace {
+
+// The history of a result whose saved values the recorded call has used up: going through it fails.
+struct ReleasedRule final : CustomRule {
+  explicit ReleasedRule(std::string n) : text(std::move(n)) {}
+  std::string name() const override { return text; }
+  void run(const Node&, std::span<Tensor>, std::span<Tensor>) override { fail_released(); }
+  void release_saved() override {}
+  std::string text;
+};
+
+void give_released_history(const Tensor& t, const std::string& name) {
+  Ref<Node> node = Node::make(Op::Custom);
+  node->released = true;
+  node->sequence = ++t_modes.clock;
+  node->extra().custom = std::make_unique<ReleasedRule>(name);
+  set_output(node, 0, t);
+}
+
+bool same_place(const Array& a, const Place& p) {
+  return a.dtype == p.dtype && a.shape == p.shape && a.strides == p.strides;
+}
+
+}  // namespace
+
+bool Variant::ModeGuard::holds() const {
+  return t_modes.grad == grad && fastgrad::default_dtype() == default_dtype;
+}
+
+// Gives new results their history: see Note [Compiled backward].
+void Variant::attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
+                              std::span<const Ref<Buffer>> blocks) const {
+  Tensors outputs, inputs;
+  for (int m : backward_outputs_) outputs.push_back(made[static_cast<size_t>(m)]);
+  for (int i : backward_inputs_) inputs.push_back(Tensor::share(impls[i]));
+  std::vector<CompiledBackward::Memory> memory;
+  for (const CompiledBackward::Source& s : backward_->sources()) {
+    CompiledBackward::Memory& m = memory.emplace_back();
+    if (s.kind == CompiledBackward::Source::Kind::Saved) {
+      const Place& p = program_->results()[s.index];
+      m.buffer = blocks[static_cast<size_t>(program_->fresh_index(p.storage))];
+      m.base = m.buffer->data();
+    } else if (s.kind == CompiledBackward::Source::Kind::Outside) {
+      for (size_t i = 0; i < entries_.size() && !m.buffer; ++i)
+        if (entries_[i].external == static_cast<int32_t>(s.index)) {
+          m.buffer = impls[i]->array.buffer;
+          m.base = impls[i]->array.data - entries_[i].place.offset;
+        }
+    }
+    m.version = m.buffer ? m.buffer->version() : 0;
+  }
+  CompiledBackward::attach(backward_, outputs, inputs, std::move(memory));
+}
+
+// Whether arguments and the world of Python are as they were; the tensors among the arguments.
+bool Variant::fits(const CallArguments& call, PyObject** arguments) const {
+  if (call.positional != positional_) return false;
+  PyObject* names = kwnames_.get();
+  if (call.kwnames != names && !(names && call.kwnames && same_value(call.kwnames, names)))
+    return false;
+  for (size_t i = 0; i < arguments_.size(); ++i)
+    if (!arguments_[i].match(call.args[i], arguments)) return false;
+  return modes_.holds() && !guards_->check();
+}
+
+// Whether the tensors are as they were; fills `impls` and the addresses of memory outside.
+bool Variant::bind(PyObject* const* arguments, TensorImpl** impls) {
+  for (size_t i = 0; i < num_argument_tensors_; ++i) {
+    size_t first = 0;
+    while (arguments[first] != arguments[i]) ++first;
+    if (static_cast<int>(first) != same_as_[i]) return false;
+  }
+  std::fill(bases_.begin(), bases_.end(), nullptr);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& e = entries_[i];
+    TensorImpl* t = e.owner >= 0      ? impls[e.owner]->grad.impl()
+                    : e.argument >= 0 ? impl_of(arguments[e.argument])
+                                      : e.captured.impl();
+    impls[i] = t;
+    if (e.owner < 0) {
+      if (t->grad.defined() != e.has_grad || t->leaf_requires_grad != e.leaf_requires_grad ||
+          static_cast<bool>(t->node) != e.has_node || t->inference ||
+          (t->view && fastgrad::requires_grad(t) != e.requires_grad) ||
+          (t->extras && has_hooks(t)) || !same_place(t->array, e.place))
+        return false;
+    }
+    if (!e.used) continue;
+    if (e.owner >= 0 && (fastgrad::requires_grad(t) || !same_place(t->array, e.place)))
+      return false;
+    char*& base = bases_[static_cast<size_t>(e.external)];
+    char* here = t->array.data - e.place.offset;
+    if (base && base != here) return false;
+    base = here;
+    const Outside& o = outside_[static_cast<size_t>(e.external)];
+    const Buffer& b = *t->array.buffer;
+    if (o.exact && (b.data() != here || b.nbytes() < o.nbytes)) return false;
+  }
+  if (!grad_effects_.empty())
+    for (size_t i = num_argument_tensors_; i < entries_.size() && entries_[i].owner < 0; ++i)
+      for (size_t k = 0; k < num_argument_tensors_; ++k)
+        if (impls[k] == impls[i] && entries_[k].place.storage != entries_[i].place.storage)
+          return false;
+  bool moved = false;
+  for (size_t k = 0; k < bases_.size(); ++k) moved = moved || bases_[k] != outside_[k].base;
+  if (!moved) return true;
+  if (writes_outside_ && !overlaps_fit(false)) return false;
+  for (size_t k = 0; k < bases_.size(); ++k) outside_[k].base = bases_[k];
+  return true;
+}
+
+// Whether memory that is written is apart from all other memory, as it was. Without `all`, pairs
+// that have not moved are left out.
+bool Variant::overlaps_fit(bool all) const {
+  for (size_t w = 0; w < outside_.size(); ++w) {
+    const Outside& o = outside_[w];
+    if (!o.written || !bases_[w]) continue;
+    for (size_t k = 0; k < outside_.size(); ++k) {
+      if (k == w || !bases_[k]) continue;
+      if (!all && bases_[w] == o.base && bases_[k] == outside_[k].base) continue;
+      if (bases_[w] + o.first < bases_[k] + outside_[k].last &&
+          bases_[k] + outside_[k].first < bases_[w] + o.last)
+        return false;
+    }
+  }
+  return true;
+}
+
+Tensor Variant::make(const Made& m, TensorImpl* const* impls,
+                     std::span<const Ref<Buffer>> blocks) const {
+  const Place& p = program_->results()[m.result];
+  Tensor t = Tensor::adopt(TensorImpl::make());
+  if (m.block >= 0) {
+    const Ref<Buffer>& b = blocks[static_cast<size_t>(m.block)];
+    place_array(t.mutable_array(), p, b->data(), b);
+  } else {
+    const Entry& e = entries_[static_cast<size_t>(m.entry)];
+    const Array& source = impls[m.entry]->array;
+    place_array(t.mutable_array(), p, source.data - e.place.offset, source.buffer);
+  }
+  t->leaf_requires_grad = m.leaf_requires_grad;
+  if (!m.released.empty()) give_released_history(t, m.released);
+  return t;
+}
+
+PyObject* Variant::replay(const CallArguments& call) {
+  SmallVector<PyObject*, 16> arguments;
+  arguments.reset(num_argument_tensors_);
+  if (!fits(call, arguments.data())) return nullptr;
+  SmallVector<TensorImpl*, 32> impls;
+  impls.reset(entries_.size());
+  if (!bind(arguments.data(), impls.data())) return nullptr;
+
+  // Kernels may let go of the GIL, and somebody may drop a .grad then.
+  SmallVector<Tensor, 2> kept;
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (entries_[i].owner >= 0 && entries_[i].used) kept.push_back(Tensor::share(impls[i]));
+
+  // Memory for results. That of an old .grad which nobody else knows is used again.
+  const std::vector<size_t>& sizes = program_->fresh();
+  SmallVector<Ref<Buffer>, 4> blocks;
+  SmallVector<char*, 8> addresses;
+  blocks.reserve(sizes.size());
+  for (size_t b = 0; b < sizes.size(); ++b) {
+    int owner = grad_block_owner_[b];
+    if (owner >= 0 && !program_->guarded()) {
+      const Tensor& old = impls[owner]->grad;
+      if (old.defined() && is_exclusive(old) && !old->python && !old->extras &&
+          !entries_[static_cast<size_t>(owner)].grad_used &&
+          same_place(old.array(), entries_[static_cast<size_t>(owner)].place) &&
+          old->array.buffer->nbytes() == sizes[b]) {
+        blocks.push_back(nullptr);
+        addresses.push_back(old->array.data);
+        continue;
+      }
+    }
+    blocks.push_back(Buffer::allocate(sizes[b]));
+    addresses.push_back(blocks.back()->data());
+  }
+  std::optional<Generator::State> numbers;  // random ones: as before if the replay is given up
+  if (program_->impure() && program_->guarded()) numbers = default_generator().state();
+  if (!program_->run(bases_.data(), addresses.data())) {
+    if (numbers) default_generator().set_state(*numbers);
+    return nullptr;
+  }
+  ++replays;
+
+  std::span<const Ref<Buffer>> memory(blocks.data(), blocks.size());
+  for (const DataEffect& d : data_effects_) {
+    const Made& m = made_[static_cast<size_t>(d.made)];
+    Array& a = impls[d.entry]->array;
+    uint32_t version = a.buffer->version();
+    Array fresh =
+        array_at(program_->results()[m.result], memory[static_cast<size_t>(m.block)]->data(),
+                 memory[static_cast<size_t>(m.block)]);
+    if (block_users_[static_cast<size_t>(m.block)] > 1) fresh.buffer = Buffer::alias(fresh.buffer);
+    fresh.buffer->set_version(version);
+    a.buffer = std::move(fresh.buffer);
+    a.data = fresh.data;
+  }
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (uint32_t steps = entries_[i].version_steps) {
+      Buffer& b = *impls[i]->array.buffer;
+      b.set_version(b.version() + steps);
+    }
+  SmallVector<Tensor, 4> made(made_.size());
+  auto made_tensor = [&](int number) -> Tensor& {
+    Tensor& t = made[static_cast<size_t>(number)];
+    if (!t.defined()) t = make(made_[static_cast<size_t>(number)], impls.data(), memory);
+    return t;
+  };
+  if (backward_) {
+    for (int m : backward_outputs_) made_tensor(m);
+    attach_backward({made.data(), made.size()}, impls.data(), memory);
+  }
+  for (const GradEffect& g : grad_effects_) {
+    Tensor grad;  // the old one is released last
+    if (g.made >= 0) {
+      int block = made_[static_cast<size_t>(g.made)].block;
+      if (block >= 0 && !blocks[static_cast<size_t>(block)]) continue;  // written in place
+      grad = made_tensor(g.made);
+    }
+    std::swap(impls[g.entry]->grad, grad);
+  }
+  auto object_of = [&](int slot) -> PyObject* {
+    if (slot < 0) return wrap(made_tensor(-1 - slot));
+    const Entry& e = entries_[static_cast<size_t>(slot)];
+    return e.argument >= 0 ? Py_NewRef(arguments[static_cast<size_t>(e.argument)])
+                           : wrap(Tensor::share(impls[static_cast<size_t>(slot)]));
+  };
+  if (result_.single() >= 0) return object_of(result_slots_[0]);
+  SmallVector<Object, 4> objects;
+  SmallVector<PyObject*, 4> borrowed;
+  for (int slot : result_slots_) {
+    objects.push_back(own(object_of(slot)));
+    borrowed.push_back(objects.back().get());
+  }
+  return result_.build(borrowed.data());
+}
+
+int Variant::traverse(visitproc visit, void* arg) const {
+  Py_VISIT(kwnames_.get());
+  for (const ArgumentTree& a : arguments_)
+    if (int status = a.traverse(visit, arg)) return status;
+  if (int status = result_.traverse(visit, arg)) return status;
+  return guards_->traverse(visit, arg);
+}
+
+}  // namespace fastgrad::py

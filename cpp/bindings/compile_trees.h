@@ -1,0 +1,51 @@
+// The structure of what goes into a compiled function, and of what comes out.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "bindings/tensor_object.h"
+
+namespace fastgrad::py {
+
+// Whether a tensor carries Python attributes, which nobody watches.
+inline bool has_attributes(PyObject* tensor) {
+  PyObject* dict = reinterpret_cast<TensorObject*>(tensor)->dict;
+  return dict && PyDict_GET_SIZE(dict) > 0;
+}
+
+// Arguments: tensors at some places, other values that must stay as they are.
+class ArgumentTree {
+ public:
+  // Describes an argument; its tensors are appended to `tensors`.
+  ArgumentTree(PyObject* o, std::vector<PyObject*>& tensors);
+  // Whether o has the same structure; its tensors are written from *next on.
+  bool match(PyObject* o, PyObject**& next) const;
+  int traverse(visitproc visit, void* arg) const;
+
+ private:
+  enum class Kind : uint8_t { Tensor, Tuple, List, Dict, Value } kind_;
+  Object value_;  // Value: itself; Tensor: the type; Dict: a tuple of keys; containers: the type
+  std::vector<ArgumentTree> children_;
+};
+
+// Results: tensors by number, containers, constants.
+class ResultTree {
+ public:
+  // `number` gives each tensor its number; false: o cannot be made again, and `why` says so.
+  using Numbering = std::function<int(PyObject*)>;
+  bool describe(PyObject* o, const Numbering& number, std::string& why, int depth = 0);
+  // A new reference; the tensors are given.
+  PyObject* build(PyObject* const* tensors) const;
+  // The number of the only tensor, when the result is just that; else -1.
+  int single() const { return kind_ == Kind::Tensor ? number_ : -1; }
+  int traverse(visitproc visit, void* arg) const;
+
+ private:
+  enum class Kind : uint8_t { Tensor, Tuple, NamedTuple, List, Dict, Value } kind_ = Kind::Value;
+  int number_ = -1;
+  Object value_;
+  std::vector<ResultTree> children_;
+};
+
+}  // namespace fastgrad::py

@@ -1,0 +1,142 @@
+// One recording of a compiled function, with what must hold for it to be replayed.
+//
+// Note [Variants]
+// A recording is right for arguments of the same structure, types, shapes and strides, with the
+// same other values; for captured tensors that still have the same form; for the same modes; for an
+// unchanged world of Python (Note [Python guards]); and for the same outcomes of every look at a
+// value. All but the last are checked before a replay begins, the last by the program itself, which
+// writes to outside memory only when all have passed. So a replay either does what the function
+// would have done, or nothing.
+#pragma once
+
+#include <memory>
+
+#include "bindings/compile_guards.h"
+#include "bindings/compile_trees.h"
+#include "program/backward.h"
+#include "transforms/trace.h"
+
+namespace fastgrad::py {
+
+// Whether something else would happen when gradients arrive at t.
+inline bool has_hooks(const TensorImpl* t) {
+  return t->extras &&
+         (!t->extras->hooks.empty() || !t->extras->post_hooks.empty() || t->extras->retains_grad);
+}
+
+// A call in CPython's vectorcall form.
+struct CallArguments {
+  PyObject* const* args;
+  Py_ssize_t positional;
+  PyObject* kwnames;  // a tuple, or null
+  Py_ssize_t size() const { return positional + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0); }
+};
+
+// What came of a recording: a variant, or why there is none.
+struct Recorded {
+  Object result;  // of the function itself, which has run
+  std::unique_ptr<class Variant> variant;
+  std::string refusal;  // the function cannot be replayed
+  std::string changed;  // the call changed this Python object; another call may not
+};
+
+class Variant {
+ public:
+  // Runs fn under a recorder. `guards` and `captured` are what fastgrad._compile found.
+  static Recorded record(PyObject* fn, const CallArguments& call, PyObject* guards,
+                         PyObject* captured, std::string (*describe_line)());
+  // A new reference to the result; null without an exception: this variant does not fit.
+  PyObject* replay(const CallArguments& call);
+
+  Program& program() { return *program_; }
+  int traverse(visitproc visit, void* arg) const;
+  int64_t replays = 0;
+
+ private:
+  // A tensor that exists outside: an argument, a captured one, or the .grad of one of these.
+  struct Entry {
+    int argument = -1;
+    int owner = -1;  // of which entry it is the .grad
+    Tensor captured;
+    Place place;
+    bool used = false;  // its memory
+    bool requires_grad = false, leaf_requires_grad = false, has_node = false, has_grad = false;
+    bool grad_used = false;      // the memory of its .grad is
+    int32_t external = -1;       // its storage among those outside
+    uint32_t version_steps = 0;  // how often it is written
+  };
+  // A tensor that a replay makes.
+  struct Made {
+    size_t result;   // of the program
+    int entry = -1;  // whose memory it shares
+    int block = -1;  // or which fresh block is its memory
+    bool leaf_requires_grad = false;
+    bool has_history = false;  // of the compiled backward pass
+    std::string released;      // the name of its node, whose saved values are gone
+  };
+  struct GradEffect {
+    int entry;
+    int made;  // -1: None
+  };
+  // .data that is assigned.
+  struct DataEffect {
+    int entry;
+    int made;
+  };
+  struct ModeGuard {
+    bool grad;
+    DType default_dtype;
+    bool holds() const;
+  };
+  Variant() = default;
+  void add_entry(Trace& trace, Entry e, const Array& a);
+  bool find_effects(Trace& trace, std::vector<Place>& results,
+                    const std::vector<struct Before>& before, std::string& why);
+  int made_number(TensorImpl* t, Trace& trace, std::vector<Place>& results, std::string& why);
+  int slot_of(int number);
+  bool arguments_unchanged(const CallArguments& call, std::span<PyObject* const> tensors) const;
+  void examine_outside(const Graph& g, const std::vector<Place>& results);
+  bool record_backward(Trace& trace, std::vector<Place>& results,
+                       const std::vector<struct Before>& before, std::string& why);
+  void attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
+                       std::span<const Ref<Buffer>> blocks) const;
+  void place_results();
+  bool fits(const CallArguments& call, PyObject** arguments) const;
+  bool bind(PyObject* const* arguments, TensorImpl** impls);
+  bool overlaps_fit(bool all) const;
+  Tensor make(const Made& m, TensorImpl* const* impls, std::span<const Ref<Buffer>> blocks) const;
+
+  std::vector<ArgumentTree> arguments_;
+  Object kwnames_;
+  Py_ssize_t positional_ = 0;
+  size_t num_argument_tensors_ = 0;
+  std::vector<Entry> entries_;
+  std::vector<int> same_as_;  // argument tensor i is the object of argument tensor same_as_[i]
+  std::unique_ptr<PythonGuards> guards_;
+  ModeGuard modes_{};
+  std::unique_ptr<Program> program_;
+  // Memory outside, by the program's numbers.
+  struct Outside {
+    bool written = false;
+    bool exact = false;  // bytes beyond its tensors are used
+    int64_t first = 0, last = 0;
+    size_t nbytes = 0;
+    char* base = nullptr;  // at the last replay
+  };
+  std::vector<Outside> outside_;
+  std::vector<char*> bases_;
+  bool writes_outside_ = false;
+  std::vector<Made> made_;
+  std::vector<TensorImpl*> made_impls_;  // while it is recorded
+  std::vector<GradEffect> grad_effects_;
+  std::vector<DataEffect> data_effects_;
+  std::vector<int> block_users_;       // of each fresh block: how many tensors it becomes
+  std::vector<int> grad_block_owner_;  // of each fresh block: the entry whose .grad it becomes
+  // For results with a history: their numbers among what is made, the entries they depend on.
+  std::shared_ptr<CompiledBackward> backward_;
+  std::vector<int> backward_outputs_, backward_inputs_;
+  ResultTree result_;
+  std::vector<int> result_slots_;  // of each of its tensors: an entry, or -1 - what is made
+};
+
+}  // namespace fastgrad::py

@@ -1,0 +1,289 @@
+#include "bindings/compiled_function.h"
+
+#include <structmember.h>
+
+#include <cstddef>
+
+#include "base/threads.h"
+#include "bindings/compile_variant.h"
+
+namespace fastgrad::py {
+namespace {
+
+// More recordings than this are a sign that something changes at every call.
+constexpr size_t kMaxVariants = 64;
+// A function may set itself up at its first calls.
+constexpr int kMaxChanges = 3;
+
+struct State {
+  std::vector<std::unique_ptr<Variant>> variants;  // never moves, never shrinks
+  size_t last = 0;                                 // the variant that fitted last
+  bool fullgraph = false;
+  int changes = 0;     // calls in a row that changed Python objects
+  std::string reason;  // why it is not compiled any more; empty: it is
+  int64_t recordings = 0, misses = 0, eager_calls = 0;
+  State() { variants.reserve(kMaxVariants); }
+};
+
+struct CompiledObject {
+  PyObject_HEAD vectorcallfunc vectorcall;
+  PyObject* function;
+  PyObject* examine;
+  PyObject* dict;
+  PyObject* weakrefs;
+  State* state;
+};
+PyTypeObject* g_type = nullptr;
+
+CompiledObject* self_of(PyObject* o) { return reinterpret_cast<CompiledObject*>(o); }
+
+// "file.py:12", where the user's code is.
+std::string user_line() {
+  PyFrameObject* f = PyEval_GetFrame();
+  Py_XINCREF(f);
+  std::string found;
+  while (f && found.empty()) {
+    PyCodeObject* code = PyFrame_GetCode(f);
+    std::string file = text_of(code->co_filename);
+    Py_DECREF(code);
+    if (file.find("/fastgrad/") == std::string::npos)
+      found = str(file, ":", PyFrame_GetLineNumber(f));
+    PyFrameObject* back = PyFrame_GetBack(f);
+    Py_DECREF(f);
+    f = back;
+  }
+  Py_XDECREF(f);
+  return found;
+}
+
+std::string name_of(PyObject* function) {
+  Object name(PyObject_GetAttrString(function, "__qualname__"));
+  if (!name) PyErr_Clear();
+  return name ? text_of(name.get()) : type_name(function);
+}
+
+// The function will run as it is from now on.
+void give_up(CompiledObject* self, const std::string& why) {
+  self->state->reason = why;
+  std::string text =
+      str("fastgrad.compile: ", name_of(self->function), " cannot be replayed: ", why);
+  FG_CHECK(!self->state->fullgraph, text, ". Without fullgraph=True it would run uncompiled.");
+  warn(text + "; it runs uncompiled");
+}
+
+PyObject* call_plainly(CompiledObject* self, PyObject* const* args, size_t nargsf,
+                       PyObject* kwnames) {
+  return PyObject_Vectorcall(self->function, args, nargsf, kwnames);
+}
+
+PyObject* record(CompiledObject* self, const CallArguments& call) {
+  State& s = *self->state;
+  Object list = own(PyList_New(0));
+  for (Py_ssize_t i = 0; i < call.size(); ++i)
+    check_status(PyList_Append(list.get(), call.args[i]));
+  Object found = own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(),
+                                                  nullptr));  // (guards, tensors, refusal)
+  PyObject* refusal = PyTuple_GET_ITEM(found.get(), 2);
+  if (refusal != Py_None) {
+    give_up(self, text_of(refusal));
+    return nullptr;
+  }
+  ++s.recordings;
+  Recorded r = Variant::record(self->function, call, PyTuple_GET_ITEM(found.get(), 0),
+                               PyTuple_GET_ITEM(found.get(), 1), user_line);
+  if (!r.result) throw PythonError{};
+  if (!r.refusal.empty()) {
+    give_up(self, r.refusal);
+  } else if (!r.changed.empty()) {
+    if (++s.changes >= kMaxChanges) give_up(self, "every call changes " + r.changed);
+  } else {
+    s.changes = 0;
+    s.last = s.variants.size();
+    s.variants.push_back(std::move(r.variant));
+    if (s.variants.size() == kMaxVariants)
+      give_up(self, str("it was recorded ", kMaxVariants,
+                        " times for different shapes, values or branches"));
+  }
+  return r.result.release();
+}
+
+PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+  enter_thread();
+  CompiledObject* self = self_of(object);
+  State& s = *self->state;
+  if (!s.reason.empty() || t_recorder || t_modes.slow_record || t_modes.inference) [[unlikely]] {
+    ++s.eager_calls;
+    return call_plainly(self, args, nargsf, kwnames);
+  }
+  return guarded([&]() -> PyObject* {
+    CallArguments c{args, PyVectorcall_NARGS(nargsf), kwnames};
+    size_t n = s.variants.size(), last = s.last;
+    for (size_t i = 0; i < n; ++i) {
+      size_t k = i == 0 ? last : i <= last ? i - 1 : i;
+      if (PyObject* result = s.variants[k]->replay(c)) {
+        s.last = k;
+        return result;
+      }
+      if (PyErr_Occurred()) return nullptr;
+      ++s.misses;
+    }
+    PyObject* result = record(self, c);
+    if (result || PyErr_Occurred()) return result;
+    ++s.eager_calls;
+    return call_plainly(self, args, nargsf, kwnames);
+  });
+}
+
+// ---- the Python type
+
+PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
+  PyObject *function, *examine;
+  int fullgraph = 0;
+  static const char* names[] = {"function", "examine", "fullgraph", nullptr};
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|p:CompiledFunction", const_cast<char**>(names),
+                                   &function, &examine, &fullgraph))
+    return nullptr;
+  auto* self = reinterpret_cast<CompiledObject*>(type->tp_alloc(type, 0));
+  if (!self) return nullptr;
+  self->vectorcall = call;
+  self->function = Py_NewRef(function);
+  self->examine = Py_NewRef(examine);
+  self->state = new State;
+  self->state->fullgraph = fullgraph != 0;
+  return reinterpret_cast<PyObject*>(self);
+}
+
+int traverse(PyObject* o, visitproc visit, void* arg) {
+  CompiledObject* self = self_of(o);
+  Py_VISIT(Py_TYPE(o));
+  Py_VISIT(self->function);
+  Py_VISIT(self->examine);
+  Py_VISIT(self->dict);
+  if (self->state)
+    for (const auto& v : self->state->variants)
+      if (int status = v->traverse(visit, arg)) return status;
+  return 0;
+}
+int clear(PyObject* o) {
+  CompiledObject* self = self_of(o);
+  delete std::exchange(self->state, new State);
+  Py_CLEAR(self->dict);
+  Py_CLEAR(self->examine);
+  return 0;
+}
+void dealloc(PyObject* o) {
+  enter_thread();
+  CompiledObject* self = self_of(o);
+  PyObject_GC_UnTrack(o);
+  if (self->weakrefs) PyObject_ClearWeakRefs(o);
+  delete std::exchange(self->state, nullptr);
+  Py_CLEAR(self->dict);
+  Py_CLEAR(self->examine);
+  Py_CLEAR(self->function);
+  PyTypeObject* type = Py_TYPE(o);
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+
+PyObject* get_bound(PyObject* self, PyObject* instance, PyObject*) {
+  if (!instance) return Py_NewRef(self);
+  return PyMethod_New(self, instance);
+}
+
+// What the object does not have, the function has: __name__, __doc__, ...
+PyObject* get_attribute(PyObject* o, PyObject* name) {
+  PyObject* found = PyObject_GenericGetAttr(o, name);
+  if (found || !PyErr_ExceptionMatches(PyExc_AttributeError)) return found;
+  PyErr_Clear();
+  return PyObject_GetAttr(self_of(o)->function, name);
+}
+PyObject* get_doc(PyObject* o, void*) {
+  return PyObject_GetAttrString(self_of(o)->function, "__doc__");
+}
+PyObject* repr(PyObject* o) { return PyUnicode_FromFormat("<compiled %R>", self_of(o)->function); }
+
+PyObject* stats(PyObject* o, PyObject*) {
+  const State& s = *self_of(o)->state;
+  int64_t replays = 0;
+  for (const auto& v : s.variants) replays += v->replays;
+  return Py_BuildValue("{s:n,s:L,s:L,s:L,s:L,s:z}", "variants",
+                       static_cast<Py_ssize_t>(s.variants.size()), "recordings", s.recordings,
+                       "replays", replays, "misses", s.misses, "eager_calls", s.eager_calls,
+                       "reason", s.reason.empty() ? nullptr : s.reason.c_str());
+}
+
+const Graph* last_graph(PyObject* o) {
+  const State& s = *self_of(o)->state;
+  return s.variants.empty() ? nullptr : &s.variants[s.last]->program().graph();
+}
+PyObject* graph(PyObject* o, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const Graph* g = last_graph(o);
+    return PyUnicode_FromString(g ? g->text().c_str() : "");
+  });
+}
+PyObject* explain(PyObject* o, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const State& s = *self_of(o)->state;
+    std::string text = s.reason.empty() ? "" : "Runs uncompiled: " + s.reason + "\n";
+    if (!s.variants.empty()) text += s.variants[s.last]->program().explain();
+    return PyUnicode_FromString(text.c_str());
+  });
+}
+PyObject* dot(PyObject* o, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const Graph* g = last_graph(o);
+    return PyUnicode_FromString(g ? g->dot().c_str() : "digraph program {\n}\n");
+  });
+}
+
+PyMethodDef methods[] = {
+    {"stats", stats, METH_NOARGS,
+     "How often the function was recorded, replayed and run as it is.\n\n"
+     "Returns:\n    A dict: variants (recordings that are kept), recordings, replays, misses\n"
+     "    (variants that did not fit a call), eager_calls, and reason: why the function is not\n"
+     "    compiled, or None."},
+    {"graph", graph, METH_NOARGS,
+     "The instructions of the variant that ran last, one per line.\n\n"
+     "`@` is memory outside, `#` a constant, `%` memory of the program; the number behind the dot\n"
+     "counts the writes."},
+    {"explain", explain, METH_NOARGS,
+     "What became of the variant that ran last: what runs block by block, what does not and why."},
+    {"dot", dot, METH_NOARGS, "The same instructions as a graph, in Graphviz' language."},
+    {nullptr, nullptr, 0, nullptr},
+};
+PyGetSetDef getset[] = {{"__doc__", get_doc, nullptr, nullptr, nullptr},
+                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMemberDef members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(CompiledObject, vectorcall), READONLY, nullptr},
+    {"__dictoffset__", T_PYSSIZET, offsetof(CompiledObject, dict), READONLY, nullptr},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(CompiledObject, weakrefs), READONLY, nullptr},
+    {"__wrapped__", T_OBJECT, offsetof(CompiledObject, function), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr},
+};
+PyType_Slot slots[] = {
+    {Py_tp_new, reinterpret_cast<void*>(make)},
+    {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+    {Py_tp_descr_get, reinterpret_cast<void*>(get_bound)},
+    {Py_tp_getattro, reinterpret_cast<void*>(get_attribute)},
+    {Py_tp_repr, reinterpret_cast<void*>(repr)},
+    {Py_tp_traverse, reinterpret_cast<void*>(traverse)},
+    {Py_tp_clear, reinterpret_cast<void*>(clear)},
+    {Py_tp_dealloc, reinterpret_cast<void*>(dealloc)},
+    {Py_tp_methods, methods},
+    {Py_tp_getset, getset},
+    {Py_tp_members, members},
+    {0, nullptr},
+};
+PyType_Spec spec = {"fastgrad._core.CompiledFunction", sizeof(CompiledObject), 0,
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
+
+}  // namespace
+
+void add_compiled_function_type(PyObject* module) {
+  g_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
+  check_status(
+      PyModule_AddObjectRef(module, "CompiledFunction", reinterpret_cast<PyObject*>(g_type)));
+}
+
+}  // namespace fastgrad::py

@@ -1,0 +1,31 @@
+// Rewrites of a recording that keep every bit of its results.
+#pragma once
+
+#include "transforms/graph.h"
+
+namespace fastgrad {
+
+// A graph, and the places that somebody reads when it has run.
+struct Task {
+  Graph graph;
+  std::vector<Place> results;
+};
+
+// Constants that are written, or are results, become internal storages that start as a copy.
+void copy_used_constants(Task& t);
+// With guards in it, a program writes outside memory only at its end, when all of them have passed.
+void delay_outside_writes(Task& t);
+// Instructions on constants alone run now.
+void fold_constants(Task& t);
+// Products with 1, and copies of what nobody changes, are what they are made of.
+void forward_copies(Task& t);
+// What is copied into a result, and not needed elsewhere, is made there.
+void sink_copies(Task& t);
+// Instructions that compute what is there already.
+void merge_common(Task& t);
+void drop_dead(Task& t);
+
+// All of them, in a good order.
+void optimise(Task& t);
+
+}  // namespace fastgrad

@@ -1,0 +1,69 @@
+// A recording, ready to run again: flat instructions on memory that is laid out once.
+//
+// Note [Replay]
+// All memory of a program but its inputs and results lies in one block, planned when the program is
+// made: a storage takes the place of one that is dead. Running is one loop over kernels whose
+// pointers are already there; only the addresses of inputs and results are written into them first,
+// where they changed since the last run. Nothing is allocated, nothing is looked up, and nobody
+// asks for Python.
+#pragma once
+
+#include <atomic>
+#include <memory>
+
+#include "program/passes.h"
+
+namespace fastgrad {
+
+class Frame;
+
+class Program {
+ public:
+  // Storages of `results` that are internal get their memory from the caller: see fresh().
+  explicit Program(Task task);
+  ~Program();
+  Program(const Program&) = delete;
+  Program& operator=(const Program&) = delete;
+
+  // The sizes of the blocks that a run needs for its results.
+  const std::vector<size_t>& fresh() const { return fresh_sizes_; }
+  // Which of them a storage is, or -1.
+  int32_t fresh_index(int32_t storage) const { return fresh_of_[static_cast<size_t>(storage)]; }
+  // Where the results lie, in the order of the task's.
+  const std::vector<Place>& results() const { return task_.results; }
+
+  // Runs with the addresses of the external storages and of fresh blocks. False: a guard failed,
+  // and nothing outside has changed.
+  bool run(char* const* externals, char* const* fresh);
+
+  const Graph& graph() const { return task_.graph; }
+  // What became of the recording, for a person to read.
+  std::string explain() const;
+  // Whether a run may stop at a value that is not as it was.
+  bool guarded() const { return guarded_; }
+  // Whether it takes from a random generator, or does anything else but write its outputs.
+  bool impure() const { return impure_; }
+
+ private:
+  friend class Frame;
+  // Elementwise instructions in a row, on arrays of one size: they run block by block, so that what
+  // only they use never leaves the cache. See Note [Groups] in program.cpp.
+  struct Group {
+    size_t first, last;  // instructions, the last one excluded
+    int64_t n;
+  };
+  void find_groups();
+  void plan();
+
+  Task task_;
+  std::vector<int64_t> arena_offset_;  // of every storage; -1: not in the arena
+  std::vector<int32_t> fresh_of_;
+  std::vector<size_t> fresh_sizes_;
+  std::vector<Group> groups_;
+  std::vector<uint8_t> is_block_;  // storages of which a group keeps one block at a time
+  size_t arena_bytes_ = 0, recorded_steps_ = 0;
+  bool guarded_ = false, impure_ = false;
+  std::atomic<Frame*> idle_{nullptr};  // owned: the frame of a run that is over
+};
+
+}  // namespace fastgrad

@@ -1,0 +1,186 @@
+#include "transforms/trace.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/copy.h"
+
+namespace fastgrad {
+
+namespace {
+// Larger arrays are not compared at every replay.
+constexpr int64_t kMaxWatched = 4096;
+}  // namespace
+
+int32_t Trace::add(const Array& a, Storage::Role role) {
+  auto id = static_cast<int32_t>(graph_.storages.size());
+  known_.emplace(a.buffer->data(), id);
+  kept_.push_back(a.buffer);
+  Storage& s = graph_.storages.emplace_back();
+  s.role = role;
+  s.nbytes = a.buffer->nbytes();
+  return id;
+}
+
+Place Trace::place(const Array& a, int32_t storage) const {
+  Place p;
+  p.storage = storage;
+  p.dtype = a.dtype;
+  p.contiguous = a.contiguous;
+  p.offset = a.data - a.buffer->data();
+  p.numel = a.numel;
+  p.shape = a.shape;
+  p.strides = a.strides;
+  return p;
+}
+
+Place Trace::external(const Array& a) {
+  auto at = known_.find(a.buffer->data());
+  int32_t id = at != known_.end() ? at->second : add(a, Storage::Role::External);
+  Storage& s = graph_.storages[static_cast<size_t>(id)];
+  if (s.external < 0) s.external = graph_.num_externals++;
+  Place p = place(a, id);
+  auto [first, last] = p.bytes();
+  bool empty = s.first == s.last;
+  s.first = empty ? first : std::min(s.first, first);
+  s.last = empty ? last : std::max(s.last, last);
+  return p;
+}
+
+Place Trace::find(const Array& a) const {
+  auto at = known_.find(a.buffer->data());
+  return at == known_.end() ? Place() : place(a, at->second);
+}
+
+Place Trace::read(const Array& a, const char* by) {
+  auto at = known_.find(a.buffer->data());
+  if (at != known_.end()) {
+    if (graph_.storages[static_cast<size_t>(at->second)].unset) read_unset_.insert(at->second);
+    return place(a, at->second);
+  }
+  if (a.numel == 0) return place(a, add(a, Storage::Role::Constant));
+  refuse(str(by,
+             " reads a tensor that no recorded operation made and that is neither an argument "
+             "nor reached through globals, closures or attributes"));
+  return place(a, add(a, Storage::Role::Internal));
+}
+
+Place Trace::write(const Array& a, const char* by) {
+  auto at = known_.find(a.buffer->data());
+  if (at == known_.end()) {
+    if (a.numel > 0)
+      refuse(str(by,
+                 " writes to a tensor that no recorded operation made and that is neither an "
+                 "argument nor reached through globals, closures or attributes"));
+    return place(a, add(a, Storage::Role::Internal));
+  }
+  Place p = place(a, at->second);
+  Storage& s = graph_.storages[static_cast<size_t>(at->second)];
+  bool whole = p.offset == 0 && static_cast<size_t>(p.nbytes()) == s.nbytes &&
+               (p.contiguous || !may_overlap_itself(p.shape, p.strides));
+  if (whole && !read_unset_.count(at->second)) s.unset = false;
+  return p;
+}
+
+Instruction& Trace::append(Instruction::Kind kind) {
+  Instruction& i = graph_.instructions.emplace_back();
+  i.kind = kind;
+  return i;
+}
+
+void Trace::elementwise(Op op, DType compute, DType result, std::span<const Operand> operands,
+                        const Array& out) {
+  Instruction& i = append(Instruction::Kind::Elementwise);
+  i.op = op;
+  i.compute = compute;
+  i.result = result;
+  for (size_t k = 0; k < operands.size(); ++k) {
+    if (operands[k].is_tensor()) {
+      i.in.push_back(read(operands[k].array(), info(op).name));
+      continue;
+    }
+    i.in.push_back(Place());
+    i.attrs.s[k] = operands[k].scalar();
+    i.attrs.scalars |= static_cast<uint8_t>(1u << k);
+  }
+  i.out.push_back(write(out, info(op).name));
+}
+
+void Trace::call(Instruction& i, const char* name, Inputs in, std::span<const Array> out) {
+  for (const Array* a : in) i.in.push_back(a ? read(*a, name) : Place());
+  for (const Array& a : out) i.out.push_back(write(a, name));
+}
+
+void Trace::op(Op op, const Attrs& attrs, Inputs in, std::span<const Array> out) {
+  Instruction& i = append(Instruction::Kind::Op);
+  i.op = op;
+  i.attrs = attrs;
+  for (const Array& a : out) fresh(a);
+  call(i, info(op).name, in, out);
+}
+
+void Trace::primitive(const Primitive& p, const Attrs& attrs, Inputs in,
+                      std::span<const Array> out) {
+  Instruction& i = append(Instruction::Kind::Primitive);
+  i.primitive = &p;
+  i.attrs = attrs;
+  call(i, p.name, in, out);
+}
+
+void Trace::fresh(const Array& a) {
+  if (known_.count(a.buffer->data())) return;
+  add(a, Storage::Role::Internal);
+  graph_.storages.back().unset = true;
+}
+
+void Trace::constant(const Array& a) {
+  const Buffer* root = a.buffer.get();
+  auto at = known_.find(root->data());
+  if (at != known_.end()) {
+    // fresh() may have announced it; an instruction must not.
+    bool used = false;
+    for (const Instruction& i : graph_.instructions)
+      for (const Place& p : i.out) used = used || p.storage == at->second;
+    Storage& s = graph_.storages[static_cast<size_t>(at->second)];
+    if (used || s.role == Storage::Role::External)
+      return refuse("an array was filled in a way that cannot be replayed");
+    s.role = Storage::Role::Constant;
+    s.unset = false;
+  }
+  int32_t id = at != known_.end() ? at->second : add(a, Storage::Role::Constant);
+  Array copy = Array::empty(Dims{static_cast<int64_t>(root->nbytes())}, DType::UInt8);
+  std::memcpy(copy.data, root->data(), root->nbytes());
+  graph_.storages[static_cast<size_t>(id)].value = std::move(copy);
+}
+
+void Trace::watch(const Array& a) {
+  Place p = read(a, "a decision");
+  // What was made of numbers alone cannot change.
+  if (graph_.storages[static_cast<size_t>(p.storage)].role == Storage::Role::Constant) {
+    bool changed = false;
+    for (const Instruction& i : graph_.instructions)
+      for (const Place& o : i.out) changed = changed || o.storage == p.storage;
+    if (!changed) return;
+  }
+  if (a.numel > kMaxWatched)
+    return refuse(str("the values of ", a.numel, " elements decide what is computed"));
+  Instruction& i = append(Instruction::Kind::Watch);
+  i.in.push_back(std::move(p));
+  i.expected = Tensor(contiguous_copy(a));
+}
+
+void Trace::watch_truth(const Array& a, bool outcome) {
+  Place p = read(a, "bool()");
+  Instruction& i = append(Instruction::Kind::Truth);
+  i.in.push_back(std::move(p));
+  i.outcome = outcome;
+}
+
+void Trace::refuse(const std::string& why) {
+  if (!refusal_.empty()) return;
+  refusal_ = why;
+  if (describe_line)
+    if (std::string line = describe_line(); !line.empty()) refusal_ += " (" + line + ")";
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,63 @@
+// The recorder behind fg.compile: see Note [Recording] in core/recorder.h.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+
+#include "core/elementwise.h"
+#include "transforms/graph.h"
+
+namespace fastgrad {
+
+class Trace final : public Recorder {
+ public:
+  Trace() = default;
+  ~Trace() override { stop(); }
+  Trace(const Trace&) = delete;
+  Trace& operator=(const Trace&) = delete;
+
+  // Memory that exists before the recording; places in one buffer share a storage.
+  Place external(const Array& a);
+  void start() { t_recorder = this; }
+  void stop() {
+    if (t_recorder == this) t_recorder = nullptr;
+  }
+
+  // Where an array stands that is known; an undefined place otherwise.
+  Place find(const Array& a) const;
+  bool is_outside(const Place& p) const {
+    return graph_.storages[static_cast<size_t>(p.storage)].role == Storage::Role::External;
+  }
+  // Why the recording cannot be used; empty: it can.
+  const std::string& refusal() const { return refusal_; }
+  Graph& graph() { return graph_; }
+  // Called at a refusal: where the user's code is.
+  std::string (*describe_line)() = nullptr;
+
+  void elementwise(Op op, DType compute, DType result, std::span<const Operand> operands,
+                   const Array& out) override;
+  void op(Op op, const Attrs& attrs, Inputs in, std::span<const Array> out) override;
+  void primitive(const Primitive& p, const Attrs& attrs, Inputs in,
+                 std::span<const Array> out) override;
+  void fresh(const Array& a) override;
+  void constant(const Array& a) override;
+  void watch(const Array& a) override;
+  void watch_truth(const Array& a, bool outcome) override;
+  void refuse(const std::string& why) override;
+
+ private:
+  int32_t add(const Array& a, Storage::Role role);
+  Place place(const Array& a, int32_t storage) const;
+  Place read(const Array& a, const char* by);
+  Place write(const Array& a, const char* by);
+  Instruction& append(Instruction::Kind kind);
+  void call(Instruction& i, const char* name, Inputs in, std::span<const Array> out);
+
+  Graph graph_;
+  std::unordered_map<const char*, int32_t> known_;  // by where the memory begins
+  std::vector<Ref<Buffer>> kept_;           // addresses stay identities as long as these live
+  std::unordered_set<int32_t> read_unset_;  // storages that were read before they were written
+  std::string refusal_;
+};
+
+}  // namespace fastgrad
