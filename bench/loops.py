@@ -36,7 +36,7 @@ ONE_THREAD = {
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
 }
 # Final value, and how often the objective was evaluated.
-Outcome = tuple[float, int]
+Outcome = tuple[float | None, int | None]
 Run = Callable[[], Outcome]
 
 
@@ -264,11 +264,11 @@ def eager(fg: Any) -> dict[str, Any]:
 
 
 def quiet(call: Callable[[], Any]) -> Outcome:
-    """Calls what prints; it returns something else each time, which is not shown."""
+    """Calls what prints; what it returns differs in form and is not shown."""
     out, err = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
     with out, err:
         call()
-    return float("nan"), 0
+    return None, None
 
 
 def example_problems() -> Iterator[tuple[str, list[Entry]]]:
@@ -322,9 +322,10 @@ def print_rows(rows: list[LoopRow]) -> None:
             print(f"  {row.library:20}{'-':>10}   {row.skipped}")
             continue
         first, factor = harness.format_seconds(row.first or 0.0), row.seconds / (base or 1.0)
+        value = "" if row.value is None else f"{row.value:.2e}"
         print(
             f"  {row.library:20}{harness.format_seconds(row.seconds):>10}{first:>11}"
-            f"{row.evaluations:13d}{row.value:11.2e}{factor:8.1f}",
+            f"{row.evaluations or '':>13}{value:>11}{factor:8.1f}",
             flush=True,
         )
 
@@ -372,7 +373,9 @@ def main(argv: list[str]) -> int:
     if options.plot:
         draw(options.plot, flat)
     if options.save:
-        print(f"wrote {harness.save('loops', {'rows': [asdict(row) for row in flat]})}")
+        load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
+        path = harness.save("loops", {"load": load, "rows": [asdict(row) for row in flat]})
+        print(f"wrote {path}")
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Writes README's benchmark table from bench/results: `python bench/readme_table.py [--check]`.
+"""Writes README's benchmark tables from bench/results: `python bench/readme_table.py [--check]`.
 
-Nobody edits the table by hand, so README shows what was measured, misses included.
+Nobody edits the tables by hand, so README shows what was measured, misses included.
 """
 
 from __future__ import annotations
@@ -12,7 +12,33 @@ import sys
 import harness
 
 README = harness.RESULTS.parent.parent / "README.md"
-MARKED = re.compile(r"(<!-- bench:begin -->\n).*?(<!-- bench:end -->)", re.DOTALL)
+
+
+def marked(name: str) -> re.Pattern[str]:
+    """Returns what finds the place of a table."""
+    return re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+
+
+def loops_table() -> str:
+    """Returns the table of whole optimisation runs in Markdown."""
+    loops = harness.load("loops")
+    rows = [row for row in loops["rows"] if not row["problem"].startswith("examples/")]
+    libraries = list(dict.fromkeys(row["library"] for row in rows))
+    times = {(row["problem"], row["library"]): row["seconds"] for row in rows}
+    lines = [
+        "| whole run, one thread | " + " | ".join(libraries) + " |",
+        "|---|" + "---:|" * len(libraries),
+    ]
+    for problem in dict.fromkeys(row["problem"] for row in rows):
+        seconds = [times[problem, library] for library in libraries]
+        shown = ["-" if s is None else harness.format_seconds(s) for s in seconds]
+        lines.append(f"| {problem} | " + " | ".join(shown) + " |")
+    load = f" at a load of {loops['load']:g}" if loops.get("load") is not None else ""
+    lines += [
+        "",
+        f"Measured on {loops['machine']}, {loops['date']}{load}, medians: `python bench/loops.py`.",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def table() -> str:
@@ -54,10 +80,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--check", action="store_true", help="fail if README is out of date")
     options = parser.parse_args(argv)
     before = README.read_text(encoding="utf-8")
-    after, places = MARKED.subn(lambda match: match[1] + table() + match[2], before)
+    after, places = marked("bench").subn(lambda match: match[1] + table() + match[2], before)
     if places != 1:
         print(f"{README}: expected one pair of bench markers, found {places}")
         return 1
+    after = marked("loops").sub(lambda match: match[1] + loops_table() + match[2], after)
     if options.check:
         print("readme_table: " + ("up to date" if before == after else "out of date, run it"))
         return int(before != after)

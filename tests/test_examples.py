@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
 pytest.importorskip("matplotlib", reason="the examples extra is not installed")
@@ -143,3 +144,16 @@ def test_other_networks_read_digits(name):
 
 def test_the_pendulum_swings():
     assert load("pendulum_network").main() < 2e-3
+
+
+def test_sobel_finds_scipys_edges_and_learns_kernels_as_pytorch_does():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    example = load("sobel_edges")
+    found = example.main(steps=40)
+    grey = example.photograph()[0, 0]
+    exact = np.hypot(ndimage.sobel(grey, 0), ndimage.sobel(grey, 1))[1:-1, 1:-1]
+    np.testing.assert_allclose(found["edges"], np.sqrt(exact**2 + 1e-6), rtol=1e-12, atol=1e-12)
+    assert found["last"] < found["first"] / 20
+    pytest.importorskip("torch", reason="the reference extra is not installed")
+    theirs = example.twin(steps=40)
+    np.testing.assert_allclose(found["kernels"], theirs["kernels"], rtol=1e-6)

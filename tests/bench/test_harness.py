@@ -1,8 +1,10 @@
 import json
+from dataclasses import asdict
 
 import pytest
 
 import harness
+import loops
 import readme_table
 
 
@@ -79,6 +81,32 @@ def test_readme_shows_what_was_measured(monkeypatch, tmp_path):
     assert "| 10 (missed) |" in text
     assert "`import fastgrad` takes 65 ms" in text
     assert "old" not in text and text.endswith("end\n")
+
+
+def test_the_table_of_loops(monkeypatch, tmp_path):
+    monkeypatch.setattr(harness, "RESULTS", tmp_path)
+    rows = [
+        loops.LoopRow("Adam", "fastgrad", 0.004, 0.04, 500, 1.8),
+        loops.LoopRow("Adam", "JAX jit", skipped="No module named 'jax'"),
+        loops.LoopRow("examples/orbit.py", "fastgrad", 0.1),
+    ]
+    harness.save("loops", {"rows": [asdict(row) for row in rows]})
+    text = readme_table.loops_table()
+    assert "| whole run, one thread | fastgrad | JAX jit |\n|---|---:|---:|\n" in text
+    assert "| Adam | 4 ms | - |\n\n" in text and "orbit" not in text
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_loops_run_and_say_what_is_missing(capsys, installed):
+    module = "json" if installed else "no_such_library"
+    entries = [("fastgrad", "json", lambda m: lambda: (1.0, 2)),
+               ("other", module, lambda m: lambda: (1.5, 3))]  # fmt: skip
+    rows = loops.measure("a problem", entries, 2)
+    loops.print_rows(rows)
+    assert [row.library for row in rows] == ["fastgrad", "other"]
+    assert (rows[0].value, rows[0].evaluations) == (1.0, 2)
+    out = capsys.readouterr().out
+    assert ("no_such_library" in out) != installed and "1.00e+00" in out
 
 
 def test_a_readme_without_markers_is_an_error(monkeypatch, tmp_path):
