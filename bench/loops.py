@@ -74,6 +74,22 @@ def torch_pair(module: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     return pair
 
 
+def compiled_pair(fg: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
+    def both(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        value = rosenbrock(x)
+        (gradient,) = fg.autograd.grad(value, x)
+        return value.detach(), gradient
+
+    replay = fg.compile(both)
+
+    def pair(x: np.ndarray) -> tuple[float, np.ndarray]:
+        value, gradient = replay(fg.tensor(x))
+        return value.item(), gradient.numpy()
+
+    return pair
+
+
 def jax_pair(jax: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     jax.config.update("jax_enable_x64", True)
     both = jax.jit(jax.value_and_grad(rosenbrock))
@@ -109,11 +125,11 @@ def lbfgsb(pair: Any, n: int) -> Outcome:
     return float(found.fun), int(found.nfev)
 
 
-def fastgrad_lbfgsb(n: int, **options: Any) -> Outcome:
+def fastgrad_lbfgsb(n: int) -> Outcome:
     import fastgrad as fg
 
     limit = {"maxfun": 5000}
-    found = fg.optimize.minimize(rosenbrock, start(n), method="L-BFGS-B", options=limit, **options)
+    found = fg.optimize.minimize(rosenbrock, start(n), method="L-BFGS-B", options=limit)
     return float(found.fun), int(found.nfev)
 
 
@@ -174,11 +190,16 @@ def newton(pair: Any, hessian: Any, n: int) -> Outcome:
     return float(found.fun), int(found.nfev)
 
 
-def fastgrad_newton(n: int, **options: Any) -> Outcome:
+def fastgrad_newton(n: int) -> Outcome:
     import fastgrad as fg
 
-    found = fg.optimize.minimize(rosenbrock, start(n), method="trust-exact", **options)
+    found = fg.optimize.minimize(rosenbrock, start(n), method="trust-exact")
     return float(found.fun), int(found.nfev)
+
+
+def compiled_newton(fg: Any, n: int) -> Run:
+    hessian = fg.compile(fg.func.hessian(rosenbrock))
+    return partial(newton, compiled_pair(fg), lambda x: hessian(fg.tensor(x)).numpy(), n)
 
 
 def torch_newton(torch: Any, n: int) -> Run:
@@ -236,9 +257,9 @@ def problems() -> Iterator[tuple[str, list[Entry]]]:
         yield (
             f"L-BFGS-B of SciPy, Rosenbrock n = {n}",
             [
-                ("fastgrad", "fastgrad", lambda fg, n=n: partial(fastgrad_lbfgsb, n, **eager(fg))),
+                ("fastgrad", "fastgrad", lambda fg, n=n: partial(fastgrad_lbfgsb, n)),
                 ("fastgrad compiled", "fastgrad",
-                 compiled(lambda fg, n=n: partial(fastgrad_lbfgsb, n))),
+                 compiled(lambda fg, n=n: partial(lbfgsb, compiled_pair(fg), n))),
                 ("PyTorch", "torch", lambda torch, n=n: partial(lbfgsb, torch_pair(torch), n)),
                 ("JAX jit", "jax", lambda jax, n=n: partial(lbfgsb, jax_pair(jax), n)),
                 ("HIPS autograd", "autograd", lambda a, n=n: partial(lbfgsb, autograd_pair(a), n)),
@@ -248,19 +269,14 @@ def problems() -> Iterator[tuple[str, list[Entry]]]:
     yield (
         "trust-exact of SciPy with Hessians, Rosenbrock n = 20",
         [
-            ("fastgrad", "fastgrad", lambda fg: partial(fastgrad_newton, 20, **eager(fg))),
-            ("fastgrad compiled", "fastgrad", compiled(lambda fg: partial(fastgrad_newton, 20))),
+            ("fastgrad", "fastgrad", lambda fg: partial(fastgrad_newton, 20)),
+            ("fastgrad compiled", "fastgrad", compiled(lambda fg: compiled_newton(fg, 20))),
             ("PyTorch", "torch", lambda torch: torch_newton(torch, 20)),
             ("JAX jit", "jax", lambda jax: jax_newton(jax, 20)),
             ("HIPS autograd", "autograd", lambda a: autograd_newton(a, 20)),
             ("CasADi", "casadi", lambda c: casadi_newton(c, 20)),
         ],
     )
-
-
-def eager(fg: Any) -> dict[str, Any]:
-    """The option that keeps minimize from compiling, where there is one."""
-    return {"compile": False} if hasattr(fg, "compile") else {}
 
 
 def quiet(call: Callable[[], Any]) -> Outcome:
