@@ -169,7 +169,12 @@ def numpy_names(module: Any) -> dict[str, Callable[..., Any]]:
     names = {
         f"a{f}": getattr(module, f"arc{f}") for f in ["sin", "cos", "tan", "sinh", "cosh", "tanh"]
     }
-    return {**names, "neg": module.negative, "sigmoid": lambda x: 1 / (1 + module.exp(-x))}
+    return {
+        **names,
+        "neg": module.negative,
+        "sigmoid": lambda x: 1 / (1 + module.exp(-x)),
+        "var": lambda x, dim: module.var(x, dim, ddof=1),
+    }
 
 
 def library(name: str, threads: int) -> Library | None:
