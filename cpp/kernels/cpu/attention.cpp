@@ -17,8 +17,8 @@ namespace fastgrad {
 namespace {
 
 // Weights that are made at a time: they stay in the second-level cache.
-constexpr int64_t kWeights = 32 * 1024;
-constexpr int64_t kMaxRows = 64;
+constexpr int64_t kWeights = 64 * 1024;
+constexpr int64_t kMaxRows = 256;
 
 template <class T>
 Matrix rows_of(const T* data, int64_t rows, int64_t cols) {

@@ -105,9 +105,12 @@ std::vector<T> packed_weights(const T* w, int64_t channels, int64_t taps, int64_
 template <class T>
 ConvMethod forward_method(const ConvGeometry& g) {
   if (!conv_direct(T{}).block) return ConvMethod::Columns;
-  if (g.group_out() < kFewChannels && g.stride[2] == 1 && g.out[2] >= 4) return ConvMethod::Plane;
-  if (g.patch() < kFewTaps || g.group_out() < conv_direct(T{}).block / 2)
-    return ConvMethod::Columns;
+  // Where channels do not fill the vectors, pixels may.
+  int64_t block = conv_direct(T{}).block;
+  bool few = g.group_out() < kFewChannels || g.group_out() <= block / 2;
+  if (few && g.stride[2] == 1 && g.out[2] >= 4 && (g.out[2] >= block / 4 || g.group_in() == 1))
+    return ConvMethod::Plane;
+  if (g.patch() < kFewTaps || g.group_out() < block / 2) return ConvMethod::Columns;
   return ConvMethod::Direct;
 }
 template ConvMethod forward_method<float>(const ConvGeometry&);
@@ -212,7 +215,7 @@ void plane_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias,
   const ConvDirect<T>& k = conv_direct(T{});
   Image image(g);
   int64_t taps = g.patch(), cin = g.group_in(), cout = g.group_out(), out = g.out_numel();
-  int64_t rows = g.out[0] * g.out[1], width = g.out[2];
+  int64_t width = g.out[2];
   std::vector<int64_t> offsets = image.offsets(cin);
   int64_t units = g.batch * g.groups;
   int64_t grain = std::max<int64_t>(kParallelGrain / std::max<int64_t>(out * cout, 1), 1);
@@ -221,10 +224,10 @@ void plane_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias,
       int64_t n = unit / g.groups, i = unit % g.groups;
       const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
       for (int64_t c = i * cout; c < (i + 1) * cout; ++c)
-        for (int64_t r = 0; r < rows; ++r)
-          k.plane_forward(from + image.row(r), offsets.data(), taps, w + c * taps,
-                          bias ? bias[c] : T(0), width,
-                          y + (n * g.out_channels + c) * out + r * width);
+        for (int64_t d = 0; d < g.out[0]; ++d)
+          k.plane_forward(from + image.row(d * g.out[1]), image.row_step(), offsets.data(), taps,
+                          w + c * taps, bias ? bias[c] : T(0), g.out[1], width,
+                          y + (n * g.out_channels + c) * out + d * g.out[1] * width);
     }
   });
 }
