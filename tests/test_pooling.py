@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derivatives import assert_like_torch
-from reference import assert_same, fg, needs_torch, torch
+from reference import assert_same, fg, needs_torch, to_numpy, torch
 
 R = np.random.default_rng(11)
 
@@ -165,3 +165,27 @@ def test_errors() -> None:
             f.pad(m.zeros(1, 3), (3,))
         with pytest.raises(NotImplementedError, match="Unrecognised padding mode"):
             f.pad(m.zeros(1, 3), (1, 1), "mirror")
+
+
+class TestOneCell:
+    """What needs no other library: one window over everything, windows that do not overlap."""
+
+    def test_adaptive(self) -> None:
+        x = np.random.default_rng(0).normal(size=(2, 3, 4, 5, 6))
+        F, t = fg.nn.functional, fg.from_numpy(x)
+        mean = to_numpy(F.adaptive_avg_pool3d(t, 1))
+        np.testing.assert_allclose(mean[..., 0, 0, 0], x.mean((2, 3, 4)), rtol=1e-12)
+        largest, index = F.adaptive_max_pool3d(t, 1, return_indices=True)
+        flat = x.reshape(2, 3, -1)
+        np.testing.assert_array_equal(to_numpy(largest)[..., 0, 0, 0], flat.max(-1))
+        np.testing.assert_array_equal(to_numpy(index)[..., 0, 0, 0], flat.argmax(-1))
+        row = to_numpy(F.adaptive_max_pool1d(fg.from_numpy(flat), 2))
+        np.testing.assert_array_equal(row, flat.reshape(2, 3, 2, -1).max(-1))
+
+    def test_fold_undoes_unfold(self) -> None:
+        F, x = fg.nn.functional, fg.from_numpy(np.arange(48.0).reshape(1, 2, 4, 6))
+        blocks = F.unfold(x, 2, stride=2)
+        again = F.fold(blocks, (4, 6), 2, stride=2)
+        np.testing.assert_array_equal(to_numpy(again), to_numpy(x))
+        overlap = F.fold(F.unfold(x, 2), (4, 6), 2)
+        np.testing.assert_array_equal(to_numpy(overlap / x.clamp_min(1))[0, 0, 1, 1:-1], 4.0)

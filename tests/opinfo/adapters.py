@@ -30,6 +30,7 @@ ADAPTED: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "einsum": lambda m: lambda operands, equation: m.einsum(equation, operands),
     "where": lambda m: lambda self, condition, other, **kw: m.where(condition, self, other, **kw),
     "nn.functional.embedding": lambda m: _swapped(m.nn.functional.embedding),
+    "nn.functional.embedding_bag": lambda m: _swapped(m.nn.functional.embedding_bag),
     "zero_": lambda m: lambda x: x.clone().zero_(),
     "__rdiv__": lambda m: m.Tensor.__rtruediv__,
     "linalg.lstsq.grad_oriented": lambda m: (

@@ -60,6 +60,7 @@ def hardtanh(
 
     Raises:
         ValueError: If min_val > max_val.
+        RuntimeError: If the input is unsigned and a limit negative.
 
     Example:
         >>> fg.nn.functional.hardtanh(fg.tensor([-2.0, 0.5]))
@@ -67,10 +68,12 @@ def hardtanh(
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if input.dtype == _core.uint8 and min_val < 0:
+        raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
 
     def function(x: Tensor) -> Tensor:
         inside = (x > min_val) & (x < max_val)
-        return _core.where(inside, x, x.detach().clamp(min_val, max_val))
+        return _core.where(inside, x, x.detach().clamp(min_val, max_val).to(x.dtype))
 
     return _apply(function, input, inplace)
 

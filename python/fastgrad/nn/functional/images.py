@@ -125,13 +125,16 @@ def interpolate(
         ]
         result: Tensor = pool(input, new)
         return result
+    bytes_ = input.dtype == _core.uint8 and mode not in ("nearest", "nearest-exact")
+    if bytes_:
+        input = input.to(_core.float32)
     for i in range(spatial):
         if align_corners:
             scale = (old[i] - 1) / (new[i] - 1) if new[i] > 1 else 0.0
         else:
             scale = old[i] / new[i] if factors is None else 1 / factors[i]
         input = _resized(input, i + 2, _taps(mode, old[i], new[i], scale, bool(align_corners)))
-    return input
+    return input.round().clamp(0, 255).to(_core.uint8) if bytes_ else input
 
 
 def _resized(input: Tensor, dim: int, taps: list[tuple[Any, Any]]) -> Tensor:
@@ -326,8 +329,10 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
             f"of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
         )
-    parts = input.reshape(-1, c // (r * r), r, r, h, w).permute(0, 1, 4, 2, 5, 3)
-    return parts.reshape(*batch, c // (r * r), h * r, w * r)
+    n = math.prod(batch)
+    parts = input.reshape(n, c // (r * r), r, r, h, w).permute(0, 1, 4, 2, 5, 3)
+    result = parts.reshape(*batch, c // (r * r), h * r, w * r)
+    return result.clone() if r == 1 else result
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -347,8 +352,10 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
             "pixel_unshuffle expects height and width to be divisible by downscale_factor, but "
             f"input.size(-2)={h} and input.size(-1)={w} are not divisible by {r}"
         )
-    parts = input.reshape(-1, c, h // r, r, w // r, r).permute(0, 1, 3, 5, 2, 4)
-    return parts.reshape(*batch, c * r * r, h // r, w // r)
+    n = math.prod(batch)
+    parts = input.reshape(n, c, h // r, r, w // r, r).permute(0, 1, 3, 5, 2, 4)
+    result = parts.reshape(*batch, c * r * r, h // r, w // r)
+    return result.clone() if r == 1 else result
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.nn.functional.distance import pairwise_distance
-from fastgrad.nn.functional.reduction import legacy, reduced
+from fastgrad.nn.functional.reduction import check_reduction, legacy, reduced
 
 _COSINE_EPS = 1e-12
 
@@ -233,7 +233,8 @@ def multi_margin_loss(
         reduction: `"mean"`, `"sum"` or `"none"`.
 
     Raises:
-        ValueError: If p is neither 1 nor 2.
+        ValueError: If p is neither 1 nor 2, the weight has not one dimension, or the reduction is
+            not known.
 
     Example:
         >>> fg.nn.functional.multi_margin_loss(fg.tensor([[0.0, 1.0]]), fg.tensor([0]))
@@ -242,16 +243,20 @@ def multi_margin_loss(
     reduction = legacy(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
-    classes = input.size(-1)
-    index = target.unsqueeze(-1)
-    gap = (margin - input.gather(-1, index) + input).clamp_min(0)
+    if weight is not None and weight.dim() != 1:
+        raise ValueError("weight must be one-dimensional")
+    check_reduction(reduction)
+    rows = input.reshape(1, -1) if input.dim() < 2 else input
+    classes = rows.size(1)
+    index = target.reshape(-1, 1)
+    gap = (margin - rows.gather(1, index) + rows).clamp_min(0)
     if p == 2:
         gap = gap * gap
     if weight is not None:
-        gap = gap * weight[target].unsqueeze(-1)
+        gap = gap * weight[index]
     others = _core.arange(classes) != index
-    loss = _core.where(others, gap, 0.0).sum(-1) / classes
-    return reduced(loss, reduction)
+    loss = _core.where(others, gap, 0.0).sum(1) / classes
+    return reduced(loss.reshape(target.shape), reduction)
 
 
 def multilabel_margin_loss(
@@ -272,6 +277,7 @@ def multilabel_margin_loss(
 
     Raises:
         RuntimeError: If the shapes differ.
+        ValueError: If the reduction is not known.
 
     Example:
         >>> loss = fg.nn.functional.multilabel_margin_loss
@@ -284,10 +290,13 @@ def multilabel_margin_loss(
             f"multilabel_margin_loss: inconsistent target size: {tuple(target.shape)} "
             f"for input of size: {tuple(input.shape)}"
         )
-    given = (target >= 0).to(_core.int64).cumprod(-1)
+    check_reduction(reduction)
+    rows = input.reshape(1, -1) if input.dim() < 2 else input
+    target = target.reshape(rows.shape)
+    given = (target >= 0).to(_core.int64).cumprod(1)
     index = _core.where(given == 1, target, 0)
-    right = _core.zeros_like(target).scatter_add(-1, index, given) > 0
-    gaps = (1 - input.gather(-1, index).unsqueeze(-1) + input.unsqueeze(-2)).clamp_min(0)
-    counted = (given == 1).unsqueeze(-1) & ~right.unsqueeze(-2)
-    loss = _core.where(counted, gaps, 0.0).sum((-2, -1)) / input.size(-1)
-    return reduced(loss, reduction)
+    right = _core.zeros_like(target).scatter_add(1, index, given) > 0
+    gaps = (1 - rows.gather(1, index).unsqueeze(2) + rows.unsqueeze(1)).clamp_min(0)
+    counted = (given == 1).unsqueeze(2) & ~right.unsqueeze(1)
+    loss = _core.where(counted, gaps, 0.0).sum((1, 2)) / rows.size(1)
+    return reduced(loss.reshape(input.shape[:-1]), reduction)

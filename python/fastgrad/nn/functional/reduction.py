@@ -7,6 +7,20 @@ import warnings
 from fastgrad._core import Tensor
 
 
+def check_reduction(reduction: str) -> None:
+    """Fails where the reduction is none of the three.
+
+    Raises:
+        ValueError: If it is not.
+
+    Example:
+        >>> from fastgrad.nn.functional.reduction import check_reduction
+        >>> check_reduction("sum")
+    """
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """Returns the losses, their mean or their sum.
 
@@ -18,13 +32,10 @@ def reduced(loss: Tensor, reduction: str) -> Tensor:
         >>> reduced(fg.tensor([1.0, 3.0]), "mean")
         tensor(2.)
     """
-    if reduction == "mean":
-        return loss.mean()
-    if reduction == "sum":
-        return loss.sum()
+    check_reduction(reduction)
     if reduction == "none":
         return loss
-    raise ValueError(f"{reduction} is not a valid value for reduction")
+    return loss.mean() if reduction == "mean" else loss.sum()
 
 
 def legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
