@@ -109,7 +109,6 @@ class Node:
     def _sequence_nr(self) -> _int: ...
 
 @final
-@disjoint_base
 class CompiledFunction:
     __wrapped__: Any
     def __new__(cls, function: Any, examine: Any, fullgraph: _bool = False) -> CompiledFunction: ...
