@@ -160,23 +160,23 @@ constexpr BlockKernel kernel_for() {
     return ternary_loop<F, T>;
 }
 
-// One row of the kernel table, in DType's order; half and complex types have no kernels.
+template <class F, int kArity, class T>
+void install_for(BlockKernel& slot) {
+  constexpr BlockKernel kernel = kernel_for<F, kArity, T>();
+  if constexpr (kernel != nullptr) install<kernel>(slot);
+}
+
+// One row of the kernel table; half and complex types have no kernels.
 template <class F, int kArity>
 void fill_row(BlockKernel* row) {
-  const BlockKernel kernels[kNumDTypes] = {kernel_for<F, kArity, bool>(),
-                                           kernel_for<F, kArity, uint8_t>(),
-                                           kernel_for<F, kArity, int8_t>(),
-                                           kernel_for<F, kArity, int16_t>(),
-                                           kernel_for<F, kArity, int32_t>(),
-                                           kernel_for<F, kArity, int64_t>(),
-                                           nullptr,
-                                           nullptr,
-                                           kernel_for<F, kArity, float>(),
-                                           kernel_for<F, kArity, double>(),
-                                           nullptr,
-                                           nullptr};
-  for (int d = 0; d < kNumDTypes; ++d)
-    if (kernels[d]) row[d] = kernels[d];
+  install_for<F, kArity, bool>(row[static_cast<int>(DType::Bool)]);
+  install_for<F, kArity, uint8_t>(row[static_cast<int>(DType::UInt8)]);
+  install_for<F, kArity, int8_t>(row[static_cast<int>(DType::Int8)]);
+  install_for<F, kArity, int16_t>(row[static_cast<int>(DType::Int16)]);
+  install_for<F, kArity, int32_t>(row[static_cast<int>(DType::Int32)]);
+  install_for<F, kArity, int64_t>(row[static_cast<int>(DType::Int64)]);
+  install_for<F, kArity, float>(row[static_cast<int>(DType::Float32)]);
+  install_for<F, kArity, double>(row[static_cast<int>(DType::Float64)]);
 }
 
 void fill_rows(KernelTable& table) {

@@ -15,6 +15,38 @@ void fill_comparison_kernels(KernelTable& table);
 void fill_special_kernels(KernelTable& table);
 void fill_transcendental_kernels(KernelTable& table);
 
+// Note [Short arrays]
+// A few operations on 512 bits now and then cost all the code around them: the processor lowers its
+// clock while it expects more of them, and waits until the upper halves have power. The AVX-512
+// kernels therefore hand short arrays to the kernels that they replace, which give the same bits.
+inline constexpr int64_t kShortArray = 128;
+
+namespace {
+
+template <BlockKernel kWide>
+struct HandOver {
+  static inline BlockKernel narrow = nullptr;
+  static void run(char* out, const char* const* in, unsigned scalars, int64_t n) {
+    if (n < kShortArray) return narrow(out, in, scalars, n);
+    kWide(out, in, scalars, n);
+  }
+};
+
+// Puts a kernel into its slot of the table.
+template <BlockKernel kKernel>
+[[maybe_unused]] void install(BlockKernel& slot) {
+#ifdef __AVX512F__
+  if (slot) {
+    HandOver<kKernel>::narrow = slot;
+    slot = HandOver<kKernel>::run;
+    return;
+  }
+#endif
+  slot = kKernel;
+}
+
+}  // namespace
+
 // Each replaces the kernels that gain by the wider registers; empty where the compiler could not
 // make them. Only for processors that have them.
 void fill_arithmetic_kernels_avx2(KernelTable& table);

@@ -251,8 +251,10 @@ constexpr BlockKernel kernel_for() {
 
 template <class Op, int kArity>
 void fill_row(BlockKernel* row) {
-  if (BlockKernel k = kernel_for<Op, kArity, float>()) row[static_cast<int>(DType::Float32)] = k;
-  if (BlockKernel k = kernel_for<Op, kArity, double>()) row[static_cast<int>(DType::Float64)] = k;
+  constexpr BlockKernel of_floats = kernel_for<Op, kArity, float>();
+  constexpr BlockKernel of_doubles = kernel_for<Op, kArity, double>();
+  if constexpr (of_floats != nullptr) install<of_floats>(row[static_cast<int>(DType::Float32)]);
+  if constexpr (of_doubles != nullptr) install<of_doubles>(row[static_cast<int>(DType::Float64)]);
 }
 
 void fill_rows(KernelTable& table) {
