@@ -37,6 +37,18 @@ PyTypeObject* g_type = nullptr;
 
 CompiledObject* self_of(PyObject* o) { return reinterpret_cast<CompiledObject*>(o); }
 
+// Whether a frame runs code of this package, whatever folder it lies in.
+bool is_own_frame(PyFrameObject* f) {
+  Object globals(PyObject_GetAttrString(reinterpret_cast<PyObject*>(f), "f_globals"));
+  PyObject* module = globals ? PyDict_GetItemString(globals.get(), "__name__") : nullptr;
+  if (!module || !PyUnicode_Check(module)) {
+    PyErr_Clear();
+    return false;
+  }
+  std::string name = text_of(module);
+  return name == "fastgrad" || name.starts_with("fastgrad.");
+}
+
 // "file.py:12", where the user's code is.
 std::string user_line() {
   PyFrameObject* f = PyEval_GetFrame();
@@ -46,8 +58,7 @@ std::string user_line() {
     PyCodeObject* code = PyFrame_GetCode(f);
     std::string file = text_of(code->co_filename);
     Py_DECREF(code);
-    if (file.find("/fastgrad/") == std::string::npos)
-      found = str(file, ":", PyFrame_GetLineNumber(f));
+    if (!is_own_frame(f)) found = str(file, ":", PyFrame_GetLineNumber(f));
     PyFrameObject* back = PyFrame_GetBack(f);
     Py_DECREF(f);
     f = back;
