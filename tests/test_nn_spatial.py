@@ -274,6 +274,19 @@ def test_grid_sample(dims, mode, padding_mode, align):
     np.testing.assert_allclose(found, grid.grad.numpy(), atol=1e-8)
 
 
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
+def test_second_derivatives_of_grid_sample(mode):
+    r = np.random.default_rng(7)
+    x = fg.tensor(r.standard_normal((1, 2, 4, 5)), requires_grad=True)
+    grid = fg.tensor(r.uniform(-0.8, 0.8, (1, 2, 3, 2)), requires_grad=True)
+
+    def sample(x, grid):
+        return fg.nn.functional.grid_sample(x, grid, mode, "zeros", False)
+
+    assert fg.autograd.gradgradcheck(sample, (x, grid))
+
+
 @pytest.mark.parametrize("align", [True, False])
 @pytest.mark.parametrize("size", [(2, 1, 3, 4), (2, 1, 2, 3, 4), (2, 1, 1, 3)])
 def test_affine_grid(size, align):
