@@ -149,21 +149,15 @@ void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n)
 }
 
 template <class F, int kArity, class T>
-constexpr BlockKernel kernel_for() {
-  if constexpr (!has_kernel<F, T>())
-    return nullptr;
-  else if constexpr (kArity == 1)
-    return unary_loop<F, T>;
-  else if constexpr (kArity == 2)
-    return binary_loop<F, T>;
-  else
-    return ternary_loop<F, T>;
-}
-
-template <class F, int kArity, class T>
 void install_for(BlockKernel& slot) {
-  constexpr BlockKernel kernel = kernel_for<F, kArity, T>();
-  if constexpr (kernel != nullptr) install<kernel>(slot);
+  if constexpr (!has_kernel<F, T>())
+    return;
+  else if constexpr (kArity == 1)
+    install<unary_loop<F, T>>(slot);
+  else if constexpr (kArity == 2)
+    install<binary_loop<F, T>>(slot);
+  else
+    install<ternary_loop<F, T>>(slot);
 }
 
 // One row of the kernel table; half and complex types have no kernels.

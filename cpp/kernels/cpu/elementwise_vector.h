@@ -240,21 +240,19 @@ void binary_vector(char* out, const char* const* in, unsigned scalars, int64_t n
 }
 
 template <class Op, int kArity, class T>
-constexpr BlockKernel kernel_for() {
-  if constexpr (!has_vector_form(Op::kOp, std::is_same_v<T, double>))
-    return nullptr;
-  else if constexpr (kArity == 1)
-    return unary_vector<Op, T>;
-  else
-    return binary_vector<Op, T>;
+void install_for(BlockKernel& slot) {
+  if constexpr (has_vector_form(Op::kOp, std::is_same_v<T, double>)) {
+    if constexpr (kArity == 1)
+      install<unary_vector<Op, T>>(slot);
+    else
+      install<binary_vector<Op, T>>(slot);
+  }
 }
 
 template <class Op, int kArity>
 void fill_row(BlockKernel* row) {
-  constexpr BlockKernel of_floats = kernel_for<Op, kArity, float>();
-  constexpr BlockKernel of_doubles = kernel_for<Op, kArity, double>();
-  if constexpr (of_floats != nullptr) install<of_floats>(row[static_cast<int>(DType::Float32)]);
-  if constexpr (of_doubles != nullptr) install<of_doubles>(row[static_cast<int>(DType::Float64)]);
+  install_for<Op, kArity, float>(row[static_cast<int>(DType::Float32)]);
+  install_for<Op, kArity, double>(row[static_cast<int>(DType::Float64)]);
 }
 
 void fill_rows(KernelTable& table) {
