@@ -344,8 +344,12 @@ def origin(name: str, found: Any, core: ModuleType) -> str | None:
             return None
         of_core = found.__name__ == f"{CORE}.{name}"
         return f"from {CORE if of_core else 'fastgrad'} import {name} as {name}"
+    if found is None:
+        return f"{name}: Final[None]"
     if getattr(core, name, None) is found:
         return f"from fastgrad._core import {name} as {name}"
+    if getattr(core.Tensor, name, None) is found:
+        return f"{name} = Tensor.{name}"
     if isinstance(found, str | int | float):
         return f"{name}: Final[builtins.{type(found).__name__}]"
     module = getattr(found, "__module__", "")

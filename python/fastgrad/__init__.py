@@ -10,6 +10,7 @@ Example:
 
 from __future__ import annotations
 
+import math as _math
 import sys as _sys
 from typing import Any
 
@@ -122,23 +123,74 @@ from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 
 __version__ = "0.1.0"
 
+# The constants of `math` under PyTorch's names.
+e = _math.e
+inf = _math.inf
+nan = _math.nan
+pi = _math.pi
+newaxis = None
+
+# In-place methods that PyTorch offers as functions too.
+_IN_PLACE = (
+    "abs acos acosh addmv arccos arccosh arcsin arcsinh arctan arctanh as_strided asin asinh atan "
+    "atanh ceil clamp clamp_max clamp_min clip cos cosh deg2rad detach erf erfc exp exp2 expm1 fix "
+    "floor frac gcd i0 index_put lcm ldexp log log10 log1p log2 logit nan_to_num neg negative "
+    "rad2deg reciprocal resize_as round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc "
+    "xlogy"
+)
+globals().update({f"{name}_": getattr(Tensor, f"{name}_") for name in _IN_PLACE.split()})
+
 # Modules that not everybody needs: imported when they are first asked for.
-_LATER = ("integrate", "nn", "optim", "optimize", "serialization")
-# ... and functions that stand in one of these.
-_LATER_FUNCTIONS = {"load": "serialization", "save": "serialization"}
+_LATER = (
+    "accelerator",
+    "amp",
+    "backends",
+    "cuda",
+    "integrate",
+    "mps",
+    "nn",
+    "optim",
+    "optimize",
+    "serialization",
+    "xpu",
+)
+# ... and names that stand in one of these.
+_LATER_NAMES = {
+    name: module
+    for module, names in {
+        "serialization": "load save",
+        "amp": "autocast GradScaler",
+        "_functions": (
+            "adaptive_max_pool1d alpha_dropout are_deterministic_algorithms_enabled batch_norm "
+            "blackman_window dropout embedding get_float32_matmul_precision "
+            "get_num_interop_threads hamming_window hann_window instance_norm "
+            "is_autocast_enabled is_deterministic_algorithms_warn_only_enabled isin "
+            "set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
+            "set_num_interop_threads typename unravel_index use_deterministic_algorithms"
+        ),
+        "nn.functional": (
+            "adaptive_avg_pool1d avg_pool1d bilinear celu celu_ channel_shuffle conv1d conv2d "
+            "conv3d conv_transpose1d conv_transpose2d conv_transpose3d cosine_similarity "
+            "group_norm hardshrink layer_norm max_pool1d max_pool2d max_pool3d pairwise_distance "
+            "pdist pixel_shuffle pixel_unshuffle prelu rms_norm rrelu rrelu_ selu selu_ threshold "
+            "threshold_"
+        ),
+    }.items()
+    for name in names.split()
+}
 
 
 def __getattr__(name: str) -> Any:
+    import importlib
+
     if name in _LATER:
-        import importlib
-
         return importlib.import_module(f"fastgrad.{name}")
-    if name in _LATER_FUNCTIONS:
-        import importlib
-
-        return getattr(importlib.import_module(f"fastgrad.{_LATER_FUNCTIONS[name]}"), name)
+    if name in _LATER_NAMES:
+        found = getattr(importlib.import_module(f"fastgrad.{_LATER_NAMES[name]}"), name)
+        globals()[name] = found  # the next access does not come here
+        return found
     raise AttributeError(f"module 'fastgrad' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER, *_LATER_FUNCTIONS})
+    return sorted({*globals(), *_LATER, *_LATER_NAMES})

@@ -2,11 +2,16 @@
 import builtins
 from typing import Final
 
+from fastgrad import accelerator as accelerator
+from fastgrad import amp as amp
 from fastgrad import autograd as autograd
+from fastgrad import backends as backends
+from fastgrad import cuda as cuda
 from fastgrad import func as func
 from fastgrad import gradient_tape as gradient_tape
 from fastgrad import integrate as integrate
 from fastgrad import linalg as linalg
+from fastgrad import mps as mps
 from fastgrad import nn as nn
 from fastgrad import numeric as numeric
 from fastgrad import optim as optim
@@ -17,6 +22,7 @@ from fastgrad import serialization as serialization
 from fastgrad import testing as testing
 from fastgrad import utils as utils
 from fastgrad import variable as variable
+from fastgrad import xpu as xpu
 from fastgrad._compile import compile as compile
 from fastgrad._core import CompiledFunction as CompiledFunction
 from fastgrad._core import Generator as Generator
@@ -436,20 +442,144 @@ from fastgrad._core import xlogy as xlogy
 from fastgrad._core import zero_ as zero_
 from fastgrad._core import zeros as zeros
 from fastgrad._core import zeros_like as zeros_like
+from fastgrad._functions import adaptive_max_pool1d as adaptive_max_pool1d
+from fastgrad._functions import alpha_dropout as alpha_dropout
+from fastgrad._functions import (
+    are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
+)
+from fastgrad._functions import batch_norm as batch_norm
+from fastgrad._functions import blackman_window as blackman_window
+from fastgrad._functions import dropout as dropout
+from fastgrad._functions import embedding as embedding
+from fastgrad._functions import get_float32_matmul_precision as get_float32_matmul_precision
+from fastgrad._functions import get_num_interop_threads as get_num_interop_threads
+from fastgrad._functions import hamming_window as hamming_window
+from fastgrad._functions import hann_window as hann_window
+from fastgrad._functions import instance_norm as instance_norm
+from fastgrad._functions import is_autocast_enabled as is_autocast_enabled
+from fastgrad._functions import (
+    is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled,
+)
+from fastgrad._functions import isin as isin
+from fastgrad._functions import set_default_tensor_type as set_default_tensor_type
+from fastgrad._functions import set_float32_matmul_precision as set_float32_matmul_precision
+from fastgrad._functions import set_flush_denormal as set_flush_denormal
+from fastgrad._functions import set_num_interop_threads as set_num_interop_threads
+from fastgrad._functions import typename as typename
+from fastgrad._functions import unravel_index as unravel_index
+from fastgrad._functions import use_deterministic_algorithms as use_deterministic_algorithms
 from fastgrad._printing import get_printoptions as get_printoptions
 from fastgrad._printing import printoptions as printoptions
 from fastgrad._printing import set_printoptions as set_printoptions
 from fastgrad._type_info import finfo as finfo
 from fastgrad._type_info import iinfo as iinfo
+from fastgrad.amp.autocast_mode import autocast as autocast
+from fastgrad.amp.grad_scaler import GradScaler as GradScaler
 from fastgrad.autograd.grad_mode import enable_grad as enable_grad
 from fastgrad.autograd.grad_mode import inference_mode as inference_mode
 from fastgrad.autograd.grad_mode import no_grad as no_grad
 from fastgrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from fastgrad.func.gradient import grad as grad
 from fastgrad.gradient_tape import GradientTape as GradientTape
+from fastgrad.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d
+from fastgrad.nn.functional import avg_pool1d as avg_pool1d
+from fastgrad.nn.functional import conv1d as conv1d
+from fastgrad.nn.functional import conv2d as conv2d
+from fastgrad.nn.functional import conv3d as conv3d
+from fastgrad.nn.functional import conv_transpose1d as conv_transpose1d
+from fastgrad.nn.functional import conv_transpose2d as conv_transpose2d
+from fastgrad.nn.functional import conv_transpose3d as conv_transpose3d
+from fastgrad.nn.functional import group_norm as group_norm
+from fastgrad.nn.functional import layer_norm as layer_norm
+from fastgrad.nn.functional import max_pool1d as max_pool1d
+from fastgrad.nn.functional import max_pool2d as max_pool2d
+from fastgrad.nn.functional import max_pool3d as max_pool3d
+from fastgrad.nn.functional import rms_norm as rms_norm
+from fastgrad.nn.functional.activation import celu as celu
+from fastgrad.nn.functional.activation import celu_ as celu_
+from fastgrad.nn.functional.activation import hardshrink as hardshrink
+from fastgrad.nn.functional.activation import prelu as prelu
+from fastgrad.nn.functional.activation import rrelu as rrelu
+from fastgrad.nn.functional.activation import rrelu_ as rrelu_
+from fastgrad.nn.functional.activation import selu as selu
+from fastgrad.nn.functional.activation import selu_ as selu_
+from fastgrad.nn.functional.activation import threshold as threshold
+from fastgrad.nn.functional.activation import threshold_ as threshold_
+from fastgrad.nn.functional.bilinear_map import bilinear as bilinear
+from fastgrad.nn.functional.distance import cosine_similarity as cosine_similarity
+from fastgrad.nn.functional.distance import pairwise_distance as pairwise_distance
+from fastgrad.nn.functional.distance import pdist as pdist
+from fastgrad.nn.functional.images import channel_shuffle as channel_shuffle
+from fastgrad.nn.functional.images import pixel_shuffle as pixel_shuffle
+from fastgrad.nn.functional.images import pixel_unshuffle as pixel_unshuffle
 from fastgrad.serialization import load as load
 from fastgrad.serialization import save as save
 from fastgrad.variable import Variable as Variable
 from fastgrad.variable import stop_gradient as stop_gradient
 
 __version__: Final[builtins.str]
+abs_ = Tensor.abs_
+acos_ = Tensor.acos_
+acosh_ = Tensor.acosh_
+addmv_ = Tensor.addmv_
+arccos_ = Tensor.arccos_
+arccosh_ = Tensor.arccosh_
+arcsin_ = Tensor.arcsin_
+arcsinh_ = Tensor.arcsinh_
+arctan_ = Tensor.arctan_
+arctanh_ = Tensor.arctanh_
+as_strided_ = Tensor.as_strided_
+asin_ = Tensor.asin_
+asinh_ = Tensor.asinh_
+atan_ = Tensor.atan_
+atanh_ = Tensor.atanh_
+ceil_ = Tensor.ceil_
+clamp_ = Tensor.clamp_
+clamp_max_ = Tensor.clamp_max_
+clamp_min_ = Tensor.clamp_min_
+clip_ = Tensor.clip_
+cos_ = Tensor.cos_
+cosh_ = Tensor.cosh_
+deg2rad_ = Tensor.deg2rad_
+detach_ = Tensor.detach_
+e: Final[builtins.float]
+erf_ = Tensor.erf_
+erfc_ = Tensor.erfc_
+exp2_ = Tensor.exp2_
+exp_ = Tensor.exp_
+expm1_ = Tensor.expm1_
+fix_ = Tensor.fix_
+floor_ = Tensor.floor_
+frac_ = Tensor.frac_
+gcd_ = Tensor.gcd_
+i0_ = Tensor.i0_
+index_put_ = Tensor.index_put_
+inf: Final[builtins.float]
+lcm_ = Tensor.lcm_
+ldexp_ = Tensor.ldexp_
+log10_ = Tensor.log10_
+log1p_ = Tensor.log1p_
+log2_ = Tensor.log2_
+log_ = Tensor.log_
+logit_ = Tensor.logit_
+nan: Final[builtins.float]
+nan_to_num_ = Tensor.nan_to_num_
+neg_ = Tensor.neg_
+negative_ = Tensor.negative_
+newaxis: Final[None]
+pi: Final[builtins.float]
+rad2deg_ = Tensor.rad2deg_
+reciprocal_ = Tensor.reciprocal_
+resize_as_ = Tensor.resize_as_
+round_ = Tensor.round_
+rsqrt_ = Tensor.rsqrt_
+sigmoid_ = Tensor.sigmoid_
+sin_ = Tensor.sin_
+sinc_ = Tensor.sinc_
+sinh_ = Tensor.sinh_
+sqrt_ = Tensor.sqrt_
+square_ = Tensor.square_
+tan_ = Tensor.tan_
+tanh_ = Tensor.tanh_
+trunc_ = Tensor.trunc_
+xlogy_ = Tensor.xlogy_

@@ -21,12 +21,14 @@ from fastgrad.autograd.grad_mode import (
     set_grad_enabled,
 )
 from fastgrad.autograd.gradcheck import GradcheckError, gradcheck, gradgradcheck
+from fastgrad.autograd.variable import Variable
 
 from fastgrad.autograd import functional  # isort: skip  (builds on all of the above)
 
 __all__ = [
     "Function",
     "GradcheckError",
+    "Variable",
     "anomaly_mode",
     "backward",
     "detect_anomaly",

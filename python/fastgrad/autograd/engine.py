@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, overload
 
@@ -52,6 +53,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -63,6 +65,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -73,6 +76,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -86,6 +90,7 @@ def grad(
             one element.
         retain_graph: Whether the graph can be used again; by default if ``create_graph``.
         create_graph: Whether the result can be differentiated in turn.
+        only_inputs: Deprecated and ignored: gradients go to the inputs only.
         allow_unused: Whether an input that the outputs do not depend on gives None; otherwise it
             is an error.
         is_grads_batched: Whether ``grad_outputs`` have an additional first dimension, over which
@@ -106,6 +111,13 @@ def grad(
         >>> fg.autograd.grad(dy, x)
         (tensor(2.),)
     """
+    if not only_inputs:
+        warnings.warn(
+            "only_inputs argument is deprecated and is ignored now (defaults to True). To "
+            "accumulate gradient for other parts of the graph, use autograd.backward",
+            FutureWarning,
+            stacklevel=2,
+        )
     arguments = (retain_graph, create_graph, allow_unused, materialize_grads)
     run = _batched if is_grads_batched else _core._grad
     gradients = run(outputs, inputs, grad_outputs, *arguments)

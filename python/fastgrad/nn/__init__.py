@@ -18,7 +18,7 @@ Example:
 
 from __future__ import annotations
 
-from fastgrad.nn import functional, init, modules, parameter, utils
+from fastgrad.nn import functional, init, modules, parallel, parameter, utils
 from fastgrad.nn.modules.activation import (
     CELU,
     ELU,
@@ -169,4 +169,5 @@ from fastgrad.nn.modules.transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from fastgrad.nn.parallel import DataParallel
 from fastgrad.nn.parameter import Buffer, Parameter

@@ -37,6 +37,8 @@ class Parameter(Tensor):
     def __repr__(self) -> str:
         return "Parameter containing:\n" + tensor_repr(self)
 
+    __str__ = __repr__  # Tensor has one of its own
+
 
 class Buffer(Tensor):
     """A tensor that becomes a buffer of every module it is assigned to: state that is not learned.

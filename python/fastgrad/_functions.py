@@ -1,0 +1,322 @@
+"""Functions of the package that are compositions, switches, or PyTorch's words for others.
+
+Imported when the first of them is asked for: see `_LATER_NAMES` in `__init__.py`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fastgrad import _core
+from fastgrad._core import Tensor
+from fastgrad.nn import functional as F
+
+
+def isin(
+    elements: Tensor | float,
+    test_elements: Tensor | float,
+    *,
+    assume_unique: bool = False,
+    invert: bool = False,
+) -> Tensor:
+    """Tells for each element whether it is one of others.
+
+    Args:
+        elements: What is looked for; a tensor or a number, not both numbers.
+        test_elements: Where it is looked for.
+        assume_unique: Accepted as PyTorch accepts it; the result is the same.
+        invert: Whether to tell which are not among the others instead.
+
+    Returns:
+        Booleans in the shape of `elements`.
+
+    Example:
+        >>> fg.isin(fg.tensor([[1, 2], [3, 4]]), fg.tensor([2, 3]))
+        tensor([[False,  True],
+                [ True, False]])
+    """
+    if not (isinstance(elements, Tensor) or isinstance(test_elements, Tensor)):
+        raise TypeError("[isin] expected elements or test_elements to be a tensor, got two numbers")
+    wanted, among = _core.as_tensor(elements), _core.as_tensor(test_elements)
+    common = _core.result_type(wanted, among)
+    wanted, among = wanted.detach().to(common), among.detach().to(common).ravel()
+    if among.numel() == 0:
+        found = _core.zeros_like(wanted, dtype=_core.bool)
+    else:
+        ordered = among.sort().values
+        place = _core.searchsorted(ordered, wanted.contiguous()).clamp(max=among.numel() - 1)
+        found = ordered[place] == wanted
+    return ~found if invert else found
+
+
+def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
+    """Returns the coordinates of places in a flattened array, one tensor per dimension.
+
+    Args:
+        indices: Integers below the number of elements.
+        shape: The shape of the array.
+
+    Example:
+        >>> fg.unravel_index(fg.tensor([1, 5]), (2, 3))
+        (tensor([0, 1]), tensor([1, 2]))
+    """
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if indices.is_floating_point() or indices.dtype is _core.bool:
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    if ((indices < 0) | (indices >= math.prod(sizes))).any():
+        raise ValueError(f"[unravel_index] an index is outside an array of shape {sizes}")
+    found = []
+    for size in reversed(sizes):
+        found.append(indices % size)
+        indices = indices // size
+    return tuple(reversed(found))
+
+
+def dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Zeroes elements with probability `p` and scales the others, as `nn.functional.dropout`.
+
+    Example:
+        >>> fg.dropout(fg.ones(2), 0.5, False)
+        tensor([1., 1.])
+    """
+    return F.dropout(input, p, train)
+
+
+def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Drops elements and keeps mean and variance, as `nn.functional.alpha_dropout`."""
+    return F.alpha_dropout(input, p, train)
+
+
+def embedding(
+    weight: Tensor,
+    indices: Tensor,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Looks rows of `weight` up: `nn.functional.embedding`, with the table first.
+
+    Example:
+        >>> fg.embedding(fg.eye(3), fg.tensor([2]))
+        tensor([[0., 0., 1.]])
+    """
+    padding = None if padding_idx < 0 else padding_idx
+    return F.embedding(
+        indices, weight, padding, scale_grad_by_freq=scale_grad_by_freq, sparse=sparse
+    )
+
+
+def adaptive_max_pool1d(input: Tensor, output_size: Any) -> tuple[Tensor, Tensor]:
+    """Returns the maxima of `nn.functional.adaptive_max_pool1d`, and where they are.
+
+    Example:
+        >>> fg.adaptive_max_pool1d(fg.tensor([[1.0, 3.0, 2.0]]), 1)
+        (tensor([[3.]]), tensor([[1]]))
+    """
+    values, indices = F.adaptive_max_pool1d(input, output_size, return_indices=True)
+    return values, indices
+
+
+def batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Tensor:
+    """Normalizes each channel over the batch: `nn.functional.batch_norm`, every argument given.
+
+    `cudnn_enabled` is accepted as PyTorch accepts it.
+    """
+    return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def instance_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool,
+) -> Tensor:
+    """Normalizes each channel of each sample: `nn.functional.instance_norm`, every argument given.
+
+    `cudnn_enabled` is accepted as PyTorch accepts it.
+    """
+    return F.instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
+
+
+def _window(
+    length: int, periodic: bool, coefficients: Sequence[float], options: dict[str, Any]
+) -> Tensor:
+    """Returns the sum over k of coefficients[k] cos(2 pi k n / N), the cosine windows."""
+    requires_grad = options.pop("requires_grad", False)
+    if length == 1:
+        made = _core.ones(1, **options)
+    else:
+        angle = _core.arange(length, dtype=_core.float64)
+        angle = angle * (2 * math.pi / (length if periodic else max(length - 1, 1)))
+        terms = [c * _core.cos(k * angle) for k, c in enumerate(coefficients)]
+        dtype = options.pop("dtype", None) or _core.get_default_dtype()
+        made = sum(terms[1:], terms[0]).to(dtype=dtype, **options)
+    return made.requires_grad_(requires_grad)
+
+
+def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    r"""Returns the window \(\tfrac12 - \tfrac12\cos(2\pi n/N)\).
+
+    Args:
+        window_length: The number of points.
+        periodic: Whether N is their number, for a window that repeats, or one less.
+        **options: `dtype`, `device` and `requires_grad` of the result.
+
+    Example:
+        >>> fg.hann_window(4)
+        tensor([0.0000, 0.5000, 1.0000, 0.5000])
+    """
+    return _window(window_length, periodic, (0.5, -0.5), options)
+
+
+def hamming_window(
+    window_length: int,
+    periodic: bool = True,
+    alpha: float = 0.54,
+    beta: float = 0.46,
+    **options: Any,
+) -> Tensor:
+    r"""Returns the window \(\alpha - \beta\cos(2\pi n/N)\); arguments as for `hann_window`.
+
+    Example:
+        >>> fg.hamming_window(4)
+        tensor([0.0800, 0.5400, 1.0000, 0.5400])
+    """
+    return _window(window_length, periodic, (alpha, -beta), options)
+
+
+def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
+    r"""Returns the window \(0.42 - 0.5\cos(2\pi n/N) + 0.08\cos(4\pi n/N)\).
+
+    Arguments as for `hann_window`.
+
+    Example:
+        >>> fg.blackman_window(5, periodic=False).abs()
+        tensor([0.0000, 0.3400, 1.0000, 0.3400, 0.0000])
+    """
+    return _window(window_length, periodic, (0.42, -0.5, 0.08), options)
+
+
+_precision = "highest"
+_deterministic = [False, False]  # asked for; only warn
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """Sets how far float32 products may be rounded: kept, and without effect.
+
+    Products of float32 are always computed in float32.
+
+    Args:
+        precision: "highest", "high" or "medium".
+
+    Example:
+        >>> fg.set_float32_matmul_precision("highest")
+        >>> fg.get_float32_matmul_precision()
+        'highest'
+    """
+    if precision not in ("highest", "high", "medium"):
+        raise RuntimeError(
+            f"[set_float32_matmul_precision] expected 'highest', 'high' or 'medium', "
+            f"got {precision!r}"
+        )
+    global _precision
+    _precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """Returns what `set_float32_matmul_precision` has set."""
+    return _precision
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Asks for the same bits on every run: fastgrad gives them always.
+
+    Example:
+        >>> fg.use_deterministic_algorithms(False)
+        >>> fg.are_deterministic_algorithms_enabled()
+        False
+    """
+    _deterministic[:] = bool(mode), bool(warn_only)
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """Returns what `use_deterministic_algorithms` has set."""
+    return _deterministic[0]
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """Returns the `warn_only` that `use_deterministic_algorithms` has set."""
+    return all(_deterministic)
+
+
+def is_autocast_enabled(device_type: str = "cuda") -> bool:
+    """Returns whether operations choose their element type: never; see `fastgrad.amp`."""
+    return False
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """Asks for tiny numbers to be taken as 0: not supported, which False says."""
+    return False
+
+
+def get_num_interop_threads() -> int:
+    """Returns how many operations run side by side: one."""
+    return 1
+
+
+def set_num_interop_threads(threads: int) -> None:
+    """Sets how many operations may run side by side: kept at one."""
+    if threads <= 0:
+        raise RuntimeError(f"[set_num_interop_threads] expected a positive number, got {threads}")
+
+
+def typename(value: Any) -> str:
+    """Returns the name of a value's type, tensors by their element type.
+
+    Example:
+        >>> fg.typename(fg.ones(1)), fg.typename(3)
+        ('fastgrad.FloatTensor', 'int')
+    """
+    from fastgrad.nn import parameter
+
+    return parameter.typename(value)
+
+
+def set_default_tensor_type(kind: Any) -> None:
+    """Sets the default element type by an old name for tensors of it.
+
+    Args:
+        kind: A class such as `fastgrad.DoubleTensor`, or its name.
+
+    Example:
+        >>> fg.set_default_tensor_type("fastgrad.FloatTensor")
+        >>> fg.get_default_dtype()
+        fastgrad.float32
+    """
+    import fastgrad
+
+    if isinstance(kind, str):
+        found = getattr(fastgrad, kind.rpartition(".")[2], None)
+        if not hasattr(found, "dtype"):
+            raise TypeError(f"invalid type: {kind!r}")
+        kind = found
+    _core.set_default_dtype(kind.dtype)

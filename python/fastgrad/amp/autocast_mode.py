@@ -1,0 +1,75 @@
+"""`autocast`: regions that would compute with smaller element types where a device gains by it."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class autocast:
+    """A region, or a function, of mixed precision; here it leaves element types as they are.
+
+    Args:
+        device_type: The kind of device whose operations are meant: "cpu", "cuda", ...
+        dtype: The element type that operations would take.
+        enabled: Whether the region asks for anything. If so, it warns that nothing changes.
+        cache_enabled: Accepted as PyTorch accepts it.
+
+    Example:
+        >>> @fg.amp.autocast("cpu", enabled=False)
+        ... def double(x):
+        ...     return 2 * x
+        >>> double(fg.ones(1))
+        tensor([2.])
+    """
+
+    def __init__(
+        self,
+        device_type: str,
+        dtype: Any = None,
+        enabled: bool = True,
+        cache_enabled: bool | None = None,
+    ) -> None:
+        if not isinstance(device_type, str):
+            raise ValueError(
+                f"Expected `device_type` of type `str`, got: `{type(device_type)}`. "
+                "Give the type of a device, device.type"
+            )
+        if enabled:
+            warnings.warn(
+                f"autocast: fastgrad computes with the element types of the operands on "
+                f"{device_type!r} devices. Disabling autocast",
+                stacklevel=2,
+            )
+        self.device, self.fast_dtype = device_type, dtype
+
+    def __enter__(self) -> autocast:
+        """Begins the region."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends the region."""
+
+    def __call__(self, function: F) -> F:
+        """Returns the function, with its body as the region."""
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return inside  # type: ignore[return-value]
+
+
+def is_autocast_available(device_type: str) -> bool:
+    """Returns whether `autocast` changes element types on this kind of device: on none.
+
+    Example:
+        >>> fg.amp.is_autocast_available("cpu")
+        False
+    """
+    return False
