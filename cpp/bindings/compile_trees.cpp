@@ -62,6 +62,55 @@ bool ArgumentTree::match(PyObject* o, PyObject**& next) const {
   return false;
 }
 
+namespace {
+
+// {"kind": kind, "value": value, "items": [forms of children]}; null parts are left out.
+template <class Tree>
+Object form_of(const char* kind, PyObject* value, const std::vector<Tree>* children) {
+  Object form = own(PyDict_New());
+  check_status(PyDict_SetItemString(form.get(), "kind", own(PyUnicode_FromString(kind)).get()));
+  if (value) check_status(PyDict_SetItemString(form.get(), "value", value));
+  if (!children) return form;
+  Object items = own(PyList_New(0));
+  for (const Tree& c : *children) check_status(PyList_Append(items.get(), c.form().get()));
+  check_status(PyDict_SetItemString(form.get(), "items", items.get()));
+  return form;
+}
+
+}  // namespace
+
+Object ArgumentTree::form() const {
+  switch (kind_) {
+    case Kind::Tensor:
+      return form_of<ArgumentTree>("tensor", nullptr, nullptr);
+    case Kind::Tuple:
+    case Kind::List:
+      return form_of(kind_ == Kind::Tuple ? "tuple" : "list", nullptr, &children_);
+    case Kind::Dict:
+      return form_of("dict", value_.get(), &children_);
+    case Kind::Value:
+      return form_of<ArgumentTree>("value", value_.get(), nullptr);
+  }
+  return {};
+}
+
+Object ResultTree::form() const {
+  switch (kind_) {
+    case Kind::Tensor:
+      return form_of<ResultTree>("tensor", own(PyLong_FromLong(number_)).get(), nullptr);
+    case Kind::Tuple:
+    case Kind::NamedTuple:
+      return form_of("tuple", nullptr, &children_);
+    case Kind::List:
+      return form_of("list", nullptr, &children_);
+    case Kind::Dict:
+      return form_of("dict", value_.get(), &children_);
+    case Kind::Value:
+      return form_of<ResultTree>("value", value_.get(), nullptr);
+  }
+  return {};
+}
+
 int ArgumentTree::traverse(visitproc visit, void* arg) const {
   Py_VISIT(value_.get());
   for (const ArgumentTree& c : children_)

@@ -49,6 +49,8 @@ class Variant {
   PyObject* replay(const CallArguments& call);
 
   Program& program() { return *program_; }
+  // What fg.save_program writes. Fails when a file has no form for it.
+  Object store() const;
   int traverse(visitproc visit, void* arg) const;
   int64_t replays = 0;
 

@@ -248,7 +248,18 @@ PyObject* dot(PyObject* o, PyObject*) {
   });
 }
 
+PyObject* store(PyObject* o, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const State& s = *self_of(o)->state;
+    FG_CHECK(!s.variants.empty(), "save_program: ", name_of(self_of(o)->function),
+             s.reason.empty() ? str(" has not been called yet; call it once, to record it")
+                              : str(" is not compiled: ", s.reason));
+    return s.variants[s.last]->store().release();
+  });
+}
+
 PyMethodDef methods[] = {
+    {"_store", store, METH_NOARGS, "What fastgrad.save_program writes."},
     {"stats", stats, METH_NOARGS,
      "How often the function was recorded, replayed and run as it is.\n\n"
      "Returns:\n    A dict: variants (recordings that are kept), recordings, replays, misses\n"

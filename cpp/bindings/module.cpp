@@ -6,6 +6,7 @@
 #include "bindings/gil.h"
 #include "bindings/node_object.h"
 #include "bindings/return_types.h"
+#include "bindings/stored_program.h"
 #include "bindings/tensor_object.h"
 #include "bindings/types.h"
 
@@ -26,6 +27,7 @@ void initialise(PyObject* module) {
   add_function_type(module);
   add_generator_type(module);
   add_compiled_function_type(module);
+  add_stored_program_type(module);
   add_return_types(module);
   bind_all(registry());
   registry().install(module);

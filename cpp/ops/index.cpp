@@ -228,6 +228,13 @@ const Primitive kPutIndex = {"index_put_",
 
 }  // namespace
 
+const Primitive& index_first() { return kFirstIndex; }
+const Primitive& index_next() { return kNextIndex; }
+std::span<const Primitive* const> index_primitives() {
+  static const Primitive* const kAll[] = {&kFirstIndex, &kNextIndex, &kPutIndex};
+  return kAll;
+}
+
 namespace {
 
 void infer_index(const Attrs& a, Inputs in, Metas& out) {

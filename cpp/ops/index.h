@@ -5,6 +5,8 @@
 
 namespace fastgrad {
 
+struct Primitive;
+
 // One entry of an index expression.
 struct IndexItem {
   enum class Kind : uint8_t { Select, Slice, New, Ellipsis, Tensor };
@@ -35,5 +37,11 @@ void index_put_(const Tensor& x, std::span<const IndexItem> items, const Tensor&
 // The same on a copy.
 Tensor index_put(const Tensor& x, std::span<const IndexItem> items, const Tensor& values,
                  bool accumulate = false);
+
+// The steps of a recording that turn index tensors into checked positions, and all that indexing
+// records.
+const Primitive& index_first();
+const Primitive& index_next();
+std::span<const Primitive* const> index_primitives();
 
 }  // namespace fastgrad

@@ -348,8 +348,11 @@ void run_step(const Attrs& a, Inputs in, std::span<Array> out) {
   step(out[0], *in[1], in.data() + 2, o);
 }
 
+constexpr size_t words_of(size_t bytes) { return (bytes + 7) / 8; }
+
 template <class Options, ArrayStep<Options> step>
-void take_step(const char* name, const Tensor& param, std::span<Tensor> state, const Options& o) {
+void take_step(const Primitive& primitive, const Tensor& param, std::span<Tensor> state,
+               const Options& o) {
   SmallVector<const Array*, 6> in{&param.array(), &param->grad.array()};
   for (const Tensor& s : state) in.push_back(s.defined() ? &s.array() : nullptr);
   Recorder* r = recorder();
@@ -359,48 +362,101 @@ void take_step(const char* name, const Tensor& param, std::span<Tensor> state, c
   }
   if (!r) [[likely]]
     return;
-  static const Primitive primitive = {name, run_step<Options, step>, false};
   SmallVector<Array, 5> out{param.array()};
   for (const Tensor& s : state)
     if (s.defined()) out.push_back(s.array());
-  int64_t words[(sizeof(Options) + 7) / 8] = {};
+  int64_t words[words_of(sizeof(Options))] = {};
   std::memcpy(words, &o, sizeof o);
   r->primitive(primitive, Attrs().with(words), {in.data(), in.size()}, {out.data(), out.size()});
 }
 
+const Primitive kSgd = {"sgd_step", run_step<SgdStep, sgd>, false};
+const Primitive kAdam = {"adam_step", run_step<AdamOptions, adam>, false};
+const Primitive kAdamax = {"adamax_step", run_step<AdamaxOptions, adamax>, false};
+const Primitive kNAdam = {"nadam_step", run_step<NAdamOptions, nadam>, false};
+const Primitive kRAdam = {"radam_step", run_step<RAdamOptions, radam>, false};
+const Primitive kAdagrad = {"adagrad_step", run_step<AdagradOptions, adagrad>, false};
+const Primitive kAdadelta = {"adadelta_step", run_step<AdadeltaOptions, adadelta>, false};
+const Primitive kRmsprop = {"rmsprop_step", run_step<RmspropOptions, rmsprop>, false};
+const Primitive kRprop = {"rprop_step", run_step<RpropOptions, rprop>, false};
+const Primitive kAsgd = {"asgd_step", run_step<AsgdOptions, asgd>, false};
 }  // namespace
+
+std::span<const Primitive* const> optim_primitives() {
+  static const Primitive* const kAll[] = {&kSgd,     &kAdam,     &kAdamax,  &kNAdam, &kRAdam,
+                                          &kAdagrad, &kAdadelta, &kRmsprop, &kRprop, &kAsgd};
+  return kAll;
+}
+
+namespace {
+
+// Whether the flags in the bytes of an Options are true or false, and nothing else.
+template <class Options, class... Flag>
+bool flags_hold(DimSpan words, Flag... flags) {
+  const Options sample{};
+  const char* bytes = reinterpret_cast<const char*>(words.data());
+  auto value = [&](auto flag) {
+    return bytes[reinterpret_cast<const char*>(&(sample.*flag)) -
+                 reinterpret_cast<const char*>(&sample)];
+  };
+  return ((value(flags) == 0 || value(flags) == 1) && ...);
+}
+
+}  // namespace
+
+bool step_form(const Primitive& p, DimSpan words, size_t& num_state, bool& last_needed) {
+  if (&p == &kSgd) {
+    num_state = 1;
+    if (words.size() != words_of(sizeof(SgdStep)) ||
+        !flags_hold<SgdStep>(words, &SgdStep::nesterov, &SgdStep::maximize, &SgdStep::first))
+      return false;
+    SgdStep o;
+    std::memcpy(&o, words.data(), sizeof o);
+    last_needed = o.momentum != 0.0;
+    return true;
+  }
+  num_state = 4;
+  if (&p != &kAdam || words.size() != words_of(sizeof(AdamOptions)) ||
+      !flags_hold<AdamOptions>(words, &AdamOptions::amsgrad, &AdamOptions::decoupled_weight_decay,
+                               &AdamOptions::maximize))
+    return false;
+  AdamOptions o;
+  std::memcpy(&o, words.data(), sizeof o);
+  last_needed = o.amsgrad;
+  return true;
+}
 
 void sgd_step(const Tensor& param, std::span<Tensor> state, const SgdOptions& o) {
   SgdStep step{o, !state[0].defined()};
   if (o.momentum != 0.0 && step.first) state[0] = empty_like(param, param.dtype());
-  take_step<SgdStep, sgd>("sgd_step", param, state, step);
+  take_step<SgdStep, sgd>(kSgd, param, state, step);
 }
 void adam_step(const Tensor& param, std::span<Tensor> state, const AdamOptions& o) {
-  take_step<AdamOptions, adam>("adam_step", param, state, o);
+  take_step<AdamOptions, adam>(kAdam, param, state, o);
 }
 void adamax_step(const Tensor& param, std::span<Tensor> state, const AdamaxOptions& o) {
-  take_step<AdamaxOptions, adamax>("adamax_step", param, state, o);
+  take_step<AdamaxOptions, adamax>(kAdamax, param, state, o);
 }
 void nadam_step(const Tensor& param, std::span<Tensor> state, const NAdamOptions& o) {
-  take_step<NAdamOptions, nadam>("nadam_step", param, state, o);
+  take_step<NAdamOptions, nadam>(kNAdam, param, state, o);
 }
 void radam_step(const Tensor& param, std::span<Tensor> state, const RAdamOptions& o) {
-  take_step<RAdamOptions, radam>("radam_step", param, state, o);
+  take_step<RAdamOptions, radam>(kRAdam, param, state, o);
 }
 void adagrad_step(const Tensor& param, std::span<Tensor> state, const AdagradOptions& o) {
-  take_step<AdagradOptions, adagrad>("adagrad_step", param, state, o);
+  take_step<AdagradOptions, adagrad>(kAdagrad, param, state, o);
 }
 void adadelta_step(const Tensor& param, std::span<Tensor> state, const AdadeltaOptions& o) {
-  take_step<AdadeltaOptions, adadelta>("adadelta_step", param, state, o);
+  take_step<AdadeltaOptions, adadelta>(kAdadelta, param, state, o);
 }
 void rmsprop_step(const Tensor& param, std::span<Tensor> state, const RmspropOptions& o) {
-  take_step<RmspropOptions, rmsprop>("rmsprop_step", param, state, o);
+  take_step<RmspropOptions, rmsprop>(kRmsprop, param, state, o);
 }
 void rprop_step(const Tensor& param, std::span<Tensor> state, const RpropOptions& o) {
-  take_step<RpropOptions, rprop>("rprop_step", param, state, o);
+  take_step<RpropOptions, rprop>(kRprop, param, state, o);
 }
 void asgd_step(const Tensor& param, std::span<Tensor> state, const AsgdOptions& o) {
-  take_step<AsgdOptions, asgd>("asgd_step", param, state, o);
+  take_step<AsgdOptions, asgd>(kAsgd, param, state, o);
 }
 
 }  // namespace fastgrad

@@ -10,6 +10,8 @@
 
 namespace fastgrad {
 
+struct Primitive;
+
 struct SgdOptions {
   double lr, momentum, dampening, weight_decay;
   bool nesterov, maximize;
@@ -74,6 +76,13 @@ void rmsprop_step(const Tensor& param, std::span<Tensor> state, const RmspropOpt
 void rprop_step(const Tensor& param, std::span<Tensor> state, const RpropOptions& o);
 // step, eta, mu, ax
 void asgd_step(const Tensor& param, std::span<Tensor> state, const AsgdOptions& o);
+
+// What recordings have for steps: inputs are the parameter, its gradient and the state, results the
+// parameter and the state that is there; the options stand in list 0, as the words of their bytes.
+std::span<const Primitive* const> optim_primitives();
+// Whether files may hold the step, with these words. Then: how many state tensors it has, and
+// whether the last of them must be there.
+bool step_form(const Primitive& p, DimSpan words, size_t& num_state, bool& last_needed);
 
 // All parameters, or their gradients with zeros for absent ones, as one vector of the type to which
 // theirs promote.

@@ -214,6 +214,13 @@ Tensor shifted_normal(const Operand& mean, const Operand& std, DimSpan shape, DT
 
 }  // namespace
 
+std::span<const Primitive* const> random_primitives() {
+  static const Primitive* const kAll[] = {&kUniform,   &kNormal,     &kBernoulli, &kExponential,
+                                          &kGeometric, &kCauchy,     &kLogNormal, &kIntegers,
+                                          &kPoisson,   &kPermutation};
+  return kAll;
+}
+
 uint64_t system_seed() {
   std::random_device device;
   return uint64_t{device()} << 32 | device();

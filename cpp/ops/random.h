@@ -14,6 +14,8 @@
 
 namespace fastgrad {
 
+struct Primitive;
+
 class Generator {
  public:
   struct State {
@@ -57,5 +59,8 @@ Tensor bernoulli(const Tensor& p, Generator& g);
 Tensor poisson(const Tensor& rates, Generator& g);
 Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Generator& g);
 Tensor randperm(int64_t n, DType dtype, Generator& g);
+
+// What recordings have for random numbers; all draw from the default generator.
+std::span<const Primitive* const> random_primitives();
 
 }  // namespace fastgrad

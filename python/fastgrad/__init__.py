@@ -159,6 +159,7 @@ _LATER_NAMES = {
     name: module
     for module, names in {
         "serialization": "load save",
+        "_programs": "load_program save_program",
         "amp": "autocast GradScaler",
         "_functions": (
             "adaptive_max_pool1d alpha_dropout are_deterministic_algorithms_enabled batch_norm "

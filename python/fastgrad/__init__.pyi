@@ -471,6 +471,8 @@ from fastgrad._functions import use_deterministic_algorithms as use_deterministi
 from fastgrad._printing import get_printoptions as get_printoptions
 from fastgrad._printing import printoptions as printoptions
 from fastgrad._printing import set_printoptions as set_printoptions
+from fastgrad._programs import load_program as load_program
+from fastgrad._programs import save_program as save_program
 from fastgrad._type_info import finfo as finfo
 from fastgrad._type_info import iinfo as iinfo
 from fastgrad.amp.autocast_mode import autocast as autocast
