@@ -5,6 +5,7 @@
 #include "bindings/node_object.h"
 #include "core/inplace.h"
 #include "core/variables.h"
+#include "program/rows.h"
 
 namespace fastgrad::py {
 namespace {
@@ -149,6 +150,23 @@ void bind_autograd(Registry& r) {
             }
             return wrap_tuple(result);
           });
+  r.add("_jacobian_rows", kFunction, "See func/jacobians.py: a tensor of rows for each input.")
+      .on("(Tensor output, Any inputs) -> Any", [](const Arguments& a) {
+        Tensor y = a.tensor(0);
+        TensorArgs inputs = wanted_of(a.object(1), "jacobian");
+        Tensors rows;
+        {
+          ReleaseGil release;
+          rows = jacobian_rows(y, inputs);
+        }
+        for (size_t k = 0; k < rows.size(); ++k)
+          if (!rows[k].defined()) {
+            Dims shape{y.numel()};
+            for (int64_t size : inputs[k].shape()) shape.push_back(size);
+            rows[k] = Tensor(Array::zeros(shape, inputs[k].dtype()));
+          }
+        return rows.empty() ? none() : wrap_tuple(rows);
+      });
   r.add("retain_grad", kMethod, "Keeps .grad of a non-leaf.")
       .on("(Tensor input) -> None", [](const Arguments& a) {
         retain_grad(a.tensor(0));

@@ -14,15 +14,23 @@ namespace {
 constexpr size_t kMaxVariants = 64;
 // A function may set itself up at its first calls.
 constexpr int kMaxChanges = 3;
+// Nobody asked for a quiet function to be compiled: so many recordings must have been worth it.
+constexpr int64_t kQuietRecordings = 8;
 
 struct State {
   std::vector<std::unique_ptr<Variant>> variants;  // never moves, never shrinks
   size_t last = 0;                                 // the variant that fitted last
   bool fullgraph = false;
+  bool quiet = false;  // gives up without a warning, and as soon as recordings do not pay
   int changes = 0;     // calls in a row that changed Python objects
   std::string reason;  // why it is not compiled any more; empty: it is
   int64_t recordings = 0, misses = 0, eager_calls = 0;
   State() { variants.reserve(kMaxVariants); }
+  int64_t replays() const {
+    int64_t sum = 0;
+    for (const auto& v : variants) sum += v->replays;
+    return sum;
+  }
 };
 
 struct CompiledObject {
@@ -79,7 +87,7 @@ void give_up(CompiledObject* self, const std::string& why) {
   std::string text =
       str("fastgrad.compile: ", name_of(self->function), " cannot be replayed: ", why);
   FG_CHECK(!self->state->fullgraph, text, ". Without fullgraph=True it would run uncompiled.");
-  warn(text + "; it runs uncompiled");
+  if (!self->state->quiet) warn(text + "; it runs uncompiled");
 }
 
 PyObject* call_plainly(CompiledObject* self, PyObject* const* args, size_t nargsf,
@@ -114,6 +122,8 @@ PyObject* record(CompiledObject* self, const CallArguments& call) {
     if (s.variants.size() == kMaxVariants)
       give_up(self, str("it was recorded ", kMaxVariants,
                         " times for different shapes, values or branches"));
+    else if (s.quiet && s.recordings % kQuietRecordings == 0 && s.replays() < s.recordings)
+      give_up(self, str("of ", s.recordings, " recordings few were replayed"));
   }
   return r.result.release();
 }
@@ -149,10 +159,11 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
 
 PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject *function, *examine;
-  int fullgraph = 0;
-  static const char* names[] = {"function", "examine", "fullgraph", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|p:CompiledFunction", const_cast<char**>(names),
-                                   &function, &examine, &fullgraph))
+  int fullgraph = 0, quiet = 0;
+  static const char* names[] = {"function", "examine", "fullgraph", "quiet", nullptr};
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|pp:CompiledFunction",
+                                   const_cast<char**>(names), &function, &examine, &fullgraph,
+                                   &quiet))
     return nullptr;
   auto* self = reinterpret_cast<CompiledObject*>(type->tp_alloc(type, 0));
   if (!self) return nullptr;
@@ -161,6 +172,7 @@ PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   self->examine = Py_NewRef(examine);
   self->state = new State;
   self->state->fullgraph = fullgraph != 0;
+  self->state->quiet = quiet != 0;
   return reinterpret_cast<PyObject*>(self);
 }
 
@@ -211,15 +223,16 @@ PyObject* get_attribute(PyObject* o, PyObject* name) {
 PyObject* get_doc(PyObject* o, void*) {
   return PyObject_GetAttrString(self_of(o)->function, "__doc__");
 }
+PyObject* get_active(PyObject* o, void*) {
+  return PyBool_FromLong(self_of(o)->state->reason.empty());
+}
 PyObject* repr(PyObject* o) { return PyUnicode_FromFormat("<compiled %R>", self_of(o)->function); }
 
 PyObject* stats(PyObject* o, PyObject*) {
   const State& s = *self_of(o)->state;
-  int64_t replays = 0;
-  for (const auto& v : s.variants) replays += v->replays;
   return Py_BuildValue("{s:n,s:L,s:L,s:L,s:L,s:z}", "variants",
                        static_cast<Py_ssize_t>(s.variants.size()), "recordings", s.recordings,
-                       "replays", replays, "misses", s.misses, "eager_calls", s.eager_calls,
+                       "replays", s.replays(), "misses", s.misses, "eager_calls", s.eager_calls,
                        "reason", s.reason.empty() ? nullptr : s.reason.c_str());
 }
 
@@ -274,8 +287,11 @@ PyMethodDef methods[] = {
     {"dot", dot, METH_NOARGS, "The same instructions as a graph, in Graphviz' language."},
     {nullptr, nullptr, 0, nullptr},
 };
-PyGetSetDef getset[] = {{"__doc__", get_doc, nullptr, nullptr, nullptr},
-                        {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyGetSetDef getset[] = {
+    {"__doc__", get_doc, nullptr, nullptr, nullptr},
+    {"active", get_active, nullptr,
+     "Whether calls are recorded and replayed; False once it runs uncompiled.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMemberDef members[] = {
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(CompiledObject, vectorcall), READONLY, nullptr},
     {"__dictoffset__", T_PYSSIZET, offsetof(CompiledObject, dict), READONLY, nullptr},

@@ -146,6 +146,12 @@ def jacobian_of_output(
         return [fg.zeros((*y.shape, *x.shape), dtype=x.dtype, device=x.device) for x in inputs]
     if y.dim() == 0:
         return list(_engine(y, inputs, None, True, create_graph, True, True))
+    if not create_graph:
+        recorded = _core._jacobian_rows(y, inputs)
+        if recorded is not None:
+            if y.dim() == 1:
+                return list(recorded)
+            return [rows.reshape(y.shape + x.shape) for rows, x in zip(recorded, inputs)]
     rows: list[Sequence[Tensor]] = []
     for e in one_hot_vectors(y.numel(), y):
         if alone:

@@ -12,7 +12,8 @@ from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.autograd.grad_mode import enable_grad
 from fastgrad.optimize._scipy import scipy_optimize
-from fastgrad.optimize.functions import FlatFunction, Matrix, jacobian, to_vector
+from fastgrad.optimize.functions import FlatFunction, Matrix, owned_vector, to_vector
+from fastgrad.optimize.replays import Replay, jacobian, matrix_task
 from fastgrad.optimize.structure import Structure, Vector, flat_result
 
 
@@ -28,6 +29,7 @@ def least_squares(
     *,
     args: tuple[Any, ...] = (),
     kwargs: dict[str, Any] | None = None,
+    compile: bool = True,
     **options: Any,
 ) -> Any:
     """Minimises the sum of squares of a vector, as `scipy.optimize.least_squares`.
@@ -48,6 +50,7 @@ def least_squares(
         gtol: Ends when the gradient is smaller.
         args: Further arguments of `fun` and `jac`.
         kwargs: Further arguments by name.
+        compile: As for :func:`fastgrad.optimize.minimize`.
         **options: SciPy's others: `loss`, `f_scale`, `x_scale`, `max_nfev`, `verbose`...
 
     Returns:
@@ -64,7 +67,7 @@ def least_squares(
     optimize = scipy_optimize()
     structure = Structure(x0)
     named = kwargs or {}
-    f = FlatFunction("least_squares", functools.partial(fun, **named), structure, args)
+    f = FlatFunction("least_squares", functools.partial(fun, **named), structure, args, compile)
     call: Any = f.vector
     if jac is None:
         call, jac = f.recorded_vector, f.jacobian
@@ -101,6 +104,8 @@ def curve_fit(
     bounds: Any = (-np.inf, np.inf),
     method: str | None = None,
     jac: Any = None,
+    *,
+    compile: bool = True,
     **kwargs: Any,
 ) -> Any:
     """Fits a curve to data, as `scipy.optimize.curve_fit`, with the exact Jacobian.
@@ -118,6 +123,7 @@ def curve_fit(
         method: `"lm"`, `"trf"` or `"dogbox"`.
         jac: Leave it out for the exact Jacobian; `jac(x, a, b, ...)`, or SciPy's names of
             finite-difference schemes.
+        compile: As for :func:`fastgrad.optimize.minimize`.
         **kwargs: SciPy's others: `full_output`, `nan_policy`, and those of the method.
 
     Returns:
@@ -137,25 +143,33 @@ def curve_fit(
         array([2.5, 1.3, 0.5])
     """
     optimize = scipy_optimize()
+    values_of = _curve(f)
+    replay = Replay(_curve_task(values_of), compile)
     # SciPy asks for values and Jacobian at the same point in turns.
     point: dict[str, Any] = {"key": None}
 
-    def record(x: Any, params: tuple[float, ...]) -> tuple[Tensor, Tensor]:
+    def record(x: Any, params: tuple[float, ...]) -> dict[str, Any]:
+        """Computes values and Jacobian, or what a Jacobian can be made of, where they are new."""
         vector = np.array(params, dtype=np.float64)
-        if point["key"] != vector.tobytes() or point["x"] is not x:
-            leaf = _core.tensor(vector).requires_grad_()
-            with enable_grad():
-                values = flat_result("curve_fit", f(_as_tensor(x), *leaf.unbind()))
-            point.update(key=vector.tobytes(), x=x, leaf=leaf, values=values)
-        return point["leaf"], point["values"]
+        key = vector.tobytes()
+        if point["key"] != key or point["x"] is not x:
+            leaf, data = _core.tensor(vector), _as_tensor(x)
+            found = replay(leaf, data)
+            if found is None:
+                with enable_grad():
+                    found = values_of(leaf.requires_grad_(), data), None
+            point.update(key=key, x=x, leaf=leaf, values=found[0], jacobian=found[1])
+        return point
 
     @functools.wraps(f)
     def model(x: Any, *params: float) -> Vector:
-        return to_vector(record(x, params)[1])
+        return to_vector(record(x, params)["values"])
 
     def exact(x: Any, *params: float) -> Matrix:
-        leaf, values = record(x, params)
-        return jacobian(values, leaf)
+        at = record(x, params)
+        if at["jacobian"] is None:
+            at["jacobian"] = jacobian(at["values"], at["leaf"])
+        return owned_vector(at["jacobian"])
 
     def given(x: Any, *params: float) -> Any:
         found = jac(_as_tensor(x), *_core.tensor(np.array(params, dtype=np.float64)).unbind())
@@ -177,6 +191,16 @@ def curve_fit(
         jac=exact if jac is None else given if callable(jac) else jac,
         **kwargs,
     )
+
+
+def _curve(f: Callable[..., Any]) -> Callable[[Tensor, Any], Tensor]:
+    """Returns a curve as a function of the vector of its parameters, and of the data."""
+    return lambda leaf, x: flat_result("curve_fit", f(x, *leaf.unbind()))
+
+
+def _curve_task(values_of: Callable[[Tensor, Any], Tensor]) -> Callable[..., Any]:
+    """Returns the task leaf, x -> values and Jacobian."""
+    return lambda leaf, x: matrix_task(lambda point: values_of(point, x))(leaf)
 
 
 def _as_tensor(x: Any) -> Any:

@@ -12,10 +12,13 @@ from fastgrad._core import Tensor
 from fastgrad.autograd.grad_mode import enable_grad
 from fastgrad.optimize._scipy import scipy_optimize
 from fastgrad.optimize.functions import FlatFunction
+from fastgrad.optimize.replays import Replay
 from fastgrad.optimize.structure import Structure, Vector
 
 
-def value_and_grad(fun: Callable[..., Any]) -> Callable[..., tuple[float, Vector]]:
+def value_and_grad(
+    fun: Callable[..., Any], *, compile: bool = True
+) -> Callable[..., tuple[float, Vector]]:
     """Returns a function of a NumPy array that computes value and gradient, for SciPy's `jac=True`.
 
     Neither the point nor the gradient is copied: the tensor that `fun` sees is the array's memory,
@@ -23,6 +26,7 @@ def value_and_grad(fun: Callable[..., Any]) -> Callable[..., tuple[float, Vector
 
     Args:
         fun: Takes a float64 tensor of the array's shape, and further arguments; returns a scalar.
+        compile: As for :func:`fastgrad.optimize.minimize`.
 
     Returns:
         A function `(x, *args) -> (float, array)`.
@@ -37,16 +41,30 @@ def value_and_grad(fun: Callable[..., Any]) -> Callable[..., tuple[float, Vector
         >>> f(np.array([1.0, 2.0]))
         (5.0, array([2., 4.]))
     """
-    from_numpy, gradient_of = _core.from_numpy, _core._grad
+    from_numpy = _core.from_numpy
+    task = _value_and_grad_task(fun)
+    replay = Replay(task, compile)
 
     def compute(x: Any, *args: Any) -> tuple[float, Vector]:
         x = np.asarray(x, dtype=np.float64)
-        leaf = from_numpy(x if x.flags.writeable else x.copy()).requires_grad_()
-        if _core.is_grad_enabled():
+        point = from_numpy(x if x.flags.writeable else x.copy())
+        # An array among the arguments would be compared, byte for byte, at every call.
+        found = replay(point, *args) if all(type(a) in _REPLAYED for a in args) else None
+        value, gradient = found or task(point, *args)
+        return value.item(), gradient.numpy()
+
+    return compute
+
+
+# Types of further arguments that cost a replay nothing.
+_REPLAYED = frozenset([Tensor, float, int, bool, str, type(None)])
+
+
+def _value_and_grad_task(fun: Callable[..., Any]) -> Callable[..., tuple[Tensor, Tensor]]:
+    def task(x: Tensor, *args: Any) -> tuple[Tensor, Tensor]:
+        leaf = x.detach().requires_grad_()
+        with enable_grad():
             value = fun(leaf, *args)
-        else:
-            with enable_grad():
-                value = fun(leaf, *args)
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"[value_and_grad] expected the function to return a tensor, got "
@@ -57,13 +75,12 @@ def value_and_grad(fun: Callable[..., Any]) -> Callable[..., tuple[float, Vector
                 "The user-provided objective function must return a scalar value. "
                 f"[value_and_grad] got a tensor of shape {tuple(value.shape)}"
             )
-        number = value.item()
         if not value.requires_grad:
-            return number, np.zeros(x.shape)
-        (gradient,) = gradient_of(value, leaf, None, False, False, True, True)
-        return number, gradient.numpy()
+            return value, _core.zeros_like(x)
+        (gradient,) = _core._grad(value, leaf, None, False, False, True, True)
+        return value.detach(), gradient
 
-    return compute
+    return task
 
 
 def check_grad(

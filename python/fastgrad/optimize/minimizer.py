@@ -34,6 +34,7 @@ def minimize(
     options: dict[str, Any] | None = None,
     *,
     progress: bool = False,
+    compile: bool = True,
 ) -> Any:
     """Minimises a scalar function, as `scipy.optimize.minimize`, with exact derivatives.
 
@@ -61,6 +62,8 @@ def minimize(
         callback: As in SciPy; it gets the point in the structure of `x0`.
         options: Of the method.
         progress: Prints a line with the value at each iteration.
+        compile: Replays `fun` and its derivatives as :func:`fastgrad.compile` does, from the ninth
+            point on, if that is possible; what is not runs as it is. False never does.
 
     Returns:
         SciPy's `OptimizeResult` with `x` in the structure of `x0`, and as a vector in `x_flat`.
@@ -79,7 +82,7 @@ def minimize(
     optimize = scipy_optimize()
     structure = Structure(x0)
     args = args if isinstance(args, tuple) else (args,)
-    objective = FlatFunction("minimize", fun, structure, args)
+    objective = FlatFunction("minimize", fun, structure, args, compile)
     constraints = _as_list(constraints)
     if bounds is not None:
         bounds = _flat_bounds(bounds, structure, optimize)
@@ -89,7 +92,7 @@ def minimize(
         x0=structure.flat,
         method=method,
         bounds=bounds,
-        constraints=[_flat_constraint(c, structure, name, optimize) for c in constraints],
+        constraints=[_flat_constraint(c, structure, name, optimize, compile) for c in constraints],
         tol=tol,
         callback=_flat_callback(callback, objective, progress),
         options=options,
@@ -183,11 +186,13 @@ def _is_pair(bound: Any) -> bool:
     return all(side is None or isinstance(side, (int, float, np.number)) for side in bound)
 
 
-def _flat_constraint(constraint: Any, structure: Structure, method: str, optimize: Any) -> Any:
+def _flat_constraint(
+    constraint: Any, structure: Structure, method: str, optimize: Any, compile: bool = True
+) -> Any:
     """Returns a constraint on the flat vector, with its derivatives if the method uses them."""
     wants_jacobian = method in WITH_CONSTRAINT_JACOBIAN or not method
     if isinstance(constraint, optimize.NonlinearConstraint):
-        f = FlatFunction("minimize: constraint", constraint.fun, structure)
+        f = FlatFunction("minimize: constraint", constraint.fun, structure, compile=compile)
         exact = constraint.jac == "2-point" and wants_jacobian
         jac = constraint.jac
         if callable(jac):
@@ -210,7 +215,7 @@ def _flat_constraint(constraint: Any, structure: Structure, method: str, optimiz
         return constraint
     constraint = dict(constraint)
     args = constraint.pop("args", ())
-    f = FlatFunction("minimize: constraint", constraint["fun"], structure, tuple(args))
+    f = FlatFunction("minimize: constraint", constraint["fun"], structure, tuple(args), compile)
     if constraint.get("jac") is not None:
         given = FlatFunction("minimize: constraint's jac", constraint["jac"], structure, f.args)
         return {**constraint, "fun": f.vector, "jac": _matrix_of(given)}

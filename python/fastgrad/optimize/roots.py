@@ -25,6 +25,8 @@ def root(
     tol: float | None = None,
     callback: Callable[..., Any] | None = None,
     options: dict[str, Any] | None = None,
+    *,
+    compile: bool = True,
 ) -> Any:
     """Finds x with fun(x) = 0, as `scipy.optimize.root`, with the exact Jacobian.
 
@@ -39,6 +41,7 @@ def root(
         tol: Tolerance.
         callback: Gets the point in the structure of `x0`, and the residual; not with `hybr`, `lm`.
         options: Of the method.
+        compile: As for :func:`fastgrad.optimize.minimize`.
 
     Returns:
         SciPy's `OptimizeResult` with `x` in the structure of `x0`, and as a vector in `x_flat`.
@@ -54,7 +57,7 @@ def root(
     optimize = scipy_optimize()
     structure = Structure(x0)
     args = args if isinstance(args, tuple) else (args,)
-    f = FlatFunction("root", fun, structure, args)
+    f = FlatFunction("root", fun, structure, args, compile)
 
     def both(x: Vector) -> tuple[Vector, Matrix]:
         values, matrix = fun(structure.tensors(_core.tensor(x)), *args)
@@ -92,6 +95,8 @@ def root_scalar(
     rtol: float | None = None,
     maxiter: int | None = None,
     options: dict[str, Any] | None = None,
+    *,
+    compile: bool = True,
 ) -> Any:
     """Finds a root of a function of one number, as `scipy.optimize.root_scalar`.
 
@@ -108,6 +113,7 @@ def root_scalar(
         rtol: Relative tolerance.
         maxiter: Most iterations.
         options: Of the method.
+        compile: As for :func:`fastgrad.optimize.minimize`.
 
     Returns:
         SciPy's `RootResults`.
@@ -121,7 +127,7 @@ def root_scalar(
     """
     optimize = scipy_optimize()
     args = args if isinstance(args, tuple) else (args,)
-    function = FlatFunction("root_scalar", f, Structure(0.0), args)
+    function = FlatFunction("root_scalar", f, Structure(0.0), args, compile)
 
     def at(x: float) -> Vector:
         return np.array([x], dtype=np.float64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fastgrad import _core
 from fastgrad._core import Tensor
-from fastgrad.utils.pytree import tree_flatten, tree_unflatten
+from fastgrad.utils.pytree import TreeSpec, _node, tree_flatten, tree_unflatten
 
 Vector: TypeAlias = npt.NDArray[np.float64]
 
@@ -99,6 +99,20 @@ class Structure:
             begin = end
         return tree_unflatten(parts, self._spec)
 
+    def unflattener(self) -> Callable[[Tensor], Any]:
+        """Returns :meth:`tensors` as a function that refers to what it needs and nothing else."""
+        if self._is_flat:
+            return lambda flat: flat
+        spec = self._spec
+        pieces = tuple(zip([0, *self._ends], self._ends, self._shapes, self._dtypes))
+        makers = tuple(_makers_of(spec))  # a default: fastgrad.compile follows what it finds there
+
+        def tensors(flat: Tensor, makers: tuple[Any, ...] = makers) -> Any:
+            parts = [flat[begin:end].view(shape).to(dtype) for begin, end, shape, dtype in pieces]
+            return tree_unflatten(parts, spec)
+
+        return tensors
+
     def restore(self, flat: Vector) -> Any:
         """Returns a vector in the structure, as arrays, tensors and numbers as the caller's were.
 
@@ -135,6 +149,14 @@ class Structure:
             for part, shape in zip(parts, self._shapes)
         ]
         return np.concatenate(vectors) if vectors else np.zeros(0)
+
+
+def _makers_of(spec: TreeSpec) -> Iterator[Any]:
+    """Yields the functions that make the containers of a structure."""
+    if not spec.is_leaf():
+        yield _node(spec.type)
+    for child in spec.children:
+        yield from _makers_of(child)
 
 
 def _as_array(x: Any) -> Vector:
