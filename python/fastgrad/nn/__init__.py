@@ -109,6 +109,21 @@ from fastgrad.nn.modules.images import (
     ZeroPad2d,
     ZeroPad3d,
 )
+from fastgrad.nn.modules.lazy_layers import (
+    LazyBatchNorm1d,
+    LazyBatchNorm2d,
+    LazyBatchNorm3d,
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+    LazyLinear,
+)
 from fastgrad.nn.modules.linear import Bilinear, Identity, Linear
 from fastgrad.nn.modules.loss import (
     BCELoss,
@@ -170,4 +185,4 @@ from fastgrad.nn.modules.transformer import (
     TransformerEncoderLayer,
 )
 from fastgrad.nn.parallel import DataParallel
-from fastgrad.nn.parameter import Buffer, Parameter
+from fastgrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
