@@ -136,6 +136,7 @@ void svd_vjp(VjpContext& c) {
 // Outputs: eigenvalues, eigenvectors, info. Attribute s[0]: lower.
 FG_DEFINE_OP(Eigh) = {
     .name = "linalg_eigh",
+    .backward_name = "LinalgEighBackward0",
     .num_outputs = 3,
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
@@ -175,6 +176,7 @@ FG_DEFINE_OP(Eigvalsh) = {
 // Outputs: U, S, Vh, info. Attribute s[0]: full matrices.
 FG_DEFINE_OP(Svd) = {
     .name = "linalg_svd",
+    .backward_name = "LinalgSvdBackward0",
     .num_outputs = 4,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
@@ -244,6 +246,7 @@ Tensor pinv_gradient(const Tensor& a, const Tensor& p, const Tensor& g) {
 // Inputs: A, atol and rtol (float64, of the batch's shape).
 FG_DEFINE_OP(Pinv) = {
     .name = "linalg_pinv",
+    .backward_name = "LinalgPinvBackward0",
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;

@@ -194,6 +194,7 @@ FG_DEFINE_OP(LuFactor) = {
 // Outputs: Q, R. Attribute s[0]: a QrMode.
 FG_DEFINE_OP(Qr) = {
     .name = "linalg_qr",
+    .backward_name = "LinalgQrBackward0",
     .num_outputs = 2,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {

@@ -48,6 +48,7 @@ Tensor norm_gradient(const Tensor& g, const Tensor& x, const Tensor& y, double p
 // Attribute 2: p.
 FG_DEFINE_OP(VectorNorm) = {
     .name = "linalg_vector_norm",
+    .backward_name = "LinalgVectorNormBackward0",
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;

@@ -153,6 +153,7 @@ FG_DEFINE_OP(Inverse) = {
 // det(A).
 FG_DEFINE_OP(Det) = {
     .name = "linalg_det",
+    .backward_name = "LinalgDetBackward0",
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;

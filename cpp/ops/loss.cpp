@@ -134,6 +134,7 @@ Tensor cross_entropy_gradient(const Tensor& g, const Tensor& x, const Tensor& ta
 // Inputs: scores, target, weight; outputs: loss, log-sum-exp of each position, sum of the weights.
 FG_DEFINE_OP(CrossEntropy) = {
     .name = "cross_entropy_loss",
+    .backward_name = "NllLossBackward0",
     .num_outputs = 3,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
