@@ -146,6 +146,7 @@ _LATER = (
     "amp",
     "backends",
     "cuda",
+    "distributions",
     "integrate",
     "mps",
     "nn",

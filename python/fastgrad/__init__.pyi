@@ -7,6 +7,7 @@ from fastgrad import amp as amp
 from fastgrad import autograd as autograd
 from fastgrad import backends as backends
 from fastgrad import cuda as cuda
+from fastgrad import distributions as distributions
 from fastgrad import func as func
 from fastgrad import gradient_tape as gradient_tape
 from fastgrad import integrate as integrate

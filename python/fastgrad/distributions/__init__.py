@@ -1,0 +1,91 @@
+"""Probability distributions, with PyTorch's `torch.distributions` names.
+
+Densities, entropies and divergences are differentiable; so are the samples of `rsample`, where a
+distribution has it.
+
+Example:
+    >>> policy = fg.distributions.Categorical(logits=fg.zeros(4))
+    >>> policy.log_prob(fg.tensor(2))
+    tensor(-1.3863)
+"""
+
+from __future__ import annotations
+
+from fastgrad.distributions import constraints, kl, transforms
+from fastgrad.distributions.combined import (
+    Independent,
+    LogNormal,
+    MixtureSameFamily,
+    TransformedDistribution,
+)
+from fastgrad.distributions.continuous import (
+    Cauchy,
+    Exponential,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    Normal,
+    Uniform,
+)
+from fastgrad.distributions.discrete import (
+    Bernoulli,
+    Binomial,
+    Categorical,
+    Geometric,
+    OneHotCategorical,
+    Poisson,
+)
+from fastgrad.distributions.distribution import Distribution
+from fastgrad.distributions.gamma import Beta, Chi2, Dirichlet, Gamma, StudentT
+from fastgrad.distributions.kl import kl_divergence, register_kl
+from fastgrad.distributions.multivariate_normal import MultivariateNormal
+from fastgrad.distributions.transforms import (
+    AffineTransform,
+    ComposeTransform,
+    ExpTransform,
+    PowerTransform,
+    SigmoidTransform,
+    SoftplusTransform,
+    TanhTransform,
+    Transform,
+)
+
+__all__ = [
+    "AffineTransform",
+    "Bernoulli",
+    "Beta",
+    "Binomial",
+    "Categorical",
+    "Cauchy",
+    "Chi2",
+    "ComposeTransform",
+    "Dirichlet",
+    "Distribution",
+    "ExpTransform",
+    "Exponential",
+    "Gamma",
+    "Geometric",
+    "Gumbel",
+    "HalfNormal",
+    "Independent",
+    "Laplace",
+    "LogNormal",
+    "MixtureSameFamily",
+    "MultivariateNormal",
+    "Normal",
+    "OneHotCategorical",
+    "Poisson",
+    "PowerTransform",
+    "SigmoidTransform",
+    "SoftplusTransform",
+    "StudentT",
+    "TanhTransform",
+    "Transform",
+    "TransformedDistribution",
+    "Uniform",
+    "constraints",
+    "kl",
+    "kl_divergence",
+    "register_kl",
+    "transforms",
+]
