@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from compiled import check as check_compiled
 from nn_reference import check, load, pair, randn, results
 from reference import assert_same, fg, needs_torch, only_fastgrad, to_fg, torch
 
@@ -151,22 +152,78 @@ def test_a_long_sequence_trains_alike():
     assert_same(results(nets[0]["out"], to_fg((randn(2, 8),)))["output"].shape, fg.Size([2, 2]))
 
 
+MODES = [("RNN", {}), ("RNN", {"nonlinearity": "relu"}), ("LSTM", {}), ("GRU", {})]
+
+
+@pytest.mark.parametrize("kind, kwargs", MODES)
+@pytest.mark.parametrize("hidden", [1, 7, 8, 33])
+@pytest.mark.parametrize("batch", [1, 3, 9, 17])
+def test_sizes_around_registers(kind, kwargs, hidden, batch):
+    check(kind, (5, hidden), (randn(3, batch, 5),), kwargs)
+    check(kind, (5, hidden), (randn(1, batch, 5),), {**kwargs, "bidirectional": True})
+
+
 @only_fastgrad
-@pytest.mark.parametrize("kind", KINDS)
-def test_second_derivatives(kind):
-    net = getattr(fg.nn, kind)(2, 3).double()
-    x = fg.tensor(randn(3, 2, 2, grad=False).numpy(), requires_grad=True)
-    for number in (0, 1):
-        if number and kind != "LSTM":
-            continue
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("kind, kwargs", MODES)
+def test_second_derivatives(kind, kwargs, bidirectional):
+    net = getattr(fg.nn, kind)(2, 3, bidirectional=bidirectional, **kwargs).double()
+    names = sorted(name for name, _ in net.named_parameters())
+    parameters = [getattr(net, name).detach().requires_grad_() for name in names]
+    x = fg.tensor(randn(5, 2, grad=False).numpy(), requires_grad=True)
+    count = 2 if bidirectional else 1
+    state = [
+        fg.tensor(randn(count, 2, 3, seed=i, grad=False).numpy(), requires_grad=True)
+        for i in range(2 if kind == "LSTM" else 1)
+    ]
 
-        def last(x, number=number):
-            found = net(x)
-            return found[0] if not number else found[1][1]
+    def run(x, *rest):  # two sequences, of three steps and of two
+        packed = fg.nn.utils.rnn.PackedSequence(x, fg.tensor([2, 2, 1]))
+        given, values = rest[: len(state)], rest[len(state) :]
+        hx = given if kind == "LSTM" else given[0]
+        found = fg.func.functional_call(net, dict(zip(names, values)), (packed, hx))
+        last = found[1] if kind == "LSTM" else (found[1],)
+        return (found[0].data, *last)
 
-        assert fg.autograd.gradcheck(last, (x,))
-        assert fg.autograd.gradgradcheck(last, (x,))
-    loss = net(x)[0].pow(2).sum()
-    (first,) = fg.autograd.grad(loss, net.weight_hh_l0, create_graph=True)
-    (second,) = fg.autograd.grad(first.pow(2).sum(), net.weight_hh_l0)
-    assert second.shape == net.weight_hh_l0.shape and second.abs().sum() > 0
+    inputs = (x, *state, *parameters)
+    assert fg.autograd.gradcheck(run, inputs)
+    assert fg.autograd.gradgradcheck(run, inputs)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("kind, kwargs", MODES)
+def test_compiled(kind, kwargs):
+    net = getattr(fg.nn, kind)(4, 5, num_layers=2, bidirectional=True, **kwargs)
+    optimizer = fg.optim.SGD(net.parameters(), lr=0.1)
+    x = fg.tensor(randn(6, 3, 4, grad=False).numpy(), dtype=fg.float32)
+
+    def step(x):
+        optimizer.zero_grad()
+        loss = net(x)[0].square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    compiled = fg.compile(step)
+    losses = [compiled(x).item() for _ in range(5)]
+    assert compiled.stats()["reason"] is None
+    assert losses == sorted(losses, reverse=True)
+    check_compiled(lambda x: net(x)[0], (x,), (x * 2,))
+
+
+@only_fastgrad
+@pytest.mark.parametrize("kind, kwargs", MODES)
+def test_the_same_bits_for_any_number_of_threads(kind, kwargs):
+    before = fg.get_num_threads()
+    net = getattr(fg.nn, kind)(20, 70, **kwargs)
+    x = fg.tensor(randn(9, 37, 20, grad=False).numpy(), dtype=fg.float32, requires_grad=True)
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            fg.set_num_threads(threads)
+            out = net(x)[0]
+            grads = fg.autograd.grad(out.square().sum(), [x, *net.parameters()])
+            found.append([part.detach().numpy().tobytes() for part in (out, *grads)])
+    finally:
+        fg.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

@@ -4,6 +4,7 @@
 #include "ops/convert.h"
 #include "ops/loss.h"
 #include "ops/normalize.h"
+#include "ops/recurrent.h"
 
 namespace fastgrad::py {
 namespace {
@@ -120,6 +121,15 @@ void bind_nn(Registry& r) {
             return wrap(scaled_dot_product_attention(a.tensor(0), a.tensor(1), a.tensor(2),
                                                      a.optional_tensor(3), a.real(4), a.boolean(5),
                                                      a.optional_real(6), a.boolean(7)));
+          });
+  r.add("_recurrent", kFunction, "All steps of a recurrent layer in one direction: see rnn.py.")
+      .on("(Tensor gates, Tensor hidden, Tensor weight, Tensor? cell, Tensor? bias, str mode, "
+          "int[] sizes, bool reverse) -> Tensor[]",
+          [](const Arguments& a) {
+            Tensor gates = a.tensor(0), hidden = a.tensor(1), weight = a.tensor(2),
+                   cell = a.optional_tensor(3), bias = a.optional_tensor(4);
+            return wrap_tuple(
+                recurrent({gates, hidden, weight, cell, bias}, a.text(5), a.ints(6), a.boolean(7)));
           });
 }
 

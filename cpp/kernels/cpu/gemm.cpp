@@ -7,7 +7,6 @@
 #include <cstring>
 #include <type_traits>
 
-#include "base/isa.h"
 #include "base/long_work.h"
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
@@ -23,23 +22,10 @@ constexpr double kParallelProducts = 1 << 21;
 constexpr double kBlasSmall = 1.1e6;  // OpenBLAS has another kernel below 10^6
 constexpr int64_t kRowTile = 48, kColumnBand = 1024;
 
-const SmallGemmTable& small_kernels() {
-  static const SmallGemmTable table = [] {
-    // Products are small or split by our own threads: OpenBLAS must not start its own.
-    scipy_openblas_set_num_threads(1);
-    if (isa() == Isa::Avx512 && kSmallGemmAvx512.f64) return kSmallGemmAvx512;
-    if (isa() >= Isa::Avx2 && kSmallGemmAvx2.f64) return kSmallGemmAvx2;
-    return kSmallGemmBaseline;
-  }();
-  return table;
-}
-
-template <class T>
-SmallGemm<T> small_kernel() {
-  if constexpr (std::is_same_v<T, float>)
-    return small_kernels().f32;
-  else
-    return small_kernels().f64;
+void prepare_blas() {
+  // Products are small or split by our own threads: OpenBLAS must not start its own.
+  static const bool done = (scipy_openblas_set_num_threads(1), true);
+  (void)done;
 }
 
 template <class T>
@@ -50,15 +36,15 @@ T* at(const Matrix& m, int64_t row = 0, int64_t col = 0) {
 template <class T>
 void gemm_small(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, bool accumulate) {
   if (b.col_stride == 1 || b.cols == 1) {
-    small_kernel<T>()(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, at<T>(b),
-                      b.row_stride, at<T>(c), c.row_stride, alpha, accumulate);
+    own_gemm(T{}).small(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, at<T>(b),
+                        b.row_stride, at<T>(c), c.row_stride, alpha, accumulate);
     return;
   }
   T packed[kSmall * kSmall];
   for (int64_t p = 0; p < b.rows; ++p)
     for (int64_t j = 0; j < b.cols; ++j) packed[p * b.cols + j] = *at<T>(b, p, j);
-  small_kernel<T>()(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, packed, b.cols,
-                    at<T>(c), c.row_stride, alpha, accumulate);
+  own_gemm(T{}).small(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, packed, b.cols,
+                      at<T>(c), c.row_stride, alpha, accumulate);
 }
 
 // How BLAS sees a matrix: row-major, transposed or not, or not at all.
@@ -159,7 +145,7 @@ void gemm_float(Matrix a, Matrix b, const Matrix& c, T alpha, bool accumulate) {
   FG_CHECK(c.rows <= INT_MAX && c.cols <= INT_MAX && a.cols <= INT_MAX && c.row_stride <= INT_MAX,
            "[matmul] matrices of ", c.rows, "x", a.cols, " and ", a.cols, "x", c.cols,
            " are too large for BLAS, whose sizes are limited to 2147483647; split the product");
-  small_kernels();  // sets the number of threads
+  prepare_blas();
   T beta = accumulate ? T(1) : T(0);
   BlasMatrix ma, mb;
   Array held_a, held_b;

@@ -1,4 +1,5 @@
-// Products of small matrices: no packing, no calls, vector tails by masks.
+// Own products: of small matrices, where vector tails go by masks and nothing is packed, and with a
+// matrix packed in panels.
 #pragma once
 
 #include <cstddef>
@@ -13,11 +14,43 @@ using SmallGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
                            int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row, T alpha,
                            bool accumulate);
 
+// Note [Panels]
+// A matrix b (k x n) is packed as panels of some columns, two registers wide: a panel's row p is
+// contiguous and its rows follow one another, the last panel filled up with zeros. A product walks
+// over all rows of a with a piece of one panel that stays in the first-level cache. An element of c
+// is the sum over p in order, by fused multiply-adds, in pieces of kPanelDepth, which are added to
+// c one after another: it depends neither on the number of rows that a call is given nor on the
+// number of threads.
+inline constexpr int64_t kPanelDepth = 192;
+inline constexpr int64_t kMaxPanelWidth = 32;
+
+// Writes panels of b, width columns each: k * width elements per panel.
+template <class T>
+using PackPanels = void (*)(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col,
+                            T* panels);
+// c = alpha * a·b, added to c if `accumulate`. c's rows are contiguous.
+template <class T>
+using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
+                           int64_t a_col, const T* panels, T* c, int64_t c_row, T alpha,
+                           bool accumulate);
+
+template <class T>
+struct OwnGemm {
+  SmallGemm<T> small;
+  PackPanels<T> pack;
+  PanelGemm<T> panels;
+  int64_t panel_width;
+};
 struct SmallGemmTable {
-  SmallGemm<float> f32;
-  SmallGemm<double> f64;
+  OwnGemm<float> f32;
+  OwnGemm<double> f64;
 };
 // One per instruction set; null members where the compiler could not make them.
 extern const SmallGemmTable kSmallGemmBaseline, kSmallGemmAvx2, kSmallGemmAvx512;
+
+// The best for this processor.
+const SmallGemmTable& small_gemm_table();
+inline const OwnGemm<float>& own_gemm(float) { return small_gemm_table().f32; }
+inline const OwnGemm<double>& own_gemm(double) { return small_gemm_table().f64; }
 
 }  // namespace fastgrad

@@ -1,6 +1,10 @@
 #include "kernels/cpu/gemm_small.h"
 
 #ifdef __AVX512F__
+#if !defined(__clang__)  // GCC 12 takes its own intrinsics' undefined registers for a mistake
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#endif
 #include <immintrin.h>
 
 namespace fastgrad {
@@ -20,6 +24,23 @@ struct F64 {
   static V set(T x) { return _mm512_set1_pd(x); }
   static V mul(V a, V b) { return _mm512_mul_pd(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+  [[gnu::always_inline]] static void transpose(const T* from, int64_t ld, T* to, int64_t to_ld) {
+    V r[8], s[8];
+    for (int i = 0; i < 8; ++i) r[i] = load(from + i * ld);
+    for (int i = 0; i < 8; i += 2) {  // pairs of rows in pairs of columns
+      s[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
+      s[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 2; ++i)
+      for (int h = 0; h < 2; ++h) {  // columns i, i + 4 (h = 0) and i + 2, i + 6 (h = 1)
+        V low = h ? _mm512_shuffle_f64x2(s[i], s[i + 2], 0xdd)
+                  : _mm512_shuffle_f64x2(s[i], s[i + 2], 0x88);
+        V high = h ? _mm512_shuffle_f64x2(s[i + 4], s[i + 6], 0xdd)
+                   : _mm512_shuffle_f64x2(s[i + 4], s[i + 6], 0x88);
+        store(to + (i + 2 * h) * to_ld, _mm512_shuffle_f64x2(low, high, 0x88));
+        store(to + (i + 2 * h + 4) * to_ld, _mm512_shuffle_f64x2(low, high, 0xdd));
+      }
+  }
 };
 struct F32 {
   using T = float;
@@ -35,12 +56,36 @@ struct F32 {
   static V set(T x) { return _mm512_set1_ps(x); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  [[gnu::always_inline]] static void transpose(const T* from, int64_t ld, T* to, int64_t to_ld) {
+    V r[16], s[16];
+    for (int i = 0; i < 16; ++i) r[i] = load(from + i * ld);
+    for (int i = 0; i < 16; i += 2) {
+      s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+      s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)  // r[i + c]: columns c, c + 4, c + 8, c + 12 of four rows
+      for (int h = 0; h < 2; ++h) {
+        __m512d x = _mm512_castps_pd(s[i + h]), y = _mm512_castps_pd(s[i + 2 + h]);
+        r[i + 2 * h] = _mm512_castpd_ps(_mm512_unpacklo_pd(x, y));
+        r[i + 2 * h + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(x, y));
+      }
+    for (int c = 0; c < 4; ++c) {
+      V low = _mm512_shuffle_f32x4(r[c], r[c + 4], 0x88),
+        low_odd = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd),
+        high = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88),
+        high_odd = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
+      store(to + c * to_ld, _mm512_shuffle_f32x4(low, high, 0x88));
+      store(to + (c + 4) * to_ld, _mm512_shuffle_f32x4(low_odd, high_odd, 0x88));
+      store(to + (c + 8) * to_ld, _mm512_shuffle_f32x4(low, high, 0xdd));
+      store(to + (c + 12) * to_ld, _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd));
+    }
+  }
 };
 #include "kernels/cpu/gemm_small.inc"
 
 }  // namespace
 
-const SmallGemmTable kSmallGemmAvx512 = {small_gemm<F32>, small_gemm<F64>};
+const SmallGemmTable kSmallGemmAvx512 = {own<F32>(), own<F64>()};
 
 }  // namespace fastgrad
 #else

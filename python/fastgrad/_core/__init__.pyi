@@ -3221,4 +3221,14 @@ def _lbfgs_direction(
     gradient: Tensor, changes: Sequence[Tensor], steps: Sequence[Tensor], ro: Any, scale: _float
 ) -> Tensor: ...
 def _assign_flat(params: Sequence[Tensor], flat: Tensor) -> None: ...
+def _recurrent(
+    gates: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    cell: Tensor | None,
+    bias: Tensor | None,
+    mode: _str,
+    sizes: _Ints,
+    reverse: _bool,
+) -> tuple[Tensor, ...]: ...
 def relu_(input: Tensor, *, out: Tensor | None = ...) -> Tensor: ...

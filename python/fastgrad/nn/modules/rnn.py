@@ -15,9 +15,15 @@ from fastgrad._core import Tensor
 from fastgrad.nn import functional as F
 from fastgrad.nn import init
 from fastgrad.nn.modules.module import Module
-from fastgrad.nn.modules.recurrence import LSTMSteps, lstm_step
 from fastgrad.nn.parameter import Parameter
 from fastgrad.nn.utils.rnn import PackedSequence
+
+
+def _lstm_step(gates: Tensor, cell: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns o tanh(c) and c = f c' + i g of the gates i, f, g and o before their activations."""
+    i, f, g, o = gates.chunk(4, -1)
+    cell = f.sigmoid() * cell + i.sigmoid() * g.tanh()
+    return o.sigmoid() * cell.tanh(), cell
 
 
 def _rnn_step(gates: Tensor, hidden: Tensor, relu: bool) -> Tensor:
@@ -160,7 +166,7 @@ class RNNBase(Module):
             now = state if whole else tuple(part[:n] for part in state)
             hidden = F.linear(now[0], w_hh, bias)
             if self.mode == "LSTM":
-                output, cell = lstm_step(step + hidden, now[1])
+                output, cell = _lstm_step(step + hidden, now[1])
                 if w_hr is not None:
                     output = F.linear(output, w_hr)
                 new: tuple[Tensor, ...] = (output, cell)
@@ -179,10 +185,10 @@ class RNNBase(Module):
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Runs one direction over packed rows; returns the rows of the outputs and the state."""
         bias = getattr(self, names[2]) if self.bias else None
-        whole = sizes[0] == sizes[-1] and self.mode == "LSTM" and not self.proj_size
-        if whole and _core.is_grad_enabled():
-            return self._one_node(x, state, names, len(sizes), back)
-        gates = list(F.linear(x, getattr(self, names[0]), bias).split(sizes))
+        weight = getattr(self, names[0])
+        if not self.proj_size and weight.dtype in (_core.float32, _core.float64):
+            return self._fused(x, state, names, sizes, back)
+        gates = list(F.linear(x, weight, bias).split(sizes))
         if back:
             gates.reverse()
             sizes = sizes[::-1]
@@ -191,18 +197,20 @@ class RNNBase(Module):
             outputs.reverse()
         return _core.cat(outputs), state
 
-    def _one_node(
-        self, x: Tensor, state: tuple[Tensor, ...], names: list[str], steps: int, back: bool
+    def _fused(
+        self, x: Tensor, state: tuple[Tensor, ...], names: list[str], sizes: list[int], back: bool
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Runs one direction of an LSTM, all sequences of one length, as one node."""
-        bias = getattr(self, names[2]) + getattr(self, names[3]) if self.bias else None
-        gates = F.linear(x, getattr(self, names[0]), bias).reshape(steps, state[0].size(0), -1)
-        if back:
-            gates = gates.flip(0)
-        outputs, hidden, cell = LSTMSteps.apply(gates, *state, getattr(self, names[1]))
-        if back:
-            outputs = outputs.flip(0)
-        return outputs.reshape(x.size(0), -1), (hidden, cell)
+        """Runs one direction as one operation, after one product for all inputs."""
+        bias = hidden_bias = None
+        if self.bias:
+            bias, hidden_bias = getattr(self, names[2]), getattr(self, names[3])
+            if self.mode != "GRU":  # whose hidden part is a factor of its own
+                bias, hidden_bias = bias + hidden_bias, None
+        gates = F.linear(x, getattr(self, names[0]), bias)
+        cell = state[1] if self.mode == "LSTM" else None
+        weight = getattr(self, names[1])
+        found = _core._recurrent(gates, state[0], weight, cell, hidden_bias, self.mode, sizes, back)
+        return found[0], found[1:]
 
     def _run(
         self, rows: Tensor, sizes: list[int], states: tuple[Tensor, ...]
@@ -508,7 +516,7 @@ class LSTMCell(RNNCellBase):
         x, h, batched = self._prepared(input, None if hx is None else hx[0])
         _, c, _ = self._prepared(input, None if hx is None else hx[1])
         gates, hidden = self._both(x, h)
-        h, c = lstm_step(gates + hidden, c)
+        h, c = _lstm_step(gates + hidden, c)
         return (h, c) if batched else (h.squeeze(0), c.squeeze(0))
 
 

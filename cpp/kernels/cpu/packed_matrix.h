@@ -1,0 +1,30 @@
+// A right-hand matrix packed once for many products; see Note [Panels] in gemm_small.h.
+#pragma once
+
+#include "kernels/cpu/gemm_small.h"
+#include "storage/buffer.h"
+
+namespace fastgrad {
+
+template <class T>
+class PackedMatrix {
+ public:
+  PackedMatrix(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col)
+      : kernels_(own_gemm(T{})), k_(k), n_(n) {
+    int64_t width = kernels_.panel_width, panels = (n + width - 1) / width;
+    memory_ = Buffer::allocate(static_cast<size_t>(panels * width * k) * sizeof(T));
+    kernels_.pack(k, n, b, b_row, b_col, reinterpret_cast<T*>(memory_->data()));
+  }
+  // c = a·b or c += a·b for m rows.
+  void multiply(int64_t m, const T* a, int64_t a_row, T* c, int64_t c_row, bool accumulate) const {
+    kernels_.panels(m, n_, k_, a, a_row, 1, reinterpret_cast<const T*>(memory_->data()), c, c_row,
+                    T(1), accumulate);
+  }
+
+ private:
+  const OwnGemm<T>& kernels_;
+  int64_t k_, n_;
+  Ref<Buffer> memory_;
+};
+
+}  // namespace fastgrad
