@@ -98,8 +98,11 @@ const Place* sole_definition(const Task& t, const Instruction& i, const std::vec
   return &p;
 }
 
+// Whether the elements of both follow each other in memory in the same order.
 bool same_layout(const Place& a, const Place& b) {
-  return a.dtype == b.dtype && a.shape == b.shape && a.strides == b.strides;
+  if (a.dtype != b.dtype) return false;
+  return a.contiguous && b.contiguous ? a.numel == b.numel
+                                      : a.shape == b.shape && a.strides == b.strides;
 }
 
 }  // namespace
@@ -182,6 +185,23 @@ void fold_constants(Task& t) {
     left.push_back(std::move(i));
   }
   g.instructions = std::move(left);
+}
+
+void simplify_to_copies(Task& t) {
+  for (Instruction& i : t.graph.instructions) {
+    if (i.kind != Instruction::Kind::Op || i.in.size() != 1 || i.out.size() != 1) continue;
+    bool copies = i.op == Op::Sum || i.op == Op::Amax || i.op == Op::Amin || i.op == Op::MaxAll ||
+                  i.op == Op::MinAll || i.op == Op::Clone || i.op == Op::ToDType ||
+                  i.op == Op::ReshapeCopy;
+    const Place &x = i.in[0], &y = i.out[0];
+    if (!copies || x.dtype != y.dtype || x.numel != y.numel || !x.contiguous || !y.contiguous)
+      continue;
+    i.kind = Instruction::Kind::Primitive;
+    i.primitive = &recorded::kCopy;
+    i.attrs = Attrs();
+    i.in[0].shape = y.shape;
+    i.in[0].strides = y.strides;
+  }
 }
 
 namespace {
@@ -407,10 +427,12 @@ void optimise(Task& t) {
   copy_used_constants(t);
   delay_outside_writes(t);
   fold_constants(t);
+  simplify_to_copies(t);
   forward_copies(t);
   merge_common(t);
   sink_copies(t);
   drop_dead(t);
+  split_paddings(t);
 }
 
 }  // namespace fastgrad

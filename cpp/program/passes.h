@@ -17,6 +17,8 @@ void copy_used_constants(Task& t);
 void delay_outside_writes(Task& t);
 // Instructions on constants alone run now.
 void fold_constants(Task& t);
+// Reductions of single elements, conversions to the same type and the like become copies.
+void simplify_to_copies(Task& t);
 // Products with 1, and copies of what nobody changes, are what they are made of.
 void forward_copies(Task& t);
 // What is copied into a result, and not needed elsewhere, is made there.
@@ -24,6 +26,10 @@ void sink_copies(Task& t);
 // Instructions that compute what is there already.
 void merge_common(Task& t);
 void drop_dead(Task& t);
+
+// Gradients of slices are zero outside the slice: kernels that read one run on its parts, and read
+// the slice where it is. Storages have several writes afterwards.
+void split_paddings(Task& t);
 
 // All of them, in a good order.
 void optimise(Task& t);

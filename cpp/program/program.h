@@ -17,6 +17,10 @@ namespace fastgrad {
 
 class Frame;
 
+inline constexpr size_t kArenaAlignment = 64;
+// Elements per block of a group: some arrays of it fit the first-level cache.
+inline constexpr int64_t kGroupBlock = 1024;
+
 class Program {
  public:
   // Storages of `results` that are internal get their memory from the caller: see fresh().

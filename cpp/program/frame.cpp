@@ -1,0 +1,321 @@
+#include "program/frame.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/thread_pool.h"
+#include "core/memory.h"
+#include "program/execute.h"
+
+namespace fastgrad {
+namespace {
+
+size_t at(int32_t storage) { return static_cast<size_t>(storage); }
+
+// Groups that touch more are bound by memory: what the next block needs is asked for in advance.
+constexpr int64_t kSecondLevelCache = 1 << 20;
+
+}  // namespace
+
+Frame::Frame(const Program& p) : program_(p) {
+  const Graph& g = p.graph();
+  arena_ = Array::empty(Dims{static_cast<int64_t>(p.arena_bytes_ + kArenaAlignment)}, DType::UInt8);
+  char* base = arena_.data;
+  base += (kArenaAlignment - reinterpret_cast<uintptr_t>(base) % kArenaAlignment) % kArenaAlignment;
+  buffers_.resize(g.storages.size());
+  for (size_t s = 0; s < g.storages.size(); ++s) {
+    if (g.storages[s].role == Storage::Role::Constant)
+      buffers_[s] = g.storages[s].value.defined() ? g.storages[s].value.buffer
+                                                  : Buffer::foreign(base, 0, nullptr, nullptr);
+    else if (p.arena_offset_[s] >= 0)
+      buffers_[s] =
+          Buffer::foreign(base + p.arena_offset_[s], g.storages[s].nbytes, nullptr, nullptr);
+  }
+  patches_.resize(static_cast<size_t>(g.num_externals) + p.fresh_sizes_.size());
+  bound_.assign(patches_.size(), nullptr);
+  steps_.reserve(g.instructions.size());
+  size_t next = 0;
+  for (const Program::Group& group : p.groups_) {
+    for (; next < group.first; ++next) add(g.instructions[next]);
+    add_group(group);
+    next = group.last;
+  }
+  for (; next < g.instructions.size(); ++next) add(g.instructions[next]);
+}
+
+void Frame::add_group(const Program::Group& g) {
+  Step& s = steps_.emplace_back();
+  s.kind = Kind::Group;
+  s.call = static_cast<uint32_t>(groups_.size());
+  Group& group = groups_.emplace_back();
+  group.n = g.n;
+  group.blocks.reserve(g.last - g.first);  // addresses stay: patches point to them
+  for (size_t k = g.first; k < g.last; ++k) {
+    const Instruction& i = program_.graph().instructions[k];
+    unsigned scalars = 0;
+    is_direct(i, scalars);
+    Block& b = group.blocks.emplace_back();
+    add_kernel(b.kernel, i, scalars);
+    auto step = [&](const Place& p) {
+      return program_.is_block_[at(p.storage)] ? 0 : static_cast<int64_t>(itemsize(p.dtype));
+    };
+    b.step_out = step(i.out[0]);
+    for (size_t n = 0; n < i.in.size(); ++n) b.step_in[n] = scalars >> n & 1 ? 0 : step(i.in[n]);
+  }
+  int64_t bytes = 0;
+  std::vector<uint8_t> counted(program_.is_block_);
+  for (size_t k = g.first; k < g.last; ++k) {
+    const Instruction& i = program_.graph().instructions[k];
+    auto count = [&](const Place& p) {
+      if (p.defined() && !std::exchange(counted[at(p.storage)], 1)) bytes += p.nbytes();
+    };
+    for (const Place& p : i.in) count(p);
+    count(i.out[0]);
+  }
+  group.beyond_cache = bytes > kSecondLevelCache;
+}
+
+void Frame::Group::find_streams(std::vector<Stream>& streams) const {
+  streams.clear();
+  auto add = [&](const char* data, int64_t step, bool written) {
+    if (step == 0) return;
+    for (Stream& s : streams)
+      if (s.data == data) {
+        s.written = s.written || written;
+        return;
+      }
+    streams.push_back({data, step, written});
+  };
+  for (const Block& b : blocks) {
+    for (size_t k = 0; k < kMaxElementwiseInputs; ++k) add(b.kernel.in[k], b.step_in[k], false);
+    add(b.kernel.out, b.step_out, true);
+  }
+}
+
+void Frame::Group::run() const {
+  if (!beyond_cache) return run_blocks<false>({});
+  static thread_local std::vector<Stream> streams;
+  find_streams(streams);
+  run_blocks<true>(streams);
+}
+
+template <bool kPrefetch>
+void Frame::Group::run_blocks(std::span<const Stream> streams) const {
+  // A share of the next block's lines after each kernel, so that memory works while they compute.
+  auto parts = static_cast<int64_t>(blocks.size());
+  for (int64_t first = 0; first < n; first += kGroupBlock) {
+    int64_t count = std::min(kGroupBlock, n - first);
+    bool ahead = kPrefetch && n - first >= 2 * kGroupBlock;
+    for (size_t b = 0; b < blocks.size(); ++b) {
+      const Block& block = blocks[b];
+      const char* in[kMaxElementwiseInputs];
+      for (size_t k = 0; k < kMaxElementwiseInputs; ++k)
+        in[k] = block.kernel.in[k] + first * block.step_in[k];
+      block.kernel.kernel(block.kernel.out + first * block.step_out, in, block.kernel.scalars,
+                          count);
+      if constexpr (kPrefetch) {
+        if (!ahead) continue;
+        for (const Stream& s : streams) {
+          int64_t bytes = kGroupBlock * s.step;
+          auto part = static_cast<int64_t>(b);
+          const char* next = s.data + (first + kGroupBlock) * s.step;
+          const char *from = next + bytes * part / parts, *to = next + bytes * (part + 1) / parts;
+          from -= reinterpret_cast<uintptr_t>(from) % 64;
+          if (s.written)
+            for (; from < to; from += 64) __builtin_prefetch(from, 1, 2);
+          else
+            for (; from < to; from += 64) __builtin_prefetch(from, 0, 2);
+        }
+      }
+    }
+  }
+}
+
+// Lets *pointer be the address of p, now or before each run.
+void Frame::point(char** pointer, const Place& p) {
+  const Graph& g = program_.graph();
+  const Storage& s = g.storages[at(p.storage)];
+  int32_t fresh = program_.fresh_of_[at(p.storage)];
+  if (s.role == Storage::Role::External)
+    patches_[at(s.external)].push_back({pointer, p.offset});
+  else if (fresh >= 0)
+    patches_[at(g.num_externals + fresh)].push_back({pointer, p.offset});
+  else
+    *pointer = buffers_[at(p.storage)]->data() + p.offset;
+}
+
+Array Frame::array(const Place& p) {
+  const Ref<Buffer>& b = buffers_[at(p.storage)];
+  Array a = array_at(p, nullptr, b ? b : outside_);
+  return a;
+}
+
+void Frame::add(const Instruction& i) {
+  Step& s = steps_.emplace_back();
+  if (i.guards()) {
+    s.kind = i.kind == Instruction::Kind::Watch ? Kind::Watch : Kind::Truth;
+    return add_call(s, i);
+  }
+  unsigned scalars = 0;
+  RowForm form;
+  // Large arrays are left to run_elementwise, which lets the thread pool help.
+  bool small = !i.out.empty() && i.out[0].numel < kParallelGrain;
+  if (i.kind == Instruction::Kind::Elementwise && small && is_direct(i, scalars))
+    return add_kernel(s, i, scalars);
+  if (i.kind == Instruction::Kind::Elementwise && small && find_rows(i, form)) {
+    add_kernel(s, i, form.scalars);
+    s.scalars = static_cast<uint8_t>(form.scalars);
+    s.kind = Kind::Rows;
+    s.call = static_cast<uint32_t>(rows_.size());
+    rows_.push_back(form);
+    return;
+  }
+  if (small && add_bytes(s, i)) return;
+  s.kind = Kind::Call;
+  add_call(s, i);
+}
+
+// Copies and fills with zero that are one run of bytes.
+bool Frame::add_bytes(Step& s, const Instruction& i) {
+  if (i.kind != Instruction::Kind::Primitive || !i.out[0].contiguous) return false;
+  const Place& out = i.out[0];
+  if (i.primitive == &recorded::kFillNumber) {
+    bool zero = i.attrs.s[0].is_float()
+                    ? i.attrs.s[0].to_double() == 0.0 && !std::signbit(i.attrs.s[0].to_double())
+                    : i.attrs.s[0].to_int() == 0;
+    if (!zero) return false;
+    s.kind = Kind::Zero;
+  } else if (i.primitive == &recorded::kCopy) {
+    const Place& in = i.in[0];
+    if (!in.contiguous || in.dtype != out.dtype || in.numel != out.numel ||
+        in.storage == out.storage)
+      return false;
+    s.kind = Kind::Copy;
+    point(const_cast<char**>(&s.in[0]), in);
+  } else {
+    return false;
+  }
+  s.n = out.nbytes();
+  point(&s.out, out);
+  return true;
+}
+
+void Frame::add_call(Step& s, const Instruction& i) {
+  s.call = static_cast<uint32_t>(calls_.size());
+  Call& c = calls_.emplace_back();
+  c.instruction = &i;
+  c.arrays.resize(i.in.size());
+  c.out.resize(i.out.size());
+  c.in.resize(i.in.size());
+  for (size_t k = 0; k < i.out.size(); ++k) {
+    c.out[k] = array(i.out[k]);
+    point(&c.out[k].data, i.out[k]);
+  }
+  bool walked = i.kind == Instruction::Kind::Elementwise;
+  if (walked) c.kernel = block_kernel(row(i.op), i.compute);
+  for (size_t k = 0; k < i.in.size(); ++k) {
+    if (i.in[k].defined()) {
+      c.arrays[k] = array(i.in[k]);
+      if (walked) c.arrays[k] = c.arrays[k].expanded(i.out[0].shape);
+      point(&c.arrays[k].data, i.in[k]);
+      c.in[k] = &c.arrays[k];
+    } else if (walked) {
+      c.arrays[k] = number_array_of(i, k).expanded(i.out[0].shape);
+      c.in[k] = &c.arrays[k];
+    } else {
+      c.in[k] = nullptr;
+    }
+  }
+}
+
+// One call of a kernel.
+void Frame::add_kernel(Step& s, const Instruction& i, unsigned scalars) {
+  s.kernel = block_kernel(row(i.op), i.compute);
+  s.scalars = static_cast<uint8_t>(scalars);
+  s.n = i.out[0].numel;
+  point(&s.out, i.out[0]);
+  for (size_t k = 0; k < i.in.size(); ++k) {
+    if (i.in[k].defined()) {
+      point(const_cast<char**>(&s.in[k]), i.in[k]);
+    } else {
+      numbers_.push_back(number_array_of(i, k));
+      s.in[k] = numbers_.back().data;
+    }
+  }
+  // One element each: no operand need be a scalar to the kernel.
+  if (s.n == 1) s.scalars = 0;
+}
+
+bool Frame::check(const Call& c) {
+  const Array& a = c.arrays[0];
+  if (c.instruction->kind == Instruction::Kind::Truth) {
+    bool truth = false;
+    cast_kernel(a.dtype, DType::Bool)(a.data, 1, reinterpret_cast<char*>(&truth), 1, 1);
+    return truth == c.instruction->outcome;
+  }
+  const Array& expected = c.instruction->expected.array();
+  if (a.contiguous)
+    return !a.numel || !std::memcmp(a.data, expected.data, static_cast<size_t>(a.nbytes()));
+  Array rows = contiguous_copy(a);
+  return !a.numel || !std::memcmp(rows.data, expected.data, static_cast<size_t>(a.nbytes()));
+}
+
+void Frame::run_rows(const Step& s) const {
+  const RowForm& form = rows_[s.call];
+  char* out = s.out;
+  const char* in[kMaxElementwiseInputs] = {s.in[0], s.in[1], s.in[2]};
+  for (int64_t row = 0; row < form.rows; ++row) {
+    s.kernel(out, in, s.scalars, form.n);
+    out += form.out_step;
+    for (size_t k = 0; k < kMaxElementwiseInputs; ++k) in[k] += form.in_step[k];
+  }
+}
+
+bool Frame::run_call(const Step& s) {
+  Call& c = calls_[s.call];
+  if (s.kind != Kind::Call) return check(c);
+  const Instruction& i = *c.instruction;
+  if (c.kernel)
+    run_elementwise(c.kernel, i.compute, i.result, c.in.data(), static_cast<int>(c.in.size()),
+                    c.out[0]);
+  else if (i.kind == Instruction::Kind::Op)
+    info(i.op).eval(i.attrs, {c.in.data(), c.in.size()}, {c.out.data(), c.out.size()});
+  else
+    i.primitive->run(i.attrs, {c.in.data(), c.in.size()}, {c.out.data(), c.out.size()});
+  return true;
+}
+
+bool Frame::run(char* const* externals, char* const* fresh) {
+  auto num_externals = static_cast<size_t>(program_.graph().num_externals);
+  for (size_t d = 0; d < bound_.size(); ++d) {
+    char* to = d < num_externals ? externals[d] : fresh[d - num_externals];
+    if (bound_[d] == to) continue;
+    bound_[d] = to;
+    for (const Patch& p : patches_[d]) *p.pointer = to + p.offset;
+  }
+  for (const Step& s : steps_) {
+    switch (s.kind) {
+      case Kind::Kernel:
+        s.kernel(s.out, s.in, s.scalars, s.n);
+        break;
+      case Kind::Rows:
+        run_rows(s);
+        break;
+      case Kind::Copy:
+        std::memcpy(s.out, s.in[0], static_cast<size_t>(s.n));
+        break;
+      case Kind::Zero:
+        std::memset(s.out, 0, static_cast<size_t>(s.n));
+        break;
+      case Kind::Group:
+        groups_[s.call].run();
+        break;
+      default:
+        if (!run_call(s)) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace fastgrad

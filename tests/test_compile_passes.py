@@ -1,0 +1,135 @@
+"""What the passes of fg.compile make of a recording: the same bits, with less to do."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+import fastgrad as fg
+from compiled import check
+
+
+def gradient_of(f: Any) -> Any:
+    def g(*xs: fg.Tensor) -> Any:
+        y = f(*xs)
+        return y.detach(), fg.autograd.grad(y, xs, allow_unused=True)
+
+    return g
+
+
+def leaves(*shapes: tuple[int, ...], dtype: Any = fg.float64) -> list[fg.Tensor]:
+    return [fg.randn(shape, dtype=dtype).requires_grad_() for shape in shapes]
+
+
+@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=str)
+@pytest.mark.parametrize("n", [2, 3, 10, 300, 5000])
+def test_gradients_of_slices(n: int, dtype: Any) -> None:
+    def rosenbrock(x: fg.Tensor) -> fg.Tensor:
+        return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+    def overlapping(x: fg.Tensor) -> fg.Tensor:
+        k = n // 3
+        return (x[k:] * 2).sum() - (x[: n - k] ** 2).sum() + (x[k : n - k].exp() * x[0]).sum()
+
+    def rows(x: fg.Tensor) -> fg.Tensor:
+        return (x[1:] * x[:-1]).sum() + (x[:, 1:] * 3).sum() + x[0].prod() - x[n - 1, 1].sin()
+
+    for f, shape in ((rosenbrock, (n,)), (overlapping, (n,)), (rows, (n, 2))):
+        x = [leaves(shape, dtype=dtype) for _ in range(3)]
+        check(gradient_of(f), *x, replays=2)
+
+
+def test_slices_of_many_kinds() -> None:
+    draw = random.Random(0)
+    for _ in range(60):
+        n = draw.randint(1, 40)
+        cuts = [sorted((draw.randint(0, n), draw.randint(0, n))) for _ in range(4)]
+        kinds = [draw.randrange(4) for _ in cuts]
+
+        def f(x: fg.Tensor, y: fg.Tensor, cuts: Any = cuts, kinds: Any = kinds) -> fg.Tensor:
+            total = (x * y).sum()
+            for (first, last), kind in zip(cuts, kinds, strict=True):
+                part = x[first:last]
+                part = (part * 2, -part, part * part, part.tanh())[kind]
+                total = total + part.sum()
+            return total
+
+        check(gradient_of(f), *[leaves((n,), (n,)) for _ in range(2)], replays=1)
+
+
+def test_signs_of_zeros_outside_of_slices() -> None:
+    def f(x: fg.Tensor) -> Any:
+        y = x[1:].sum() * 0.0 + x[:-1].sum() * -0.0
+        (g,) = fg.autograd.grad(y, x)
+        return g, -g, 1 / g
+
+    check(f, *[leaves((4,)) for _ in range(2)], replays=1)
+
+
+def test_slices_become_parts() -> None:
+    def f(x: fg.Tensor) -> fg.Tensor:
+        return (x[1:] * x[:-1]).sum()
+
+    compiled = check(gradient_of(f), *[leaves((9,)) for _ in range(2)])
+    assert "basic_index_adjoint" not in compiled.graph()
+
+
+def test_sums_of_single_elements_are_copies() -> None:
+    def f(x: fg.Tensor) -> Any:
+        return x.sum(0), x.amax(0), x.t().sum(1), x.sum(0).double()
+
+    for value in (1.5, -0.0, float("nan")):
+        check(f, *[(fg.full((1, 5), value),)] * 2, replays=1)
+    compiled = fg.compile(lambda x: x.sum(0) * 2)
+    compiled(fg.ones(1, 4))
+    assert "sum" not in compiled.graph()
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(4, 16), (16,)],
+        [(4, 16), (4, 1)],
+        [(16,), (4, 16)],
+        [(3, 4, 16), (4, 16)],
+        [(3, 4, 16), (3, 1, 16)],
+        [(3, 4, 16), (3, 1, 1)],
+        [(3, 4, 16), (4, 1)],
+        [(1, 64), (64,)],
+        [(8, 9), (8, 1), (9,)],
+        [(300, 200), (200,)],
+        [(2, 3), (3,)],
+    ],
+    ids=str,
+)
+def test_rows(shapes: list[tuple[int, ...]]) -> None:
+    def f(x: fg.Tensor, *others: fg.Tensor) -> Any:
+        for y in others:
+            x = x * y - y
+            x = y + x.tanh()
+        return x, x > others[0], fg.where(x > 0, x, others[-1])
+
+    check(f, *[[fg.randn(s) for s in shapes] for _ in range(3)], replays=2)
+
+
+def test_rows_in_place() -> None:
+    def f(x: fg.Tensor, y: fg.Tensor) -> fg.Tensor:
+        z = x * 1
+        z += y
+        z.t().mul_(y[:, None])
+        z[0] += z[1]
+        z += z[0]
+        return z
+
+    check(f, *[(fg.randn(8, 9), fg.randn(9)) for _ in range(3)], replays=2)
+
+
+@pytest.mark.parametrize("n", [4096, 5000, 300_000, 1_000_003])
+def test_large_groups(n: int) -> None:
+    def f(x: fg.Tensor, w: fg.Tensor) -> Any:
+        y = (fg.tanh(x * w + 1) * fg.exp(-x * x)).sum()
+        return y.detach(), fg.autograd.grad(y, (x, w)), (x * w).detach()
+
+    check(f, *[leaves((n,), (n,), dtype=fg.float32) for _ in range(2)], replays=1)
