@@ -204,6 +204,7 @@ void EngineTask::prune(std::span<const Edge> roots) {
       s.runs = s.runs || needed;
       all = all && needed;
     }
+    if (s.captured && options_.stop_at_inputs) s.runs = false;
     s.needed = s.needed || s.runs;
     s.partial = !all;
   }
@@ -251,7 +252,7 @@ void EngineTask::run() {
 void EngineTask::process(uint32_t i) {
   Ref<Node> node = slots_[i].node;
   SmallVector<Tensor, 1> gradients = std::move(slots_[i].gradients);
-  run_output_hooks(*node, gradients);
+  if (!slots_[i].captured || !options_.stop_at_inputs) run_output_hooks(*node, gradients);
   if (slots_[i].captured)
     for (const Capture& c : captures_)
       if (c.edge.node == node && c.edge.nr < gradients.size())

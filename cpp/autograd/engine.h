@@ -10,6 +10,9 @@ struct BackwardOptions {
   bool create_graph = false;
   bool allow_unused = false;       // grad(): unused inputs give undefined instead of an error
   bool materialize_grads = false;  // grad(): unused inputs give zeros
+  // grad(): nothing is computed behind the inputs, and their hooks do not run. What an input is
+  // made of then has the gradient of those uses alone that do not come through it.
+  bool stop_at_inputs = false;
 };
 
 // Adds d(sum of roots . gradients) / d(leaf) to the .grad of every leaf that the roots depend on,

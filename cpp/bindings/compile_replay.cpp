@@ -1,6 +1,5 @@
 // The replay of a variant: see Note [Variants].
 #include <algorithm>
-#include <optional>
 
 #include "autograd/accumulate.h"
 #include "bindings/compile_variant.h"
@@ -37,29 +36,131 @@ bool Variant::ModeGuard::holds() const {
   return t_modes.grad == grad && fastgrad::default_dtype() == default_dtype;
 }
 
+Variant::RandomStates Variant::random_states() const {
+  RandomStates states;
+  if (!program_->impure()) return states;
+  states.push_back({&default_generator(), default_generator().state()});
+  for (const Object& o : generators_) {
+    Generator& g = generator_of(o.get());
+    states.push_back({&g, g.state()});
+  }
+  return states;
+}
+
+void Variant::restore(const RandomStates& states) {
+  for (const RandomState& s : states) s.generator->set_state(s.state);
+}
+
+Variant::Moment Variant::moment(TensorImpl* const* impls, const RandomStates& random) const {
+  Moment m;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    m.tensors.push_back(Tensor::share(impls[i]));
+    m.buffers.push_back(impls[i]->array.buffer);
+    m.versions.push_back(impls[i]->version());
+  }
+  m.random = random;
+  return m;
+}
+
+// The results with a history that the function has on the tape: see Note [Compiled backward].
+Tensors Variant::call_again(const Moment& m) const {
+  constexpr const char* kCure =
+      "; compile what takes the derivatives together with the function, or call its __wrapped__";
+  FG_CHECK(grad_effects_.empty() && data_effects_.empty() && !writes_outside_,
+           "this gradient of a compiled function needs the function to be called again, which "
+           "would repeat its effects",
+           kCure);
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    const Entry& e = entries_[i];
+    if (!e.used || e.owner >= 0) continue;
+    const TensorImpl* t = m.tensors[i].impl();
+    FG_CHECK(t->version() == m.versions[i] && t->array.buffer == m.buffers[i],
+             "one of the variables needed for gradient computation has been modified by an inplace "
+             "operation: an input of a compiled function is at version ",
+             t->version(), "; expected version ", m.versions[i],
+             " instead. Hint: write to a clone().");
+  }
+  if (const char* changed = guards_->check())
+    fail(ErrorKind::Runtime,
+         str("this gradient of a compiled function needs the function to be ",
+             "called again, but since it was called ", changed, " has changed", kCure));
+  std::vector<Object> held, arguments;
+  std::vector<PyObject*> tensors, borrowed;
+  for (size_t i = 0; i < num_argument_tensors_; ++i) {
+    held.push_back(own(wrap(Tensor(m.tensors[i]))));
+    tensors.push_back(held.back().get());
+  }
+  PyObject* const* next = tensors.data();
+  for (const ArgumentTree& a : arguments_) {
+    arguments.push_back(own(a.build(next)));
+    borrowed.push_back(arguments.back().get());
+  }
+  RandomStates now = random_states();
+  restore(m.random);
+  Object result(PyObject_Vectorcall(function_, borrowed.data(), static_cast<size_t>(positional_),
+                                    kwnames_.get()));
+  restore(now);
+  if (!result) throw_python_error();
+  std::vector<PyObject*> found(result_slots_.size(), nullptr);
+  bool fits = result_.take_apart(result.get(), found);
+  Tensors outputs;
+  for (int made : backward_outputs_) {
+    size_t slot = static_cast<size_t>(
+        std::find(result_slots_.begin(), result_slots_.end(), -1 - made) - result_slots_.begin());
+    fits = fits && slot < found.size() && found[slot] && tensor_of(found[slot]).requires_grad();
+    FG_CHECK(fits, "a compiled function that was called again returned something else", kCure);
+    outputs.push_back(tensor_of(found[slot]));
+  }
+  return outputs;
+}
+
+CompiledBackward::Again Variant::again(Moment m) const {
+  // The owner is kept, and let go of with the GIL.
+  struct Owner {
+    PyObject* object;
+    explicit Owner(PyObject* o) : object(Py_NewRef(o)) {}
+    Owner(const Owner&) = delete;
+    Owner& operator=(const Owner&) = delete;
+    ~Owner() {
+      AcquireGil gil;
+      Py_DECREF(object);
+    }
+  };
+  return [this, owner = std::make_shared<Owner>(owner_), m = std::move(m)] {
+    AcquireGil gil;
+    try {
+      return call_again(m);
+    } catch (const PythonError&) {
+      throw_python_error();
+    }
+  };
+}
+
 // Gives new results their history: see Note [Compiled backward].
 void Variant::attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
-                              std::span<const Ref<Buffer>> blocks) const {
+                              std::span<const Ref<Buffer>> blocks,
+                              const RandomStates& random) const {
   Tensors outputs, inputs;
   for (int m : backward_outputs_) outputs.push_back(made[static_cast<size_t>(m)]);
   for (int i : backward_inputs_) inputs.push_back(Tensor::share(impls[i]));
   std::vector<CompiledBackward::Memory> memory;
   for (const CompiledBackward::Source& s : backward_->sources()) {
     CompiledBackward::Memory& m = memory.emplace_back();
-    if (s.kind == CompiledBackward::Source::Kind::Saved) {
+    if (s.saved) {
       const Place& p = program_->results()[s.index];
       m.buffer = blocks[static_cast<size_t>(program_->fresh_index(p.storage))];
       m.base = m.buffer->data();
-    } else if (s.kind == CompiledBackward::Source::Kind::Outside) {
+    } else {
       for (size_t i = 0; i < entries_.size() && !m.buffer; ++i)
         if (entries_[i].external == static_cast<int32_t>(s.index)) {
           m.buffer = impls[i]->array.buffer;
           m.base = impls[i]->array.data - entries_[i].place.offset;
         }
     }
-    m.version = m.buffer ? m.buffer->version() : 0;
+    m.version = m.buffer->version();
   }
-  CompiledBackward::attach(backward_, outputs, inputs, std::move(memory));
+  CompiledBackward::attach(backward_, outputs, inputs, std::move(memory),
+                           again(moment(impls, random)));
 }
 
 // Whether arguments and the world of Python are as they were; the tensors among the arguments.
@@ -186,10 +287,10 @@ PyObject* Variant::replay(const CallArguments& call) {
     blocks.push_back(Buffer::allocate(sizes[b]));
     addresses.push_back(blocks.back()->data());
   }
-  std::optional<Generator::State> numbers;  // random ones: as before if the replay is given up
-  if (program_->impure() && program_->guarded()) numbers = default_generator().state();
+  RandomStates random;  // as before if the replay is given up
+  if (program_->impure() && (program_->guarded() || backward_)) random = random_states();
   if (!program_->run(bases_.data(), addresses.data())) {
-    if (numbers) default_generator().set_state(*numbers);
+    restore(random);
     return nullptr;
   }
   ++replays;
@@ -220,7 +321,7 @@ PyObject* Variant::replay(const CallArguments& call) {
   };
   if (backward_) {
     for (int m : backward_outputs_) made_tensor(m);
-    attach_backward({made.data(), made.size()}, impls.data(), memory);
+    attach_backward({made.data(), made.size()}, impls.data(), memory, random);
   }
   for (const GradEffect& g : grad_effects_) {
     Tensor grad;  // the old one is released last
@@ -251,6 +352,7 @@ int Variant::traverse(visitproc visit, void* arg) const {
   Py_VISIT(kwnames_.get());
   for (const ArgumentTree& a : arguments_)
     if (int status = a.traverse(visit, arg)) return status;
+  for (const Object& o : generators_) Py_VISIT(o.get());
   if (int status = result_.traverse(visit, arg)) return status;
   return guards_->traverse(visit, arg);
 }

@@ -62,6 +62,36 @@ bool ArgumentTree::match(PyObject* o, PyObject**& next) const {
   return false;
 }
 
+PyObject* ArgumentTree::build(PyObject* const*& next) const {
+  auto n = static_cast<Py_ssize_t>(children_.size());
+  switch (kind_) {
+    case Kind::Tensor:
+      return Py_NewRef(*next++);
+    case Kind::Value:
+      return Py_NewRef(value_.get());
+    case Kind::Tuple:
+    case Kind::List: {
+      Object list = own(PyList_New(n));
+      for (Py_ssize_t i = 0; i < n; ++i)
+        PyList_SET_ITEM(list.get(), i, children_[static_cast<size_t>(i)].build(next));
+      if (kind_ == Kind::List) return list.release();
+      if (value_.get() == reinterpret_cast<PyObject*>(&PyTuple_Type))
+        return check(PyList_AsTuple(list.get()));
+      const char* maker = PyObject_HasAttrString(value_.get(), "_make") ? "_make" : "__call__";
+      return check(PyObject_CallMethod(value_.get(), maker, "O", list.get()));
+    }
+    case Kind::Dict: {
+      Object dict = own(PyDict_New());
+      for (Py_ssize_t i = 0; i < n; ++i) {
+        Object value = own(children_[static_cast<size_t>(i)].build(next));
+        check_status(PyDict_SetItem(dict.get(), PyTuple_GET_ITEM(value_.get(), i), value.get()));
+      }
+      return dict.release();
+    }
+  }
+  return nullptr;
+}
+
 namespace {
 
 // {"kind": kind, "value": value, "items": [forms of children]}; null parts are left out.
@@ -192,6 +222,38 @@ PyObject* ResultTree::build(PyObject* const* tensors) const {
     }
   }
   return nullptr;
+}
+
+bool ResultTree::take_apart(PyObject* o, std::vector<PyObject*>& tensors) const {
+  size_t n = children_.size();
+  switch (kind_) {
+    case Kind::Tensor:
+      if (!is_tensor(o)) return false;
+      tensors[static_cast<size_t>(number_)] = o;
+      return true;
+    case Kind::Value:
+      return true;
+    case Kind::Tuple:
+    case Kind::NamedTuple:
+    case Kind::List:
+      if (!(kind_ == Kind::List ? PyList_CheckExact(o) : PyTuple_Check(o)) ||
+          PySequence_Fast_GET_SIZE(o) != static_cast<Py_ssize_t>(n))
+        return false;
+      for (size_t i = 0; i < n; ++i)
+        if (!children_[i].take_apart(PySequence_Fast_GET_ITEM(o, static_cast<Py_ssize_t>(i)),
+                                     tensors))
+          return false;
+      return true;
+    case Kind::Dict:
+      if (!PyDict_CheckExact(o)) return false;
+      for (size_t i = 0; i < n; ++i) {
+        PyObject* item =
+            PyDict_GetItem(o, PyTuple_GET_ITEM(value_.get(), static_cast<Py_ssize_t>(i)));
+        if (!item || !children_[i].take_apart(item, tensors)) return false;
+      }
+      return true;
+  }
+  return false;
 }
 
 int ResultTree::traverse(visitproc visit, void* arg) const {

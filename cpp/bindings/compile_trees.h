@@ -21,6 +21,8 @@ class ArgumentTree {
   ArgumentTree(PyObject* o, std::vector<PyObject*>& tensors);
   // Whether o has the same structure; its tensors are written from *next on.
   bool match(PyObject* o, PyObject**& next) const;
+  // A new reference to arguments of this structure; *next and on are the tensors.
+  PyObject* build(PyObject* const*& next) const;
   // As dictionaries, lists and values; tensors stand in the order in which match() finds them.
   Object form() const;
   int traverse(visitproc visit, void* arg) const;
@@ -39,6 +41,8 @@ class ResultTree {
   bool describe(PyObject* o, const Numbering& number, std::string& why, int depth = 0);
   // A new reference; the tensors are given.
   PyObject* build(PyObject* const* tensors) const;
+  // Puts the tensors of o where their numbers say; false: it has another structure.
+  bool take_apart(PyObject* o, std::vector<PyObject*>& tensors) const;
   // As dictionaries, lists and values, with the tensors' numbers.
   Object form() const;
   // The number of the only tensor, when the result is just that; else -1.

@@ -31,10 +31,32 @@ void Variant::add_entry(Trace& trace, Entry e, const Array& a) {
   entries_.push_back(std::move(e));
 }
 
-Recorded Variant::record(PyObject* fn, const CallArguments& call, PyObject* guards,
-                         PyObject* captured, std::string (*describe_line)()) {
+// Keeps the random generators that the program draws from; false: one is known to nobody.
+bool Variant::knows_generators(const Graph& g, PyObject* list, std::string& why) {
+  for (const Instruction& i : g.instructions) {
+    Generator* own =
+        i.kind == Instruction::Kind::Primitive ? own_generator(*i.primitive, i.attrs) : nullptr;
+    if (!own) continue;
+    PyObject* found = nullptr;
+    for (Py_ssize_t k = 0; k < PyList_GET_SIZE(list) && !found; ++k)
+      if (&generator_of(PyList_GET_ITEM(list, k)) == own) found = PyList_GET_ITEM(list, k);
+    if (!found) {
+      why = "it uses a random generator that it has made itself";
+      return false;
+    }
+    bool kept = false;
+    for (const Object& o : generators_) kept = kept || o.get() == found;
+    if (!kept) generators_.push_back(Object::borrow(found));
+  }
+  return true;
+}
+
+Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& call, PyObject* guards,
+                         PyObject* captured, PyObject* generators, std::string (*describe_line)()) {
   Recorded r;
   std::unique_ptr<Variant> v(new Variant);
+  v->owner_ = owner;
+  v->function_ = fn;
   std::vector<PyObject*> tensors;
   for (Py_ssize_t i = 0; i < call.size(); ++i) v->arguments_.emplace_back(call.args[i], tensors);
   v->positional_ = call.positional;
@@ -95,6 +117,7 @@ Recorded Variant::record(PyObject* fn, const CallArguments& call, PyObject* guar
     r.changed = "its arguments";
     return r;
   }
+  if (!v->knows_generators(trace.graph(), generators, r.refusal)) return r;
   std::vector<Place> results;
   if (!v->find_effects(trace, results, before, r.refusal)) return r;
   auto number = [&](PyObject* o) -> int {
@@ -235,10 +258,6 @@ bool Variant::record_backward(Trace& trace, std::vector<Place>& results,
   for (size_t i = 0; i < entries_.size(); ++i) {
     if (!entries_[i].requires_grad || entries_[i].owner >= 0) continue;
     const Tensor& t = before[i].tensor;
-    if (!t->leaf_requires_grad) {
-      why = "its results require grad, and so do tensors from outside that are no leaves";
-      return false;
-    }
     bool known = false;
     for (const Tensor& x : inputs) known = known || x.is(t);
     if (known) continue;

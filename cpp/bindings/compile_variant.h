@@ -13,6 +13,7 @@
 
 #include "bindings/compile_guards.h"
 #include "bindings/compile_trees.h"
+#include "bindings/generator_object.h"
 #include "program/backward.h"
 #include "transforms/trace.h"
 
@@ -42,9 +43,10 @@ struct Recorded {
 
 class Variant {
  public:
-  // Runs fn under a recorder. `guards` and `captured` are what fastgrad._compile found.
-  static Recorded record(PyObject* fn, const CallArguments& call, PyObject* guards,
-                         PyObject* captured, std::string (*describe_line)());
+  // Runs fn under a recorder. `guards`, `captured` and `generators` are what fastgrad._compile
+  // found. `owner` keeps fn and the variant.
+  static Recorded record(PyObject* owner, PyObject* fn, const CallArguments& call, PyObject* guards,
+                         PyObject* captured, PyObject* generators, std::string (*describe_line)());
   // A new reference to the result; null without an exception: this variant does not fit.
   PyObject* replay(const CallArguments& call);
 
@@ -90,7 +92,26 @@ class Variant {
     DType default_dtype;
     bool holds() const;
   };
+  // Random numbers as they were before a run.
+  struct RandomState {
+    Generator* generator;
+    Generator::State state;
+  };
+  using RandomStates = SmallVector<RandomState, 2>;
+  RandomStates random_states() const;
+  static void restore(const RandomStates& states);
+  // What a call must find again when the function is called anew for its history.
+  struct Moment {
+    Tensors tensors;  // of the entries
+    std::vector<uint32_t> versions;
+    std::vector<Ref<Buffer>> buffers;
+    RandomStates random;
+  };
+  Moment moment(TensorImpl* const* impls, const RandomStates& random) const;
+  Tensors call_again(const Moment& m) const;
+  CompiledBackward::Again again(Moment m) const;
   Variant() = default;
+  bool knows_generators(const Graph& g, PyObject* list, std::string& why);
   void add_entry(Trace& trace, Entry e, const Array& a);
   bool find_effects(Trace& trace, std::vector<Place>& results,
                     const std::vector<struct Before>& before, std::string& why);
@@ -101,13 +122,16 @@ class Variant {
   bool record_backward(Trace& trace, std::vector<Place>& results,
                        const std::vector<struct Before>& before, std::string& why);
   void attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
-                       std::span<const Ref<Buffer>> blocks) const;
+                       std::span<const Ref<Buffer>> blocks, const RandomStates& random) const;
   void place_results();
   bool fits(const CallArguments& call, PyObject** arguments) const;
   bool bind(PyObject* const* arguments, TensorImpl** impls);
   bool overlaps_fit(bool all) const;
   Tensor make(const Made& m, TensorImpl* const* impls, std::span<const Ref<Buffer>> blocks) const;
 
+  PyObject* owner_ = nullptr;       // borrowed: it owns this
+  PyObject* function_ = nullptr;    // borrowed from the owner
+  std::vector<Object> generators_;  // random ones but the default
   std::vector<ArgumentTree> arguments_;
   Object kwnames_;
   Py_ssize_t positional_ = 0;

@@ -100,16 +100,18 @@ PyObject* record(CompiledObject* self, const CallArguments& call) {
   Object list = own(PyList_New(0));
   for (Py_ssize_t i = 0; i < call.size(); ++i)
     check_status(PyList_Append(list.get(), call.args[i]));
-  Object found = own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(),
-                                                  nullptr));  // (guards, tensors, refusal)
+  Object found =
+      own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(),
+                                       nullptr));  // (guards, tensors, refusal, generators)
   PyObject* refusal = PyTuple_GET_ITEM(found.get(), 2);
   if (refusal != Py_None) {
     give_up(self, text_of(refusal));
     return nullptr;
   }
   ++s.recordings;
-  Recorded r = Variant::record(self->function, call, PyTuple_GET_ITEM(found.get(), 0),
-                               PyTuple_GET_ITEM(found.get(), 1), user_line);
+  PyObject** parts = PySequence_Fast_ITEMS(found.get());
+  Recorded r = Variant::record(reinterpret_cast<PyObject*>(self), self->function, call, parts[0],
+                               parts[1], parts[3], user_line);
   if (!r.result) throw PythonError{};
   if (!r.refusal.empty()) {
     give_up(self, r.refusal);

@@ -19,8 +19,10 @@ namespace fastgrad {
 namespace {
 
 // Attributes: s[0] scale, s[1] dropout, s[2] causal; lists: how many batches share keys; seed and
-// block of the random stream. q, k, v have equal batch dimensions but for the shared heads.
-AttentionShape shape_of(const Attrs& a, const Array& q, const Array& k, const Array& v) {
+// block of the random stream, which recordings have in `stream`. q, k, v have equal batch
+// dimensions but for the shared heads.
+AttentionShape shape_of(const Attrs& a, const Array& q, const Array& k, const Array& v,
+                        const Array* stream) {
   AttentionShape s;
   size_t n = q.shape.size();
   s.batch = numel_of(DimSpan(q.shape.begin(), n - 2));
@@ -32,7 +34,9 @@ AttentionShape shape_of(const Attrs& a, const Array& q, const Array& k, const Ar
   s.scale = a.s[0].to_double();
   s.dropout = a.s[1].to_double();
   s.causal = a.flag(2);
-  s.stream = {std::bit_cast<uint64_t>(a.list(1)[0]), std::bit_cast<uint64_t>(a.list(1)[1])};
+  s.stream = stream ? stream_at(*stream)
+                    : RandomStream{std::bit_cast<uint64_t>(a.list(1)[0]),
+                                   std::bit_cast<uint64_t>(a.list(1)[1])};
   return s;
 }
 
@@ -67,8 +71,14 @@ Tensor sum_heads(const Tensor& x, int64_t times) {
   return sum(reshape(x, wide), Dims{static_cast<int64_t>(head) + 1});
 }
 
+Tensor dropped(const Tensor& x, const Attrs& a, const Tensor& stream) {
+  if (a.s[1].to_double() == 0) return x;
+  if (stream.defined()) return apply(Op::Dropout, {x, stream}, Attrs(a.s[1]));
+  return apply(Op::Dropout, {x}, Attrs(a.s[1]).with(a.list(1)));
+}
+
 Weights composed_weights(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask,
-                         const Attrs& a) {
+                         const Tensor& stream, const Attrs& a) {
   Weights w;
   w.k = repeat_heads(k, a.list(0)[0]);
   w.v = repeat_heads(v, a.list(0)[0]);
@@ -91,15 +101,16 @@ Weights composed_weights(const Tensor& q, const Tensor& k, const Tensor& v, cons
     blind = all(eq(scores, -INFINITY), DimSpan(&last, 1), true);
   }
   w.softmaxed = masked_fill(w.softmaxed, blind, 0.0);
-  w.dropped = w.softmaxed;
-  if (a.s[1].to_double() > 0)
-    w.dropped = apply(Op::Dropout, {w.softmaxed}, Attrs(a.s[1]).with(a.list(1)));
+  w.dropped = dropped(w.softmaxed, a, stream);
   return w;
 }
 
 }  // namespace
 
-// Inputs: q, k, v, mask; outputs: the result, log-sum-exp of each query.
+constexpr uint32_t kAttentionSaves =
+    save_in(0) | save_in(1) | save_in(2) | save_in(3) | save_in(4) | kSaveOut | save_out(1);
+
+// Inputs: q, k, v, mask, stream; outputs: the result, log-sum-exp of each query.
 FG_DEFINE_OP(Attention) = {
     .name = "scaled_dot_product_attention",
     .num_outputs = 2,
@@ -115,7 +126,7 @@ FG_DEFINE_OP(Attention) = {
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           Array mask = in[3] ? expanded_mask(*in[3], *in[0], *in[1]) : Array();
-          attention(shape_of(a, *in[0], *in[1], *in[2]), *in[0], *in[1], *in[2],
+          attention(shape_of(a, *in[0], *in[1], *in[2], in[4]), *in[0], *in[1], *in[2],
                     in[3] ? &mask : nullptr, out[0], out[1]);
         },
     .vjp =
@@ -123,30 +134,27 @@ FG_DEFINE_OP(Attention) = {
           const Tensor& g = c.g();
           Tensor q = c.in(0), k = c.in(1), v = c.in(2);
           Tensor mask = c.node().save_mask & save_in(3) ? c.in(3) : Tensor();
+          Tensor stream = c.node().save_mask & save_in(4) ? c.in(4) : Tensor();
           const Tensor recorded[] = {g, q, k, v};
           if (!should_record(recorded)) {
-            Tensors r =
-                apply_multi(Op::AttentionGrad, {g, q, k, v, mask, c.out(0), c.out(1)}, c.attrs());
+            Tensors r = apply_multi(Op::AttentionGrad,
+                                    {g, q, k, v, mask, c.out(0), c.out(1), stream}, c.attrs());
             for (size_t i = 0; i < 3; ++i)
               if (c.needs(i)) c.set(i, r[i]);
             return;
           }
           const Attrs& a = c.attrs();
           int64_t sharing = a.list(0)[0];
-          Weights w = composed_weights(q, k, v, mask, a);
+          Weights w = composed_weights(q, k, v, mask, stream, a);
           if (c.needs(2)) c.set(2, sum_heads(matmul(w.dropped, g, true, false), sharing));
           if (!c.needs(0) && !c.needs(1)) return;
-          Tensor slope = matmul(g, w.v, false, true);
-          if (a.s[1].to_double() > 0)
-            slope = apply(Op::Dropout, {slope}, Attrs(a.s[1]).with(a.list(1)));
+          Tensor slope = dropped(matmul(g, w.v, false, true), a, stream);
           Tensor centre = sum(mul(w.softmaxed, slope), Dims{-1}, true);
           slope = mul(mul(w.softmaxed, sub(slope, centre)), a.s[0]);
           if (c.needs(0)) c.set(0, matmul(slope, w.k, false, false));
           if (c.needs(1)) c.set(1, sum_heads(matmul(slope, q, true, false), sharing));
         },
-    .save = {save_in(0) | save_in(1) | save_in(2) | save_in(3) | kSaveOut | save_out(1),
-             save_in(0) | save_in(1) | save_in(2) | save_in(3) | kSaveOut | save_out(1),
-             save_in(0) | save_in(1) | save_in(2) | save_in(3) | kSaveOut | save_out(1), 0},
+    .save = {kAttentionSaves, kAttentionSaves, kAttentionSaves, 0},
     .nondifferentiable_outputs = 2,
 };
 
@@ -163,7 +171,7 @@ FG_DEFINE_OP(AttentionGrad) = {
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           Array mask = in[4] ? expanded_mask(*in[4], *in[1], *in[2]) : Array();
-          attention_grad(shape_of(a, *in[1], *in[2], *in[3]), *in[0], *in[1], *in[2], *in[3],
+          attention_grad(shape_of(a, *in[1], *in[2], *in[3], in[7]), *in[0], *in[1], *in[2], *in[3],
                          in[4] ? &mask : nullptr, *in[5], *in[6], out[0], out[1], out[2]);
         },
 };
@@ -226,20 +234,21 @@ Tensor scaled_dot_product_attention(const Tensor& q, const Tensor& k, const Tens
     FG_CHECK(is_expandable_to(mask.shape(), weights), "[", kName,
              "] expected an attn_mask that broadcasts to ", weights, ", got ", mask.shape());
   }
-  RandomStream s;
+  DrawnStream drawn;
   if (dropout > 0)
-    s = default_generator().reserve(
-        static_cast<uint64_t>(numel_of(batch) * q.size(-2) * k.size(-2)) / 4 + 1);
+    drawn = draw_stream(static_cast<uint64_t>(numel_of(batch) * q.size(-2) * k.size(-2)) / 4 + 1);
+  RandomStream s = drawn.recorded.defined() ? RandomStream() : drawn.stream;
   double depth = static_cast<double>(q.size(-1));
   Attrs attrs = Attrs(Scalar(scale.value_or(1 / std::sqrt(depth))), Scalar(dropout), Scalar(causal))
                     .with(Dims{sharing})
                     .with(Dims{std::bit_cast<int64_t>(s.seed), std::bit_cast<int64_t>(s.block)});
   const Tensor masks[] = {mask};
   if (should_record(masks)) {
-    Weights w = composed_weights(queries, keys, values, mask, attrs);
+    Weights w = composed_weights(queries, keys, values, mask, drawn.recorded, attrs);
     return matmul(w.dropped, w.v, false, false);
   }
-  return apply_multi(Op::Attention, {queries, keys, values, mask}, std::move(attrs))[0];
+  return apply_multi(Op::Attention, {queries, keys, values, mask, drawn.recorded},
+                     std::move(attrs))[0];
 }
 
 }  // namespace fastgrad

@@ -359,15 +359,16 @@ Tensor embedding(const Tensor& numbers, const Tensor& table, const EmbeddingOpti
 
 namespace {
 
-RandomStream stream_of(const Attrs& a) {
+RandomStream stream_of(const Attrs& a, Inputs in) {
+  if (in.size() > 1) return stream_at(*in[1]);
   DimSpan l = a.list(0);
   return {std::bit_cast<uint64_t>(l[0]), std::bit_cast<uint64_t>(l[1])};
 }
 
 }  // namespace
 
-// Attributes: s[0] the probability, list 0 seed and block of the random stream. The gradient is the
-// same op: the mask is made again, not kept.
+// Attributes: s[0] the probability, list 0 seed and block of the random stream; recordings have
+// those as a second input instead. The gradient is the same op: the mask is made again, not kept.
 FG_DEFINE_OP(Dropout) = {
     .name = "dropout",
     .backward_name = "NativeDropoutBackward0",
@@ -377,9 +378,17 @@ FG_DEFINE_OP(Dropout) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = in[0]->shape;
         },
-    .eval = [](const Attrs& a, Inputs in,
-               std::span<Array> out) { dropout(*in[0], stream_of(a), a.s[0].to_double(), out[0]); },
-    .vjp = [](VjpContext& c) { c.set(0, apply(Op::Dropout, {c.g()}, c.attrs())); },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          dropout(*in[0], stream_of(a, in), a.s[0].to_double(), out[0]);
+        },
+    .vjp =
+        [](VjpContext& c) {
+          bool recorded = c.node().save_mask & save_in(1);
+          c.set(0, recorded ? apply(Op::Dropout, {c.g(), c.in(1)}, c.attrs())
+                            : apply(Op::Dropout, {c.g()}, c.attrs()));
+        },
+    .save = {save_in(1)},
 };
 
 Tensor dropout(const Tensor& x, double p, bool training) {
@@ -387,7 +396,9 @@ Tensor dropout(const Tensor& x, double p, bool training) {
   FG_CHECK(is_floating(x.dtype()), "[dropout] expected a floating-point tensor, got ", x.dtype(),
            "; convert it first, e.g. with .to(fastgrad.float32)");
   if (!training || p == 0) return x;
-  RandomStream s = default_generator().reserve(static_cast<uint64_t>(x.numel()) / 4 + 1);
+  DrawnStream drawn = draw_stream(static_cast<uint64_t>(x.numel()) / 4 + 1);
+  if (drawn.recorded.defined()) return apply(Op::Dropout, {x, drawn.recorded}, Attrs(Scalar(p)));
+  RandomStream s = drawn.stream;
   return apply(
       Op::Dropout, {x},
       Attrs(Scalar(p)).with(Dims{std::bit_cast<int64_t>(s.seed), std::bit_cast<int64_t>(s.block)}));

@@ -1,5 +1,6 @@
 #include "ops/random.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <random>
@@ -42,35 +43,30 @@ void fill_log_normal(const Array& out, RandomStream s, double mean, double std) 
   copy_array(z, out);
 }
 
-// The generator of the running call; replays draw from the default one.
-constinit thread_local Generator* t_generator = nullptr;
-
-RandomStream draw(uint64_t blocks) {
-  return (t_generator ? *t_generator : default_generator()).reserve(blocks);
-}
-
-class UseGenerator {
- public:
-  explicit UseGenerator(Generator& g) : old_(std::exchange(t_generator, &g)) {}
-  ~UseGenerator() { t_generator = old_; }
-  UseGenerator(const UseGenerator&) = delete;
-  UseGenerator& operator=(const UseGenerator&) = delete;
-
- private:
-  Generator* old_;
-};
-
-// Fills of row-major arrays, drawn from t_generator: instructions of a recording.
-template <void (*fill)(const Array& out, RandomStream s, const Attrs& a, Inputs in)>
+// Fills of row-major arrays: instructions of a recording. From the default generator, or from the
+// one whose address is the attributes' list.
+using Fill = void (*)(const Array& out, RandomStream s, const Attrs& a, Inputs in);
+template <Fill fill>
 void run_fill(const Attrs& a, Inputs in, std::span<Array> out) {
-  fill(out[0], draw(blocks_for(out[0].numel)), a, in);
+  fill(out[0], default_generator().reserve(blocks_for(out[0].numel)), a, in);
 }
-#define FG_RANDOM(Name, text, ...)                                                   \
-  const Primitive Name = {                                                           \
-      text,                                                                          \
-      run_fill<[](const Array& out, RandomStream s, [[maybe_unused]] const Attrs& a, \
-                  [[maybe_unused]] Inputs in) { __VA_ARGS__; }>,                     \
-      true, false};
+Generator* generator_in(const Attrs& a) { return std::bit_cast<Generator*>(a.list(0)[0]); }
+template <Fill fill>
+void run_own_fill(const Attrs& a, Inputs in, std::span<Array> out) {
+  fill(out[0], generator_in(a)->reserve(blocks_for(out[0].numel)), a, in);
+}
+// A fill as two primitives: programs that are saved know the first one alone.
+struct RandomFill {
+  template <Fill fill>
+  static constexpr RandomFill make(const char* name) {
+    return {{name, run_fill<fill>, true, false}, {name, run_own_fill<fill>, true, false}};
+  }
+  Primitive shared, own;
+};
+#define FG_RANDOM(Name, text, ...)                                                           \
+  constexpr RandomFill Name =                                                                \
+      RandomFill::make<[](const Array& out, RandomStream s, [[maybe_unused]] const Attrs& a, \
+                          [[maybe_unused]] Inputs in) { __VA_ARGS__; }>(text);
 FG_RANDOM(kUniform, "uniform_", fill_uniform(out, s, a.s[0].to_double(), a.s[1].to_double()))
 FG_RANDOM(kNormal, "normal_", fill_normal(out, s, a.s[0].to_double(), a.s[1].to_double()))
 FG_RANDOM(kBernoulli, "bernoulli_", fill_bernoulli(out, s, *in[0]))
@@ -91,20 +87,32 @@ FG_RANDOM(kPoisson, "poisson", fill_poisson(out, s, *in[0]))
 FG_RANDOM(kPermutation, "randperm", fill_permutation(out, s))
 #undef FG_RANDOM
 
-// Runs a fill, and records it. Recordings know the default generator only.
-void fill_now(const Primitive& p, Generator& g, const Attrs& attrs, Inputs in, Array out) {
+// Runs a primitive that takes random numbers, and records it.
+void run_random(const Primitive& p, const Attrs& attrs, Inputs in, Array out) {
   Recorder* r = recorder();
   {
     PauseRecording inside;
-    UseGenerator from(g);
     p.run(attrs, in, {&out, 1});
   }
-  if (!r) return;
-  if (&g != &default_generator()) r->refuse("a random generator of its own");
-  r->primitive(p, attrs, in, {&out, 1});
+  if (r) r->primitive(p, attrs, in, {&out, 1});
 }
 
-void fill_inplace(const Tensor& self, const char* op, Generator& g, const Primitive& p,
+void fill_now(const RandomFill& p, Generator& g, const Attrs& attrs, Inputs in, Array out) {
+  if (&g == &default_generator()) return run_random(p.shared, attrs, in, std::move(out));
+  run_random(p.own, Attrs(attrs).with(Dims{std::bit_cast<int64_t>(&g)}), in, std::move(out));
+}
+
+// Seed and block of the next random numbers.
+const Primitive kStream = {"random_stream",
+                           [](const Attrs& a, Inputs, std::span<Array> out) {
+                             RandomStream s =
+                                 default_generator().reserve(static_cast<uint64_t>(a.integer(0)));
+                             out[0].ptr<int64_t>()[0] = std::bit_cast<int64_t>(s.seed);
+                             out[0].ptr<int64_t>()[1] = std::bit_cast<int64_t>(s.block);
+                           },
+                           true, false};
+
+void fill_inplace(const Tensor& self, const char* op, Generator& g, const RandomFill& p,
                   const Attrs& attrs, Inputs in = {}) {
   bool recorded = check_inplace(self, false, op);
   if (self.is_contiguous()) {
@@ -215,10 +223,30 @@ Tensor shifted_normal(const Operand& mean, const Operand& std, DimSpan shape, DT
 }  // namespace
 
 std::span<const Primitive* const> random_primitives() {
-  static const Primitive* const kAll[] = {&kUniform,   &kNormal,     &kBernoulli, &kExponential,
-                                          &kGeometric, &kCauchy,     &kLogNormal, &kIntegers,
-                                          &kPoisson,   &kPermutation};
+  static const Primitive* const kAll[] = {
+      &kUniform.shared,   &kNormal.shared,     &kBernoulli.shared, &kExponential.shared,
+      &kGeometric.shared, &kCauchy.shared,     &kLogNormal.shared, &kIntegers.shared,
+      &kPoisson.shared,   &kPermutation.shared};
   return kAll;
+}
+
+Generator* own_generator(const Primitive& p, const Attrs& attrs) {
+  for (const RandomFill* f : {&kUniform, &kNormal, &kBernoulli, &kExponential, &kGeometric,
+                              &kCauchy, &kLogNormal, &kIntegers, &kPoisson, &kPermutation})
+    if (&p == &f->own) return generator_in(attrs);
+  return nullptr;
+}
+
+DrawnStream draw_stream(uint64_t blocks) {
+  if (!recorder()) return {default_generator().reserve(blocks), {}};
+  Array a = unset(Dims{2}, DType::Int64);
+  run_random(kStream, Attrs(Scalar(static_cast<int64_t>(blocks))), {}, a);
+  return {stream_at(a), Tensor(a)};
+}
+
+RandomStream stream_at(const Array& recorded) {
+  return {std::bit_cast<uint64_t>(recorded.ptr<int64_t>()[0]),
+          std::bit_cast<uint64_t>(recorded.ptr<int64_t>()[1])};
 }
 
 uint64_t system_seed() {

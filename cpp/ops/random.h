@@ -60,7 +60,21 @@ Tensor poisson(const Tensor& rates, Generator& g);
 Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Generator& g);
 Tensor randperm(int64_t n, DType dtype, Generator& g);
 
-// What recordings have for random numbers; all draw from the default generator.
+// Where the random numbers of an operation begin that makes them itself: blocks of the default
+// generator. While somebody records, `recorded` has seed and block as well: an operation that reads
+// them from there draws anew in every replay.
+struct DrawnStream {
+  RandomStream stream;
+  Tensor recorded;
+};
+DrawnStream draw_stream(uint64_t blocks);
+// A stream from what draw_stream() recorded.
+RandomStream stream_at(const Array& recorded);
+
+// What recordings have for random numbers, as long as they draw from the default generator.
 std::span<const Primitive* const> random_primitives();
+// The other generator that a recorded primitive draws from; null for all else. Whoever keeps the
+// recording keeps the generator.
+Generator* own_generator(const Primitive& p, const Attrs& attrs);
 
 }  // namespace fastgrad

@@ -52,6 +52,10 @@ Place Trace::find(const Array& a) const {
   return at == known_.end() ? Place() : place(a, at->second);
 }
 
+void Trace::forget(size_t storages) {
+  std::erase_if(known_, [&](const auto& k) { return static_cast<size_t>(k.second) >= storages; });
+}
+
 Place Trace::read(const Array& a, const char* by) {
   auto at = known_.find(a.buffer->data());
   if (at != known_.end()) {

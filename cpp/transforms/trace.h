@@ -28,6 +28,8 @@ class Trace final : public Recorder {
   bool is_outside(const Place& p) const {
     return graph_.storages[static_cast<size_t>(p.storage)].role == Storage::Role::External;
   }
+  // Storages from this one on are unknown again: what reads them is refused.
+  void forget(size_t storages);
   // Why the recording cannot be used; empty: it can.
   const std::string& refusal() const { return refusal_; }
   Graph& graph() { return graph_; }

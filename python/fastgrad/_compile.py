@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
 from fastgrad import _core
-from fastgrad._core import CompiledFunction, Tensor
+from fastgrad._core import CompiledFunction, Generator, Tensor
 
 __all__ = ["compile"]
 
@@ -161,6 +161,7 @@ class _Walk:
     def __init__(self) -> None:
         self.guards: list[tuple[str, Any, int, list[tuple[Any, ...]]]] = []
         self.tensors: list[Tensor] = []
+        self.generators: list[Generator] = []
         self.seen: dict[int, Any] = {}
         self.entries: dict[int, list[tuple[Any, ...]]] = {}  # of dictionaries of modules
         # Modules by the names looked for, and classes, that have been examined.
@@ -227,6 +228,8 @@ class _Walk:
             self.add(value.keywords, label)
         elif isinstance(value, type):
             self.cls(value, made=True)
+        elif isinstance(value, Generator):
+            self.generators.append(value)
         elif isinstance(value, weakref.ref):
             self.add(value(), label)
         elif isinstance(value, property):
@@ -415,8 +418,10 @@ class _Walk:
         self.watch("bytes", value, [(label, 0, value.tobytes())])
 
 
-def examine(function: Any, arguments: list[Any]) -> tuple[list[Any], list[Tensor], str | None]:
-    """Returns guards, captured tensors, and why the function cannot be compiled, or None."""
+def examine(
+    function: Any, arguments: list[Any]
+) -> tuple[list[Any], list[Tensor], str | None, list[Generator]]:
+    """Returns guards, captured tensors, why the function cannot be compiled, random generators."""
     walk = _Walk()
     for name in _HOOK_MODULES:
         for key, value in vars(sys.modules.get(name, builtins)).items():
@@ -428,8 +433,8 @@ def examine(function: Any, arguments: list[Any]) -> tuple[list[Any], list[Tensor
             _add_argument(walk, argument, f"argument {i}")
         walk.run()
     except _Refusal as refusal:
-        return [], [], str(refusal)
-    return walk.guards, walk.tensors, None
+        return [], [], str(refusal), []
+    return walk.guards, walk.tensors, None, walk.generators
 
 
 def _add_argument(walk: _Walk, value: Any, label: str) -> None:
