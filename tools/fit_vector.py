@@ -171,6 +171,12 @@ def erfcx_at(t: mpf) -> mpf:
     return mp.exp(x * x) * mp.erfc(x) * (x + 4)
 
 
+def mills_at(t: mpf) -> mpf:
+    """exp(a^2 / 2) erfc(a / sqrt(2)) / 2 (a + 4) for t = (a - 4) / (a + 4)."""
+    a = 4 * (1 + t) / (1 - t)
+    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 * (a + 4)
+
+
 def log_gamma_rest(t: mpf) -> mpf:
     """log(Gamma(x)) / ((x - 1) (x - 2)) for x = 3/2 + t."""
     if abs(abs(t) - mpf(1) / 2) < mpf("1e-14"):  # the zeros, and no root of the fit's points
@@ -222,6 +228,10 @@ def targets() -> list[Target]:
                lambda x: -mp.log(mp.erfc(x)), mp.erfc, mpf(1), mpf(4), 6, 0),
         Target("kErfcxShort", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
                lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 14),
+        Target("kMills", "exp(a^2 / 2) erfc(a / sqrt(2)) / 2 (a + 4) in (a - 4) / (a + 4), a <= 14.5",
+               mills_at, lambda t: 1 / mills_at(t), mpf(-1), mpf("10.5") / mpf("18.5"), 10, 0),
+        Target("kMills", "the same, a <= 39",
+               mills_at, lambda t: 1 / mills_at(t), mpf(-1), mpf(35) / 43, 0, 22),
         Target("kLogGamma", "log(Gamma(3/2 + t)) / (t^2 - 1/4), |t| <= 1", log_gamma_rest,
                lambda t: 1 / log_gamma_rest(t), mpf(-1), mpf(1), 0, 22),
         Target("kStirling", "(log(Gamma(w)) less Stirling's terms) w in 1 / w^2, w >= 8",

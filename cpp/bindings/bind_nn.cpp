@@ -4,6 +4,7 @@
 #include "ops/convert.h"
 #include "ops/loss.h"
 #include "ops/normalize.h"
+#include "ops/pointwise.h"
 #include "ops/recurrent.h"
 
 namespace fastgrad::py {
@@ -81,10 +82,40 @@ void bind_losses(Registry& r) {
           });
 }
 
+void bind_activations(Registry& r) {
+  r.add("nn.functional.gelu", kFunction | kExactOut,
+        "x Phi(x), with the distribution function Phi of the standard normal.")
+      .on("(Tensor input, *, str approximate='none', Tensor? out=None)", [](const Arguments& a) {
+        const std::string approximate = a.text(1);
+        FG_CHECK(approximate == "none" || approximate == "tanh",
+                 "approximate argument must be either none or tanh.");
+        return wrap(approximate == "none" ? gelu(a.tensor(0)) : gelu_tanh(a.tensor(0)));
+      });
+  r.add("nn.functional.silu", kFunction, "x sigmoid(x).")
+      .on("(Tensor input, bool inplace=False)", [](const Arguments& a) {
+        Tensor x = a.tensor(0);
+        if (!a.boolean(1)) return wrap(silu(x));
+        const Operand operands[] = {x};
+        elementwise_inplace(Op::Silu, x, operands);
+        return wrap(x);
+      });
+  r.add("nn.functional.softplus", kFunction | kExactOut,
+        "log(1 + exp(beta x)) / beta; x itself where beta x > threshold.")
+      .on("(Tensor input, Number beta=1, Number threshold=20, *, Tensor? out=None)",
+          [](const Arguments& a) {
+            Tensor x = a.tensor(0);
+            const Scalar beta = a.number(1), threshold = a.number(2);
+            if (beta.to_double() == 1) return wrap(softplus(x, threshold));
+            Tensor scaled = mul(x, beta);
+            return wrap(where(gt(scaled, threshold), x, div(softplus(scaled, threshold), beta)));
+          });
+}
+
 }  // namespace
 
 void bind_nn(Registry& r) {
   bind_norms(r);
+  bind_activations(r);
   bind_losses(r);
   r.add("nn.functional.embedding", kFunction, "The rows of weight with the numbers in input.")
       .on("(Tensor input, Tensor weight, int? padding_idx=None, float? max_norm=None, "

@@ -15,7 +15,8 @@ bool is_one_of(std::initializer_list<const char*> names, const char* name) {
 
 // Rows that only gradient rules and other functions use.
 bool is_internal(const char* name) {
-  return std::strncmp(name, "grad_", 5) == 0 || is_one_of({"div_trunc"}, name);
+  return std::strncmp(name, "grad_", 5) == 0 ||
+         is_one_of({"div_trunc", "gelu", "gelu_tanh", "silu", "softplus"}, name);
 }
 
 bool in_special_alone(const char* name) {

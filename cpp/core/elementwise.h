@@ -89,9 +89,11 @@ inline bool promotes(Op op, size_t operand) {
     case Op::Where:
       return operand != 0;
     case Op::AddScaled:
+    case Op::GradSoftplus:
     case Op::Lerp:
       return operand != 2;
     case Op::RoundDecimals:
+    case Op::Softplus:
       return operand == 0;
     default:
       return true;

@@ -71,6 +71,43 @@ Tensor logit_grad(const Tensor& g, const SavedOperand& x, const SavedOperand& ep
   return where(inside, grad_div(g, mul(x, sub(1, x))), 0);
 }
 
+namespace {
+// x within bounds beyond which f'' is 0, so that no infinity meets that zero.
+Tensor bounded(const SavedOperand& x, double bound) {
+  return clamp_min(clamp_max(x, bound), -bound);
+}
+}  // namespace
+
+Tensor gelu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
+  const Tensor square = fastgrad::square(bounded(b, 40));
+  const Tensor density = mul(exp(mul(square, -0.5)), 0.39894228040143268);
+  return grad_both(g, mul(a, mul(density, sub(2, square))));
+}
+
+Tensor gelu_tanh_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
+  // f = x s for s = sigmoid(v) with v = k (x + c x^3), hence f'' = s (1 - s) (2 v' + x v'' +
+  // x (1 - 2 s) v'^2).
+  constexpr double k = 1.5957691216057308, c = 0.044715;
+  const Tensor x = bounded(b, 30), square = fastgrad::square(x);
+  const Tensor s = sigmoid(mul(mul(x, add(mul(square, c), 1)), k));
+  const Tensor slope = mul(add(mul(square, 3 * c), 1), k), bend = mul(x, 6 * k * c);
+  const Tensor twisted = mul(sub(1, mul(s, 2)), fastgrad::square(slope));
+  const Tensor sum = add(mul(slope, 2), mul(x, add(bend, twisted)));
+  return grad_both(g, mul(a, mul(mul(s, sub(1, s)), sum)));
+}
+
+Tensor silu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
+  const Tensor x = bounded(b, 1000), s = sigmoid(x);
+  const Tensor sum = add(mul(x, sub(1, mul(s, 2))), 2);
+  return grad_both(g, mul(a, mul(mul(s, sub(1, s)), sum)));
+}
+
+Tensor softplus_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
+                       const SavedOperand& c) {
+  const Tensor s = sigmoid(b);
+  return grad_both(g, where(ge(b, c), 0, mul(a, mul(s, sub(1, s)))));
+}
+
 Tensor sinc_curvature(const SavedOperand& x, const SavedOperand& y) {
   // sinc'' = -pi^2 sinc - 2 sinc' / x
   constexpr double pi2 = kPi * kPi;

@@ -36,6 +36,14 @@ Tensor over_squared_norm(const SavedOperand& n, const SavedOperand& a, const Sav
 Tensor logit_grad(const Tensor& g, const SavedOperand& x);
 Tensor logit_grad(const Tensor& g, const SavedOperand& x, const SavedOperand& eps);
 
+// The gradient of b in a * f(b): g a f''(b), for f = gelu and so on; c is the threshold of
+// softplus.
+Tensor gelu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
+Tensor gelu_tanh_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
+Tensor silu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
+Tensor softplus_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
+                       const SavedOperand& c);
+
 // Second derivatives: of sinc, and of i1(x) / x scaled by exp(-|x|); y is the first.
 Tensor sinc_curvature(const SavedOperand& x, const SavedOperand& y);
 Tensor i1x_curvature(const SavedOperand& x, const SavedOperand& y);

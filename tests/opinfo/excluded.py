@@ -28,8 +28,6 @@ EXCLUDED: dict[str, str] = {
     "nn.functional.avg_pool2d/out": "as nn.functional.linear/out",
     "nn.functional.avg_pool3d/out": "as nn.functional.linear/out",
     "nn.functional.normalize/out": "as nn.functional.linear/out",
-    "nn.functional.gelu/out": "as nn.functional.linear/out",
-    "nn.functional.softplus/out": "as nn.functional.linear/out",
     "nn.functional.logsigmoid/out": "as nn.functional.linear/out",
     "nn.functional.hardshrink/out": "as nn.functional.linear/out",
     "nn.functional.softshrink/out": "as nn.functional.linear/out",

@@ -187,6 +187,7 @@ class Walk {
 
 const KernelTable g_kernels = [] {
   KernelTable table;
+  fill_activation_kernels(table);
   fill_arithmetic_kernels(table);
   fill_comparison_kernels(table);
   fill_special_kernels(table);

@@ -10,6 +10,7 @@ struct KernelTable {
   BlockKernel k[kNumElementwise][kNumDTypes] = {};
 };
 
+void fill_activation_kernels(KernelTable& table);
 void fill_arithmetic_kernels(KernelTable& table);
 void fill_comparison_kernels(KernelTable& table);
 void fill_special_kernels(KernelTable& table);

@@ -48,6 +48,14 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Ndtr:
     case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::Gelu:
+    case ElementwiseOp::GradGelu:
+    case ElementwiseOp::GeluTanh:
+    case ElementwiseOp::GradGeluTanh:
+    case ElementwiseOp::Silu:
+    case ElementwiseOp::GradSilu:
+    case ElementwiseOp::Softplus:
+    case ElementwiseOp::GradSoftplus:
       return true;
     case ElementwiseOp::Lgamma:
       return !is_double;
@@ -239,13 +247,44 @@ void binary_vector(char* out, const char* const* in, unsigned scalars, int64_t n
   if (n % w != 0) store(y + n - w, f(last_a, last_b));
 }
 
+// Numbers are spread over a register; as elsewhere, the last register of a longer array overlaps
+// the one before, and is read first.
+template <class Op, class T>
+void ternary_vector(char* out, const char* const* in, unsigned scalars, int64_t n) {
+  using V = Register<T>;
+  constexpr int64_t w = kWidth<T>;
+  if (n <= 0) return;
+  alignas(kRegisterBytes) T number[3][w];
+  const T* p[3];
+  int64_t step[3];
+  for (unsigned k = 0; k < 3; ++k) {
+    p[k] = reinterpret_cast<const T*>(in[k]);
+    step[k] = scalars >> k & 1 ? 0 : 1;
+    if (step[k]) continue;
+    fill(number[k], *p[k], w);
+    p[k] = number[k];
+  }
+  T* y = reinterpret_cast<T*>(out);
+  auto at = [&](int64_t i) {
+    return Op::template call<V>(load(p[0] + i * step[0]), load(p[1] + i * step[1]),
+                                load(p[2] + i * step[2]));
+  };
+  auto part = [&](int k) { return step[k] ? load_part(p[k], n) : load(p[k]); };
+  if (n < w) return store_part(y, Op::template call<V>(part(0), part(1), part(2)), n);
+  const V last = at(n - w);
+  for (int64_t i = 0; i + w <= n; i += w) store(y + i, at(i));
+  if (n % w != 0) store(y + n - w, last);
+}
+
 template <class Op, int kArity, class T>
 void install_for(BlockKernel& slot) {
   if constexpr (has_vector_form(Op::kOp, std::is_same_v<T, double>)) {
     if constexpr (kArity == 1)
       install<unary_vector<Op, T>>(slot);
-    else
+    else if constexpr (kArity == 2)
       install<binary_vector<Op, T>>(slot);
+    else
+      install<ternary_vector<Op, T>>(slot);
   }
 }
 
@@ -258,7 +297,7 @@ void fill_row(BlockKernel* row) {
 void fill_rows(KernelTable& table) {
 #define FG_UNARY(Id, ...) fill_row<formula::Id, 1>(table.k[index(ElementwiseOp::Id)]);
 #define FG_BINARY(Id, ...) fill_row<formula::Id, 2>(table.k[index(ElementwiseOp::Id)]);
-#define FG_TERNARY(Id, ...)
+#define FG_TERNARY(Id, ...) fill_row<formula::Id, 3>(table.k[index(ElementwiseOp::Id)]);
 #include "base/op_rows.def"
 }
 

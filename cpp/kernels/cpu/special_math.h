@@ -5,6 +5,7 @@
 // Approximations are our own fits (tools/fit_special.py, special_coef.h).
 #pragma once
 
+#include "kernels/cpu/special_activation.h"
 #include "kernels/cpu/special_arithmetic.h"
 #include "kernels/cpu/special_bessel.h"
 #include "kernels/cpu/special_erf.h"

@@ -2,6 +2,7 @@
 // (tools/fit_vector.py), at most 2.5 ULP from the exact value everywhere (tools/ulp.py).
 #pragma once
 
+#include "kernels/cpu/vector_activation.h"
 #include "kernels/cpu/vector_erf.h"
 #include "kernels/cpu/vector_exp_log.h"
 #include "kernels/cpu/vector_gamma.h"

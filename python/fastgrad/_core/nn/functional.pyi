@@ -8,6 +8,7 @@ from fastgrad._core import (
     _float,
     _int,
     _Ints,
+    _Number,
     _str,
 )
 
@@ -318,6 +319,15 @@ def instance_norm(
     use_input_stats: _bool = ...,
     momentum: _float = ...,
     eps: _float = ...,
+) -> Tensor: ...
+def gelu(input: Tensor, *, approximate: _str = ..., out: Tensor | None = ...) -> Tensor: ...
+def silu(input: Tensor, inplace: _bool = ...) -> Tensor: ...
+def softplus(
+    input: Tensor,
+    beta: _Number | Tensor = ...,
+    threshold: _Number | Tensor = ...,
+    *,
+    out: Tensor | None = ...,
 ) -> Tensor: ...
 def nll_loss(
     input: Tensor,

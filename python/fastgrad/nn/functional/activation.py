@@ -25,7 +25,7 @@ def _apply(function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -
 
 def _log_sum_exp_zero(x: Tensor) -> Tensor:
     """Returns log(1 + exp(x)) without overflow."""
-    return _core.logaddexp(x, x.new_zeros(()))
+    return _core.nn.functional.softplus(x, 1, math.inf)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -226,38 +226,6 @@ def rrelu_(
     return rrelu(input, lower, upper, training, inplace=True)
 
 
-def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
-    """Returns x Φ(x), with the distribution function Φ of the standard normal.
-
-    Args:
-        input: x.
-        approximate: `"tanh"` for x (1 + tanh(sqrt(2/π) (x + 0.044715 x³))) / 2.
-
-    Raises:
-        RuntimeError: If `approximate` is neither `"none"` nor `"tanh"`.
-
-    Example:
-        >>> fg.nn.functional.gelu(fg.tensor([-1.0, 2.0]))
-        tensor([-0.1587,  1.9545])
-    """
-    if approximate == "none":
-        return input * _core.special.ndtr(input)
-    if approximate != "tanh":
-        raise RuntimeError("approximate argument must be either none or tanh.")
-    inner = (input + input * input * input * 0.044715) * math.sqrt(2 / math.pi)
-    return input * 0.5 * (_core.tanh(inner) + 1)
-
-
-def silu(input: Tensor, inplace: bool = False) -> Tensor:
-    """Returns x sigmoid(x).
-
-    Example:
-        >>> fg.nn.functional.silu(fg.tensor([-1.0, 2.0]))
-        tensor([-0.2689,  1.7616])
-    """
-    return _apply(lambda x: x * x.sigmoid(), input, inplace)
-
-
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Returns x tanh(log(1 + exp(x))).
 
@@ -266,18 +234,6 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
         tensor([-0.3034,  1.9440])
     """
     return _apply(lambda x: x * _log_sum_exp_zero(x).tanh(), input, inplace)
-
-
-def softplus(input: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
-    """Returns log(1 + exp(beta x)) / beta; x itself where beta x > threshold.
-
-    Example:
-        >>> fg.nn.functional.softplus(fg.tensor([-1.0, 30.0]))
-        tensor([ 0.3133, 30.0000])
-    """
-    scaled = input if beta == 1 else input * beta
-    smooth = _log_sum_exp_zero(scaled)
-    return _core.where(scaled > threshold, input, smooth if beta == 1 else smooth * (1 / beta))
 
 
 def logsigmoid(input: Tensor) -> Tensor:

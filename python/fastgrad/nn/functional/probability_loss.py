@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from fastgrad import _core
@@ -11,7 +12,7 @@ from fastgrad.nn.functional.reduction import legacy, reduced
 
 def _log_sum_exp_zero(x: Tensor) -> Tensor:
     """Returns log(1 + exp(x)) without overflow."""
-    return _core.logaddexp(x, x.new_zeros(()))
+    return _core.nn.functional.softplus(x, 1, math.inf)
 
 
 def binary_cross_entropy(

@@ -1,0 +1,121 @@
+// Activations of neural networks on registers; see vector_real.h. Measured by bench/ulp.py: a value
+// within 4 ULP of the exact one (gelu_tanh: of what x + c x^3 was rounded to), a derivative within
+// as many units of the larger of its two terms.
+#pragma once
+
+#include "kernels/cpu/special_activation.h"
+#include "kernels/cpu/vector_exp_log.h"
+
+#ifdef FG_VECTOR_MATH
+
+namespace fastgrad::math::vector {
+
+FG_INLINE F mills_poly(F t) { return poly(t, coef::kMillsF); }
+FG_INLINE D mills_poly(D t) { return poly(t, coef::kMillsD); }
+
+// exp(-a^2 / 2) = 2^k (1 + q), and what this has to be multiplied with for the probability that a
+// standard normal number is above a, for a >= 0 within the bound that normal_bound sets.
+template <class V>
+struct NormalTail {
+  Exponential<V> e;
+  V ratio;
+};
+template <class V>
+FG_INLINE V normal_bound(V x) {
+  constexpr Element<V> kEnd = kFloat<V> ? 14.5 : 39;  // the probability is 0 beyond
+  return at_most(fabs(x), kEnd);
+}
+template <class V>
+FG_INLINE NormalTail<V> normal_tail(V a) {
+  const V half = Element<V>(-0.5) * a, exponent = half * a;
+  const V inverse = 1 / (a + 4);
+  return {exponential(exponent, fma(half, a, -exponent)), mills_poly((a - 4) * inverse) * inverse};
+}
+
+template <class V>
+FG_INLINE V gelu(V x) {
+  const auto tail = normal_tail(normal_bound(x));
+  const V p = scale(fma(tail.e.q, tail.ratio, tail.ratio), tail.e.k);
+  return x * select<V>(x < 0, p, 1 - p);
+}
+// The derivative is the probability below x and x times the density there.
+template <class V>
+FG_INLINE V gelu_grad(V g, V x) {
+  const V a = normal_bound(x);
+  const auto tail = normal_tail(a);
+  const V d = fma(a, Element<V>(-0.39894228040143268), tail.ratio);
+  const V u = scale(fma(tail.e.q, d, d), tail.e.k);
+  return select<V>(g == 0, Element<V>(0), g * select<V>(x < 0, u, 1 - u));
+}
+
+// sigmoid(x) and sigmoid(-x).
+template <class V>
+struct SigmoidPair {
+  V at, opposite;
+};
+template <class V>
+FG_INLINE SigmoidPair<V> sigmoid_pair(V x) {
+  const auto k = exponential_short(at_least(-fabs(x), Real<V>::kExpLow));
+  const V e = scale(1 + k.q, k.k);
+  const V large = 1 / (1 + e), small = e * large;
+  const auto negative = x < 0;
+  return {select<V>(negative, small, large), select<V>(negative, large, small)};
+}
+template <class V>
+FG_INLINE V within(V x, Element<V> bound) {
+  return at_most(at_least(x, -bound), bound);
+}
+
+template <class V>
+FG_INLINE V gelu_tanh(V x) {
+  constexpr auto k = static_cast<Element<V>>(kGeluTanhScale);
+  constexpr auto c = static_cast<Element<V>>(kGeluTanhScale * kGeluTanhCube);
+  const V b = within(x, 30);
+  return x * sigmoid(b * fma(b * b, c, k));
+}
+template <class V>
+FG_INLINE V gelu_tanh_grad(V g, V x) {
+  constexpr auto k = static_cast<Element<V>>(kGeluTanhScale);
+  constexpr auto c = static_cast<Element<V>>(kGeluTanhScale * kGeluTanhCube);
+  const V b = within(x, 30), square = b * b;
+  const auto s = sigmoid_pair(b * fma(square, c, k));
+  const V slope = fma(square, 3 * c, k);
+  const V d = fma(b * s.at, s.opposite * slope, s.at);
+  return select<V>(g == 0, Element<V>(0), g * d);
+}
+
+template <class V>
+FG_INLINE V silu(V x) {
+  return x * sigmoid(x);
+}
+template <class V>
+FG_INLINE V silu_grad(V g, V x) {
+  const V b = within(x, 1000);
+  const auto s = sigmoid_pair(b);
+  return select<V>(g == 0, Element<V>(0), g * fma(b * s.at, s.opposite, s.at));
+}
+
+// log(1 + e) for e from 0 to 1.
+template <class V>
+FG_INLINE V log1p_unit(V e) {
+  using R = Real<V>;
+  const auto upper = e > Element<V>(0.41421356237309503);
+  const V f = select<V>(upper, fma(e, Element<V>(0.5), Element<V>(-0.5)), e);
+  const V near = log_near(f, select<V>(upper, R::kLn2Low, Element<V>(0)));
+  return select<V>(upper, R::kLn2High + near, near);
+}
+template <class V>
+FG_INLINE V softplus(V x, V threshold) {
+  const auto k = exponential_short(at_least(-fabs(x), Real<V>::kExpLow));
+  const V smooth = log1p_unit(scale(1 + k.q, k.k));
+  return select<V>(x > threshold, x, select<V>(x > 0, x, Element<V>(0)) + smooth);
+}
+template <class V>
+FG_INLINE V softplus_grad(V g, V x, V threshold) {
+  const V d = select<V>(x > threshold, Element<V>(1), sigmoid(x));
+  return select<V>(g == 0, Element<V>(0), g * d);
+}
+
+}  // namespace fastgrad::math::vector
+
+#endif
