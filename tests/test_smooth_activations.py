@@ -10,8 +10,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from reference import assert_same, fg, only_fastgrad, to_numpy, torch
-
+from reference import assert_same, fg, needs_torch, only_fastgrad, to_numpy, torch
 
 INF, NAN = math.inf, math.nan
 SIZES = (0, 1, 3, 8, 15, 16, 17, 33, 127, 128, 129, 1000)
@@ -86,7 +85,7 @@ def test_derivatives(case: Case, dtype: str) -> None:
             assert abs(exact - mp.mpf(float(value))) <= 5 * np.finfo(dtype).eps, point
 
 
-@with_torch
+@needs_torch
 @each_type
 @each_case
 def test_second_derivatives(case: Case, dtype: str) -> None:
@@ -144,7 +143,7 @@ def test_derivatives_at_the_ends_are_their_limits(case: Case) -> None:
     assert g.tolist() == [1.0, 1.0, 0.0, 0.0]
 
 
-@with_torch
+@needs_torch
 def test_softplus_with_beta_and_threshold() -> None:
     array = np.linspace(-3, 3, 41)
 

@@ -67,7 +67,15 @@ PyObject* run(const Definition& d, const Overload& o, PyObject** slots) {
   PyObject* out = nullptr;
   if (o.out >= 0 && slots[o.out] && slots[o.out] != Py_None) out = slots[o.out];
   if (!d.inplace) {
-    Object result = own(o.row ? wrap(o.row(Arguments(slots)).run()) : o.body(Arguments(slots)));
+    PyObject* made;
+    if (o.row) {
+      const RowCall call = o.row(Arguments(slots));
+      if (out && is_tensor(out) && call.run_out(tensor_of(out))) return Py_NewRef(out);
+      made = wrap(call.run());
+    } else {
+      made = o.body(Arguments(slots));
+    }
+    Object result = own(made);
     if (!out) return result.release();
     return write_out(d, o, result.get(), out).release();
   }

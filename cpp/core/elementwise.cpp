@@ -378,16 +378,14 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
   rebase_history(self, result);
 }
 
-void elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands) {
-  FG_CHECK(!(grad_enabled() && (any_requires_grad(operands) || out.requires_grad())), info(op).name,
-           "(): functions with out=... arguments don't support automatic differentiation, but one "
-           "of the arguments requires grad.");
-  Plan p = plan(op, operands);
-  FG_CHECK(can_cast(p.result, out.dtype()), "result type ", scalar_type_name(p.result),
-           " can't be cast to the desired output type ", scalar_type_name(out.dtype()));
-  resize_output(out, p.shape);
+bool elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands) {
+  if (grad_enabled() && (out.requires_grad() || any_requires_grad(operands))) return false;
+  const Plan p = plan(op, operands);
+  if (p.result != out.dtype() || p.shape != out.shape()) return false;
+  check_inplace(out, false, info(op).name);
   run_plan(op, p, operands, out.array());
   out->array.buffer->bump_version();
+  return true;
 }
 
 }  // namespace fastgrad

@@ -58,8 +58,9 @@ Tensor elementwise(Op op, const Operand& a, const Operand& b, const Operand& c);
 // Writes the result into `self`, in place (its history becomes the op's; core/inplace.cpp checks
 // whether it may). operands[k] may be self.
 void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands);
-// out=: resizes `out` where needed; never recorded.
-void elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands);
+// out=: computes into `out` where that is a result of the right shape and type as it stands and
+// nothing has to be recorded, else does nothing and returns false.
+bool elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands);
 
 // A row with its operands, checked and ready to run: as it is, or in place. What the operands refer
 // to must outlive the call; `keep` holds what was made for it.
@@ -72,6 +73,7 @@ struct RowCall {
   std::span<const Operand> span() const { return {operands, size}; }
   Tensor run() const { return elementwise(op, span()); }
   void run_inplace(const Tensor& self) const { elementwise_inplace(op, self, span()); }
+  bool run_out(const Tensor& out) const { return elementwise_out(op, out, span()); }
 
   Op op;
   size_t size;
