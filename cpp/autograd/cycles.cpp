@@ -3,6 +3,8 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "base/fork.h"
+
 namespace fastgrad {
 namespace {
 
@@ -13,8 +15,11 @@ struct Suspects {
   std::vector<Cell> cells;  // emptied when the tensor dies
   size_t next_collection = 64;
 };
+Suspects& suspects();
+std::mutex& suspects_mutex() { return suspects().mutex; }
 Suspects& suspects() {
   static Suspects* s = new Suspects;
+  [[maybe_unused]] static const bool held = hold_over_fork<suspects_mutex>();
   return *s;
 }
 

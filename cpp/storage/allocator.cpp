@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/errors.h"
+#include "base/fork.h"
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
@@ -79,8 +80,11 @@ struct LargeCache {
     g_cached.store(0);
   }
 };
+LargeCache& large_cache();
+std::mutex& large_cache_mutex() { return large_cache().mutex; }
 LargeCache& large_cache() {
   static LargeCache* cache = new LargeCache;  // outlives every static destructor
+  [[maybe_unused]] static const bool held = hold_over_fork<large_cache_mutex>();
   return *cache;
 }
 

@@ -1,13 +1,21 @@
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "base/fork.h"
 #include "base/threads.h"
 #include "check.h"
 #include "storage/allocator.h"
 #include "storage/array.h"
+#ifdef FASTGRAD_CAN_FORK
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#endif
 
 namespace fastgrad {
 namespace {
@@ -36,6 +44,37 @@ TEST(freed_blocks_are_used_again) {
   memory::empty_cache();
   CHECK(memory::stats().cached == 0);
 }
+
+#ifdef FASTGRAD_CAN_FORK
+// Whether a forked child that allocates a large block ends by itself, within five seconds.
+bool child_allocates() {
+  pid_t child = fork();
+  if (child == 0) {
+    memory::deallocate(memory::allocate(1'000'000), 1'000'000);
+    _exit(0);
+  }
+  for (int tries = 0; tries < 500; ++tries) {
+    int status = 0;
+    if (waitpid(child, &status, WNOHANG) == child) return WIFEXITED(status) && !WEXITSTATUS(status);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  return false;
+}
+
+TEST(a_child_forked_while_a_thread_allocates_can_allocate) {
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) memory::deallocate(memory::allocate(1'000'000), 1'000'000);
+  });
+  bool all = true;
+  for (int i = 0; all && i < 50; ++i) all = child_allocates();
+  stop = true;
+  busy.join();
+  CHECK(all);
+}
+#endif
 
 TEST(impossible_and_forbidden_allocations_fail_cleanly) {
   memory::Stats before = memory::stats();
