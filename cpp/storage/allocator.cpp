@@ -10,21 +10,19 @@
 
 #include "base/errors.h"
 #include "base/fork.h"
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "storage/large_heap.h"
 
 namespace fastgrad::memory {
 namespace {
 
-// Four classes per doubling: at most 25 % of a block is slack.
+// Four classes per doubling: at most 25 % of a block is slack. Each thread keeps blocks of the
+// small classes, the process those of the others; what is above them comes from a heap of its own.
 constexpr size_t kMinBlock = 256;
-constexpr size_t kHugePage = size_t{2} << 20;
-constexpr int kClasses = 160;
-// What one thread keeps per small class, and what the process keeps of large blocks.
 constexpr int kSmallClasses = 28;  // up to 32 KiB
+constexpr int kClasses = kHasLargeHeap ? 49 : 157;
+constexpr size_t kLargestClass = size_t{1} << (kHasLargeHeap ? 20 : 47);
 constexpr size_t kSmallKept = 64;
-constexpr uint64_t kLargeCacheCap = uint64_t{2} << 30;
+constexpr uint64_t kKeptCap = uint64_t{2} << 30;
 
 struct SizeClass {
   int index;
@@ -43,15 +41,11 @@ std::atomic<uint64_t> g_allocated, g_peak, g_cached, g_calls, g_system_calls, g_
 
 void* system_allocate(size_t size) {
   g_system_calls.fetch_add(1, std::memory_order_relaxed);
-  size_t align = size >= kHugePage ? kHugePage : 64;
-  void* p = std::aligned_alloc(align, (size + align - 1) / align * align);
-#if defined(__linux__)
-  if (p && size >= kHugePage) madvise(p, size, MADV_HUGEPAGE);
-#endif
-  return p;
+  return std::aligned_alloc(64, size);
 }
 
-struct LargeCache {
+// Blocks that any thread may take, by class.
+struct SharedCache {
   std::mutex mutex;
   std::array<std::vector<void*>, kClasses> blocks;
 
@@ -65,7 +59,7 @@ struct LargeCache {
     return p;
   }
   bool keep(void* p, SizeClass c) {
-    if (g_cached.load(std::memory_order_relaxed) + c.size > kLargeCacheCap) return false;
+    if (g_cached.load(std::memory_order_relaxed) + c.size > kKeptCap) return false;
     std::lock_guard lock(mutex);
     blocks[c.index].push_back(p);
     g_cached.fetch_add(c.size, std::memory_order_relaxed);
@@ -80,12 +74,20 @@ struct LargeCache {
     g_cached.store(0);
   }
 };
-LargeCache& large_cache();
-std::mutex& large_cache_mutex() { return large_cache().mutex; }
-LargeCache& large_cache() {
-  static LargeCache* cache = new LargeCache;  // outlives every static destructor
-  [[maybe_unused]] static const bool held = hold_over_fork<large_cache_mutex>();
-  return *cache;
+
+// What all threads share. It outlives every static destructor.
+struct Shared {
+  SharedCache cache;
+  LargeHeap heap;
+};
+Shared& shared();
+std::mutex& cache_mutex() { return shared().cache.mutex; }
+std::mutex& heap_mutex() { return shared().heap.mutex; }
+Shared& shared() {
+  static Shared* s = new Shared;
+  [[maybe_unused]] static const bool held =
+      hold_over_fork<cache_mutex>() && hold_over_fork<heap_mutex>();
+  return *s;
 }
 
 // Blocks of one thread, by class; chained through their own first bytes.
@@ -137,34 +139,64 @@ void count_up(size_t size, size_t nbytes) {
 
 }  // namespace
 
-void* allocate(size_t nbytes) {
-  if (nbytes > (size_t{1} << 47)) out_of_memory(nbytes);
-  SizeClass c = size_class(nbytes);
-  count_up(c.size, nbytes);
-  void* p = nullptr;
-  if (c.index < kSmallClasses) {
-    SmallCache& s = t_small;
-    if ((p = s.head[c.index])) {
-      s.head[c.index] = *static_cast<void**>(p);
-      --s.count[c.index];
-      return p;
-    }
-  } else if ((p = large_cache().take(c))) {
-    return p;
-  }
-  p = system_allocate(c.size);
-  if (!p) {  // kept blocks of other classes may be in the way
+namespace {
+
+size_t large_size(size_t nbytes) {
+  return (nbytes + LargeHeap::kGrain - 1) / LargeHeap::kGrain * LargeHeap::kGrain;
+}
+
+// The block that get() finds; when there is none, kept memory that is in its way is given up first.
+template <class Get>
+void* take_or_fail(size_t size, size_t nbytes, Get&& get) {
+  void* p = get();
+  if (!p) {
     empty_cache();
-    p = system_allocate(c.size);
+    p = get();
   }
   if (!p) {
-    g_allocated.fetch_sub(c.size);
+    g_allocated.fetch_sub(size);
     out_of_memory(nbytes);
   }
   return p;
 }
 
+void* allocate_large(size_t nbytes) {
+  if (!kHasLargeHeap || nbytes > (size_t{1} << 47)) out_of_memory(nbytes);
+  const size_t size = large_size(nbytes);
+  count_up(size, nbytes);
+  return take_or_fail(size, nbytes, [&] {
+    bool fresh = false;
+    void* p = shared().heap.take(size, fresh);
+    if (fresh) g_system_calls.fetch_add(1, std::memory_order_relaxed);
+    return p;
+  });
+}
+
+}  // namespace
+
+void* allocate(size_t nbytes) {
+  if (nbytes > kLargestClass) return allocate_large(nbytes);
+  SizeClass c = size_class(nbytes);
+  count_up(c.size, nbytes);
+  if (c.index < kSmallClasses) {
+    SmallCache& s = t_small;
+    if (void* p = s.head[c.index]) {
+      s.head[c.index] = *static_cast<void**>(p);
+      --s.count[c.index];
+      return p;
+    }
+  } else if (void* p = shared().cache.take(c)) {
+    return p;
+  }
+  return take_or_fail(c.size, nbytes, [&] { return system_allocate(c.size); });
+}
+
 void deallocate(void* p, size_t nbytes) {
+  if (nbytes > kLargestClass) {
+    const size_t size = large_size(nbytes);
+    g_allocated.fetch_sub(size, std::memory_order_relaxed);
+    return shared().heap.give_back(p, size, kKeptCap);
+  }
   SizeClass c = size_class(nbytes);
   g_allocated.fetch_sub(c.size, std::memory_order_relaxed);
   if (c.index < kSmallClasses) {
@@ -176,19 +208,20 @@ void deallocate(void* p, size_t nbytes) {
       ++s.count[c.index];
       return;
     }
-  } else if (large_cache().keep(p, c)) {
+  } else if (shared().cache.keep(p, c)) {
     return;
   }
   std::free(p);
 }
 
 Stats stats() {
-  return {g_allocated.load(), g_peak.load(), g_cached.load(), g_calls.load(),
-          g_system_calls.load()};
+  return {g_allocated.load(), g_peak.load(), g_cached.load() + shared().heap.kept_bytes(),
+          g_calls.load(), g_system_calls.load()};
 }
 
 void empty_cache() {
-  large_cache().clear();
+  shared().cache.clear();
+  shared().heap.release_free();
   clear_small_cache();
 }
 

@@ -1,6 +1,5 @@
-// Memory for tensor data: size classes, a per-thread cache for small blocks, a shared one for
-// large blocks. Freed memory is kept, because touching fresh pages is the largest single cost of
-// an op on a large array.
+// Memory for tensor data: size classes with a cache per thread for small blocks and a shared one
+// for middling blocks, and a heap for large ones. Freed memory is kept: Note [Large blocks].
 #pragma once
 
 #include <cstddef>

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -46,11 +47,11 @@ TEST(freed_blocks_are_used_again) {
 }
 
 #ifdef FASTGRAD_CAN_FORK
-// Whether a forked child that allocates a large block ends by itself, within five seconds.
-bool child_allocates() {
+// Whether a forked child that allocates a block ends by itself, within five seconds.
+bool child_allocates(size_t nbytes) {
   pid_t child = fork();
   if (child == 0) {
-    memory::deallocate(memory::allocate(1'000'000), 1'000'000);
+    memory::deallocate(memory::allocate(nbytes), nbytes);
     _exit(0);
   }
   for (int tries = 0; tries < 500; ++tries) {
@@ -64,17 +65,53 @@ bool child_allocates() {
 }
 
 TEST(a_child_forked_while_a_thread_allocates_can_allocate) {
-  std::atomic<bool> stop{false};
-  std::thread busy([&] {
-    while (!stop) memory::deallocate(memory::allocate(1'000'000), 1'000'000);
-  });
-  bool all = true;
-  for (int i = 0; all && i < 50; ++i) all = child_allocates();
-  stop = true;
-  busy.join();
-  CHECK(all);
+  for (size_t nbytes : {1'000'000, 3'000'000}) {
+    std::atomic<bool> stop{false};
+    std::thread busy([&] {
+      while (!stop) memory::deallocate(memory::allocate(nbytes), nbytes);
+    });
+    bool all = true;
+    for (int i = 0; all && i < 50; ++i) all = child_allocates(nbytes);
+    stop = true;
+    busy.join();
+    CHECK(all);
+  }
 }
 #endif
+
+// Whatever is alive at once, written whole, keeps its contents; what was freed is used again.
+TEST(large_blocks_are_distinct_and_joined_when_freed) {
+  memory::empty_cache();
+  constexpr size_t kMiB = size_t{1} << 20;
+  std::vector<std::pair<unsigned char*, size_t>> alive;
+  uint64_t random = 1, bytes = 0, most = 0;
+  auto check_and_free = [&](size_t i) {
+    auto [p, nbytes] = alive[i];
+    const unsigned char mark = p[0];
+    CHECK(p[nbytes / 2] == mark && p[nbytes - 1] == mark);
+    memory::deallocate(p, nbytes);
+    bytes -= nbytes;
+    alive.erase(alive.begin() + static_cast<std::ptrdiff_t>(i));
+  };
+  for (int step = 0; step < 400; ++step) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    if (alive.size() > 8) check_and_free(random >> 33 & 7);
+    const size_t nbytes = kMiB + (random >> 40) % (3 * kMiB);
+    auto* p = static_cast<unsigned char*>(memory::allocate(nbytes));
+    std::memset(p, step, nbytes);
+    alive.push_back({p, nbytes});
+    most = std::max<uint64_t>(most, bytes += nbytes);
+  }
+  while (!alive.empty()) check_and_free(alive.size() - 1);
+  // A quarter more than was alive at once: pieces too short for any request lie between blocks.
+  CHECK(memory::stats().cached >= most && memory::stats().cached < most + most / 4 + 4 * kMiB);
+  const uint64_t before = memory::stats().system_allocations;
+  for (size_t nbytes : {3 * kMiB, 2 * kMiB, 5 * kMiB / 2})
+    memory::deallocate(memory::allocate(nbytes), nbytes);
+  CHECK(memory::stats().system_allocations == before);
+  memory::empty_cache();
+  CHECK(memory::stats().cached == 0);
+}
 
 TEST(impossible_and_forbidden_allocations_fail_cleanly) {
   memory::Stats before = memory::stats();
