@@ -133,3 +133,37 @@ def test_large_groups(n: int) -> None:
         return y.detach(), fg.autograd.grad(y, (x, w)), (x * w).detach()
 
     check(f, *[leaves((n,), (n,), dtype=fg.float32) for _ in range(2)], replays=1)
+
+
+@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=str)
+@pytest.mark.parametrize("n", [4097, 65_536, 65_537, 200_001])
+def test_sums_inside_of_groups(n: int, dtype: Any) -> None:
+    def f(x: fg.Tensor) -> Any:
+        y = x * 2 + 1
+        total, mean = y.sum(), (y * x).mean()
+        z = y.exp() - x
+        return total, mean, z.sum(), z.mean(), total * z[:5], y.reshape(1, -1).sum(1)
+
+    threads = fg.get_num_threads()
+    try:
+        results = []
+        for count in (1, 2, 3):
+            fg.set_num_threads(count)
+            compiled = check(f, *[(fg.randn(n, dtype=dtype),) for _ in range(2)], replays=1)
+            results.append([t.tolist() for t in compiled(fg.linspace(-1, 1, n, dtype=dtype))])
+        assert results[0] == results[1] == results[2]
+        assert "sum" in compiled.explain().split("group of")[1].split("\n")[0]
+    finally:
+        fg.set_num_threads(threads)
+
+
+def test_instructions_move_to_their_group() -> None:
+    def f(x: fg.Tensor) -> Any:
+        a = x * 2
+        s = x[:3].sum().exp()
+        b = a + 1
+        t = s * s
+        return b * b + x, t
+
+    compiled = check(f, *[(fg.randn(5000),) for _ in range(2)], replays=1)
+    assert compiled.explain().count("group of") == 1

@@ -174,6 +174,14 @@ bool Variant::fits(const CallArguments& call, PyObject** arguments) const {
   return modes_.holds() && !guards_->check();
 }
 
+// Whether a tensor from outside is as it was, but for where its memory lies.
+inline bool Variant::unchanged(const Entry& e, const TensorImpl* t) {
+  return t->grad.defined() == e.has_grad && t->leaf_requires_grad == e.leaf_requires_grad &&
+         static_cast<bool>(t->node) == e.has_node && !t->inference &&
+         (!t->view || fastgrad::requires_grad(t) == e.requires_grad) &&
+         (!t->extras || !has_hooks(t)) && same_place(t->array, e.place);
+}
+
 // Whether the tensors are as they were; fills `impls` and the addresses of memory outside.
 bool Variant::bind(PyObject* const* arguments, TensorImpl** impls) {
   for (size_t i = 0; i < num_argument_tensors_; ++i) {
@@ -188,13 +196,7 @@ bool Variant::bind(PyObject* const* arguments, TensorImpl** impls) {
                     : e.argument >= 0 ? impl_of(arguments[e.argument])
                                       : e.captured.impl();
     impls[i] = t;
-    if (e.owner < 0) {
-      if (t->grad.defined() != e.has_grad || t->leaf_requires_grad != e.leaf_requires_grad ||
-          static_cast<bool>(t->node) != e.has_node || t->inference ||
-          (t->view && fastgrad::requires_grad(t) != e.requires_grad) ||
-          (t->extras && has_hooks(t)) || !same_place(t->array, e.place))
-        return false;
-    }
+    if (e.owner < 0 && !unchanged(e, t)) return false;
     if (!e.used) continue;
     if (e.owner >= 0 && (fastgrad::requires_grad(t) || !same_place(t->array, e.place)))
       return false;
@@ -253,7 +255,65 @@ Tensor Variant::make(const Made& m, TensorImpl* const* impls,
   return t;
 }
 
+inline bool Variant::bind_plain(const Entry& e, const TensorImpl* t, char** bases) const {
+  if (!unchanged(e, t)) return false;
+  if (!e.used) return true;
+  char* here = t->array.data - e.place.offset;
+  char*& base = bases[e.external];
+  if (base && base != here) return false;
+  base = here;
+  const Outside& o = outside_[static_cast<size_t>(e.external)];
+  if (!o.exact) return true;
+  const Buffer& b = *t->array.buffer;
+  return b.data() == here && b.nbytes() >= o.nbytes;
+}
+
+// The replay of a function of tensors without any effects, on the stack.
+PyObject* Variant::replay_plain(const CallArguments& call) {
+  if (call.positional != positional_ || call.kwnames || !modes_.holds()) return nullptr;
+  char* bases[kPlain] = {};
+  size_t n = num_argument_tensors_;
+  for (size_t i = 0; i < n; ++i) {
+    PyObject* o = call.args[i];
+    if (!arguments_[i].match_tensor(o)) return nullptr;
+    size_t first = 0;
+    while (call.args[first] != o) ++first;
+    if (static_cast<int>(first) != same_as_[i] || !bind_plain(entries_[i], impl_of(o), bases))
+      return nullptr;
+  }
+  for (size_t i = n; i < entries_.size(); ++i)
+    if (!bind_plain(entries_[i], entries_[i].captured.impl(), bases)) return nullptr;
+  if (guards_->check()) return nullptr;
+
+  const std::vector<size_t>& sizes = program_->fresh();
+  Ref<Buffer> blocks[kPlain];
+  char* addresses[kPlain];
+  for (size_t b = 0; b < sizes.size(); ++b) {
+    blocks[b] = Buffer::allocate(sizes[b]);
+    addresses[b] = blocks[b]->data();
+  }
+  program_->run(bases, addresses);
+  ++replays;
+  auto made = [&](int slot) {
+    const Made& m = made_[static_cast<size_t>(-1 - slot)];
+    Tensor t = Tensor::adopt(TensorImpl::make());
+    const Ref<Buffer>& b = blocks[m.block];
+    place_array(t.mutable_array(), program_->results()[m.result], b->data(), b);
+    t->leaf_requires_grad = m.leaf_requires_grad;
+    return wrap(std::move(t));
+  };
+  if (result_.single() >= 0) return made(result_slots_[0]);
+  SmallVector<Object, kPlain> objects;
+  PyObject* borrowed[kPlain];
+  for (size_t k = 0; k < result_slots_.size(); ++k) {
+    objects.push_back(own(made(result_slots_[k])));
+    borrowed[k] = objects[k].get();
+  }
+  return result_.build(borrowed);
+}
+
 PyObject* Variant::replay(const CallArguments& call) {
+  if (plain_) return replay_plain(call);
   SmallVector<PyObject*, 16> arguments;
   arguments.reset(num_argument_tensors_);
   if (!fits(call, arguments.data())) return nullptr;

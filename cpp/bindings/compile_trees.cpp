@@ -32,8 +32,7 @@ ArgumentTree::ArgumentTree(PyObject* o, std::vector<PyObject*>& tensors) : kind_
 bool ArgumentTree::match(PyObject* o, PyObject**& next) const {
   switch (kind_) {
     case Kind::Tensor:
-      if (reinterpret_cast<PyObject*>(Py_TYPE(o)) != value_.get() || has_attributes(o))
-        return false;
+      if (!match_tensor(o)) return false;
       *next++ = o;
       return true;
     case Kind::Value:

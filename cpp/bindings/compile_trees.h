@@ -25,6 +25,11 @@ class ArgumentTree {
   PyObject* build(PyObject* const*& next) const;
   // As dictionaries, lists and values; tensors stand in the order in which match() finds them.
   Object form() const;
+  // Whether the argument is a tensor; whether o is one of the same kind.
+  bool takes_tensor() const { return kind_ == Kind::Tensor; }
+  bool match_tensor(PyObject* o) const {
+    return reinterpret_cast<PyObject*>(Py_TYPE(o)) == value_.get() && !has_attributes(o);
+  }
   int traverse(visitproc visit, void* arg) const;
 
  private:

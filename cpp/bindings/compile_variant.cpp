@@ -335,6 +335,20 @@ void Variant::place_results() {
       grad_block_owner_[static_cast<size_t>(m.block)] = g.entry;
   }
   made_impls_.clear();
+  find_plain();
+}
+
+void Variant::find_plain() {
+  auto tensor = [](const ArgumentTree& a) { return a.takes_tensor(); };
+  auto outside_only = [](const Entry& e) { return e.owner < 0 && !e.version_steps; };
+  auto fresh = [](const Made& m) { return m.block >= 0 && m.released.empty(); };
+  plain_ = entries_.size() <= kPlain && outside_.size() <= kPlain && made_.size() <= kPlain &&
+           block_users_.size() <= kPlain && !kwnames_ && !backward_ && !writes_outside_ &&
+           grad_effects_.empty() && data_effects_.empty() && !program_->guarded() &&
+           std::all_of(arguments_.begin(), arguments_.end(), tensor) &&
+           std::all_of(entries_.begin(), entries_.end(), outside_only) &&
+           std::all_of(made_.begin(), made_.end(), fresh) &&
+           std::all_of(result_slots_.begin(), result_slots_.end(), [](int s) { return s < 0; });
 }
 
 }  // namespace fastgrad::py

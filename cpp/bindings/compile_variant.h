@@ -124,6 +124,10 @@ class Variant {
   void attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
                        std::span<const Ref<Buffer>> blocks, const RandomStates& random) const;
   void place_results();
+  void find_plain();
+  static bool unchanged(const Entry& e, const TensorImpl* t);
+  bool bind_plain(const Entry& e, const TensorImpl* t, char** bases) const;
+  PyObject* replay_plain(const CallArguments& call);
   bool fits(const CallArguments& call, PyObject** arguments) const;
   bool bind(PyObject* const* arguments, TensorImpl** impls);
   bool overlaps_fit(bool all) const;
@@ -161,6 +165,9 @@ class Variant {
   // For results with a history: their numbers among what is made, the entries they depend on.
   std::shared_ptr<CompiledBackward> backward_;
   std::vector<int> backward_outputs_, backward_inputs_;
+  // Tensors come in, new tensors go out, and nothing else happens: see replay_plain().
+  bool plain_ = false;
+  static constexpr size_t kPlain = 8;  // at most as many of everything
   ResultTree result_;
   std::vector<int> result_slots_;  // of each of its tensors: an entry, or -1 - what is made
 };

@@ -13,9 +13,6 @@ namespace {
 
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
-// Groups that touch more are bound by memory: what the next block needs is asked for in advance.
-constexpr int64_t kSecondLevelCache = 1 << 20;
-
 }  // namespace
 
 Frame::Frame(const Program& p) : program_(p) {
@@ -23,6 +20,7 @@ Frame::Frame(const Program& p) : program_(p) {
   arena_ = Array::empty(Dims{static_cast<int64_t>(p.arena_bytes_ + kArenaAlignment)}, DType::UInt8);
   char* base = arena_.data;
   base += (kArenaAlignment - reinterpret_cast<uintptr_t>(base) % kArenaAlignment) % kArenaAlignment;
+  arena_base_ = base;
   buffers_.resize(g.storages.size());
   for (size_t s = 0; s < g.storages.size(); ++s) {
     if (g.storages[s].role == Storage::Role::Constant)
@@ -53,83 +51,73 @@ void Frame::add_group(const Program::Group& g) {
   group.blocks.reserve(g.last - g.first);  // addresses stay: patches point to them
   for (size_t k = g.first; k < g.last; ++k) {
     const Instruction& i = program_.graph().instructions[k];
+    Block& b = group.blocks.emplace_back();
+    auto place = [&](const Place& p, int64_t& step, int64_t& own) {
+      own = program_.is_block_[at(p.storage)] != 0;
+      step = own ? 0 : static_cast<int64_t>(itemsize(p.dtype));
+    };
+    if (i.kind != Instruction::Kind::Elementwise) {
+      add_sum(group, b, i);
+      place(i.in[0], b.step_in[0], b.own_in[0]);
+      continue;
+    }
     unsigned scalars = 0;
     is_direct(i, scalars);
-    Block& b = group.blocks.emplace_back();
     add_kernel(b.kernel, i, scalars);
-    auto step = [&](const Place& p) {
-      return program_.is_block_[at(p.storage)] ? 0 : static_cast<int64_t>(itemsize(p.dtype));
-    };
-    b.step_out = step(i.out[0]);
-    for (size_t n = 0; n < i.in.size(); ++n) b.step_in[n] = scalars >> n & 1 ? 0 : step(i.in[n]);
+    place(i.out[0], b.step_out, b.own_out);
+    for (size_t n = 0; n < i.in.size(); ++n)
+      if (!(scalars >> n & 1)) place(i.in[n], b.step_in[n], b.own_in[n]);
   }
-  int64_t bytes = 0;
-  std::vector<uint8_t> counted(program_.is_block_);
-  for (size_t k = g.first; k < g.last; ++k) {
-    const Instruction& i = program_.graph().instructions[k];
-    auto count = [&](const Place& p) {
-      if (p.defined() && !std::exchange(counted[at(p.storage)], 1)) bytes += p.nbytes();
-    };
-    for (const Place& p : i.in) count(p);
-    count(i.out[0]);
-  }
-  group.beyond_cache = bytes > kSecondLevelCache;
+  group.own_bytes = program_.block_bytes_;
+  group.own = arena_base_;
 }
 
-void Frame::Group::find_streams(std::vector<Stream>& streams) const {
-  streams.clear();
-  auto add = [&](const char* data, int64_t step, bool written) {
-    if (step == 0) return;
-    for (Stream& s : streams)
-      if (s.data == data) {
-        s.written = s.written || written;
-        return;
-      }
-    streams.push_back({data, step, written});
-  };
-  for (const Block& b : blocks) {
-    for (size_t k = 0; k < kMaxElementwiseInputs; ++k) add(b.kernel.in[k], b.step_in[k], false);
-    add(b.kernel.out, b.step_out, true);
+void Frame::add_sum(Group& group, Block& b, const Instruction& i) {
+  b.sum = static_cast<int>(group.sums.size());
+  Sum& sum = group.sums.emplace_back(Sum{i.in[0].dtype, i.op == Op::Mean});
+  sum.parts.resize(static_cast<size_t>((group.n - 1) / SumStream::kChunk + 1));
+  point(const_cast<char**>(&b.kernel.in[0]), i.in[0]);
+  point(&sum.out, i.out[0]);
+}
+
+void Frame::Group::run() {
+  parallel_for(n, SumStream::kChunk,
+               [this](int64_t begin, int64_t end) { run_blocks(begin, end); });
+  for (Sum& s : sums) {
+    SumStream all(s.dtype);
+    for (double part : s.parts) all.push(part);
+    SumStream::store(s.dtype, all.total(), s.mean, n, s.out);
   }
 }
 
-void Frame::Group::run() const {
-  if (!beyond_cache) return run_blocks<false>({});
-  static thread_local std::vector<Stream> streams;
-  find_streams(streams);
-  run_blocks<true>(streams);
-}
-
-template <bool kPrefetch>
-void Frame::Group::run_blocks(std::span<const Stream> streams) const {
-  // A share of the next block's lines after each kernel, so that memory works while they compute.
-  auto parts = static_cast<int64_t>(blocks.size());
-  for (int64_t first = 0; first < n; first += kGroupBlock) {
-    int64_t count = std::min(kGroupBlock, n - first);
-    bool ahead = kPrefetch && n - first >= 2 * kGroupBlock;
-    for (size_t b = 0; b < blocks.size(); ++b) {
-      const Block& block = blocks[b];
+void Frame::Group::run_blocks(int64_t begin, int64_t end) {
+  // Other threads than the first one to come have blocks of their own.
+  static thread_local std::vector<char> memory;
+  int64_t away = 0;
+  if (n > SumStream::kChunk) {
+    if (memory.size() < own_bytes + kArenaAlignment) memory.resize(own_bytes + kArenaAlignment);
+    char* base = memory.data();
+    base +=
+        (kArenaAlignment - reinterpret_cast<uintptr_t>(base) % kArenaAlignment) % kArenaAlignment;
+    away = base - own;
+  }
+  SmallVector<SumStream, 2> running;
+  for (const Sum& s : sums) running.push_back(SumStream(s.dtype));
+  for (int64_t first = begin; first < end; first += kGroupBlock) {
+    int64_t count = std::min(kGroupBlock, end - first);
+    for (const Block& block : blocks) {
       const char* in[kMaxElementwiseInputs];
       for (size_t k = 0; k < kMaxElementwiseInputs; ++k)
-        in[k] = block.kernel.in[k] + first * block.step_in[k];
-      block.kernel.kernel(block.kernel.out + first * block.step_out, in, block.kernel.scalars,
-                          count);
-      if constexpr (kPrefetch) {
-        if (!ahead) continue;
-        for (const Stream& s : streams) {
-          int64_t bytes = kGroupBlock * s.step;
-          auto part = static_cast<int64_t>(b);
-          const char* next = s.data + (first + kGroupBlock) * s.step;
-          const char *from = next + bytes * part / parts, *to = next + bytes * (part + 1) / parts;
-          from -= reinterpret_cast<uintptr_t>(from) % 64;
-          if (s.written)
-            for (; from < to; from += 64) __builtin_prefetch(from, 1, 2);
-          else
-            for (; from < to; from += 64) __builtin_prefetch(from, 0, 2);
-        }
-      }
+        in[k] = block.kernel.in[k] + first * block.step_in[k] + away * block.own_in[k];
+      if (block.sum >= 0)
+        running[static_cast<size_t>(block.sum)].push_block(in[0], count);
+      else
+        block.kernel.kernel(block.kernel.out + first * block.step_out + away * block.own_out, in,
+                            block.kernel.scalars, count);
     }
   }
+  for (size_t k = 0; k < sums.size(); ++k)
+    sums[k].parts[static_cast<size_t>(begin / SumStream::kChunk)] = running[k].total();
 }
 
 // Lets *pointer be the address of p, now or before each run.

@@ -3,6 +3,7 @@
 
 #include <deque>
 
+#include "kernels/reduce_stream.h"
 #include "program/direct.h"
 #include "program/program.h"
 
@@ -25,26 +26,29 @@ class Frame {
     uint8_t scalars = 0;
     Kind kind = Kind::Kernel;
   };
-  // A group's kernels with their operands in the first block; `step_*` lead to the next one.
+  // A group's kernels with their operands in the first block; `step_*` lead to the next one. What
+  // has a step of 0 and is `own_*` lies in the memory of the thread that runs the block.
   struct Block {
     Step kernel;
     int64_t step_out = 0;
     int64_t step_in[kMaxElementwiseInputs] = {};
+    int64_t own_out = 0, own_in[kMaxElementwiseInputs] = {};  // 1: so it is
+    int sum = -1;                                             // or the number of a sum
   };
-  // Memory that a group passes through once, front to back.
-  struct Stream {
-    const char* data;
-    int64_t step;  // bytes per element
-    bool written;
+  struct Sum {
+    DType dtype;
+    bool mean;
+    char* out = nullptr;
+    std::vector<double> parts{};  // of the chunks
   };
   struct Group {
     std::vector<Block> blocks;
+    std::deque<Sum> sums;
     int64_t n = 0;
-    bool beyond_cache = false;
-    void run() const;
-    void find_streams(std::vector<Stream>& streams) const;
-    template <bool kPrefetch>
-    void run_blocks(std::span<const Stream> streams) const;
+    char* own = nullptr;  // the memory of blocks
+    size_t own_bytes = 0;
+    void run();
+    void run_blocks(int64_t begin, int64_t end);
   };
   struct Call {
     const Instruction* instruction;
@@ -63,6 +67,7 @@ class Frame {
   bool add_bytes(Step& s, const Instruction& i);
   void add_call(Step& s, const Instruction& i);
   void add_group(const Program::Group& g);
+  void add_sum(Group& group, Block& b, const Instruction& i);
   void add_kernel(Step& s, const Instruction& i, unsigned scalars);
   void point(char** pointer, const Place& p);
   Array array(const Place& p);
@@ -72,6 +77,7 @@ class Frame {
 
   const Program& program_;
   Array arena_;
+  char* arena_base_ = nullptr;
   Ref<Buffer> outside_ = Buffer::foreign(nullptr, 0, nullptr, nullptr);
   std::vector<Ref<Buffer>> buffers_;  // of the storages inside
   std::vector<Array> numbers_;

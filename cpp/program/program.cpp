@@ -18,9 +18,6 @@ size_t rounded(size_t n) {
 }
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
-// Smaller arrays stay in the cache anyway.
-constexpr int64_t kMinGroup = 4 * kGroupBlock;
-
 // The inputs whose memory a direct kernel may write its output to, if they die here: those that it
 // reads element by element, at the same place in all operands.
 SmallVector<int32_t, kMaxElementwiseInputs> written_over(const Instruction& i) {
@@ -48,86 +45,12 @@ Program::Program(Task task) : task_(std::move(task)) {
     guarded_ = guarded_ || i.guards();
     impure_ = impure_ || (i.kind == Instruction::Kind::Primitive && !i.primitive->pure);
   }
+  gather_groups(task_.graph);
   find_groups();
   plan();
   idle_ = new Frame(*this);
 }
 Program::~Program() { delete idle_.load(); }
-
-// Note [Groups]
-// A group may run block by block when each of its instructions, on elements [a, b), reads of what
-// the group writes only those elements. That holds when an array is written and read at one place
-// (storage, offset, element size), and what serves as one element for all is not written inside.
-// Storages that nothing outside the group reads or writes shrink to a block. Blocks end at
-// multiples of kGroupBlock, so every element is computed by the same kernel from the same values.
-void Program::find_groups() {
-  const Graph& g = task_.graph;
-  is_block_.assign(g.storages.size(), 0);
-  struct Use {
-    int64_t offset;
-    size_t size;
-    bool written, scalar;
-  };
-  std::unordered_map<int32_t, Use> uses;
-  auto fits = [&](const Place& p, bool write, bool scalar) {
-    auto found = uses.find(p.storage);
-    if (found == uses.end()) return true;
-    const Use& u = found->second;
-    if (!write && !u.written) return true;
-    return !scalar && !u.scalar && u.offset == p.offset && u.size == itemsize(p.dtype);
-  };
-  auto use = [&](const Place& p, bool write, bool scalar) {
-    auto [found, added] = uses.emplace(p.storage, Use{p.offset, itemsize(p.dtype), write, scalar});
-    Use& u = found->second;
-    if (added) return;
-    // Readers at several places: nobody may write there.
-    u.scalar = u.scalar || scalar || u.offset != p.offset || u.size != itemsize(p.dtype);
-    u.written = u.written || write;
-  };
-  for (size_t k = 0; k < g.instructions.size(); ++k) {
-    const Instruction& i = g.instructions[k];
-    unsigned scalars = 0;
-    if (i.kind != Instruction::Kind::Elementwise || !is_direct(i, scalars) ||
-        i.out[0].numel < kMinGroup)
-      continue;
-    bool joins = !groups_.empty() && groups_.back().last == k && groups_.back().n == i.out[0].numel;
-    for (size_t n = 0; joins && n < i.in.size(); ++n)
-      joins = !i.in[n].defined() || fits(i.in[n], false, scalars >> n & 1);
-    joins = joins && fits(i.out[0], true, false);
-    if (!joins) {
-      uses.clear();
-      groups_.push_back({k, k, i.out[0].numel});
-    }
-    groups_.back().last = k + 1;
-    for (size_t n = 0; n < i.in.size(); ++n)
-      if (i.in[n].defined()) use(i.in[n], false, scalars >> n & 1);
-    use(i.out[0], true, false);
-  }
-  std::erase_if(groups_, [](const Group& group) { return group.last - group.first < 2; });
-
-  std::vector<int> first(g.storages.size(), -1), last(g.storages.size(), -1);
-  for (size_t k = 0; k < g.instructions.size(); ++k) {
-    auto touch = [&](const Place& p) {
-      if (!p.defined()) return;
-      if (first[at(p.storage)] < 0) first[at(p.storage)] = static_cast<int>(k);
-      last[at(p.storage)] = static_cast<int>(k);
-    };
-    for (const Place& p : g.instructions[k].in) touch(p);
-    for (const Place& p : g.instructions[k].out) touch(p);
-  }
-  std::vector<uint8_t> result(g.storages.size(), 0);
-  for (const Place& p : task_.results)
-    if (p.defined()) result[at(p.storage)] = 1;
-  for (const Group& group : groups_)
-    for (size_t k = group.first; k < group.last; ++k) {
-      const Place& p = g.instructions[k].out[0];
-      size_t s = at(p.storage);
-      is_block_[s] =
-          g.storages[s].role == Storage::Role::Internal && !g.storages[s].unset && !result[s] &&
-          p.offset == 0 && static_cast<size_t>(p.nbytes()) == g.storages[s].nbytes &&
-          first[s] >= static_cast<int>(group.first) && last[s] < static_cast<int>(group.last);
-    }
-}
 
 void Program::plan() {
   const Graph& g = task_.graph;
@@ -148,9 +71,10 @@ void Program::plan() {
   }
   // Blocks that are free again, by size.
   std::unordered_map<size_t, std::vector<int64_t>> free;
-  // The free list that a storage's memory comes from: blocks have one of their own.
+  // The free list that a storage's memory comes from: blocks have some of their own, by the size of
+  // an element, and lie together at the front.
   auto class_of = [&](int32_t s) -> size_t {
-    if (is_block_[at(s)]) return 1;
+    if (is_block_[at(s)]) return is_block_[at(s)];
     return rounded(std::max<size_t>(g.storages[at(s)].nbytes, 1));
   };
   auto planned = [&](int32_t s) {
@@ -161,8 +85,9 @@ void Program::plan() {
     size_t size = class_of(s);
     auto& blocks = free[size];
     if (blocks.empty()) {
-      arena_offset_[at(s)] = static_cast<int64_t>(arena_bytes_);
-      arena_bytes_ += size == 1 ? static_cast<size_t>(kGroupBlock) * kMaxItemSize : size;
+      size_t& bytes = is_block_[at(s)] ? block_bytes_ : arena_bytes_;
+      arena_offset_[at(s)] = static_cast<int64_t>(bytes);
+      bytes += is_block_[at(s)] ? rounded(static_cast<size_t>(kGroupBlock) * size) : size;
     } else {
       arena_offset_[at(s)] = blocks.back();
       blocks.pop_back();
@@ -195,6 +120,10 @@ void Program::plan() {
     for (int32_t s : dying) free[class_of(s)].push_back(arena_offset_[at(s)]);
     dying.clear();
   }
+  for (size_t s = 0; s < arena_offset_.size(); ++s)
+    if (!is_block_[s] && arena_offset_[s] >= 0)
+      arena_offset_[s] += static_cast<int64_t>(block_bytes_);
+  arena_bytes_ += block_bytes_;
 }
 
 std::string Program::explain() const {

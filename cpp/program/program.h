@@ -20,6 +20,13 @@ class Frame;
 inline constexpr size_t kArenaAlignment = 64;
 // Elements per block of a group: some arrays of it fit the first-level cache.
 inline constexpr int64_t kGroupBlock = 1024;
+// Smaller arrays stay in the cache anyway.
+inline constexpr int64_t kMinGroup = 4 * kGroupBlock;
+
+// Whether an instruction is the sum or the mean of all elements, which lie in a row.
+bool sums_all(const Instruction& i);
+// Moves instructions on large arrays next to others of their size.
+void gather_groups(Graph& g);
 
 class Program {
  public:
@@ -51,7 +58,7 @@ class Program {
  private:
   friend class Frame;
   // Elementwise instructions in a row, on arrays of one size: they run block by block, so that what
-  // only they use never leaves the cache. See Note [Groups] in program.cpp.
+  // only they use never leaves the cache. See Note [Groups] in groups.cpp.
   struct Group {
     size_t first, last;  // instructions, the last one excluded
     int64_t n;
@@ -64,7 +71,9 @@ class Program {
   std::vector<int32_t> fresh_of_;
   std::vector<size_t> fresh_sizes_;
   std::vector<Group> groups_;
-  std::vector<uint8_t> is_block_;  // storages of which a group keeps one block at a time
+  // Storages of which a group keeps one block at a time: the size of an element; 0 for others.
+  std::vector<uint8_t> is_block_;
+  size_t block_bytes_ = 0;  // what the blocks take, at the front of the arena
   size_t arena_bytes_ = 0, recorded_steps_ = 0;
   bool guarded_ = false, impure_ = false;
   std::atomic<Frame*> idle_{nullptr};  // owned: the frame of a run that is over
