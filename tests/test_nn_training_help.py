@@ -287,3 +287,38 @@ def test_swalr(strategy, epochs):
             scheduler.step()
         rates.append(found)
     np.testing.assert_allclose(rates[0], rates[1], rtol=1e-12)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("layer", "args", "norm", "shape"),
+    [
+        ("Conv2d", (2, 4, 3), "BatchNorm2d", (2, 2, 5, 5)),
+        ("Conv1d", (2, 4, 3, 1, 0, 1, 2, False), "BatchNorm1d", (2, 2, 5)),
+        ("ConvTranspose2d", (2, 4, 3), "BatchNorm2d", (2, 2, 5, 5)),
+        ("Linear", (3, 4), "BatchNorm1d", (5, 3)),
+    ],
+)
+def test_fused_normalization(layer, args, norm, shape):
+    results = []
+    for module in (fg, torch):
+        made = getattr(module.nn, layer)(*args)
+        bn = getattr(module.nn, norm)(4)
+        state = {**{f"l.{k}": v for k, v in made.state_dict().items()}, **bn.state_dict()}
+        for tensor in state.values():
+            if tensor.is_floating_point():
+                ramp = (module.arange(tensor.numel()) % 7 + 1.0) / 7
+                tensor.copy_(ramp.reshape(tensor.shape))
+        x = ((module.arange(int(np.prod(shape))) % 5).float() - 2).reshape(shape)
+        utils = module.nn.utils.fusion
+        if layer == "Linear":
+            fused = utils.fuse_linear_bn_eval(made.eval(), bn.eval())
+        else:
+            transposed = layer.startswith("ConvT")
+            fused = utils.fuse_conv_bn_eval(made.eval(), bn.eval(), transposed)
+        assert np.allclose(fused(x).detach().numpy(), bn(made(x)).detach().numpy(), atol=1e-5)
+        results.append((fused(x), fused.weight, fused.bias))
+    for a, b in zip(*results):
+        assert_same(a, b)
+    with pytest.raises(AssertionError, match="only for eval"):
+        nn.utils.fuse_conv_bn_eval(nn.Conv1d(1, 1, 1), nn.BatchNorm1d(1).eval())

@@ -263,3 +263,80 @@ def test_default_tensor_type():
 
 def test_typename():
     assert fg.typename(fg.ones(1)).endswith(".FloatTensor")
+
+
+@needs_torch
+@pytest.mark.parametrize("edge_order", [1, 2])
+def test_gradient_of_samples(edge_order):
+    results = []
+    for m in (fg, torch):
+        x = (m.arange(24, dtype=m.float64) ** 2 % 7).reshape(4, 6).requires_grad_()
+        places = m.tensor([0.0, 0.5, 2.0, 3.0], dtype=m.float64)
+        across = m.arange(6, dtype=m.float64) ** 1.5
+        found = [
+            *m.gradient(x, edge_order=edge_order),
+            *m.gradient(x, spacing=0.5, dim=1, edge_order=edge_order),
+            *m.gradient(x, spacing=[2.0, 0.25], edge_order=edge_order),
+            *m.gradient(x, spacing=(places, across), edge_order=edge_order),
+            *m.gradient(x, spacing=(places,), dim=0, edge_order=edge_order),
+        ]
+        sum((f * f).sum() for f in found).backward()
+        results.append([*found, x.grad])
+    for a, b in zip(*results, strict=True):
+        assert_same(a, b)
+
+
+@needs_torch
+def test_histogram():
+    results = []
+    for m in (fg, torch):
+        x = m.tensor([0.0, 1.0, 1.0, 2.5, 3.0, -1.0, 9.0])
+        w = m.arange(7.0)
+        results.append(
+            [
+                *m.histogram(x, bins=4),
+                *m.histogram(x, 3, range=(0.0, 3.0), weight=w),
+                *m.histogram(x, 3, range=(0.0, 3.0), density=True),
+                *m.histogram(x, m.tensor([0.0, 1.0, 5.0])),
+                *m.histogram(m.ones(3), 2),
+            ]
+        )
+    for a, b in zip(*results, strict=True):
+        assert_same(a, b)
+
+
+@needs_torch
+def test_methods_that_are_compositions():
+    results = []
+    for m in (fg, torch):
+        x = (m.arange(12.0).reshape(3, 4) - 5).requires_grad_()
+        y = x.renorm(2, 0, 5.0)
+        (y * y).sum().backward()
+        found = [y, x.grad, x.renorm(1, -1, 3.0), m.renorm(x, float("inf"), 1, 2.0)]
+        found.append(x.detach().clone().renorm_(2, 0, 5.0))
+        for shape, wrap in (((3, 3), False), ((7, 3), True), ((7, 3), False), ((4, 3), True)):
+            found.append(m.zeros(shape).fill_diagonal_(2.0, wrap))
+            found.append(m.zeros(shape[::-1]).fill_diagonal_(2.0, wrap))
+            found.append(m.zeros(shape[::-1]).t().fill_diagonal_(2.0, wrap))
+        found.append(m.zeros(2, 2, 2).fill_diagonal_(1))
+        found.append(m.tensor([1.0, -2.0]).apply_(abs))
+        found.append(m.tensor([1, 2]).map_(m.tensor([3]), lambda a, b: a + b))
+        found.append(m.tensor([0.2, -2.0]).hardshrink(0.5))
+        found.append(m.tensor([0.2, -2.0]).prelu(m.tensor(0.25)))
+        results.append(found)
+    for a, b in zip(*results, strict=True):
+        assert_same(a, b)
+    with pytest.raises(RuntimeError, match="dimensions must larger than 1"):
+        fg.zeros(3).fill_diagonal_(1)
+
+
+def test_schedulers_of_the_old_base():
+    class Halving(fg.optim.lr_scheduler._LRScheduler):
+        def get_lr(self):
+            return [base * 0.5**self.last_epoch for base in self.base_lrs]
+
+    opt = fg.optim.SGD([fg.ones(1, requires_grad=True)], lr=1.0)
+    scheduler = Halving(opt)
+    opt.step()
+    scheduler.step()
+    assert scheduler.get_last_lr() == [0.5]

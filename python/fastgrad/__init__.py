@@ -44,6 +44,7 @@ Example:
 def _complete_tensor() -> None:
     """Gives Tensor the methods that are written in Python."""
     from fastgrad._printing import tensor_repr
+    from fastgrad._tensor_methods import METHODS
 
     def array_ufunc(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         from fastgrad._numpy_protocol import array_ufunc
@@ -64,6 +65,7 @@ def _complete_tensor() -> None:
         "__array_priority__": 1000,  # before ndarray in a binary operation of NumPy
         "_make_subclass": staticmethod(_core._make_subclass),
     }
+    methods.update((method.__name__, method) for method in METHODS)
     for name, method in methods.items():
         setattr(Tensor, name, method)
 
@@ -164,9 +166,9 @@ _LATER_NAMES = {
         "amp": "autocast GradScaler",
         "_functions": (
             "adaptive_max_pool1d alpha_dropout are_deterministic_algorithms_enabled batch_norm "
-            "blackman_window dropout embedding get_float32_matmul_precision "
+            "blackman_window dropout embedding get_float32_matmul_precision gradient histogram "
             "get_num_interop_threads hamming_window hann_window instance_norm "
-            "is_autocast_enabled is_deterministic_algorithms_warn_only_enabled isin "
+            "is_autocast_enabled is_deterministic_algorithms_warn_only_enabled isin renorm "
             "set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
             "set_num_interop_threads typename unravel_index use_deterministic_algorithms"
         ),

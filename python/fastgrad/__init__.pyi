@@ -454,14 +454,17 @@ from fastgrad._functions import dropout as dropout
 from fastgrad._functions import embedding as embedding
 from fastgrad._functions import get_float32_matmul_precision as get_float32_matmul_precision
 from fastgrad._functions import get_num_interop_threads as get_num_interop_threads
+from fastgrad._functions import gradient as gradient
 from fastgrad._functions import hamming_window as hamming_window
 from fastgrad._functions import hann_window as hann_window
+from fastgrad._functions import histogram as histogram
 from fastgrad._functions import instance_norm as instance_norm
 from fastgrad._functions import is_autocast_enabled as is_autocast_enabled
 from fastgrad._functions import (
     is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled,
 )
 from fastgrad._functions import isin as isin
+from fastgrad._functions import renorm as renorm
 from fastgrad._functions import set_default_tensor_type as set_default_tensor_type
 from fastgrad._functions import set_float32_matmul_precision as set_float32_matmul_precision
 from fastgrad._functions import set_flush_denormal as set_flush_denormal

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastgrad import _core
 from fastgrad._core import Tensor
@@ -72,6 +72,142 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
         found.append(indices % size)
         indices = indices // size
     return tuple(reversed(found))
+
+
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
+    """Returns a tensor with slices scaled down to a largest norm; see `Tensor.renorm`.
+
+    Example:
+        >>> fg.renorm(fg.tensor([[3.0, 4.0], [0.6, 0.8]]), 2, 0, 1.0)
+        tensor([[0.6000, 0.8000],
+                [0.6000, 0.8000]])
+    """
+    return input.renorm(p, dim, maxnorm)
+
+
+def gradient(
+    input: Tensor,
+    *,
+    spacing: Any = 1,
+    dim: int | Sequence[int] | None = None,
+    edge_order: int = 1,
+) -> tuple[Tensor, ...]:
+    """Estimates derivatives of sampled values by second-order differences.
+
+    (For derivatives of functions, see `fastgrad.autograd` and `fastgrad.func`.)
+
+    Args:
+        input: The values.
+        spacing: The distance between them, a number per dimension, or a tensor of coordinates
+            per dimension.
+        dim: The dimensions; all by default.
+        edge_order: 1 or 2, the order of the differences at the edges.
+
+    Returns:
+        One tensor per dimension.
+
+    Example:
+        >>> fg.gradient(fg.tensor([1.0, 2.0, 4.0, 7.0]))
+        (tensor([1.0000, 1.5000, 2.5000, 3.0000]),)
+    """
+    dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else [*dim]
+    dims = [d % input.dim() for d in dims]
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    single = isinstance(spacing, int | float) or (
+        isinstance(spacing, Tensor) and spacing.dim() == 0
+    )
+    spacings = [spacing] * len(dims) if single else list(spacing)
+    if len(spacings) != len(dims):
+        raise RuntimeError(
+            f"[gradient] expected spacing to be a number or one entry per dimension, {len(dims)}, "
+            f"got {len(spacings)}"
+        )
+    return tuple(_differences(input, d, s, edge_order) for d, s in zip(dims, spacings))
+
+
+def _differences(values: Tensor, dim: int, spacing: Any, edge_order: int) -> Tensor:
+    """Returns the derivative along a dimension, exact for parabolas inside."""
+    f = values.movedim(dim, -1)
+    n = f.size(-1)
+    if n < edge_order + 1:
+        raise RuntimeError(
+            "torch.gradient expected each dimension size to be at least edge_order+1"
+        )
+    if not f.is_floating_point():
+        f = f.to(_core.get_default_dtype())
+    if isinstance(spacing, Tensor) and spacing.dim() == 1:
+        steps = spacing.to(f.dtype).diff()
+    else:
+        steps = _core.full((n - 1,), float(spacing), dtype=f.dtype)
+    slopes = f.diff(dim=-1) / steps
+    before, after = steps[:-1], steps[1:]
+    inside = (slopes[..., :-1] * after + slopes[..., 1:] * before) / (before + after)
+    first, last = slopes[..., :1], slopes[..., -1:]
+    if edge_order == 2:  # of the parabola through three points
+        bend = (slopes[..., 1:] - slopes[..., :-1]) / (before + after)
+        first = first - bend[..., :1] * steps[:1]
+        last = last + bend[..., -1:] * steps[-1:]
+    return _core.cat([first, inside, last], -1).movedim(-1, dim)
+
+
+def histogram(
+    input: Tensor,
+    bins: int | Tensor,
+    *,
+    range: Sequence[float] | None = None,
+    weight: Tensor | None = None,
+    density: bool = False,
+) -> Any:
+    """Counts values in bins.
+
+    Args:
+        input: The values.
+        bins: How many bins of equal width, or their edges in ascending order.
+        range: From where to where; from the least value to the largest by default.
+        weight: How much each value counts.
+        density: Whether the result is divided by its integral.
+
+    Returns:
+        The counts, and the edges, one more.
+
+    Example:
+        >>> fg.histogram(fg.tensor([1.0, 2.0, 1.0]), bins=4, range=(0.0, 3.0)).hist
+        tensor([0., 2., 1., 0.])
+    """
+    values = input.detach().flatten()
+    if isinstance(bins, Tensor):
+        edges = bins
+    else:
+        if bins <= 0:
+            raise RuntimeError(f"[histogram] expected bins > 0, got {bins}")
+        if range is not None:
+            low, high = float(range[0]), float(range[1])
+        elif values.numel():
+            low, high = float(values.min()), float(values.max())
+        else:
+            low, high = 0.0, 1.0
+        if low > high:
+            raise RuntimeError(f"[histogram] min {low} should not exceed max {high}")
+        if low == high:
+            low, high = low - 0.5, high + 0.5
+        edges = _core.linspace(low, high, bins + 1, dtype=input.dtype)
+    count = edges.numel() - 1
+    inside = (values >= edges[0]) & (values <= edges[-1])
+    place = _core.searchsorted(edges, values[inside], right=True) - 1
+    share = _core.ones_like(values) if weight is None else weight.detach().flatten()
+    hist = _core.zeros(count, dtype=input.dtype)
+    hist.index_add_(0, place.clamp(max=count - 1), share[inside].to(input.dtype))
+    if density:
+        hist = hist / (hist.sum() * edges.diff())
+    return Histogram(hist, edges)
+
+
+class Histogram(NamedTuple):
+    """What `histogram` returns: counts and edges."""
+
+    hist: Tensor
+    bin_edges: Tensor
 
 
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:

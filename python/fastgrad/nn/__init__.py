@@ -49,6 +49,7 @@ from fastgrad.nn.modules.activation import (
     Tanhshrink,
     Threshold,
 )
+from fastgrad.nn.modules.adaptive import AdaptiveLogSoftmaxWithLoss
 from fastgrad.nn.modules.attention import MultiheadAttention
 from fastgrad.nn.modules.batchnorm import (
     BatchNorm1d,
@@ -130,6 +131,7 @@ from fastgrad.nn.modules.loss import (
     BCEWithLogitsLoss,
     CosineEmbeddingLoss,
     CrossEntropyLoss,
+    CTCLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     HuberLoss,
@@ -183,6 +185,13 @@ from fastgrad.nn.modules.transformer import (
     TransformerDecoderLayer,
     TransformerEncoder,
     TransformerEncoderLayer,
+)
+from fastgrad.nn.modules.unpooling import (
+    FractionalMaxPool2d,
+    FractionalMaxPool3d,
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
 )
 from fastgrad.nn.parallel import DataParallel
 from fastgrad.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter

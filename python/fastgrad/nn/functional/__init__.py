@@ -53,6 +53,7 @@ from fastgrad.nn.functional.channel_dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from fastgrad.nn.functional.ctc import ctc_loss
 from fastgrad.nn.functional.distance import (
     cosine_similarity,
     normalize,
@@ -98,6 +99,13 @@ from fastgrad.nn.functional.regression_loss import (
     mse_loss,
     poisson_nll_loss,
     smooth_l1_loss,
+)
+from fastgrad.nn.functional.unpooling import (
+    fractional_max_pool2d,
+    fractional_max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
 )
 
 relu_ = _core.relu_

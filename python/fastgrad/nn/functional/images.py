@@ -52,6 +52,24 @@ def _taps(mode: str, old: int, new: int, scale: float, align: bool) -> list[tupl
     return [(np.clip(first + o, 0, old - 1), w) for o, w in zip(offsets, weights)]
 
 
+def _smooth_weights(mode: str, old: int, new: int, scale: float) -> Any:
+    """Returns the matrix (new, old) of a filter as wide as a new element, which sums to 1."""
+    reach, stretch = (1 if mode == "bilinear" else 2), max(scale, 1.0)
+    weights = np.zeros((new, old))
+    for i in range(new):
+        centre = scale * (i + 0.5)
+        low = max(int(centre - reach * stretch + 0.5), 0)
+        high = min(int(centre + reach * stretch + 0.5), old)
+        x = np.abs((np.arange(low, high) - centre + 0.5) / stretch)
+        if mode == "bilinear":
+            row = np.maximum(1 - x, 0)
+        else:  # the cubic with a = -1/2
+            row = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
+            row = np.where(x < 2, row, 0.0)
+        weights[i, low:high] = row / row.sum()
+    return weights
+
+
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,
@@ -71,7 +89,7 @@ def interpolate(
             `"bicubic"` (4D) or `"trilinear"` (5D).
         align_corners: Whether the centres of the corners stay in place, instead of their edges.
         recompute_scale_factor: Whether the factor is rounded to what the sizes give.
-        antialias: Not supported.
+        antialias: Whether smaller images are means over all that a pixel covers (4D).
 
     Raises:
         ValueError: If the arguments do not fit.
@@ -93,8 +111,11 @@ def interpolate(
             f"{input.dim()}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
             f"area | nearest-exact (got {mode})"
         )
-    if antialias:
-        raise NotImplementedError("interpolate: antialias=True is not supported")
+    if antialias and (mode not in ("bilinear", "bicubic") or input.dim() != 4):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D "
+            "tensor as input"
+        )
     if (size is None) == (scale_factor is None):
         raise ValueError(
             "only one of size or scale_factor should be defined"
@@ -133,6 +154,10 @@ def interpolate(
             scale = (old[i] - 1) / (new[i] - 1) if new[i] > 1 else 0.0
         else:
             scale = old[i] / new[i] if factors is None else 1 / factors[i]
+        if antialias:
+            weights = _core.from_numpy(_smooth_weights(mode, old[i], new[i], scale))
+            input = (input.movedim(i + 2, -1) @ weights.to(input.dtype).T).movedim(-1, i + 2)
+            continue
         input = _resized(input, i + 2, _taps(mode, old[i], new[i], scale, bool(align_corners)))
     return input.round().clamp(0, 255).to(_core.uint8) if bytes_ else input
 
@@ -266,7 +291,11 @@ def grid_sample(
         wrap = "zeros" if mode == "bicubic" else padding_mode
         x = _unnormalized(grid[..., n - 1 - i], size, wrap, align)
         if mode == "nearest":
-            taps.append([(x.detach().round(), None)])
+            # A grid that wants gradients gets zeros: the weight 1 is taken from the other branch.
+            one = None
+            if x.requires_grad and not taps:
+                one = _core.where(_core.zeros_like(x, dtype=_core.bool), x, 1.0)
+            taps.append([(x.detach().round(), one)])
             continue
         first = x.detach().floor()
         t = x - first

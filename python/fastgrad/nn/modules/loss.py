@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fastgrad._core import Tensor
 from fastgrad.nn import functional as F
@@ -204,6 +205,41 @@ class BCEWithLogitsLoss(_Loss):
         """Returns the loss."""
         return F.binary_cross_entropy_with_logits(
             input, target, self.weight, pos_weight=self.pos_weight, reduction=self.reduction
+        )
+
+
+class CTCLoss(_Loss):
+    """The loss of labels without their places in a sequence; see `nn.functional.ctc_loss`.
+
+    Args:
+        blank: The label that stands between labels.
+        reduction: `"mean"`, `"sum"` or `"none"`.
+        zero_infinity: Makes 0 of what cannot be aligned, instead of infinity.
+
+    Example:
+        >>> log_probs = fg.full((3, 1, 2), 0.5).log()
+        >>> fg.nn.CTCLoss()(log_probs, fg.tensor([[1]]), (3,), (1,)).exp()
+        tensor(1.3333)
+    """
+
+    def __init__(
+        self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False
+    ) -> None:
+        super().__init__(reduction=reduction)
+        self.blank, self.zero_infinity = blank, zero_infinity
+
+    def forward(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any
+    ) -> Tensor:
+        """Returns the loss."""
+        return F.ctc_loss(
+            log_probs,
+            targets,
+            input_lengths,
+            target_lengths,
+            self.blank,
+            self.reduction,
+            self.zero_infinity,
         )
 
 

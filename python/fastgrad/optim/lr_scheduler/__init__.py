@@ -35,6 +35,8 @@ from fastgrad.optim.lr_scheduler.decay import (
 from fastgrad.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from fastgrad.optim.lr_scheduler.scheduler import LRScheduler
 
+_LRScheduler = LRScheduler  # PyTorch's old name, which subclasses are still written with
+
 __all__ = [
     "ChainedScheduler",
     "ConstantLR",
