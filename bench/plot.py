@@ -70,3 +70,42 @@ def panel(
         ]
         parts.append(f'<polyline points="{" ".join(points)}" fill="none" stroke="{colour}"/>')
     return parts
+
+
+BAR, LABEL, LENGTH = 13, 300, 520
+
+
+def bars(groups: dict[str, dict[str, float]], ours: str) -> str:
+    """Draws a bar for each time of each group, logarithmic, `ours` in another colour.
+
+    Args:
+        groups: Seconds by name, by the group's title.
+        ours: The name that stands out.
+
+    Returns:
+        The text of an SVG file.
+    """
+    times = [seconds for group in groups.values() for seconds in group.values()]
+    low, high = min(times) / 1.5, max(times)
+    lines = sum(len(group) for group in groups.values()) + 2 * len(groups)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{LABEL + LENGTH + 90}" '
+        f'height="{lines * BAR + 10}" font-family="sans-serif" font-size="10">',
+        '<rect width="100%" height="100%" fill="white"/>',
+    ]
+    y = 5
+    for title, group in groups.items():
+        parts.append(f'<text x="8" y="{y + 10}" font-weight="bold">{escape(title)}</text>')
+        y += BAR
+        for name, seconds in group.items():
+            width = LENGTH * math.log(seconds / low) / math.log(high / low)
+            colour = COLOURS["float64"] if name == ours else "#999"
+            parts += [
+                f'<text x="{LABEL - 6}" y="{y + 10}" text-anchor="end">{escape(name)}</text>',
+                f'<rect x="{LABEL}" y="{y + 2}" width="{width:.1f}" height="{BAR - 3}" '
+                f'fill="{colour}"/>',
+                f'<text x="{LABEL + width + 4:.1f}" y="{y + 10}">{1e6 * seconds:,.2f} us</text>',
+            ]
+            y += BAR
+        y += BAR
+    return "\n".join([*parts, "</svg>", ""])

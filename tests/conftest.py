@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
+
+# Read when the first function is compiled: every pass leaves a graph that is checked.
+os.environ.setdefault("FASTGRAD_VERIFY_PASSES", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -167,3 +167,19 @@ def test_instructions_move_to_their_group() -> None:
 
     compiled = check(f, *[(fg.randn(5000),) for _ in range(2)], replays=1)
     assert compiled.explain().count("group of") == 1
+
+
+def test_what_a_person_can_read() -> None:
+    def f(x: fg.Tensor, w: fg.Tensor) -> Any:
+        y = x.exp() * x
+        return y.sum() + (x.t() * 2).sum(), x @ w, (x.double() + 1).tanh()
+
+    compiled = fg.compile(f, fullgraph=True)
+    compiled(fg.randn(100, 80), fg.randn(80, 7))
+    text = compiled.graph()
+    assert f"mm(@0.0:float32[100, 80], @1.0:float32[80, 7])  ; {2 * 100 * 80 * 7} flops" in text
+    assert all(line.endswith(" bytes") for line in text.splitlines())
+    assert "8000 flops, 64000 bytes" in compiled.dot()
+    story = compiled.explain()
+    assert "exp mul sum; 2 results never leave the cache" in story
+    assert "not in a group" in story and "other kernels: " in story and " mm" in story

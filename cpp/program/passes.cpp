@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstdlib>
 #include <unordered_map>
 
 #include "core/memory.h"
@@ -424,15 +425,14 @@ void drop_dead(Task& t) {
 }
 
 void optimise(Task& t) {
-  copy_used_constants(t);
-  delay_outside_writes(t);
-  fold_constants(t);
-  simplify_to_copies(t);
-  forward_copies(t);
-  merge_common(t);
-  sink_copies(t);
-  drop_dead(t);
-  split_paddings(t);
+  // The tests check what each pass leaves; a program is checked once, at the end.
+  static const bool check_each = std::getenv("FASTGRAD_VERIFY_PASSES") != nullptr;
+  for (void (*pass)(Task&) :
+       {copy_used_constants, delay_outside_writes, fold_constants, simplify_to_copies,
+        forward_copies, merge_common, sink_copies, drop_dead, split_paddings}) {
+    pass(t);
+    if (check_each) t.graph.verify();
+  }
 }
 
 }  // namespace fastgrad

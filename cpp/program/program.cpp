@@ -126,38 +126,6 @@ void Program::plan() {
   arena_bytes_ += block_bytes_;
 }
 
-std::string Program::explain() const {
-  const Graph& g = task_.graph;
-  size_t direct = 0, small = 0, walked = 0, watched = 0, others = 0, grouped = 0;
-  for (const Instruction& i : g.instructions) {
-    unsigned scalars = 0;
-    if (i.guards())
-      ++watched;
-    else if (i.kind != Instruction::Kind::Elementwise)
-      ++others;
-    else if (!is_direct(i, scalars))
-      ++walked;
-    else if (++direct; i.out[0].numel < kMinGroup)
-      ++small;
-  }
-  std::string text = str(recorded_steps_, " recorded operations became ", g.instructions.size(),
-                         " instructions; ", arena_bytes_, " bytes of memory inside.\n");
-  for (const Group& group : groups_) {
-    grouped += group.last - group.first;
-    text += str("group of ", group.last - group.first, " on blocks of ", group.n, " elements:");
-    for (size_t k = group.first; k < group.last; ++k)
-      text += str(" ", g.name_of(g.instructions[k]));
-    text += "\n";
-  }
-  text += str(direct - grouped, " elementwise kernels run alone: ", small, " on arrays below ",
-              kMinGroup, " elements, ", direct - grouped - small,
-              " without a neighbour of their size.\n", walked,
-              " elementwise instructions broadcast, convert or have strides, and are walked.\n",
-              others, " are other kernels.\n", watched, " compare values with the recorded ones",
-              guarded_ ? "; memory outside is written at the end." : ".", "\n");
-  return text;
-}
-
 bool Program::run(char* const* externals, char* const* fresh) {
   struct Lease {
     Program& program;

@@ -85,7 +85,7 @@ std::string Graph::text() const {
     if (!results.empty()) s << results << " = ";
     s << name_of(i) << "(" << args << ")";
     if (i.kind == Instruction::Kind::Truth) s << " is " << (i.outcome ? "True" : "False");
-    s << "\n";
+    s << "  ; " << flops(i) << " flops, " << bytes(i) << " bytes\n";
   }
   return s.str();
 }
@@ -96,7 +96,8 @@ std::string Graph::dot() const {
   std::vector<int> writer(storages.size(), -1);
   for (size_t k = 0; k < instructions.size(); ++k) {
     const Instruction& i = instructions[k];
-    s << "  i" << k << " [label=\"" << name_of(i) << "\"];\n";
+    s << "  i" << k << " [label=\"" << name_of(i) << "\\n"
+      << flops(i) << " flops, " << bytes(i) << " bytes\"];\n";
     for (const Place& p : i.in) {
       if (!p.defined()) continue;
       auto at = static_cast<size_t>(p.storage);

@@ -76,6 +76,9 @@ struct Graph {
   int32_t num_externals = 0;
 
   const char* name_of(const Instruction& i) const;
+  // Arithmetic operations, a function of an element counting as one; bytes read and written.
+  static int64_t flops(const Instruction& i);
+  static int64_t bytes(const Instruction& i);
   // One line per instruction.
   std::string text() const;
   // For Graphviz.
