@@ -1,5 +1,6 @@
 """Distributions: formulas against PyTorch, samples against the moments of their distribution."""
 
+import importlib
 import math
 
 import numpy as np
@@ -284,3 +285,10 @@ def test_a_divergence_of_ones_own():
 
     divergence = d.kl_divergence(Point(), d.Normal(0.0, 1.0)).item()
     assert divergence == pytest.approx(0.5 * math.log(2 * math.pi))
+
+
+@pytest.mark.parametrize("name", ["normal", "categorical", "transformed_distribution", "studentT"])
+def test_modules_of_single_distributions(name):
+    module = importlib.import_module(f"{fg.__name__}.distributions.{name}")
+    kind = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+    assert getattr(module, kind) is getattr(fg.distributions, kind)

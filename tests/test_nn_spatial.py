@@ -315,3 +315,26 @@ def test_affine_grid(size, align):
     ours = fg.nn.functional.affine_grid(fg.tensor(theta.numpy()), size, align)
     theirs = torch.nn.functional.affine_grid(theta, size, align)
     np.testing.assert_allclose(ours.numpy(), theirs.numpy(), atol=1e-12)
+
+
+def test_a_convolution_of_ones_own():
+    results = []
+    for module in (fg, torch):
+        base = module.nn.modules.conv._ConvNd
+
+        class Doubled(base):
+            def __init__(self, i, o, k, module=module):
+                one, zero = (1, 1), (0, 0)
+                super().__init__(i, o, (k, k), one, zero, one, False, zero, 1, True, "zeros")
+                self.function = module.nn.functional.conv2d
+
+            def forward(self, x):
+                return 2 * self.function(x, self.weight, self.bias)
+
+        layer = Doubled(2, 3, 2)
+        with module.no_grad():
+            layer.weight.fill_(0.5)
+            layer.bias.zero_()
+        results.append((repr(layer), layer(module.ones(1, 2, 3, 3)).detach().numpy()))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])

@@ -509,3 +509,24 @@ def test_lbfgs_survives_what_is_not_finite(bad):
 
     opt.step(closure)
     assert len(calls) < 50
+
+
+def test_counts_of_ones_own_optimiser_stay_numbers():
+    class Counting(fg.optim.Optimizer):
+        def step(self, closure=None):
+            for p in self.param_groups[0]["params"]:
+                state = self.state[p]
+                state["step"] = state.get("step", 0) + 1
+
+    p = fg.ones(1, requires_grad=True)
+    first, second = Counting([p], {}), Counting([p], {})
+    first.step()
+    second.load_state_dict(first.state_dict())
+    assert type(second.state[p]["step"]) is int
+    adam = fg.optim.Adam([p])
+    p.grad = fg.ones(1)
+    adam.step()
+    state = adam.state_dict()
+    state["state"][0]["step"] = 1  # as older releases saved it
+    adam.load_state_dict(state)
+    assert isinstance(adam.state[p]["step"], fg.Tensor)

@@ -340,3 +340,59 @@ def test_schedulers_of_the_old_base():
     opt.step()
     scheduler.step()
     assert scheduler.get_last_lr() == [0.5]
+
+
+def test_old_paths_of_modules():
+    from importlib import import_module
+
+    name = fg.__name__
+    assert import_module(f"{name}.nn.modules.utils")._pair(3) == (3, 3)
+    assert import_module(f"{name}.nn.modules.utils")._triple((1, 2, 3)) == (1, 2, 3)
+    activation = import_module(f"{name}.nn.modules.activation")
+    assert activation.MultiheadAttention is nn.MultiheadAttention
+    assert import_module(f"{name}.nn.modules.module")._IncompatibleKeys
+    assert issubclass(nn.BatchNorm1d, import_module(f"{name}.nn.modules.batchnorm")._BatchNorm)
+    assert issubclass(nn.Conv2d, import_module(f"{name}.nn.modules.conv")._ConvNd)
+    assert isinstance(2.5, import_module(f"{name}.types").Number)
+    assert import_module(f"{name}.multiprocessing").cpu_count() > 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_functions_run():
+    @fg.jit.script
+    def double(x):
+        return x * 2
+
+    assert double(fg.ones(1)).item() == 2
+    assert not fg.jit.is_scripting()
+    assert not fg.jit.is_tracing()
+
+    class Layer(nn.Module):
+        @fg.jit.export
+        def other(self, x):
+            return x
+
+        @fg.jit.ignore
+        def forward(self, x):
+            return self.other(x) + 1
+
+    assert Layer()(fg.ones(1)).item() == 2
+
+
+def test_kernels_of_attention_are_chosen():
+    from importlib import import_module
+
+    attention = import_module(f"{fg.__name__}.nn.attention")
+    q = fg.ones(1, 2, 3, 4)
+    with attention.sdpa_kernel([attention.SDPBackend.MATH]):
+        assert nn.functional.scaled_dot_product_attention(q, q, q).shape == q.shape
+
+
+def _report(number, path):
+    (path / str(number)).write_text(str(fg.ones(2).sum().item()))
+
+
+def test_spawned_processes(tmp_path):
+    spawn = fg.multiprocessing.spawn
+    spawn(_report, args=(tmp_path,), nprocs=2, start_method="fork")
+    assert [(tmp_path / str(i)).read_text() for i in range(2)] == ["2.0", "2.0"]

@@ -150,11 +150,14 @@ _LATER = (
     "cuda",
     "distributions",
     "integrate",
+    "jit",
     "mps",
+    "multiprocessing",
     "nn",
     "optim",
     "optimize",
     "serialization",
+    "types",
     "xpu",
 )
 # ... and names that stand in one of these.

@@ -11,8 +11,10 @@ from fastgrad import distributions as distributions
 from fastgrad import func as func
 from fastgrad import gradient_tape as gradient_tape
 from fastgrad import integrate as integrate
+from fastgrad import jit as jit
 from fastgrad import linalg as linalg
 from fastgrad import mps as mps
+from fastgrad import multiprocessing as multiprocessing
 from fastgrad import nn as nn
 from fastgrad import numeric as numeric
 from fastgrad import optim as optim
@@ -21,6 +23,7 @@ from fastgrad import random as random
 from fastgrad import return_types as return_types
 from fastgrad import serialization as serialization
 from fastgrad import testing as testing
+from fastgrad import types as types
 from fastgrad import utils as utils
 from fastgrad import variable as variable
 from fastgrad import xpu as xpu

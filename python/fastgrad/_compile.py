@@ -453,12 +453,37 @@ def _add_argument(walk: _Walk, value: Any, label: str) -> None:
 
 
 @overload
-def compile(fn: F, *, fullgraph: bool = False, dynamic: bool | None = None) -> F: ...
+def compile(
+    fn: F,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
+    disable: bool = False,
+) -> F: ...
 @overload
 def compile(
-    fn: None = None, *, fullgraph: bool = False, dynamic: bool | None = None
+    fn: None = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
+    disable: bool = False,
 ) -> Callable[[F], F]: ...
-def compile(fn: Any = None, *, fullgraph: bool = False, dynamic: bool | None = None) -> Any:
+def compile(
+    fn: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = None,
+    mode: str | None = None,
+    options: dict[str, Any] | None = None,
+    disable: bool = False,
+) -> Any:
     """Records what a function does to tensors once, and replays it without Python from then on.
 
     The first call runs `fn` as it is and records it: operations, backward passes, writes in place,
@@ -475,9 +500,14 @@ def compile(fn: Any = None, *, fullgraph: bool = False, dynamic: bool | None = N
         fn: The function, method, or object to call. Absent when used as `@compile(...)`.
         fullgraph: Raises an error in place of that warning.
         dynamic: Accepted for PyTorch's sake: every combination of shapes has its own recording.
+        backend: Accepted for PyTorch's sake: there is one.
+        mode: Accepted likewise.
+        options: Accepted likewise.
+        disable: Returns `fn` as it is.
 
     Returns:
-        A callable with `stats()`, `graph()` and `dot()`; `__wrapped__` is `fn`.
+        A callable with `stats()`, `graph()` and `dot()`; `__wrapped__` is `fn`. For a module, a
+        module that holds it (`nn.modules.compiled.OptimizedModule`).
 
     Raises:
         RuntimeError: With `fullgraph=True`, when a call could not be recorded.
@@ -496,9 +526,17 @@ def compile(fn: Any = None, *, fullgraph: bool = False, dynamic: bool | None = N
         1
     """
     if fn is None:
-        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic)
+        return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, disable=disable)
+    if disable:
+        return fn
     if not callable(fn):
         raise TypeError(f"compile expects a callable, got {type(fn).__name__}")
     if isinstance(fn, CompiledFunction):
         return fn
-    return CompiledFunction(fn, examine, fullgraph=fullgraph)
+    compiled = CompiledFunction(fn, examine, fullgraph=fullgraph)
+    nn = sys.modules.get("fastgrad.nn")  # without it, fn is no module
+    if nn is not None and isinstance(fn, nn.Module):
+        from fastgrad.nn.modules.compiled import OptimizedModule
+
+        return fn if isinstance(fn, OptimizedModule) else OptimizedModule(fn, compiled)
+    return compiled

@@ -11,6 +11,8 @@ Example:
 
 from __future__ import annotations
 
+import sys as _sys
+
 from fastgrad.distributions import constraints, kl, transforms
 from fastgrad.distributions.combined import (
     Independent,
@@ -49,6 +51,32 @@ from fastgrad.distributions.transforms import (
     TanhTransform,
     Transform,
 )
+
+# PyTorch has a module per distribution, which scripts import from.
+for _name, _kind in (
+    ("bernoulli", Bernoulli),
+    ("beta", Beta),
+    ("binomial", Binomial),
+    ("categorical", Categorical),
+    ("cauchy", Cauchy),
+    ("chi2", Chi2),
+    ("dirichlet", Dirichlet),
+    ("exponential", Exponential),
+    ("geometric", Geometric),
+    ("gumbel", Gumbel),
+    ("half_normal", HalfNormal),
+    ("independent", Independent),
+    ("laplace", Laplace),
+    ("log_normal", LogNormal),
+    ("mixture_same_family", MixtureSameFamily),
+    ("normal", Normal),
+    ("one_hot_categorical", OneHotCategorical),
+    ("poisson", Poisson),
+    ("studentT", StudentT),
+    ("transformed_distribution", TransformedDistribution),
+    ("uniform", Uniform),
+):
+    _sys.modules.setdefault(f"{__name__}.{_name}", _sys.modules[_kind.__module__])
 
 __all__ = [
     "AffineTransform",

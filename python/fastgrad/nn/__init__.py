@@ -18,7 +18,7 @@ Example:
 
 from __future__ import annotations
 
-from fastgrad.nn import functional, init, modules, parallel, parameter, utils
+from fastgrad.nn import attention, functional, init, modules, parallel, parameter, utils
 from fastgrad.nn.modules.activation import (
     CELU,
     ELU,

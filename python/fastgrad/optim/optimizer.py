@@ -191,13 +191,9 @@ class Optimizer:
         self.__dict__.update(state)
         for name in self._HOOKS:
             self.__dict__.setdefault(name, OrderedDict())
-        # State of releases that had fewer options, or kept the count as a number.
-        for group in self.param_groups:
+        for group in self.param_groups:  # of releases that had fewer options
             for name, value in self.defaults.items():
                 group.setdefault(name, value)
-        for kept in self.state.values():
-            if isinstance(kept, dict) and isinstance(kept.get("step"), (int, float)):
-                kept["step"] = scalar_state(kept["step"])
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
@@ -520,6 +516,12 @@ class CoreOptimizer(Optimizer):
 
     # (group, state of all parameters, maker of one parameter's first state)
     _step_group: ClassVar[Callable[[Group, dict[Any, Any], Any], None]]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for kept in self.state.values():  # of releases that kept the count as a number
+            if isinstance(kept, dict) and isinstance(kept.get("step"), (int, float)):
+                kept["step"] = scalar_state(kept["step"])
 
     def step(self, closure: Closure | None = None) -> Any:
         """Updates every parameter that has a gradient, in place.

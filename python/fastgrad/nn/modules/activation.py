@@ -478,3 +478,7 @@ class Softmax2d(Module):
             )
         result: Tensor = F.softmax(input, -3, _stacklevel=5)
         return result
+
+
+# As in PyTorch, where this class stands among the activations.
+from fastgrad.nn.modules.attention import MultiheadAttention  # noqa: E402, F401

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
-from fastgrad._core import Tensor
+from fastgrad._core import CompiledFunction, Tensor
 from fastgrad.nn.parameter import Buffer, Parameter, typename
 
 _REGISTRIES = ("_parameters", "_buffers", "_modules")
@@ -289,6 +289,13 @@ class Attributes:
     def __dir__(self) -> Iterator[str]:
         names = {*dir(type(self)), *self.__dict__}
         return iter(sorted(name for name in names if not name[:1].isdigit()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        # What Module.compile put before the class's forward belongs to this object alone.
+        if isinstance(state.get("forward"), CompiledFunction):
+            del state["forward"]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from fastgrad import _core
 from fastgrad._core import Tensor
@@ -30,8 +30,8 @@ def tupled(value: Any, count: int) -> tuple[Any, ...]:
 
 
 class _ConvNd(Module):
-    _dims: ClassVar[int]
-    _transposed: ClassVar[bool] = False
+    # Of the layers below. Classes of users that derive from this one, as from PyTorch's, lack it.
+    _dims: int
 
     weight: Tensor
     bias: Tensor | None
@@ -45,14 +45,17 @@ class _ConvNd(Module):
         stride: _Ints,
         padding: str | _Ints,
         dilation: _Ints,
+        transposed: bool,
         output_padding: _Ints,
         groups: int,
         bias: bool,
         padding_mode: str,
-        device: Any,
-        dtype: Any,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
         super().__init__()
+        if not hasattr(type(self), "_dims"):
+            self._dims = len(kernel_size)  # type: ignore[arg-type]
         if groups <= 0:
             raise ValueError("groups must be a positive integer")
         if in_channels % groups != 0:
@@ -64,7 +67,7 @@ class _ConvNd(Module):
         self.stride = tupled(stride, self._dims)
         self.padding = padding if isinstance(padding, str) else tupled(padding, self._dims)
         self.dilation = tupled(dilation, self._dims)
-        self.transposed, self.groups = self._transposed, groups
+        self.transposed, self.groups = transposed, groups
         self.output_padding = tupled(output_padding, self._dims)
         self.padding_mode = padding_mode
         if isinstance(self.padding, str):
@@ -79,7 +82,7 @@ class _ConvNd(Module):
             raise ValueError(
                 f"padding_mode must be one of {set(modes)}, but got padding_mode='{padding_mode}'"
             )
-        channels = (in_channels, out_channels) if self._transposed else (out_channels, in_channels)
+        channels = (in_channels, out_channels) if transposed else (out_channels, in_channels)
         sizes = (channels[0], channels[1] // groups, *self.kernel_size)
         options: dict[str, Any] = {"device": device, "dtype": dtype}
         self.weight = Parameter(_core.empty(sizes, **options))
@@ -154,6 +157,7 @@ class _Conv(_ConvNd):
             stride,
             padding,
             dilation,
+            False,
             0,
             groups,
             bias,
@@ -231,8 +235,6 @@ class Conv3d(_Conv):
 
 
 class _ConvTranspose(_ConvNd):
-    _transposed = True
-
     def __init__(
         self,
         in_channels: int,
@@ -257,6 +259,7 @@ class _ConvTranspose(_ConvNd):
             stride,
             padding,
             dilation,
+            True,
             output_padding,
             groups,
             bias,

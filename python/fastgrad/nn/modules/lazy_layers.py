@@ -96,30 +96,23 @@ class _LazyConv(LazyModuleMixin):
         self,
         out_channels: int,
         kernel_size: Any,
-        *args: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        dilation: Any = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
         device: Any = None,
         dtype: Any = None,
-        **kwargs: Any,
     ) -> None:
-        names = self._arguments[: len(args)]
-        if len(args) > len(self._arguments):
-            device, dtype = (*args[len(self._arguments) :], dtype)[:2]
-        kwargs.update(zip(names, args))
-        bias = kwargs.pop("bias", True)
-        super().__init__(0, 0, kernel_size, bias=False, **kwargs)
-        self.out_channels = out_channels
-        self.weight = UninitializedParameter(device=device, dtype=dtype)
-        if bias:
-            self.bias = UninitializedParameter(device=device, dtype=dtype)
+        super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode)
+        self._delay(out_channels, bias, {"device": device, "dtype": dtype})
 
-    _arguments: ClassVar[tuple[str, ...]] = (
-        "stride",
-        "padding",
-        "dilation",
-        "groups",
-        "bias",
-        "padding_mode",
-    )
+    def _delay(self, out_channels: int, bias: bool, options: dict[str, Any]) -> None:
+        self.out_channels = out_channels
+        self.weight = UninitializedParameter(**options)
+        if bias:
+            self.bias = UninitializedParameter(**options)
 
     def reset_parameters(self) -> None:
         """Draws the parameters anew, once they have shapes."""
@@ -178,15 +171,34 @@ class LazyConv3d(_LazyConv, Conv3d):
 
 
 class _LazyConvTranspose(_LazyConv):
-    _arguments: ClassVar[tuple[str, ...]] = (
-        "stride",
-        "padding",
-        "output_padding",
-        "groups",
-        "bias",
-        "dilation",
-        "padding_mode",
-    )
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Any,
+        stride: Any = 1,
+        padding: Any = 0,
+        output_padding: Any = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Any = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        # Past _LazyConv, whose arguments come in another order.
+        super(_LazyConv, self).__init__(
+            0,
+            0,
+            kernel_size,
+            stride,
+            padding,
+            output_padding,
+            groups,
+            False,
+            dilation,
+            padding_mode,
+        )
+        self._delay(out_channels, bias, {"device": device, "dtype": dtype})
 
 
 class LazyConvTranspose1d(_LazyConvTranspose, ConvTranspose1d):

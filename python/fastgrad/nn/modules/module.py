@@ -16,7 +16,7 @@ from fastgrad.nn.modules.hooks import (
     register_module_full_backward_hook,
     register_module_full_backward_pre_hook,
 )
-from fastgrad.nn.modules.state import State
+from fastgrad.nn.modules.state import State, _IncompatibleKeys  # noqa: F401  (as in PyTorch)
 from fastgrad.nn.modules.traversal import Traversal
 
 if TYPE_CHECKING:
