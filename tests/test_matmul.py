@@ -186,3 +186,40 @@ def test_size_errors_begin_as_torchs(a: tuple[int, ...], b: tuple[int, ...]) -> 
     with pytest.raises(RuntimeError) as ours:
         fg.ones(a) @ fg.ones(b)
     assert str(ours.value).startswith(str(theirs.value))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("m", [1, 2, 7, 8, 9, 17, 33, 65])
+def test_products_of_every_layout_and_size(dtype: Any, m: int) -> None:
+    """Small integers multiply without rounding: every kernel must give NumPy's values."""
+    r = np.random.default_rng(m)
+    for n, k in itertools.product([1, 7, 8, 15, 16, 33, 47, 64, 65, 520], [1, 5, 16, 33, 128, 300]):
+        for layout in itertools.product([False, True], repeat=2):
+            a, b = r.integers(-4, 5, (m, k)).astype(dtype), r.integers(-4, 5, (k, n)).astype(dtype)
+            x = fg.tensor(a.T.copy()).T if layout[0] else fg.tensor(a)
+            y = fg.tensor(b.T.copy()).T if layout[1] else fg.tensor(b)
+            np.testing.assert_array_equal((x @ y).numpy(), a @ b, err_msg=f"{m} {k} {n} {layout}")
+            c = r.integers(-4, 5, n).astype(dtype)
+            if layout[1]:
+                found = fg.nn.functional.linear(x, y.T, fg.tensor(c))
+                np.testing.assert_array_equal(found.numpy(), a @ b + c)
+
+
+@pytest.mark.parametrize("shape", [(300, 100, 96), (40, 200, 700), (700, 60, 70), (16, 300, 600)])
+@pytest.mark.parametrize("layout", list(itertools.product([False, True], repeat=2)))
+def test_the_same_bits_for_any_number_of_threads(
+    shape: tuple[int, int, int], layout: tuple[bool, bool]
+) -> None:
+    m, k, n = shape
+    x = fg.tensor(R.standard_normal((k, m) if layout[0] else (m, k)).astype(np.float32))
+    y = fg.tensor(R.standard_normal((n, k) if layout[1] else (k, n)).astype(np.float32))
+    x, y = x.T if layout[0] else x, y.T if layout[1] else y
+    before = fg.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            fg.set_num_threads(threads)
+            found.append((x @ y).numpy().tobytes())
+    finally:
+        fg.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

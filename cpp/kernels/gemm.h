@@ -18,6 +18,8 @@ Matrix matrix_of(const Array& a);
 struct GemmOptions {
   Scalar alpha = 1;
   bool accumulate = false;  // add to c instead of overwriting it
+  const char* row =
+      nullptr;  // a contiguous row that is added to every row of c; not with accumulate
 };
 
 // c = alpha * a·b. c is row-major (col_stride 1) and overlaps neither a nor b; any strides for a,

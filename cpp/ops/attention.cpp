@@ -47,6 +47,14 @@ Array expanded_mask(const Array& mask, const Array& q, const Array& k) {
   return mask.expanded(shape);
 }
 
+// Heads lie beside one another in memory, as PyTorch lays them out: what follows takes them
+// together.
+void lay_out_heads(Meta& m) {
+  if (m.shape.size() != 4) return;
+  int64_t heads = m.shape[1], rows = m.shape[2], width = m.shape[3];
+  m.strides = {rows * heads * width, width, heads * width, 1};
+}
+
 // Everything below in public ops: for higher derivatives, and where the mask has a gradient.
 struct Weights {
   Tensor softmaxed, dropped, k, v;
@@ -119,6 +127,7 @@ FG_DEFINE_OP(Attention) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = in[0]->shape;
           out[0].shape.back() = in[2]->shape.back();
+          lay_out_heads(out[0]);
           out[1].dtype = compute_dtype(in[0]->dtype);
           out[1].shape = in[0]->shape;
           out[1].shape.pop_back();
@@ -166,6 +175,7 @@ FG_DEFINE_OP(AttentionGrad) = {
           for (size_t i = 0; i < 3; ++i) {
             out[i].dtype = in[i + 1]->dtype;
             out[i].shape = in[i + 1]->shape;
+            lay_out_heads(out[i]);
           }
         },
     .eval =

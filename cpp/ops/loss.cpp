@@ -417,8 +417,8 @@ FG_DEFINE_OP(Linear) = {
     .eval =
         [](const Attrs&, Inputs in, std::span<Array> out) {
           GemmOptions o;
-          o.accumulate = true;
-          copy_array(*in[2], out[0]);
+          Array bias = as_contiguous(*in[2]);
+          o.row = bias.data;
           Array x = in[0]->shape.size() == 2 ? *in[0] : as_contiguous(*in[0]);
           int64_t k = in[1]->shape[1], n = in[1]->shape[0];
           Matrix a = x.shape.size() == 2
@@ -446,7 +446,13 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
                x.numel() && weight.numel() && x.shape().back() == weight.shape()[1] &&
                bias.numel() == weight.shape()[0] && x.dtype() == weight.dtype() &&
                x.dtype() == bias.dtype() && is_floating(x.dtype());
-  if (fused) return apply(Op::Linear, {x, weight, bias});
+  if (fused) {
+    // Batches of sequences that lie the other way round are taken as they lie, without a copy.
+    if (x.ndim() == 3 && !x.array().contiguous && x.array().strides[2] == 1 &&
+        x.array().strides[0] == x.size(2) && x.array().strides[1] == x.size(0) * x.size(2))
+      return transpose(apply(Op::Linear, {transpose(x, 0, 1), weight, bias}), 0, 1);
+    return apply(Op::Linear, {x, weight, bias});
+  }
   FG_CHECK(weight.ndim() <= 2, "linear(): expected a weight of 1 or 2 dimensions, got ",
            weight.shape());
   Tensor y;

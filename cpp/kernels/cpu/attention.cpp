@@ -8,8 +8,8 @@
 #include "base/long_work.h"
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/attention_lines.h"
 #include "kernels/cpu/reduce_lanes.h"
-#include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/loss.h"
 
@@ -20,9 +20,50 @@ namespace {
 constexpr int64_t kWeights = 64 * 1024;
 constexpr int64_t kMaxRows = 256;
 
+// The first element of each matrix of a batch, in elements.
+std::vector<int64_t> batch_offsets(const Array& a, int64_t batch) {
+  std::vector<int64_t> offsets;
+  offsets.reserve(static_cast<size_t>(batch));
+  for (int64_t b = 0; b < batch; ++b) {
+    int64_t offset = 0, rest = b;
+    for (size_t d = a.shape.size() - 2; d-- > 0; rest /= a.shape[d])
+      offset += rest % a.shape[d] * a.strides[d];
+    offsets.push_back(offset);
+  }
+  return offsets;
+}
+
+// An array of matrices, whose rows may lie apart: a part of a product for all heads is read as it
+// lies there.
 template <class T>
-Matrix rows_of(const T* data, int64_t rows, int64_t cols) {
-  return {reinterpret_cast<char*>(const_cast<T*>(data)), rows, cols, cols, 1};
+class Matrices {
+ public:
+  Matrices(const Array& a, int64_t batch)
+      : data_(a.ptr<T>()),
+        row_(a.strides[a.shape.size() - 2]),
+        cols_(a.shape.back()),
+        offsets_(batch_offsets(a, batch)) {}
+  T* row(int64_t b, int64_t i) const { return data_ + offsets_[static_cast<size_t>(b)] + i * row_; }
+  Matrix rows(int64_t b, int64_t i, int64_t m) const {
+    return {reinterpret_cast<char*>(row(b, i)), m, cols_, row_, 1};
+  }
+
+ private:
+  T* data_;
+  int64_t row_, cols_;
+  std::vector<int64_t> offsets_;
+};
+
+// The array itself where Matrices can read it, else a copy.
+Array readable(const Array& a, DType d) {
+  size_t n = a.shape.size();
+  bool rows = a.dtype == d && a.strides[n - 1] == 1 && a.strides[n - 2] >= a.shape[n - 1];
+  return rows ? a : as_contiguous(a, d);
+}
+
+template <class T>
+Matrix matrix_at(T* data, int64_t rows, int64_t cols) {
+  return {reinterpret_cast<char*>(data), rows, cols, cols, 1};
 }
 
 double multiplications(const AttentionShape& s) {
@@ -30,28 +71,11 @@ double multiplications(const AttentionShape& s) {
          static_cast<double>(s.keys * (s.depth + s.width));
 }
 
-template <class T>
-void exp_block(T* p, int64_t n) {
-  static const BlockKernel kernel = block_kernel(ElementwiseOp::Exp, dtype_of<T>);
-  const char* in[] = {reinterpret_cast<const char*>(p)};
-  kernel(reinterpret_cast<char*>(p), in, 0, n);
-}
-
 // The mask's rows, by batch and query.
 class Mask {
  public:
   Mask(const Array* mask, int64_t batch) : mask_(mask) {
-    if (!mask) return;
-    size_t n = mask->shape.size();
-    offsets_.reserve(static_cast<size_t>(batch));
-    for (int64_t b = 0; b < batch; ++b) {
-      int64_t offset = 0, rest = b;
-      for (size_t d = n - 2; d-- > 0;) {
-        offset += rest % mask->shape[d] * mask->strides[d];
-        rest /= mask->shape[d];
-      }
-      offsets_.push_back(offset);
-    }
+    if (mask) offsets_ = batch_offsets(*mask, batch);
   }
   // Applies to n scores of one query.
   template <class T>
@@ -94,12 +118,12 @@ class Walk {
       }
   }
 
-  // weights = scale * q·kᵀ + mask for m queries from i on and the first n keys.
-  void scores(const T* q, const T* k, int64_t b, int64_t i, int64_t m, int64_t n) {
+  // weights = scale * q·kᵀ + mask for q's queries, from i on, and k's keys.
+  void scores(const Matrix& q, const Matrix& k, int64_t b, int64_t i) {
+    int64_t m = q.rows, n = k.rows;
     GemmOptions o;
     o.alpha = Scalar(shape_.scale);
-    gemm(dtype_of<T>, rows_of(q, m, shape_.depth), rows_of(k, n, shape_.depth).transposed(),
-         rows_of(weights.data(), m, n), o);
+    gemm(dtype_of<T>, q, k.transposed(), matrix_at(weights.data(), m, n), o);
     for (int64_t r = 0; r < m; ++r) {
       T* row = weights.data() + r * n;
       mask_.apply(b, i + r, row, n);
@@ -133,42 +157,37 @@ void attention(const AttentionShape& s, const Array& q, const Array& k, const Ar
                const Array* mask, const Array& out, const Array& lse) {
   if (out.numel == 0) return;
   DType d = compute_dtype(q.dtype);
-  Array hq = as_contiguous(q, d), hk = as_contiguous(k, d), hv = as_contiguous(v, d);
-  Array hm = typed_mask(mask, d);
+  Array hq = readable(q, d), hk = readable(k, d), hv = readable(v, d), hm = typed_mask(mask, d);
   Array to = out.dtype == d ? out : Array::empty(out.shape, d);
   {
     LongWork long_work(multiplications(s));
     dispatch_float(d, "scaled_dot_product_attention", [&]<class T>(T) {
+      const AttentionLines<T>& lines = attention_lines(T{});
       Mask masks(mask ? &hm : nullptr, s.batch);
+      int64_t shared = s.batch / s.sharing;
+      Matrices<T> queries(hq, s.batch), keys(hk, shared), values(hv, shared), results(to, s.batch);
       parallel_for(s.batch, 1, [&](int64_t begin, int64_t end) {
         Walk<T> walk(s, masks);
         walk.for_blocks(begin, end, [&](int64_t b, int64_t i, int64_t m, int64_t n) {
           int64_t kv = b / s.sharing;
-          walk.scores(hq.ptr<T>() + (b * s.queries + i) * s.depth,
-                      hk.ptr<T>() + kv * s.keys * s.depth, b, i, m, n);
+          walk.scores(queries.rows(b, i, m), keys.rows(kv, 0, n), b, i);
           T scales[kMaxRows];
           for (int64_t r = 0; r < m; ++r) {
             T* row = walk.weights.data() + r * n;
             T top = n ? lanes(T{}).largest(row, n) : -std::numeric_limits<T>::infinity();
             double total = 0;
-            if (top == -std::numeric_limits<T>::infinity()) {
+            if (top == -std::numeric_limits<T>::infinity())
               std::fill_n(row, n, T(0));  // a query that sees nothing
-            } else {
-              for (int64_t j = 0; j < n; ++j) row[j] -= top;
-              exp_block(row, n);
-              total = static_cast<double>(lanes(T{}).sum(row, n));
-            }
+            else
+              total = lines.exp_sum(row, top, n);
             scales[r] = total == 0 ? T(0) : static_cast<T>(1 / total);
             lse.ptr<T>()[b * s.queries + i + r] =
                 static_cast<T>(static_cast<double>(top) + std::log(total));
             if (s.dropout > 0) walk.drop(row, b, i + r, n, row);
           }
-          T* target = to.ptr<T>() + (b * s.queries + i) * s.width;
-          gemm(d, rows_of(walk.weights.data(), m, n),
-               rows_of(hv.ptr<T>() + kv * s.keys * s.width, n, s.width),
-               rows_of(target, m, s.width));
-          for (int64_t r = 0; r < m; ++r)
-            for (int64_t j = 0; j < s.width; ++j) target[r * s.width + j] *= scales[r];
+          gemm(d, matrix_at(walk.weights.data(), m, n), values.rows(kv, 0, n),
+               results.rows(b, i, m));
+          for (int64_t r = 0; r < m; ++r) lines.scale(results.row(b, i + r), scales[r], s.width);
         });
       });
     });
@@ -180,8 +199,9 @@ void attention_grad(const AttentionShape& s, const Array& g, const Array& q, con
                     const Array& v, const Array* mask, const Array& out, const Array& lse,
                     const Array& dq, const Array& dk, const Array& dv) {
   DType d = compute_dtype(q.dtype);
-  Array hg = as_contiguous(g, d), hq = as_contiguous(q, d), hk = as_contiguous(k, d),
-        hv = as_contiguous(v, d), ho = as_contiguous(out, d), hm = typed_mask(mask, d);
+  Array hg = readable(g, d), hq = readable(q, d), hk = readable(k, d), hv = readable(v, d),
+        ho = readable(out, d), hm = typed_mask(mask, d);
+  // Its memory has no gaps, in whichever order its dimensions lie.
   auto target = [&](const Array& a) {
     Array t = a.dtype == d ? a : Array::empty(a.shape, d);
     if (t.numel) std::memset(t.data, 0, static_cast<size_t>(t.nbytes()));
@@ -191,9 +211,14 @@ void attention_grad(const AttentionShape& s, const Array& g, const Array& q, con
   if (hg.numel) {
     LongWork long_work(multiplications(s));
     dispatch_float(d, "scaled_dot_product_attention", [&]<class T>(T) {
+      const AttentionLines<T>& lines = attention_lines(T{});
       Mask masks(mask ? &hm : nullptr, s.batch);
+      int64_t shared = s.batch / s.sharing;
+      Matrices<T> queries(hq, s.batch), keys(hk, shared), values(hv, shared),
+          cotangents(hg, s.batch), results(ho, s.batch), to_q(tq, s.batch), to_k(tk, shared),
+          to_v(tv, shared);
       // Batches that share keys sum up their gradients: one thread takes them all.
-      parallel_for(s.batch / s.sharing, 1, [&](int64_t begin, int64_t end) {
+      parallel_for(shared, 1, [&](int64_t begin, int64_t end) {
         Walk<T> walk(s, masks);
         std::vector<T> slopes(walk.weights.size()),
             dropped(s.dropout > 0 ? walk.weights.size() : 0);
@@ -203,41 +228,31 @@ void attention_grad(const AttentionShape& s, const Array& g, const Array& q, con
         walk.for_blocks(
             begin * s.sharing, end * s.sharing, [&](int64_t b, int64_t i, int64_t m, int64_t n) {
               if (n == 0) return;
-              int64_t kv = b / s.sharing, row0 = b * s.queries + i;
-              const T *from_q = hq.ptr<T>() + row0 * s.depth,
-                      *from_g = hg.ptr<T>() + row0 * s.width;
-              const T *from_k = hk.ptr<T>() + kv * s.keys * s.depth,
-                      *from_v = hv.ptr<T>() + kv * s.keys * s.width;
-              walk.scores(from_q, from_k, b, i, m, n);
-              gemm(d, rows_of(from_g, m, s.width), rows_of(from_v, n, s.width).transposed(),
-                   rows_of(slopes.data(), m, n));
-              const T* weights = walk.weights.data();
+              int64_t kv = b / s.sharing;
+              Matrix from_q = queries.rows(b, i, m), from_g = cotangents.rows(b, i, m),
+                     from_k = keys.rows(kv, 0, n);
+              walk.scores(from_q, from_k, b, i);
+              gemm(d, from_g, values.rows(kv, 0, n).transposed(), matrix_at(slopes.data(), m, n));
+              T* weights = walk.weights.data();
               for (int64_t r = 0; r < m; ++r) {
                 T *p = walk.weights.data() + r * n, *slope = slopes.data() + r * n;
-                T log_sum = lse.ptr<T>()[row0 + r];
-                const T *go = from_g + r * s.width, *o = ho.ptr<T>() + (row0 + r) * s.width;
-                double along = 0;
-                for (int64_t j = 0; j < s.width; ++j) along += static_cast<double>(go[j] * o[j]);
-                if (log_sum == -std::numeric_limits<T>::infinity()) {
+                T log_sum = lse.ptr<T>()[b * s.queries + i + r];
+                double along = lines.dot(cotangents.row(b, i + r), results.row(b, i + r), s.width);
+                if (log_sum == -std::numeric_limits<T>::infinity())
                   std::fill_n(p, n, T(0));
-                } else {
-                  for (int64_t j = 0; j < n; ++j) p[j] -= log_sum;
-                  exp_block(p, n);
-                }
+                else
+                  lines.exp(p, log_sum, n);
                 if (s.dropout > 0) {
                   walk.drop(p, b, i + r, n, dropped.data() + r * n);
                   walk.drop(slope, b, i + r, n, slope);
                   weights = dropped.data();
                 }
-                T centre = static_cast<T>(along);
-                for (int64_t j = 0; j < n; ++j) slope[j] = p[j] * (slope[j] - centre);
+                lines.slopes(p, slope, static_cast<T>(along), n);
               }
-              gemm(d, rows_of(weights, m, n).transposed(), rows_of(from_g, m, s.width),
-                   rows_of(tv.ptr<T>() + kv * s.keys * s.width, n, s.width), add);
-              gemm(d, rows_of(slopes.data(), m, n), rows_of(from_k, n, s.depth),
-                   rows_of(tq.ptr<T>() + row0 * s.depth, m, s.depth), scaled);
-              gemm(d, rows_of(slopes.data(), m, n).transposed(), rows_of(from_q, m, s.depth),
-                   rows_of(tk.ptr<T>() + kv * s.keys * s.depth, n, s.depth), scaled_add);
+              Matrix changes = matrix_at(slopes.data(), m, n);
+              gemm(d, matrix_at(weights, m, n).transposed(), from_g, to_v.rows(kv, 0, n), add);
+              gemm(d, changes, from_k, to_q.rows(b, i, m), scaled);
+              gemm(d, changes.transposed(), from_q, to_k.rows(kv, 0, n), scaled_add);
             });
       });
     });

@@ -1,4 +1,4 @@
-// Chooses among the small kernel, OpenBLAS and, for integers, plain loops.
+// Chooses among the own kernels, OpenBLAS and, for integers, plain loops.
 #include "kernels/gemm.h"
 
 #include <cblas.h>
@@ -21,6 +21,9 @@ constexpr int64_t kSmall = 32;
 constexpr double kParallelProducts = 1 << 21;
 constexpr double kBlasSmall = 1.1e6;  // OpenBLAS has another kernel below 10^6
 constexpr int64_t kRowTile = 48, kColumnBand = 1024;
+// Beyond so many multiplications OpenBLAS is faster on AVX-512 too.
+constexpr int64_t kOwnProducts = 1 << 26;
+constexpr int64_t kOwnTile = 64;
 
 void prepare_blas() {
   // Products are small or split by our own threads: OpenBLAS must not start its own.
@@ -34,17 +37,26 @@ T* at(const Matrix& m, int64_t row = 0, int64_t col = 0) {
 }
 
 template <class T>
-void gemm_small(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, bool accumulate) {
+void gemm_small(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, const T* from,
+                int64_t from_row) {
   if (b.col_stride == 1 || b.cols == 1) {
     own_gemm(T{}).small(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, at<T>(b),
-                        b.row_stride, at<T>(c), c.row_stride, alpha, accumulate);
+                        b.row_stride, at<T>(c), c.row_stride, alpha, from, from_row);
     return;
   }
-  T packed[kSmall * kSmall];
-  for (int64_t p = 0; p < b.rows; ++p)
-    for (int64_t j = 0; j < b.cols; ++j) packed[p * b.cols + j] = *at<T>(b, p, j);
-  own_gemm(T{}).small(c.rows, c.cols, a.cols, at<T>(a), a.row_stride, a.col_stride, packed, b.cols,
-                      at<T>(c), c.row_stride, alpha, accumulate);
+  const OwnGemm<T>& own = own_gemm(T{});
+  T packed[kSmall * kMaxPanelWidth];
+  int64_t width = b.rows * b.cols < 64 ? b.cols : own.panel_width;
+  for (int64_t j = 0; j < b.cols; j += width) {
+    int64_t columns = std::min(width, b.cols - j);
+    if (width == own.panel_width)
+      own.pack(b.rows, columns, at<T>(b, 0, j), b.row_stride, b.col_stride, packed);
+    else
+      for (int64_t p = 0; p < b.rows; ++p)
+        for (int64_t q = 0; q < columns; ++q) packed[p * width + q] = *at<T>(b, p, j + q);
+    own.small(c.rows, columns, a.cols, at<T>(a), a.row_stride, a.col_stride, packed, width,
+              at<T>(c, 0, j), c.row_stride, alpha, from ? from + j : nullptr, from_row);
+  }
 }
 
 // How BLAS sees a matrix: row-major, transposed or not, or not at all.
@@ -136,17 +148,65 @@ void blas_gemv(const BlasMatrix& mm, const Matrix& m, const T* x, int64_t incx, 
                       as_int(incx), beta, y, as_int(incy));
 }
 
+// Whether the own kernel is faster than OpenBLAS.
 template <class T>
-void gemm_float(Matrix a, Matrix b, const Matrix& c, T alpha, bool accumulate) {
+bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
+  if (!own_gemm(T{}).blocks || (b.row_stride != 1 && b.col_stride != 1)) return false;
+  int64_t k = a.cols;
+  if (c.cols < 8 || c.rows < 2 || c.rows * c.cols * k > kOwnProducts) return false;
+  if (a.row_stride == 1 && a.col_stride != 1) return c.rows * k <= 128 * 128;
+  if (a.col_stride != 1) return false;
+  // Rows of a that are a power of two apart evict one another.
+  return c.rows <= kSmall || k <= 256 ||
+         (k <= 1024 && a.row_stride * static_cast<int64_t>(sizeof(T)) % 1024 != 0);
+}
+
+template <class T>
+void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, const T* from,
+                int64_t from_row) {
+  const OwnGemm<T>& own = own_gemm(T{});
+  int64_t m = c.rows, n = c.cols, k = a.cols;
+  double multiplications = static_cast<double>(m * n) * static_cast<double>(k);
+  LongWork long_work(multiplications);
+  // Any band gives the same bits: see Note [Panels].
+  bool by_rows = m >= n;
+  int64_t side = by_rows ? m : n, bands = multiplications >= kParallelProducts ? pool_size() : 1;
+  int64_t band = ((side + bands - 1) / bands + kOwnTile - 1) / kOwnTile * kOwnTile;
+  bands = (side + band - 1) / band;
+  int64_t need = by_rows ? own.block_scratch(band, n, k) : own.block_scratch(m, band, k);
+  Ref<Buffer> scratch = Buffer::allocate(static_cast<size_t>(need * bands) * sizeof(T));
+  parallel_for(side, band, [&](int64_t begin, int64_t end) {
+    T* memory = reinterpret_cast<T*>(scratch->data()) + begin / band * need;
+    int64_t row = by_rows ? begin : 0, col = by_rows ? 0 : begin;
+    own.blocks(by_rows ? end - begin : m, by_rows ? n : end - begin, k, at<T>(a, row, 0),
+               a.row_stride, a.col_stride, at<T>(b, 0, col), b.row_stride, b.col_stride,
+               at<T>(c, row, col), c.row_stride, alpha,
+               from ? from + row * from_row + col : nullptr, from_row, memory);
+  });
+}
+
+void repeat_row(const char* row, const Matrix& c, size_t itemsize) {
+  size_t bytes = static_cast<size_t>(c.cols) * itemsize;
+  for (int64_t i = 0; i < c.rows; ++i)
+    std::memcpy(c.data + i * c.row_stride * static_cast<int64_t>(itemsize), row, bytes);
+}
+
+template <class T>
+void gemm_float(Matrix a, Matrix b, const Matrix& c, const GemmOptions& o) {
+  const T alpha = o.alpha.to<T>();
+  const T* from = o.accumulate ? at<T>(c) : reinterpret_cast<const T*>(o.row);
+  const int64_t from_row = o.accumulate ? c.row_stride : 0;
   if (c.rows <= kSmall && c.cols <= kSmall && a.cols <= kSmall) {
-    gemm_small<T>(a, b, c, alpha, accumulate);
+    gemm_small<T>(a, b, c, alpha, from, from_row);
     return;
   }
   FG_CHECK(c.rows <= INT_MAX && c.cols <= INT_MAX && a.cols <= INT_MAX && c.row_stride <= INT_MAX,
            "[matmul] matrices of ", c.rows, "x", a.cols, " and ", a.cols, "x", c.cols,
            " are too large for BLAS, whose sizes are limited to 2147483647; split the product");
+  if (own_is_faster<T>(a, b, c)) return block_gemm<T>(a, b, c, alpha, from, from_row);
   prepare_blas();
-  T beta = accumulate ? T(1) : T(0);
+  if (o.row) repeat_row(o.row, c, sizeof(T));
+  T beta = from ? T(1) : T(0);
   BlasMatrix ma, mb;
   Array held_a, held_b;
   auto usable = [](Matrix& m, BlasMatrix& blas, Array& held) {
@@ -200,7 +260,7 @@ void gemm_half(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
                const GemmOptions& o) {
   Array fa = packed_copy(dtype, a, DType::Float32), fb = packed_copy(dtype, b, DType::Float32);
   Array fc = packed_copy(dtype, c, DType::Float32);
-  gemm_float<float>(matrix_of(fa), matrix_of(fb), matrix_of(fc), o.alpha.to<float>(), o.accumulate);
+  gemm_float<float>(matrix_of(fa), matrix_of(fb), matrix_of(fc), o);
   CastKernel cast = cast_kernel(DType::Float32, dtype);
   for (int64_t i = 0; i < c.rows; ++i)
     cast(fc.data + i * c.cols * 4, 1, c.data + i * c.row_stride * 2, 1, c.cols);
@@ -248,8 +308,15 @@ Matrix matrix_of(const Array& a) {
   return {a.data, a.shape[n - 2], a.shape[n - 1], a.strides[n - 2], a.strides[n - 1]};
 }
 
-void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, const GemmOptions& o) {
+void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
+          const GemmOptions& options) {
   if (c.rows == 0 || c.cols == 0) return;
+  GemmOptions o = options;
+  if (o.row && (a.cols == 0 || (dtype != DType::Float32 && dtype != DType::Float64))) {
+    repeat_row(o.row, c, itemsize(dtype));
+    o.row = nullptr;
+    o.accumulate = true;
+  }
   if (a.cols == 0) {
     if (o.accumulate) return;
     int64_t size = static_cast<int64_t>(itemsize(dtype));
@@ -259,9 +326,9 @@ void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, const 
   }
   switch (dtype) {
     case DType::Float32:
-      return gemm_float<float>(a, b, c, o.alpha.to<float>(), o.accumulate);
+      return gemm_float<float>(a, b, c, o);
     case DType::Float64:
-      return gemm_float<double>(a, b, c, o.alpha.to<double>(), o.accumulate);
+      return gemm_float<double>(a, b, c, o);
     case DType::Float16:
     case DType::BFloat16:
       return gemm_half(dtype, a, b, c, o);
@@ -301,22 +368,36 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
     return;
   }
   int64_t step = o.sum_batches ? 0 : mc.rows * mc.cols;
-  Dims index(n, 0);
-  int64_t offset_a = 0, offset_b = 0;
-  for (int64_t i = 0; i < batches; ++i) {
-    gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
-         {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
-         {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, options);
-    if (o.sum_batches) options.accumulate = true;
-    for (size_t k = n; k-- > 0;) {
-      offset_a += d.a[k];
-      offset_b += d.b[k];
-      if (++index[k] < d.shape[k]) break;
-      offset_a -= d.shape[k] * d.a[k];
-      offset_b -= d.shape[k] * d.b[k];
-      index[k] = 0;
+  auto run = [&](int64_t begin, int64_t end) {
+    GemmOptions each = options;
+    Dims index(n, 0);
+    int64_t offset_a = 0, offset_b = 0, rest = begin;
+    for (size_t k = n; k-- > 0; rest /= d.shape[k]) {
+      index[k] = rest % d.shape[k];
+      offset_a += index[k] * d.a[k];
+      offset_b += index[k] * d.b[k];
     }
-  }
+    for (int64_t i = begin; i < end; ++i) {
+      gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
+           {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
+           {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, each);
+      if (o.sum_batches) each.accumulate = true;
+      for (size_t k = n; k-- > 0;) {
+        offset_a += d.a[k];
+        offset_b += d.b[k];
+        if (++index[k] < d.shape[k]) break;
+        offset_a -= d.shape[k] * d.a[k];
+        offset_b -= d.shape[k] * d.b[k];
+        index[k] = 0;
+      }
+    }
+  };
+  double each = static_cast<double>(mc.rows * mc.cols) * static_cast<double>(ma.cols);
+  double all = each * static_cast<double>(batches);
+  // Products that are shared among threads themselves come one after another.
+  if (o.sum_batches || all < kParallelProducts || each >= kParallelProducts) return run(0, batches);
+  LongWork long_work(all);
+  parallel_for(batches, (batches + 15) / 16, run);
 }
 
 }  // namespace fastgrad

@@ -7,12 +7,13 @@
 
 namespace fastgrad {
 
-// c[i, j] = alpha * sum_p a[i * a_row + p * a_col] * b[p * b_row + j], added to c if `accumulate`.
-// b's and c's rows are contiguous; their row strides are b_row and c_row.
+// c[i, j] = alpha * sum_p a[i * a_row + p * a_col] * b[p * b_row + j] + from[i * from_row + j], or
+// without the last where `from` is null; it may be c, or one row for all (from_row 0). The rows of
+// b, c and from are contiguous.
 template <class T>
 using SmallGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
                            int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row, T alpha,
-                           bool accumulate);
+                           const T* from, int64_t from_row);
 
 // Note [Panels]
 // A matrix b (k x n) is packed as panels of some columns, two registers wide: a panel's row p is
@@ -21,24 +22,35 @@ using SmallGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 // is the sum over p in order, by fused multiply-adds, in pieces of kPanelDepth, which are added to
 // c one after another: it depends neither on the number of rows that a call is given nor on the
 // number of threads.
-inline constexpr int64_t kPanelDepth = 192;
+inline constexpr int64_t kPanelDepth = 128;
 inline constexpr int64_t kMaxPanelWidth = 32;
 
 // Writes panels of b, width columns each: k * width elements per panel.
 template <class T>
 using PackPanels = void (*)(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col,
                             T* panels);
-// c = alpha * a·b, added to c if `accumulate`. c's rows are contiguous.
+// The same with a packed b.
 template <class T>
 using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
                            int64_t a_col, const T* panels, T* c, int64_t c_row, T alpha,
-                           bool accumulate);
+                           const T* from, int64_t from_row);
+
+// Note [Blocks]
+// A product of any size packs b in blocks that fit the second-level cache, kPanelDepth rows deep,
+// or, where a has few rows, reads b as it lies or packs a instead. Each adds up in the order of
+// Note [Panels], so that all give the same bits.
+template <class T>
+using BlockGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
+                           int64_t a_col, const T* b, int64_t b_row, int64_t b_col, T* c,
+                           int64_t c_row, T alpha, const T* from, int64_t from_row, T* scratch);
 
 template <class T>
 struct OwnGemm {
   SmallGemm<T> small;
   PackPanels<T> pack;
   PanelGemm<T> panels;
+  BlockGemm<T> blocks;                                        // null: not faster than BLAS
+  int64_t (*block_scratch)(int64_t m, int64_t n, int64_t k);  // elements
   int64_t panel_width;
 };
 struct SmallGemmTable {

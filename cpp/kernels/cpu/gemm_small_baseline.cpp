@@ -9,7 +9,8 @@ constexpr int64_t kWidth = 16;
 // Rows of b are added up in a block of one row of c, which the compiler vectorises.
 template <class T>
 void small_gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
-                const T* b, int64_t b_row, T* c, int64_t c_row, T alpha, bool accumulate) {
+                const T* b, int64_t b_row, T* c, int64_t c_row, T alpha, const T* from,
+                int64_t from_row) {
   for (int64_t j0 = 0; j0 < n; j0 += kWidth) {
     int64_t width = n - j0 < kWidth ? n - j0 : kWidth;
     for (int64_t i = 0; i < m; ++i) {
@@ -23,8 +24,8 @@ void small_gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int6
           for (int64_t j = 0; j < width; ++j) sums[j] += x * row[j];
       }
       T* out = c + i * c_row + j0;
-      for (int64_t j = 0; j < width; ++j)
-        out[j] = accumulate ? out[j] + alpha * sums[j] : alpha * sums[j];
+      const T* add = from ? from + i * from_row + j0 : nullptr;
+      for (int64_t j = 0; j < width; ++j) out[j] = add ? add[j] + alpha * sums[j] : alpha * sums[j];
     }
   }
 }
@@ -39,17 +40,17 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col,
 
 template <class T>
 void panel_gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
-                const T* panels, T* c, int64_t c_row, T alpha, bool accumulate) {
-  for (int64_t p = 0; p < k; p += kPanelDepth)
+                const T* panels, T* c, int64_t c_row, T alpha, const T* from, int64_t from_row) {
+  for (int64_t p = 0; p < k; p += kPanelDepth, from = c, from_row = c_row)
     for (int64_t j = 0; j < n; j += kWidth)
       small_gemm(m, n - j < kWidth ? n - j : kWidth, k - p < kPanelDepth ? k - p : kPanelDepth,
                  a + p * a_col, a_row, a_col, panels + j * k + p * kWidth, kWidth, c + j, c_row,
-                 alpha, accumulate || p > 0);
+                 alpha, from ? from + j : nullptr, from_row);
 }
 
 template <class T>
 constexpr OwnGemm<T> own() {
-  return {small_gemm<T>, pack_panels<T>, panel_gemm<T>, kWidth};
+  return {small_gemm<T>, pack_panels<T>, panel_gemm<T>, nullptr, nullptr, kWidth};
 }
 
 }  // namespace

@@ -68,21 +68,17 @@ void forward(const Steps& steps, const Array& gates, const PackedMatrix<T>& acro
     T* k = kept ? kept + row * K : scratch + first * K;
     switch (s.kind) {
       case RecurrentKind::Lstm:
-        for (int64_t r = 0; r < n; ++r) copy_row(k + r * K, x + r * G, G);
-        across.multiply(n, h, H, k, K, true);
+        across.multiply(n, h, H, k, K, x, G);
         for (int64_t r = 0; r < n; ++r) lines.lstm(k + r * K, cell + (first + r) * H, h + r * H, H);
         break;
       case RecurrentKind::Gru: {
         T* u = scratch + steps.batch * K + first * G;
-        if (bias)
-          for (int64_t r = 0; r < n; ++r) copy_row(u + r * G, bias, G);
-        across.multiply(n, h, H, u, G, bias != nullptr);
+        across.multiply(n, h, H, u, G, bias, 0);
         for (int64_t r = 0; r < n; ++r) lines.gru(x + r * G, u + r * G, k + r * K, h + r * H, H);
         break;
       }
       default:
-        copy_row(y, x, n * H);
-        across.multiply(n, h, H, y, H, true);
+        across.multiply(n, h, H, y, H, x, H);
         (s.kind == RecurrentKind::Relu ? lines.relu : lines.tanh)(y, n * H);
         copy_row(h, y, n * H);
         continue;
@@ -131,7 +127,7 @@ void backward(const Steps& steps, const RecurrentSaved& saved, const PackedMatri
       }
     }
     bool direct = s.kind == RecurrentKind::Gru;  // dh has a part already
-    back.multiply(n, direct ? d_hidden_gates + row * G : da, G, d, H, direct);
+    back.multiply(n, direct ? d_hidden_gates + row * G : da, G, d, H, direct ? d : nullptr, H);
   }
 }
 

@@ -162,15 +162,20 @@ def multi_head_attention_forward(
         k = _core.cat([k, bias_k.expand(1, batch, width)])
         v = _core.cat([v, bias_v.expand(1, batch, width)])
         mask, padding = _one_more(mask), _one_more(padding)
-    # (L, N, heads d) to (N heads, L, d)
-    q = q.reshape(length, batch * num_heads, head).transpose(0, 1)
-    k = _heads(k, batch * num_heads, head) if static_k is None else static_k
-    v = _heads(v, batch * num_heads, head) if static_v is None else static_v
-    if add_zero_attn:
-        k = _core.cat([k, k.new_zeros((k.size(0), 1, head))], 1)
-        v = _core.cat([v, v.new_zeros((v.size(0), 1, head))], 1)
-        mask, padding = _one_more(mask), _one_more(padding)
-    source = k.size(1)
+    given = static_k is not None or static_v is not None
+    parts: list[Tensor] | None = None
+    if need_weights or given or add_zero_attn:  # (L, N, heads d) to (N heads, L, d)
+        q = q.reshape(length, batch * num_heads, head).transpose(0, 1)
+        k = _heads(k, batch * num_heads, head) if static_k is None else static_k
+        v = _heads(v, batch * num_heads, head) if static_v is None else static_v
+        if add_zero_attn:
+            k = _core.cat([k, k.new_zeros((k.size(0), 1, head))], 1)
+            v = _core.cat([v, v.new_zeros((v.size(0), 1, head))], 1)
+            mask, padding = _one_more(mask), _one_more(padding)
+        source = k.size(1)
+    else:  # (N, heads, L, d), where the projections left them
+        parts = [x.unflatten(-1, (num_heads, head)).permute(1, 2, 0, 3) for x in (q, k, v)]
+        source = k.size(0)
     if padding is not None:
         if tuple(padding.shape) != (batch, source):
             raise AssertionError(
@@ -187,7 +192,7 @@ def multi_head_attention_forward(
         found = _core.softmax(scores if mask is None else scores + mask, -1)
         if drop:
             found = F.dropout(found, drop)
-        result = found.bmm(v)
+        joined = found.bmm(v).transpose(0, 1).reshape(length, batch, width)
         found = found.reshape(batch, num_heads, length, source)
         if average_attn_weights:
             found = found.mean(1)
@@ -198,10 +203,10 @@ def multi_head_attention_forward(
         if mask is not None:
             many = mask.size(0) != 1
             mask = mask.reshape(batch, num_heads, -1, source) if many else mask.unsqueeze(0)
-        result = F.scaled_dot_product_attention(
-            q.reshape(shape), k.reshape(shape), v.reshape(shape), mask, drop, is_causal
-        ).reshape(batch * num_heads, length, head)
-    joined = result.transpose(0, 1).reshape(length, batch, width)
+        if parts is None:
+            parts = [x.reshape(shape) for x in (q, k, v)]
+        result = F.scaled_dot_product_attention(*parts, mask, drop, is_causal)
+        joined = result.permute(2, 0, 1, 3).reshape(length, batch, width)
     output = F.linear(joined, out_proj_weight, out_proj_bias)
     return (output if batched else output.squeeze(1)), found
 
