@@ -1,9 +1,11 @@
 #include "kernels/pool.h"
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <type_traits>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 
 namespace fastgrad {
@@ -61,6 +63,76 @@ void dispatch_numbers(DType d, const char* op, F&& f) {
   });
 }
 
+// Windows along the last dimension that are one like the other, some positions apart.
+struct Regular {
+  int64_t first = 0, end = 0, apart = 1, extent = 0;
+};
+Regular regular_windows(const PoolWindows& w) {
+  Regular r;
+  for (size_t i = 0; i < w.start.size(); ++i) r.extent = std::max(r.extent, w.stop[i] - w.start[i]);
+  if (r.extent < 1) return r;
+  auto whole = [&](int64_t i) {
+    return w.stop[static_cast<size_t>(i)] - w.start[static_cast<size_t>(i)] == r.extent;
+  };
+  auto apart = [&](int64_t i) {
+    return w.start[static_cast<size_t>(i + 1)] - w.start[static_cast<size_t>(i)];
+  };
+  while (r.first < w.outputs() && !whole(r.first)) ++r.first;
+  r.end = std::min(r.first + 1, w.outputs());
+  if (r.end < w.outputs()) r.apart = apart(r.first);
+  while (r.end < w.outputs() && whole(r.end) && apart(r.end - 1) == r.apart) ++r.end;
+  return r;
+}
+
+// Regular windows whose maxima are made at a time, side by side, so that they fill registers.
+constexpr int64_t kTile = 64;
+template <class T>
+void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& regular, int64_t w,
+                    int64_t count, const T* plane, T* to, int64_t* place) {
+  using Place = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  T best[kTile];
+  Place at[kTile];
+  bool begun = false;
+  int64_t start = g.dims[2].start[static_cast<size_t>(w)];
+  for_rows(g, d, h, [&](int64_t row) {
+    for (int64_t k = start; k < start + regular.extent; k += g.dims[2].step) {
+      const T* from = plane + row + k;
+      auto here = static_cast<Place>(row + k);
+      auto visit = [&](auto apart) {
+        if (!begun) {
+          for (int64_t i = 0; i < count; ++i) {
+            best[i] = from[i * apart];
+            at[i] = here + static_cast<Place>(i * apart);
+          }
+          return;
+        }
+        for (int64_t i = 0; i < count; ++i) {
+          T v = from[i * apart];
+          bool take = (v > best[i]) | is_nan(v);
+          best[i] = take ? v : best[i];
+          at[i] = take ? here + static_cast<Place>(i * apart) : at[i];
+        }
+      };
+      if (regular.apart == 2)  // known to the compiler: whole registers
+        visit(std::integral_constant<int64_t, 2>());
+      else if (regular.apart == 1)
+        visit(std::integral_constant<int64_t, 1>());
+      else
+        visit(regular.apart);
+      begun = true;
+    }
+  });
+  for (int64_t i = 0; i < count; ++i) {
+    to[w + i] = best[i];
+    place[w + i] = at[i];
+  }
+}
+
+// Planes that make a chunk of work for a thread.
+int64_t planes_at_once(const PoolGeometry& g) {
+  return std::max<int64_t>(kParallelGrain / std::max<int64_t>(g.in_numel(), 1), 1);
+}
+
 }  // namespace
 
 void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array& places) {
@@ -69,26 +141,41 @@ void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array
     Array from = as_contiguous(x, out.dtype);
     dispatch_numbers(out.dtype, "max_pool", [&]<class T>(T) {
       const PoolWindows& last = g.dims[2];
-      for (int64_t p = 0; p < g.planes; ++p) {
-        const T* plane = from.ptr<T>() + p * g.in_numel();
-        T* to = out.ptr<T>() + p * g.out_numel();
-        int64_t* place = places.ptr<int64_t>() + p * g.out_numel();
-        for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
-          T best = lowest<T>();
-          int64_t at = -1;
-          for_rows(g, d, h, [&](int64_t row) {
-            for (int64_t k = last.start[w]; k < last.stop[w]; k += last.step) {
-              T v = plane[row + k];
-              if (at < 0 || v > best || is_nan(v)) {
-                best = v;
-                at = row + k;
+      Regular regular = g.in_numel() <= INT32_MAX ? regular_windows(last) : Regular();
+      parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          const T* plane = from.ptr<T>() + p * g.in_numel();
+          T* to = out.ptr<T>() + p * g.out_numel();
+          int64_t* place = places.ptr<int64_t>() + p * g.out_numel();
+          auto one = [&](size_t d, size_t h, int64_t w) {
+            T best = lowest<T>();
+            int64_t at = -1;
+            for_rows(g, d, h, [&](int64_t row) {
+              for (int64_t k = last.start[static_cast<size_t>(w)];
+                   k < last.stop[static_cast<size_t>(w)]; k += last.step) {
+                T v = plane[row + k];
+                if (at < 0 || v > best || is_nan(v)) {
+                  best = v;
+                  at = row + k;
+                }
               }
+            });
+            to[w] = best;
+            place[w] = at;
+          };
+          for (int64_t d = 0; d < g.dims[0].outputs(); ++d)
+            for (int64_t h = 0; h < g.dims[1].outputs(); ++h) {
+              auto sd = static_cast<size_t>(d), sh = static_cast<size_t>(h);
+              for (int64_t w = 0; w < regular.first; ++w) one(sd, sh, w);
+              for (int64_t w = regular.first; w < regular.end; w += kTile)
+                max_of_regular(g, sd, sh, regular, w, std::min(kTile, regular.end - w), plane, to,
+                               place);
+              for (int64_t w = regular.end; w < last.outputs(); ++w) one(sd, sh, w);
+              to += last.outputs();
+              place += last.outputs();
             }
-          });
-          to[o] = best;
-          place[o] = at;
-        });
-      }
+        }
+      });
     });
   });
 }
@@ -99,21 +186,23 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
     Array from = as_contiguous(x, out.dtype);
     dispatch_numbers(out.dtype, "avg_pool", [&]<class T>(T) {
       const PoolWindows& last = g.dims[2];
-      for (int64_t p = 0; p < g.planes; ++p) {
-        const T* plane = from.ptr<T>() + p * g.in_numel();
-        T* to = out.ptr<T>() + p * g.out_numel();
-        for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
-          std::conditional_t<std::is_integral_v<T>, int64_t, T> total = 0;
-          for_rows(g, d, h, [&](int64_t row) {
-            for (int64_t k = last.start[w]; k < last.stop[w]; ++k) total += plane[row + k];
+      parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          const T* plane = from.ptr<T>() + p * g.in_numel();
+          T* to = out.ptr<T>() + p * g.out_numel();
+          for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
+            std::conditional_t<std::is_integral_v<T>, int64_t, T> total = 0;
+            for_rows(g, d, h, [&](int64_t row) {
+              for (int64_t k = last.start[w]; k < last.stop[w]; ++k) total += plane[row + k];
+            });
+            double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
+            if constexpr (std::is_integral_v<T>)
+              to[o] = static_cast<T>(total / static_cast<int64_t>(1 / weight + 0.5));
+            else
+              to[o] = total * static_cast<T>(weight);
           });
-          double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
-          if constexpr (std::is_integral_v<T>)
-            to[o] = static_cast<T>(total / static_cast<int64_t>(1 / weight + 0.5));
-          else
-            to[o] = total * static_cast<T>(weight);
-        });
-      }
+        }
+      });
     });
   });
 }
@@ -126,17 +215,19 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
     if (from.numel == 0) return;
     dispatch_float(out.dtype, "avg_pool", [&]<class T>(T) {
       const PoolWindows& last = g.dims[2];
-      for (int64_t p = 0; p < g.planes; ++p) {
-        const T* cotangent = from.ptr<T>() + p * g.out_numel();
-        T* plane = out.ptr<T>() + p * g.in_numel();
-        for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
-          double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
-          T part = cotangent[o] * static_cast<T>(weight);
-          for_rows(g, d, h, [&](int64_t row) {
-            for (int64_t k = last.start[w]; k < last.stop[w]; ++k) plane[row + k] += part;
+      parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          const T* cotangent = from.ptr<T>() + p * g.out_numel();
+          T* plane = out.ptr<T>() + p * g.in_numel();
+          for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
+            double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
+            T part = cotangent[o] * static_cast<T>(weight);
+            for_rows(g, d, h, [&](int64_t row) {
+              for (int64_t k = last.start[w]; k < last.stop[w]; ++k) plane[row + k] += part;
+            });
           });
-        });
-      }
+        }
+      });
     });
   });
 }
