@@ -5,9 +5,11 @@ thread count; figures are medians. JAX takes part where it is installed. The mac
 bandwidth and its rate of matrix products are measured too, and what a row moves or computes is
 put in relation to them.
 
-A row is one line of ROWS: what it computes, and its operands.
+kernel_rows.py lists the rows. Cases of fixed size (kernel_data.py: reductions, composites, data
+movement; kernel_layers.py: convolutions, layers, products, decompositions) follow, beside PyTorch
+and with the ratio that is due, unless --sizes asks for small ones alone.
 
-Usage: python bench/kernels.py [--rows NAME ...] [--sizes N ...] [--threads N ...] [--save]
+Usage: python bench/kernels.py [--rows TEXT ...] [--sizes N ...] [--threads N ...] [--save]
 """
 
 from __future__ import annotations
@@ -29,108 +31,16 @@ from typing import Any
 import numpy as np
 
 import harness
+import kernel_data
+import kernel_layers
 import plot
+from kernel_rows import ROWS, Array, Case, Row
 
-Array = np.ndarray[Any, Any]
+LARGE = 1_000_000  # elements from which memory, not caches, sets the pace
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 DTYPES = ("float32", "float64")
 LIBRARIES = ("fastgrad", "torch", "numpy", "jax")
 THREADS = "FASTGRAD_BENCH_THREADS"
-
-
-# ---- operands: functions of the number of elements
-
-
-def uniform(low: float, high: float) -> Callable[[int, np.random.Generator], Array]:
-    """N numbers of an interval."""
-    return lambda n, rng: rng.uniform(low, high, n)
-
-
-def matrix(n: int, rng: np.random.Generator) -> Array:
-    """N numbers in as many rows as columns, about."""
-    rows = max(1, int(n**0.5))
-    return rng.random((rows, n // rows))
-
-
-def row_vector(n: int, rng: np.random.Generator) -> Array:
-    """As long as a row of matrix(n)."""
-    return rng.random(n // max(1, int(n**0.5)))
-
-
-def column(n: int, rng: np.random.Generator) -> Array:
-    """One number per row of matrix(n)."""
-    return rng.random((max(1, int(n**0.5)), 1))
-
-
-def mask(n: int, rng: np.random.Generator) -> Array:
-    """N truth values."""
-    return rng.random(n) < 0.5
-
-
-def integers(n: int, rng: np.random.Generator) -> Array:
-    """N int64."""
-    return rng.integers(-1000, 1000, n)
-
-
-U, POSITIVE = uniform(-3, 3), uniform(0.1, 3)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One kernel. `function` gets a library's functions and the operands, in that library's arrays.
-
-    `moved` is how many bytes of memory it moves per byte of one floating-point element and element,
-    0 where it is not bound by that; `aliases` are other names of functions.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    operands: tuple[Callable[[int, np.random.Generator], Array], ...] = (U,)
-    moved: float = 2.0
-
-
-def unary(name: str, operand: Callable[[int, np.random.Generator], Array] = U) -> Row:
-    """A function of one array by its PyTorch name."""
-    return Row(name, lambda lib, x: getattr(lib, name)(x), (operand,))
-
-
-ROWS: list[Row] = [
-    Row("x + y", lambda lib, x, y: x + y, (U, U), moved=3),
-    Row("x - y", lambda lib, x, y: x - y, (U, U), moved=3),
-    Row("x * y", lambda lib, x, y: x * y, (U, U), moved=3),
-    Row("x / y", lambda lib, x, y: x / y, (U, POSITIVE), moved=3),
-    Row("x * 2", lambda lib, x: x * 2.0),
-    Row("x ** 2", lambda lib, x: x**2),
-    Row("x ** 3", lambda lib, x: x**3),
-    Row("x ** y", lambda lib, x, y: x**y, (POSITIVE, U), moved=3),
-    Row("(n, m) * (m,)", lambda lib, x, y: x * y, (matrix, row_vector)),
-    Row("(n, m) * (n, 1)", lambda lib, x, y: x * y, (matrix, column)),
-    Row("(n, m) + (n, m).T", lambda lib, x: x[:, : x.shape[0]] + x[:, : x.shape[0]].T, (matrix,)),
-    Row("x[::2] * 2", lambda lib, x: x[::2] * 2.0, moved=1.5),
-    Row("x + int64", lambda lib, x, i: x + i, (U, integers), moved=0),
-    Row("int64 * int64", lambda lib, i, j: i * j, (integers, integers), moved=0),
-    Row("x < y", lambda lib, x, y: x < y, (U, U), moved=0),
-    Row("mask & mask", lambda lib, a, b: a & b, (mask, mask), moved=0),
-    Row("where", lambda lib, m, x, y: lib.where(m, x, y), (mask, U, U), moved=0),
-    Row("maximum", lambda lib, x, y: lib.maximum(x, y), (U, U), moved=3),
-    *(unary(name) for name in ["neg", "abs", "sign", "floor"]),
-    *(unary(name, POSITIVE) for name in ["sqrt", "log", "log2", "log10", "log1p"]),
-    *(unary(name) for name in ["exp", "exp2", "expm1", "sin", "cos", "tan", "atan"]),
-    *(unary(name, uniform(-1, 1)) for name in ["asin", "acos", "atanh"]),
-    *(unary(name) for name in ["sinh", "cosh", "tanh", "asinh", "erf", "erfc"]),
-    unary("acosh", uniform(1, 4)),
-    *(unary(name, POSITIVE) for name in ["lgamma", "digamma"]),
-    Row("sigmoid", lambda lib, x: lib.sigmoid(x)),
-    Row("sum", lambda lib, x: lib.sum(x), moved=1),
-    Row("sum (n, m) dim 0", lambda lib, x: lib.sum(x, 0), (matrix,), moved=1),
-    Row("sum (n, m) dim 1", lambda lib, x: lib.sum(x, 1), (matrix,), moved=1),
-    Row("var (n, m) dim 0", lambda lib, x: lib.var(x, 0), (matrix,), moved=1),
-    Row("argmax (n, m) dim 0", lambda lib, x: lib.argmax(x, 0), (matrix,), moved=1),
-    Row("argmax (n, m) dim 1", lambda lib, x: lib.argmax(x, 1), (matrix,), moved=1),
-    Row("cumsum (n, m) dim 1", lambda lib, x: lib.cumsum(x, 1), (matrix,)),
-    Row("flip (n, m) dim 1", lambda lib, x: lib.flip(x, (1,)), (matrix,)),
-    Row("argsort (n, m) dim 1", lambda lib, x: lib.argsort(x, 1), (matrix,), moved=0),
-]
 
 
 # ---- libraries
@@ -184,7 +94,9 @@ def library(name: str, threads: int) -> Library | None:
     module = importlib.import_module(name)
     if name in ("fastgrad", "torch"):
         module.set_num_threads(threads)
-        return Library(name, module, lambda a: module.tensor(a))
+        layers = module.nn.functional
+        aliases = {f: getattr(layers, f) for f in ("gelu", "silu", "softplus")}
+        return Library(name, module, lambda a: module.tensor(a), aliases)
     if name == "numpy":
         return Library(name, module, lambda a: a, numpy_names(module))
     module.config.update("jax_enable_x64", True)
@@ -192,7 +104,9 @@ def library(name: str, threads: int) -> Library | None:
     special = module.scipy.special
     aliases = numpy_names(numpy_api)
     aliases |= {f: getattr(special, f) for f in ("erf", "erfc", "digamma")}
-    aliases |= {"sigmoid": module.nn.sigmoid, "lgamma": special.gammaln}
+    aliases |= {f: getattr(module.nn, f) for f in ("sigmoid", "silu", "softplus", "softmax")}
+    aliases |= {"lgamma": special.gammaln, "logsumexp": special.logsumexp}
+    aliases["gelu"] = functools.partial(module.nn.gelu, approximate=False)
     return Library(
         name,
         numpy_api,
@@ -206,13 +120,21 @@ def library(name: str, threads: int) -> Library | None:
 # ---- measuring
 
 
-def medians(calls: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> dict[str, float]:
-    """The median time of each call, all taking turns."""
+def all_times(
+    calls: dict[str, Callable[[], Any]], rounds: int, seconds: float
+) -> dict[str, list[float]]:
+    """The times of each call, all taking turns."""
     counts = {name: harness.calls_per_round(call, seconds) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):
         for name, call in calls.items():
             times[name].append(harness.time_calls(call, counts[name]) / counts[name])
+    return times
+
+
+def medians(calls: dict[str, Callable[[], Any]], rounds: int, seconds: float) -> dict[str, float]:
+    """The median time of each call, all taking turns."""
+    times = all_times(calls, rounds, seconds)
     return {name: statistics.median(values) for name, values in times.items()}
 
 
@@ -248,10 +170,10 @@ def run(options: argparse.Namespace, threads: int) -> dict[str, Any]:
     print(f"\n{threads} thread{'s' if threads > 1 else ''}: ", end="")
     print(", ".join(f"{name} {value / 1e9:.1f} G/s" for name, value in limits.items()))
     titles = "".join(f"{lib.name:>12}" for lib in libraries)
-    print(f"{'':20}{'':>9}{'n':>10}{titles}{'torch/ours':>12}{'of triad':>10}")
+    print(f"{'':20}{'':>9}{'n':>10}{titles}{'torch/ours':>12}{'of limit':>10}")
     results = []
     for row in ROWS:
-        if options.rows and row.name not in options.rows:
+        if not is_wanted(row.name, options):
             continue
         for dtype in DTYPES:
             for n in options.sizes:
@@ -265,13 +187,65 @@ def run(options: argparse.Namespace, threads: int) -> dict[str, Any]:
                 }
                 with np.errstate(all="ignore"):
                     times = medians(calls, options.rounds, options.round_seconds)
-                moved = row.moved * n * np.dtype(dtype).itemsize
-                share = moved / times["fastgrad"] / limits[f"triad {dtype}"]
+                share = share_of_limit(row, dtype, n, times["fastgrad"], limits)
                 results.append(
-                    {"row": row.name, "dtype": dtype, "n": n, **times, "of_triad": share}
+                    {"row": row.name, "dtype": dtype, "n": n, **times, "of_limit": share}
                 )
                 print_result(results[-1], libraries)
-    return {"threads": threads, "peaks": limits, "rows": results}
+    cases = []
+    if max(options.sizes) >= LARGE:
+        pair = [lib for lib in libraries if lib.name in ("fastgrad", "torch")]
+        for group, made in {**kernel_data.groups(), **kernel_layers.groups()}.items():
+            cases += run_cases(group, made, pair, options, limits["products float32"])
+    return {"threads": threads, "peaks": limits, "rows": results, "cases": cases}
+
+
+def is_wanted(name: str, options: argparse.Namespace) -> bool:
+    """Whether --rows names a part of this, or nothing."""
+    return not options.rows or any(text in name for text in options.rows)
+
+
+def share_of_limit(row: Row, dtype: str, n: int, seconds: float, limits: dict[str, float]) -> float:
+    """What part of the triad bandwidth, or of the rate of products, fastgrad reaches."""
+    if row.operations:
+        return row.operations(n) / seconds / limits[f"products {dtype}"]
+    return row.moved * n * np.dtype(dtype).itemsize / seconds / limits[f"triad {dtype}"]
+
+
+def run_cases(
+    group: str,
+    cases: Sequence[Case],
+    libraries: Sequence[Library],
+    options: argparse.Namespace,
+    peak: float,
+) -> list[dict[str, Any]]:
+    """Measures and prints cases of fixed size."""
+    found: list[dict[str, Any]] = []
+    for case in cases:
+        if not is_wanted(f"{group}: {case.name}", options):
+            continue
+        calls = {lib.name: case.make(lib.module, lib.convert) for lib in libraries}
+        times = all_times(calls, options.rounds, options.round_seconds)
+        middle = {name: statistics.median(values) for name, values in times.items()}
+        best = {name: min(values) for name, values in times.items()}
+        line = f"{case.name:40}" + "".join(
+            f"{harness.format_seconds(middle[lib.name]):>12}" for lib in libraries
+        )
+        found.append({"group": group, "case": case.name, "median": middle, "best": best})
+        if "torch" in middle:
+            ratio = middle["torch"] / middle["fastgrad"]
+            ratio_of_best = best["torch"] / best["fastgrad"]
+            reached = max(ratio, ratio_of_best) >= case.target
+            line += f"{ratio:8.2f}x  best {ratio_of_best:6.2f}x{'' if reached else '  MISS'}"
+        if case.operations:
+            line += f"  {case.operations / best['fastgrad'] / peak:.2f} of the rate of products"
+        print(line, flush=True)
+    ratios = [
+        f["median"]["torch"] / f["median"]["fastgrad"] for f in found if "torch" in f["median"]
+    ]
+    if ratios:
+        print(f"-- {group}: geometric mean {statistics.geometric_mean(ratios):.2f}x\n", flush=True)
+    return found
 
 
 def print_result(result: dict[str, Any], libraries: Sequence[Library]) -> None:
@@ -281,7 +255,7 @@ def print_result(result: dict[str, Any], libraries: Sequence[Library]) -> None:
         for lib in libraries
     )
     ratio = result["torch"] / result["fastgrad"] if "torch" in result else float("nan")
-    share = f"{result['of_triad']:.2f}" if result["n"] >= 1_000_000 and result["of_triad"] else ""
+    share = f"{result['of_limit']:.2f}" if result["n"] >= LARGE and result["of_limit"] else ""
     print(
         f"{result['row']:20}{result['dtype']:>9}{result['n']:>10}{columns}{ratio:11.2f}x{share:>10}",
         flush=True,
@@ -312,7 +286,7 @@ def run_in_process(threads: int) -> dict[str, Any]:
 def main() -> None:
     """Measures each number of threads in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--rows", nargs="+", help="names of rows; all unless given")
+    parser.add_argument("--rows", nargs="+", help="parts of names; all unless given")
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--threads", nargs="+", type=int, default=(1, 2))
     parser.add_argument("--rounds", type=int, default=7)

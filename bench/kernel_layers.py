@@ -1,23 +1,12 @@
-"""Convolution, fused layers and matrix products beside PyTorch, forward and with gradients.
-
-Usage: python bench/conv.py [--threads N] [--rounds N] [--only WORD] [--json FILE]
-
-Both libraries run in one process, in turn; a row shows the minimum and the median of the rounds and
-PyTorch's time over fastgrad's, of the minima.
-"""
+"""Cases of bench/kernels.py: convolutions, layers, products and decompositions, with gradients."""
 
 from __future__ import annotations
 
-import argparse
 import itertools
-import json
-import os
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from kernel_rows import Array, Case
 
 CONVOLUTIONS = [
     ("3x32 3x3 32^2", (32, 3, 32, 32), (32, 3, 3, 3), 1, 1),
@@ -28,10 +17,10 @@ CONVOLUTIONS = [
     ("depthwise 64 28^2", (16, 64, 28, 28), (64, 1, 3, 3), 1, 64),
     ("1x1 256 14^2", (16, 256, 14, 14), (256, 256, 1, 1), 0, 1),
 ]
-Case = Callable[[Any, Callable[..., Any]], Callable[[], Any]]
+Make = Callable[[Any, Callable[..., Any]], Callable[[], Any]]
 
 
-def convolution(x: Any, w: Any, padding: int, groups: int, backward: bool) -> Case:
+def convolution(x: Any, w: Any, padding: int, groups: int, backward: bool) -> Make:
     def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
         leaves = [random(*x), random(*w), random(w[0])]
         f = lambda: m.nn.functional.conv2d(*leaves, padding=padding, groups=groups)  # noqa: E731
@@ -56,7 +45,7 @@ def with_gradients(m: Any, random: Any, f: Callable[[], Any], leaves: Any) -> Ca
     return lambda: m.autograd.grad(f(), leaves, seed)
 
 
-def fused(name: str) -> Case:
+def fused(name: str) -> Make:
     def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
         nn = m.nn.functional
         if name == "cross_entropy":
@@ -100,7 +89,7 @@ def perceptron(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
     return with_gradients(m, random, loss, [p for layer in layers for p in layer])
 
 
-def product(n: int, dtype: str, transposed: bool, backward: bool) -> Case:
+def product(n: int, dtype: str, transposed: bool, backward: bool) -> Make:
     def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
         a, b = (random(n, n).to(getattr(m, dtype)) for _ in range(2))
         f = (lambda: a.mT @ b) if transposed else (lambda: a @ b)
@@ -113,7 +102,7 @@ def product(n: int, dtype: str, transposed: bool, backward: bool) -> Case:
     return case
 
 
-def batched(count: int, n: int) -> Case:
+def batched(count: int, n: int) -> Make:
     def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
         a, b = random(count, n, n), random(count, n, n)
         return forward(m, lambda: m.bmm(a, b))
@@ -121,7 +110,7 @@ def batched(count: int, n: int) -> Case:
     return case
 
 
-def factor(name: str, n: int) -> Case:
+def factor(name: str, n: int) -> Make:
     def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
         a = random(n, n).double()
         a = a @ a.mT + n * m.eye(n, dtype=m.float64)
@@ -133,80 +122,59 @@ def factor(name: str, n: int) -> Case:
     return case
 
 
-def cases() -> dict[str, Case]:
-    rows: dict[str, Case] = {}
+def _case(name: str, make: Make, target: float = 1.0, operations: float = 0.0) -> Case:
+    """Returns the case whose tensors are the library's own random ones."""
+
+    def with_tensors(m: Any, convert: Callable[[Array], Any]) -> Callable[[], Any]:
+        return make(m, lambda *shape: m.randn(*shape))
+
+    return Case(name, with_tensors, target, operations)
+
+
+def convolutions() -> Iterator[Case]:
+    """The convolutions of CONVOLUTIONS, forward and with gradients."""
     for name, x, w, padding, groups in CONVOLUTIONS:
-        rows[f"conv {name}"] = convolution(x, w, padding, groups, False)
-        rows[f"conv {name} + gradients"] = convolution(x, w, padding, groups, True)
-    for name in (
-        "cross_entropy",
-        "layer_norm",
-        "layer_norm+gelu",
-        "batch_norm",
-        "max_pool2d",
-        "attention",
-    ):
-        rows[f"fused {name} + gradients"] = fused(name)
-    rows["mlp 784-512-512-10 + gradients"] = perceptron
+        height, width = (x[d] + 2 * padding - w[d] + 1 for d in (2, 3))
+        operations = 2.0 * x[0] * height * width * w[0] * w[1] * w[2] * w[3]
+        case = convolution(x, w, padding, groups, False)
+        yield _case(f"conv {name}", case, operations=operations)
+        yield _case(f"conv {name} + gradients", convolution(x, w, padding, groups, True))
+
+
+def layers() -> Iterator[Case]:
+    """Layers and losses with gradients."""
+    for name in ("cross_entropy", "layer_norm", "layer_norm+gelu", "batch_norm", "max_pool2d"):
+        yield _case(f"{name} + gradients", fused(name))
+    yield _case("attention + gradients", fused("attention"))
+    yield _case("mlp 784-512-512-10 + gradients", perceptron, 1.1)
+
+
+def products() -> Iterator[Case]:
+    """Matrix products, plain, of a transposed operand, with gradients, and small batches."""
     for n in (64, 128, 256, 512, 1024, 2048):
         for dtype in ("float32", "float64"):
-            rows[f"matmul {n} {dtype}"] = product(n, dtype, False, False)
-            rows[f"matmul {n} {dtype} transposed"] = product(n, dtype, True, False)
-            rows[f"matmul {n} {dtype} + gradients"] = product(n, dtype, False, True)
+            operations = 2.0 * n**3 if dtype == "float32" else 0
+            plain, turned = product(n, dtype, False, False), product(n, dtype, True, False)
+            yield _case(f"matmul {n} {dtype}", plain, operations=operations)
+            yield _case(f"matmul {n} {dtype} transposed", turned, operations=operations)
+            yield _case(f"matmul {n} {dtype} + gradients", product(n, dtype, False, True))
     for count, n in ((1000, 4), (1000, 8), (256, 16), (64, 32), (32, 64)):
-        rows[f"bmm {count}x{n}"] = batched(count, n)
+        yield _case(f"bmm {count}x{n}", batched(count, n), 1.5)
+
+
+def decompositions() -> Iterator[Case]:
+    """Solving and factoring."""
+    targets = {4: 10.0, 32: 2.0, 256: 1.0}
     for name in ("solve", "cholesky", "qr", "eigh", "svd"):
-        for n in (4, 32, 256):
-            rows[f"linalg {name} {n}"] = factor(name, n)
-    return rows
+        for n, target in targets.items():
+            yield _case(f"{name} {n}", factor(name, n), target)
 
 
-def seconds(f: Callable[[], Any], calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        f()
-    return (time.perf_counter() - start) / calls
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--only", default="")
-    parser.add_argument("--json", type=Path)
-    options = parser.parse_args()
-    os.environ["FASTGRAD_NUM_THREADS"] = str(options.threads)
-    import torch
-
-    import fastgrad as fg
-
-    torch.set_num_threads(options.threads)
-    libraries = {
-        "fastgrad": (fg, lambda *s: fg.randn(*s)),
-        "torch": (torch, lambda *s: torch.randn(*s)),
+def groups() -> dict[str, Iterator[Case]]:
+    """All cases by group."""
+    return {
+        "convolutions": convolutions(),
+        "layers": layers(),
+        "products": products(),
+        "decompositions": decompositions(),
     }
-    results = {}
-    for name, case in cases().items():
-        if options.only not in name:
-            continue
-        runs = {library: case(m, random) for library, (m, random) in libraries.items()}
-        calls = {library: max(1, int(0.02 / seconds(run, 1))) for library, run in runs.items()}
-        times: dict[str, list[float]] = {library: [] for library in runs}
-        for _ in range(options.rounds):
-            for library, run in runs.items():
-                times[library].append(seconds(run, calls[library]))
-        best = {library: min(t) for library, t in times.items()}
-        middle = {library: statistics.median(t) for library, t in times.items()}
-        results[name] = {"min": best, "median": middle}
-        print(
-            f"{name:34s} fastgrad {best['fastgrad'] * 1e6:10.1f} us  torch "
-            f"{best['torch'] * 1e6:10.1f} us  min ratio {best['torch'] / best['fastgrad']:6.2f}"
-            f"  median ratio {middle['torch'] / middle['fastgrad']:6.2f}",
-            flush=True,
-        )
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
