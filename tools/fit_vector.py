@@ -118,6 +118,18 @@ def exp2_slope(r: mpf) -> mpf:
     return mp.expm1(r * mp.log(2)) / r if abs(r) > TINY else mp.log(2)
 
 
+def log_near_rest(r: mpf) -> mpf:
+    """(log(1 + r) - r) / r^2."""
+    return (mp.log1p(r) - r) / r**2 if abs(r) > mpf("1e-12") else mpf(-1) / 2 + r / 3
+
+
+def log_near_weight(r: mpf) -> mpf:
+    """Beyond 1/30 another term is added, and the sum is no smaller than that."""
+    if abs(r) > mpf(1) / 30:
+        return 30 * r * r
+    return r * r / mp.log1p(r) if r else mpf(0)
+
+
 def log_rest(f: mpf) -> mpf:
     """(log(1 + f) - f + f^2 / 2) / f^3."""
     if abs(f) < mpf("1e-12"):
@@ -204,6 +216,12 @@ def targets() -> list[Target]:
                lambda r: r * r / mp.exp(r), -ln2_half, ln2_half, 5, 10),
         Target("kExp2", "(2^r - 1) / r, |r| <= 1/2", exp2_slope,
                lambda r: r / mp.mpf(2) ** r, -mpf("0.501"), mpf("0.501"), 6, 12),
+        Target("kExpNear", "the same, |r| <= log(2) / 32", exp_rest, lambda r: r * r / mp.exp(r),
+               -ln2_half / 16, ln2_half / 16, 0, 5),
+        Target("kExpm1Near", "the same, the error being that of exp(r) - 1", exp_rest,
+               lambda r: r * r / mp.expm1(r) if r else mpf(0), -ln2_half / 16, ln2_half / 16, 0, 6),
+        Target("kLogNear", "(log(1 + r) - r) / r^2, |r| <= 1/24", log_near_rest, log_near_weight,
+               -mpf("1.01") / 24, mpf("1.01") / 24, 0, 9),
         Target("kLog", "(log(1 + f) - f + f^2/2) / f^3, 1 + f from sqrt(1/2) to sqrt(2)", log_rest,
                lambda f: f**3 / mp.log1p(f) if f else mpf(0), octave_low, octave_high, 8, 0),
         Target("kLogLong", "the same for double, with digits enough for powers of float", log_rest,
@@ -226,6 +244,8 @@ def targets() -> list[Target]:
                mpf(0), mpf(1), 7, 12),
         Target("kLogErfc", "-log(erfc(x)), x from 1 to 4; the error is that of erf",
                lambda x: -mp.log(mp.erfc(x)), mp.erfc, mpf(1), mpf(4), 6, 0),
+        Target("kLogErfc", "the same, x from 1 to 5.95",
+               lambda x: -mp.log(mp.erfc(x)), mp.erfc, mpf(1), mpf("5.95"), 0, 17),
         Target("kErfcxShort", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
                lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 14),
         Target("kMills", "exp(a^2 / 2) erfc(a / sqrt(2)) / 2 (a + 4) in (a - 4) / (a + 4), a <= 14.5",
@@ -240,6 +260,43 @@ def targets() -> list[Target]:
     ]  # fmt: skip
 
 
+def short_inverse(sixteenth: int) -> mpf:
+    """A number of 20 bits near 16 / sixteenth whose logarithms to all bases are near doubles."""
+    if sixteenth == 16:
+        return mpf(1)
+    middle = int(mp.nint(mpf(16) / sixteenth * 2**20))
+
+    def lost(candidate: mpf) -> mpf:
+        logarithms = [mp.log(candidate, base) for base in (mp.e, 2, 10)]
+        return max(
+            abs(v - mpf(float(v))) / mpf(2) ** mp.floor(mp.log(abs(v), 2)) for v in logarithms
+        )
+
+    return min((mpf(middle + d) / 2**20 for d in range(-400, 401)), key=lost)
+
+
+def print_tables(log_near: list[mpf]) -> None:
+    """Prints what is looked up by the last four bits of a number of sixteenths."""
+    powers = [mpf(2) ** (mpf(i) / 16) for i in range(16)]
+    print("\n// 2^(i / 16), and what rounding takes from it, relative to it")
+    print(array("kSixteenths", powers, double=True, suffix=""))
+    lost = [(p - mpf(float(p))) / p for p in powers]
+    print(array("kSixteenthsLow", lost, double=True, suffix=""))
+    inverses = [mpf(0)] * 16
+    for sixteenth in range(12, 25):  # 3/4 to 3/2
+        inverses[sixteenth % 16] = short_inverse(sixteenth)
+    print("\n// 1 / c for c near i / 16 from 3/4 to 3/2, and the logarithms of c")
+    print(array("kInverse", inverses, double=True, suffix=""))
+    for name, base in (("kLogOf", mp.e), ("kLog2Of", 2), ("kLog10Of", 10)):
+        logarithms = [-mp.log(v, base) if v else mpf(0) for v in inverses]
+        print(array(name, logarithms, double=True, suffix=""))
+    print("\n// (log(1 + r) / log(b) - r m) / r for b = 2, 10, m being 1 / log(b) rounded")
+    for name, base in (("kLog2Near", 2), ("kLog10Near", 10)):
+        factor = 1 / mp.log(base)
+        values = [factor - mpf(float(factor)), *(factor * v for v in log_near)]
+        print(array(name, values, double=True))
+
+
 def literal(value: mpf, double: bool) -> str:
     """A literal that rounds to the nearest number of the type."""
     if double:
@@ -247,10 +304,11 @@ def literal(value: mpf, double: bool) -> str:
     return str(mp.nstr(value, 11, min_fixed=0, max_fixed=0)) + "f"
 
 
-def array(name: str, values: list[mpf], double: bool) -> str:
-    """A constexpr array in lines of at most 100 characters."""
+def array(name: str, values: list[mpf], double: bool, suffix: str | None = None) -> str:
+    """A constexpr array in lines of at most 100 characters; the suffix tells its type."""
     kind = "double" if double else "float"
-    lines, line = [f"constexpr {kind} {name}{'D' if double else 'F'}[] = {{"], "   "
+    suffix = ("D" if double else "F") if suffix is None else suffix
+    lines, line = [f"constexpr {kind} {name}{suffix}[] = {{"], "   "
     for value in values:
         text = f" {literal(value, double)},"
         if len(line) + len(text) > 100:
@@ -275,6 +333,8 @@ def main() -> None:
             print(f"\n// {target.meaning}: {mp.nstr(worst, 2)}")
             print(array(target.name, values, count == target.float64))
             print(target.name, count, mp.nstr(worst, 3), file=sys.stderr)
+            if target.name == "kLogNear":
+                print_tables(values)
             if target.name == "kErfcx":
                 print("// what rounding takes from the first two")
                 lost = [v - mpf(float(v)) for v in values[:2]]

@@ -200,6 +200,7 @@ const KernelTable g_kernels = [] {
   if (isa() >= Isa::Avx512) {
     fill_arithmetic_kernels_avx512(table);
     fill_comparison_kernels_avx512(table);
+    fill_short_vector_kernels_avx512(table);
     fill_vector_kernels_avx512(table);
   }
   return table;

@@ -28,7 +28,8 @@ using math::vector::expm1, math::vector::gelu, math::vector::gelu_grad;
 using math::vector::gelu_tanh, math::vector::gelu_tanh_grad, math::vector::silu;
 using math::vector::lgamma, math::vector::logaddexp, math::vector::ndtr;
 using math::vector::log, math::vector::log10, math::vector::log1p;
-using math::vector::log2, math::vector::pow, math::vector::sigmoid, math::vector::sin;
+using math::vector::log2, math::vector::pow, math::vector::sigmoid, math::vector::sin,
+    math::vector::sqrt;
 using math::vector::silu_grad, math::vector::softplus, math::vector::softplus_grad;
 using math::vector::sinh, math::vector::tan, math::vector::tanh;
 #endif

@@ -19,7 +19,8 @@ void fill_transcendental_kernels(KernelTable& table);
 // Note [Short arrays]
 // A few operations on 512 bits now and then cost all the code around them: the processor lowers its
 // clock while it expects more of them, and waits until the upper halves have power. The AVX-512
-// kernels therefore hand short arrays to the kernels that they replace, which give the same bits.
+// kernels therefore hand short arrays to the kernels that they replace, which give the same bits:
+// those of AVX2 or, where AVX-512 looks up in tables, those of elementwise_short_avx512.cpp.
 inline constexpr int64_t kShortArray = 128;
 
 namespace {
@@ -36,7 +37,7 @@ struct HandOver {
 // Puts a kernel into its slot of the table.
 template <BlockKernel kKernel>
 [[maybe_unused]] void install(BlockKernel& slot) {
-#ifdef __AVX512F__
+#if defined(__AVX512F__) && !defined(FG_SHORT_REGISTERS)
   if (slot) {
     HandOver<kKernel>::narrow = slot;
     slot = HandOver<kKernel>::run;
@@ -54,6 +55,7 @@ void fill_arithmetic_kernels_avx2(KernelTable& table);
 void fill_vector_kernels_avx2(KernelTable& table);
 void fill_comparison_kernels_avx2(KernelTable& table);
 void fill_arithmetic_kernels_avx512(KernelTable& table);
+void fill_short_vector_kernels_avx512(KernelTable& table);
 void fill_vector_kernels_avx512(KernelTable& table);
 void fill_comparison_kernels_avx512(KernelTable& table);
 

@@ -2,24 +2,18 @@
 // instruction set, in place of elementwise_loops.h.
 //
 // An element's result depends on nothing but its operands: the last, partly filled register of an
-// array goes through the same instructions as the others.
+// array goes through the same instructions as the others. Several registers are worked on at once,
+// step by step side by side (the compiler is asked to schedule them so, see cmake/Compiler.cmake):
+// that hides the time which each step takes.
 #pragma once
 
 #define FG_VECTOR_ROWS
 #include "kernels/cpu/elementwise_formulas.h"
 #include "kernels/cpu/elementwise_table.h"
+#include "kernels/cpu/vector_load.h"
 
 namespace fastgrad {
 namespace {
-
-using math::vector::D;
-using math::vector::F;
-using math::vector::kRegisterBytes;
-
-template <class T>
-using Register = std::conditional_t<std::is_same_v<T, float>, F, D>;
-template <class T>
-constexpr int64_t kWidth = kRegisterBytes / static_cast<int64_t>(sizeof(T));
 
 constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
   switch (op) {
@@ -59,69 +53,68 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
       return true;
     case ElementwiseOp::Lgamma:
       return !is_double;
+    case ElementwiseOp::Sqrt:
+      return is_double && kRegisterBytes == 64;
+    case ElementwiseOp::Rsqrt:
+      return kRegisterBytes == 64;
     default:
       return false;
   }
 }
 
-template <class T>
-FG_INLINE Register<T> load(const T* p) {
-  Register<T> v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return v;
+// Doubles for which tables are used, so that kernels with and without them differ in the last
+// digit.
+constexpr bool uses_tables(ElementwiseOp op) {
+  switch (op) {
+    case ElementwiseOp::Exp:
+    case ElementwiseOp::Expm1:
+    case ElementwiseOp::Log:
+    case ElementwiseOp::Log2:
+    case ElementwiseOp::Log10:
+    case ElementwiseOp::Log1p:
+    case ElementwiseOp::Tanh:
+    case ElementwiseOp::Asinh:
+    case ElementwiseOp::Acosh:
+    case ElementwiseOp::Atanh:
+    case ElementwiseOp::Sigmoid:
+    case ElementwiseOp::Erf:
+    case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::GeluTanh:
+    case ElementwiseOp::GradGeluTanh:
+    case ElementwiseOp::Silu:
+    case ElementwiseOp::GradSilu:
+    case ElementwiseOp::Softplus:
+    case ElementwiseOp::GradSoftplus:
+      return true;
+    default:
+      return false;
+  }
 }
-template <class T>
-FG_INLINE void store(T* p, Register<T> v) {
-  __builtin_memcpy(p, &v, sizeof v);
+constexpr bool is_installed(ElementwiseOp op, bool is_double) {
+#ifdef FG_SHORT_REGISTERS
+  return is_double && uses_tables(op);
+#else
+  return has_vector_form(op, is_double);
+#endif
 }
 
-// n < kWidth elements, the rest 0.
-#if defined(__AVX512F__)
-FG_INLINE F load_part(const float* p, int64_t n) {
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
+// How many registers at once: fewer where a function fills the register file by itself.
+constexpr int registers_at_once(ElementwiseOp op) {
+  switch (op) {
+    case ElementwiseOp::Pow:
+    case ElementwiseOp::Lgamma:
+    case ElementwiseOp::Erfc:
+    case ElementwiseOp::Ndtr:
+      return 1;
+    case ElementwiseOp::Asinh:
+    case ElementwiseOp::Acosh:
+    case ElementwiseOp::Atanh:
+    case ElementwiseOp::Logaddexp:
+      return 2;
+    default:
+      return kRegisterBytes == 64 ? 4 : 2;
+  }
 }
-FG_INLINE D load_part(const double* p, int64_t n) {
-  return _mm512_maskz_loadu_pd(static_cast<__mmask8>((1u << n) - 1), p);
-}
-FG_INLINE void store_part(float* p, F v, int64_t n) {
-  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
-}
-FG_INLINE void store_part(double* p, D v, int64_t n) {
-  _mm512_mask_storeu_pd(p, static_cast<__mmask8>((1u << n) - 1), v);
-}
-FG_INLINE bool any_above(F x, float bound) {
-  return _mm512_cmp_ps_mask(x, _mm512_set1_ps(bound), _CMP_GT_OQ) != 0;
-}
-FG_INLINE bool any_above(D x, double bound) {
-  return _mm512_cmp_pd_mask(x, _mm512_set1_pd(bound), _CMP_GT_OQ) != 0;
-}
-#else
-FG_INLINE __m256i part_mask(F, int64_t n) {
-  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)),
-                            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
-}
-FG_INLINE __m256i part_mask(D, int64_t n) {
-  return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
-}
-FG_INLINE F load_part(const float* p, int64_t n) {
-  return _mm256_maskload_ps(p, part_mask(F{}, n));
-}
-FG_INLINE D load_part(const double* p, int64_t n) {
-  return _mm256_maskload_pd(p, part_mask(D{}, n));
-}
-FG_INLINE void store_part(float* p, F v, int64_t n) {
-  _mm256_maskstore_ps(p, part_mask(F{}, n), v);
-}
-FG_INLINE void store_part(double* p, D v, int64_t n) {
-  _mm256_maskstore_pd(p, part_mask(D{}, n), v);
-}
-FG_INLINE bool any_above(F x, float bound) {
-  return _mm256_movemask_ps(_mm256_cmp_ps(x, _mm256_set1_ps(bound), _CMP_GT_OQ)) != 0;
-}
-FG_INLINE bool any_above(D x, double bound) {
-  return _mm256_movemask_pd(_mm256_cmp_pd(x, _mm256_set1_pd(bound), _CMP_GT_OQ)) != 0;
-}
-#endif
 
 // ---- the few arguments that are left to libm: huge ones of the trigonometric functions, and
 // negative ones of lgamma
@@ -164,33 +157,61 @@ template <class Op, class T>
       (*y)[k] = static_cast<T>(by_libm<Op>(static_cast<double>((*x)[k])));
 }
 
-template <class Op, class T>
-FG_INLINE Register<T> apply(Register<T> x) {
+template <class Op, class V>
+FG_INLINE V call(V x) {
+  if constexpr (Op::kOp == ElementwiseOp::Rsqrt)
+    return math::vector::rsqrt(x);
+  else
+    return Op::template call<V>(x);
+}
+
+template <class Op, class T, int kN>
+FG_INLINE void apply(Register<T> (&v)[kN]) {
   using V = Register<T>;
-  V y = Op::template call<V>(x);
   if constexpr (kHasRarePath<Op>) {
-    if (any_above(rarity<Op, V>(x), kRareAbove<Op, V>)) [[unlikely]] {
-      V argument = x, replaced = y;
-      replace_rare<Op, T>(&argument, &replaced);
-      y = replaced;
+    V x[kN];
+    bool rare = false;
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) {
+      x[k] = v[k];
+      rare |= any_above(rarity<Op, V>(v[k]), kRareAbove<Op, V>);
+      v[k] = call<Op>(v[k]);
     }
+    if (!rare) [[likely]]
+      return;
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) {
+      V argument = x[k], replaced = v[k];
+      replace_rare<Op, T>(&argument, &replaced);
+      v[k] = replaced;
+    }
+  } else {
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) v[k] = call<Op>(v[k]);
   }
-  return y;
 }
 
 // ---- loops. y may be x.
 
-template <class T, class Function>
+// f is called with arrays of kN registers, and of one for the rest.
+template <int kN, class T, class Function>
 FG_INLINE void each_register(T* y, const T* x, int64_t n, Function&& f) {
   constexpr int64_t w = kWidth<T>;
-  if (n < w) {
-    if (n > 0) store_part(y, f(load_part(x, n)), n);
-    return;
+  int64_t i = 0;
+  for (; i + kN * w <= n; i += kN * w) {
+    Register<T> v[kN];
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) v[k] = load(x + i + k * w);
+    f(v);
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) store(y + i + k * w, v[k]);
   }
-  // The last w elements, which overlap the ones before, are read before they may be overwritten.
-  const Register<T> last = load(x + n - w);
-  for (int64_t i = 0; i + w <= n; i += w) store(y + i, f(load(x + i)));
-  if (n % w != 0) store(y + n - w, f(last));
+  for (; i < n; i += w) {
+    const int64_t m = n - i < w ? n - i : w;
+    Register<T> v[1] = {load_part(x + i, m)};
+    f(v);
+    store_part(y + i, v[0], m);
+  }
 }
 
 template <class T>
@@ -200,10 +221,11 @@ void fill(T* y, T value, int64_t n) {
 
 template <class Op, class T>
 void unary_vector(char* out, const char* const* in, unsigned scalars, int64_t n) {
-  const T* x = reinterpret_cast<const T*>(in[0]);
   T* y = reinterpret_cast<T*>(out);
-  if (scalars) return fill(y, apply<Op, T>(math::vector::all<Register<T>>(*x))[0], n);
-  each_register(y, x, n, [](Register<T> v) { return apply<Op, T>(v); });
+  each_register<registers_at_once(Op::kOp)>(y, reinterpret_cast<const T*>(in[0]),
+                                            scalars && n > 0 ? 1 : n,
+                                            []<int kN>(Register<T>(&v)[kN]) { apply<Op, T>(v); });
+  if (scalars) fill(y + 1, *y, n - 1);
 }
 
 // A number as exponent: the same values as the formula's, by less work.
@@ -211,80 +233,73 @@ template <class T>
 bool power_by_number(T* y, const T* x, T exponent, int64_t n) {
   using V = Register<T>;
   if (exponent == 2)
-    each_register(y, x, n, [](V v) { return v * v; });
+    each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = v[0] * v[0]; });
   else if (exponent == 3)
-    each_register(y, x, n, [](V v) { return v * v * v; });
+    each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = v[0] * v[0] * v[0]; });
   else if (exponent == 1)
-    each_register(y, x, n, [](V v) { return v; });
+    each_register<1>(y, x, n, [](V(&)[1]) {});
   else
     return false;
   return true;
 }
 
-template <class Op, class T>
-void binary_vector(char* out, const char* const* in, unsigned scalars, int64_t n) {
+// Two or three operands. A number is spread over a register, which is read again and again.
+template <class Op, int kArity, class T>
+void vector_of_several(char* out, const char* const* in, unsigned scalars, int64_t n) {
   using V = Register<T>;
+  constexpr int kN = registers_at_once(Op::kOp);
   constexpr int64_t w = kWidth<T>;
-  const T* a = reinterpret_cast<const T*>(in[0]);
-  const T* b = reinterpret_cast<const T*>(in[1]);
   T* y = reinterpret_cast<T*>(out);
   if (n <= 0) return;
-  auto f = [](V p, V q) { return Op::template call<V>(p, q); };
-  if (scalars == 3) return fill(y, f(math::vector::all<V>(*a), math::vector::all<V>(*b))[0], n);
-  if (scalars == 2) {
-    if constexpr (Op::kOp == ElementwiseOp::Pow)
-      if (power_by_number(y, a, *b, n)) return;
-    const V q = math::vector::all<V>(*b);
-    return each_register(y, a, n, [&](V p) { return f(p, q); });
-  }
-  if (scalars == 1) {
-    const V p = math::vector::all<V>(*a);
-    return each_register(y, b, n, [&](V q) { return f(p, q); });
-  }
-  if (n < w) return store_part(y, f(load_part(a, n), load_part(b, n)), n);
-  const V last_a = load(a + n - w), last_b = load(b + n - w);
-  for (int64_t i = 0; i + w <= n; i += w) store(y + i, f(load(a + i), load(b + i)));
-  if (n % w != 0) store(y + n - w, f(last_a, last_b));
-}
-
-// Numbers are spread over a register; as elsewhere, the last register of a longer array overlaps
-// the one before, and is read first.
-template <class Op, class T>
-void ternary_vector(char* out, const char* const* in, unsigned scalars, int64_t n) {
-  using V = Register<T>;
-  constexpr int64_t w = kWidth<T>;
-  if (n <= 0) return;
-  alignas(kRegisterBytes) T number[3][w];
-  const T* p[3];
-  int64_t step[3];
-  for (unsigned k = 0; k < 3; ++k) {
+  if constexpr (Op::kOp == ElementwiseOp::Pow)
+    if (scalars == 2 && power_by_number(y, reinterpret_cast<const T*>(in[0]),
+                                        *reinterpret_cast<const T*>(in[1]), n))
+      return;
+  alignas(kRegisterBytes) T number[kArity][w];
+  const T* p[kArity];
+  int64_t step[kArity];
+  for (unsigned k = 0; k < kArity; ++k) {
     p[k] = reinterpret_cast<const T*>(in[k]);
     step[k] = scalars >> k & 1 ? 0 : 1;
     if (step[k]) continue;
     fill(number[k], *p[k], w);
     p[k] = number[k];
   }
-  T* y = reinterpret_cast<T*>(out);
-  auto at = [&](int64_t i) {
-    return Op::template call<V>(load(p[0] + i * step[0]), load(p[1] + i * step[1]),
-                                load(p[2] + i * step[2]));
+  auto value = [](const V(&x)[kArity]) {
+    if constexpr (kArity == 2)
+      return Op::template call<V>(x[0], x[1]);
+    else
+      return Op::template call<V>(x[0], x[1], x[2]);
   };
-  auto part = [&](int k) { return step[k] ? load_part(p[k], n) : load(p[k]); };
-  if (n < w) return store_part(y, Op::template call<V>(part(0), part(1), part(2)), n);
-  const V last = at(n - w);
-  for (int64_t i = 0; i + w <= n; i += w) store(y + i, at(i));
-  if (n % w != 0) store(y + n - w, last);
+  int64_t i = 0;
+  for (; i + kN * w <= n; i += kN * w) {
+    V v[kN];
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) {
+      V x[kArity];
+#pragma GCC unroll 3
+      for (int a = 0; a < kArity; ++a) x[a] = load(p[a] + (i + k * w) * step[a]);
+      v[k] = value(x);
+    }
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k) store(y + i + k * w, v[k]);
+  }
+  for (; i < n; i += w) {
+    const int64_t m = n - i < w ? n - i : w;
+    V x[kArity];
+#pragma GCC unroll 3
+    for (int a = 0; a < kArity; ++a) x[a] = step[a] ? load_part(p[a] + i, m) : load(p[a]);
+    store_part(y + i, value(x), m);
+  }
 }
 
 template <class Op, int kArity, class T>
 void install_for(BlockKernel& slot) {
-  if constexpr (has_vector_form(Op::kOp, std::is_same_v<T, double>)) {
+  if constexpr (is_installed(Op::kOp, std::is_same_v<T, double>)) {
     if constexpr (kArity == 1)
       install<unary_vector<Op, T>>(slot);
-    else if constexpr (kArity == 2)
-      install<binary_vector<Op, T>>(slot);
     else
-      install<ternary_vector<Op, T>>(slot);
+      install<vector_of_several<Op, kArity, T>>(slot);
   }
 }
 

@@ -55,8 +55,7 @@ struct SigmoidPair {
 };
 template <class V>
 FG_INLINE SigmoidPair<V> sigmoid_pair(V x) {
-  const auto k = exponential_short(at_least(-fabs(x), Real<V>::kExpLow));
-  const V e = scale(1 + k.q, k.k);
+  const V e = exp_exact(-fabs(x));
   const V large = 1 / (1 + e), small = e * large;
   const auto negative = x < 0;
   return {select<V>(negative, small, large), select<V>(negative, large, small)};
@@ -96,6 +95,9 @@ FG_INLINE V silu_grad(V g, V x) {
 }
 
 // log(1 + e) for e from 0 to 1.
+#ifdef FG_TABLES
+FG_INLINE D log1p_unit(D e) { return log1p_finite(e); }
+#endif
 template <class V>
 FG_INLINE V log1p_unit(V e) {
   using R = Real<V>;
@@ -106,8 +108,7 @@ FG_INLINE V log1p_unit(V e) {
 }
 template <class V>
 FG_INLINE V softplus(V x, V threshold) {
-  const auto k = exponential_short(at_least(-fabs(x), Real<V>::kExpLow));
-  const V smooth = log1p_unit(scale(1 + k.q, k.k));
+  const V smooth = log1p_unit(exp(-fabs(x)));
   return select<V>(x > threshold, x, select<V>(x > 0, x, Element<V>(0)) + smooth);
 }
 template <class V>

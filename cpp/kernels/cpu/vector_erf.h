@@ -40,7 +40,7 @@ FG_INLINE D erfc_short(D a) {
 FG_INLINE D erf(D x) {
   const D a = fabs(x);
   const D near = fma(x, erf_poly(x * x), x);
-  const D far = copysign(1 - erfc_positive(at_most(a, 6.)), x);
+  const D far = copysign(1 - exp(-poly(at_most(a, 5.95), coef::kLogErfcD)), x);
   return select<D>(a < 1, near, far);
 }
 FG_INLINE F erf(F x) {

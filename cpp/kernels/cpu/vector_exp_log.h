@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/vector_coef.h"
 #include "kernels/cpu/vector_real.h"
+#include "kernels/cpu/vector_table.h"  // doubles that come before the templates here
 
 #ifdef FG_VECTOR_MATH
 
@@ -42,6 +43,12 @@ template <class V>
 FG_INLINE V exp(V x) {
   const auto e = exponential_short(at_most(at_least(x, Real<V>::kExpLow), Real<V>::kExpHigh));
   return scale(1 + e.q, e.k);
+}
+
+// Where an error more would be too much: doubles by table have a better form.
+template <class V>
+FG_INLINE V exp_exact(V x) {
+  return exp(x);
 }
 
 template <class V>
@@ -98,8 +105,7 @@ FG_INLINE V cosh(V x) {
 
 template <class V>
 FG_INLINE V sigmoid(V x) {
-  const auto k = exponential_short(at_least(-fabs(x), Real<V>::kExpLow));
-  const V e = scale(1 + k.q, k.k);
+  const V e = exp_exact(-fabs(x));
   return select<V>(x < 0, e, Element<V>(1)) / (1 + e);
 }
 
@@ -125,22 +131,6 @@ FG_INLINE D log_near(D f, D add) {
 template <class V>
 FG_INLINE V log_of(V k, V f) {
   return fma(k, all<V>(Real<V>::kLn2High), log_near(f, k * Real<V>::kLn2Low));
-}
-
-// v where x > 0 is finite; what a logarithm is elsewhere.
-template <class V>
-FG_INLINE V log_special(V x, V v) {
-#if defined(__AVX512F__)
-  // By class of x: NaN stays, zero -> -inf, negative -> NaN, inf stays, else v.
-  constexpr int kTable = 0x1 | 0x2 << 4 | 0x4 << 8 | 0x3 << 16 | 0x5 << 20 | 0x3 << 24;
-  if constexpr (kFloat<V>)
-    return _mm512_fixupimm_ps(v, x, _mm512_set1_epi32(kTable), 0);
-  else
-    return _mm512_fixupimm_pd(v, x, _mm512_set1_epi64(kTable), 0);
-#else
-  const V below = select<V>(x == 0, -Real<V>::kInf, Real<V>::kNaN);
-  return select<V>(x < Real<V>::kInf, select<V>(x > 0, v, below), x);
-#endif
 }
 
 template <class V>
@@ -187,12 +177,17 @@ FG_INLINE V log2(V x) {
   return log_special(x, fma(near, Element<V>(1.44269504088896340736), s.k));
 }
 FG_INLINE F log10(F x) {
-  return scaled_log<F>(x, {0x1.344136p-2f, -0x1.ec10cp-27f}, {0x1.bcb7b2p-2f, -0x1.5b235ep-27f});
+  const Split<F> s = split(x);
+  const F near = log_near(s.m - 1, F{});
+  const F low = fma(near, 0.43429448190325182765f, s.k * 0x1.3509f8p-18f);
+  return log_special(x, fma(s.k, 0x1.344p-2f, low));
 }
+#ifndef FG_TABLES
 FG_INLINE D log10(D x) {
   return scaled_log<D>(x, {0x1.34413509f79ffp-2, -0x1.9dc1da994fd21p-59},
                        {0x1.bcb7b1526e50ep-2, 0x1.95355baaafad3p-57});
 }
+#endif
 
 // log(1 + x + low) for finite x > -1.
 template <class V>

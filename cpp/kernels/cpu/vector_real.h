@@ -1,9 +1,10 @@
 // Registers of float and double, for the functions of vector_math.h.
 //
-// Those are templates over the register, without branches, calls or table look-ups, and every
-// instruction set computes the same bits: what the sets do differently (min, scaling, splitting) is
-// hidden here and has one result. They need fused multiply-add, which FG_VECTOR_MATH says; without
-// it the rows call libm. Everything is inlined and static, for the reason given in
+// Those are templates over the register, without branches or calls, and every instruction set
+// computes the same bits: what the sets do differently (min, scaling, splitting) is hidden here and
+// has one result. The exception are exponentials and logarithms of doubles, for which AVX-512 has
+// tables (FG_TABLES, vector_table.h). They need fused multiply-add, which FG_VECTOR_MATH says;
+// without it the rows call libm. Everything is inlined and static, for the reason given in
 // elementwise_loops.h.
 #pragma once
 
@@ -14,6 +15,12 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
+#if defined(__AVX512F__)
+#define FG_TABLES 1
+#if !defined(FG_SHORT_REGISTERS)  // the file wants registers of 256 bits, with the same results
+#define FG_WIDE_REGISTERS 1
+#endif
+#endif
 #include <immintrin.h>
 
 #include <cstdint>
@@ -23,7 +30,7 @@
 
 namespace fastgrad::math::vector {
 
-#if defined(__AVX512F__)
+#if defined(FG_WIDE_REGISTERS)
 constexpr int kRegisterBytes = 64;
 #else
 constexpr int kRegisterBytes = 32;
@@ -79,21 +86,19 @@ constexpr bool kFloat = std::is_same_v<V, F>;
 
 // ---- what differs between the instruction sets
 
-#if defined(__AVX512F__)
+#if defined(FG_WIDE_REGISTERS)
 #define FG_CALL(name, type) _mm512_##name##_##type
 #else
 #define FG_CALL(name, type) _mm256_##name##_##type
 #endif
 FG_INLINE F fma(F a, F b, F c) { return FG_CALL(fmadd, ps)(a, b, c); }
 FG_INLINE D fma(D a, D b, D c) { return FG_CALL(fmadd, pd)(a, b, c); }
-FG_INLINE F sqrt(F x) { return FG_CALL(sqrt, ps)(x); }
-FG_INLINE D sqrt(D x) { return FG_CALL(sqrt, pd)(x); }
 // The bound for x beyond it; NaN stays NaN.
 FG_INLINE F at_least_each(F x, F low) { return FG_CALL(max, ps)(low, x); }
 FG_INLINE D at_least_each(D x, D low) { return FG_CALL(max, pd)(low, x); }
 FG_INLINE F at_most_each(F x, F high) { return FG_CALL(min, ps)(high, x); }
 FG_INLINE D at_most_each(D x, D high) { return FG_CALL(min, pd)(high, x); }
-#if defined(__AVX512F__)
+#if defined(FG_WIDE_REGISTERS)
 FG_INLINE bool any_equal(F x, float y) {
   return _mm512_cmp_ps_mask(x, _mm512_set1_ps(y), _CMP_EQ_OQ) != 0;
 }
@@ -224,7 +229,7 @@ FG_INLINE V power_of_two(Bits<V> n) {
 // p 2^k, rounded once where it is subnormal, infinite beyond the largest number.
 template <class V>
 FG_INLINE V scale(V p, Nearest<V> k) {
-#if defined(__AVX512F__)
+#if defined(FG_WIDE_REGISTERS)
   if constexpr (kFloat<V>)
     return _mm512_scalef_ps(p, k.k);
   else
@@ -236,15 +241,34 @@ FG_INLINE V scale(V p, Nearest<V> k) {
 #endif
 }
 
-// |x| = 2^k m with m from sqrt(1/2) to sqrt(2), for finite x other than 0, subnormal ones too.
+// |x| = 2^k m for finite x other than 0, subnormal ones too.
 template <class V>
 struct Split {
   V m, k;
 };
+#if !defined(FG_WIDE_REGISTERS)
+// m from `low`, which is given by its bits, to twice that.
+template <class V>
+FG_INLINE Split<V> split_from(V x, typename Real<V>::Bit low) {
+  using R = Real<V>;
+  constexpr auto kUnit = typename R::Bit(1);
+  constexpr auto kOffset = kUnit << (sizeof(Element<V>) * 8 - 2);  // makes k positive
+  const auto small = fabs(x) < R::kLeastNormal;
+  const Bits<V> b = bits(fabs(select<V>(small, x * R::kBig, x)));
+  const Bits<V> above = b - low;
+  const Bits<V> field = above & ~((kUnit << R::kFraction) - 1);
+  const Bits<V> exponent = (above + kOffset) >> R::kFraction;
+  const V biased = number<V>(exponent | __builtin_bit_cast(typename R::Bit, R::kBig));
+  const V k = biased - (R::kBig + Element<V>(kOffset >> R::kFraction));
+  return {number<V>(b - field), select<V>(small, k - Element<V>(R::kFraction), k)};
+}
+#endif
+
+// m from sqrt(1/2) to sqrt(2).
 template <class V>
 FG_INLINE Split<V> split(V x) {
   using R = Real<V>;
-#if defined(__AVX512F__)
+#if defined(FG_WIDE_REGISTERS)
   V m, k;
   if constexpr (kFloat<V>) {
     m = _mm512_getmant_ps(x, _MM_MANT_NORM_1_2, _MM_MANT_SIGN_zero);
@@ -258,18 +282,107 @@ FG_INLINE Split<V> split(V x) {
   const auto upper = m >= kSqrtTwo;
   return {select<V>(upper, m * Element<V>(0.5), m), select<V>(upper, k + 1, k)};
 #else
-  constexpr auto kUnit = typename R::Bit(1);
-  constexpr auto kOffset = kUnit << (sizeof(Element<V>) * 8 - 2);  // makes k positive
-  const auto small = fabs(x) < R::kLeastNormal;
-  const Bits<V> b = bits(fabs(select<V>(small, x * R::kBig, x)));
-  const Bits<V> above = b - R::kSqrtHalf;
-  const Bits<V> field = above & ~((kUnit << R::kFraction) - 1);
-  const Bits<V> exponent = (above + kOffset) >> R::kFraction;
-  const V biased = number<V>(exponent | __builtin_bit_cast(typename R::Bit, R::kBig));
-  const V k = biased - (R::kBig + Element<V>(kOffset >> R::kFraction));
-  return {number<V>(b - field), select<V>(small, k - Element<V>(R::kFraction), k)};
+  return split_from(x, R::kSqrtHalf);
 #endif
 }
+// m from 3/4 to 3/2.
+FG_INLINE Split<D> split_at_three_quarters(D x) {
+#if defined(FG_WIDE_REGISTERS)
+  const D m = _mm512_getmant_pd(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_zero);
+  return {m, _mm512_getexp_pd(x) - _mm512_getexp_pd(m)};
+#else
+  return split_from(x, 0x3fe8000000000000u);
+#endif
+}
+
+// v where x > 0 is finite; what a logarithm is elsewhere.
+template <class V>
+FG_INLINE V log_special(V x, V v) {
+#if defined(FG_WIDE_REGISTERS)
+  // By class of x: NaN stays, zero -> -inf, negative -> NaN, inf stays, else v.
+  constexpr int kTable = 0x1 | 0x2 << 4 | 0x4 << 8 | 0x3 << 16 | 0x5 << 20 | 0x3 << 24;
+  if constexpr (kFloat<V>)
+    return _mm512_fixupimm_ps(v, x, _mm512_set1_epi32(kTable), 0);
+  else
+    return _mm512_fixupimm_pd(v, x, _mm512_set1_epi64(kTable), 0);
+#else
+  const V below = select<V>(x == 0, -Real<V>::kInf, Real<V>::kNaN);
+  return select<V>(x < Real<V>::kInf, select<V>(x > 0, v, below), x);
+#endif
+}
+
+// ---- square roots, rounded as IEEE 754 asks
+
+#if defined(FG_WIDE_REGISTERS)
+// By two steps of Newton's (one for float) from an estimate of 14 bits, then with the exact
+// remainder: a third of the time of the instructions for root and quotient. The bits are theirs,
+// but for the inverse where the root's digits are all ones.
+template <class V>
+struct Roots {
+  V root, inverse;
+};
+template <class V>
+FG_INLINE Roots<V> roots(V given) {
+  using T = Element<V>;
+  V x, y, scaled, unscaled;
+  // Where the remainder would be subnormal.
+  constexpr T kTiny = kFloat<V> ? 0x1p-80 : 0x1p-960;
+  constexpr T kUp = kFloat<V> ? 0x1p64 : 0x1p200, kDown = kFloat<V> ? 0x1p-32 : 0x1p-100;
+  __mmask16 tiny;
+  if constexpr (kFloat<V>) {
+    tiny = _mm512_cmp_ps_mask(given, all<V>(kTiny), _CMP_LT_OQ);
+    x = _mm512_mask_mul_ps(given, tiny, given, all<V>(kUp));
+    y = _mm512_rsqrt14_ps(x);
+  } else {
+    tiny = _mm512_cmp_pd_mask(given, all<V>(kTiny), _CMP_LT_OQ);
+    x = _mm512_mask_mul_pd(given, static_cast<__mmask8>(tiny), given, all<V>(kUp));
+    y = _mm512_rsqrt14_pd(x);
+  }
+  V g = x * y, h = T(0.5) * y;
+#pragma GCC unroll 2
+  for (int step = kFloat<V> ? 1 : 0; step < 2; ++step) {
+    const V e = fma(-g, h, all<V>(T(0.5)));
+    g = fma(g, e, g);
+    h = fma(h, e, h);
+  }
+  g = fma(fma(-g, g, x), h, g);
+  V z = h + h;
+  z = fma(fma(-g, z, all<V>(T(1))), z, z);
+  if constexpr (kFloat<V>) {
+    scaled = _mm512_mask_mul_ps(g, tiny, g, all<V>(kDown));
+    unscaled = _mm512_mask_mul_ps(z, tiny, z, all<V>(1 / kDown));
+  } else {
+    scaled = _mm512_mask_mul_pd(g, static_cast<__mmask8>(tiny), g, all<V>(kDown));
+    unscaled = _mm512_mask_mul_pd(z, static_cast<__mmask8>(tiny), z, all<V>(1 / kDown));
+  }
+  return {scaled, unscaled};
+}
+template <int kTable, class V>
+FG_INLINE V by_class(V y, V x) {
+  if constexpr (kFloat<V>)
+    return _mm512_fixupimm_ps(y, x, _mm512_set1_epi32(kTable), 0);
+  else
+    return _mm512_fixupimm_pd(y, x, _mm512_set1_epi64(kTable), 0);
+}
+// By class of x: NaN stays, zero stays, -inf and negative -> NaN, inf stays, else the root.
+FG_INLINE D sqrt(D x) {
+  return by_class<0x2 | 0x2 << 4 | 0x1 << 8 | 0x3 << 16 | 0x1 << 20 | 0x3 << 24>(roots(x).root, x);
+}
+FG_INLINE F sqrt(F x) { return _mm512_sqrt_ps(x); }
+// Zero -> inf of its sign, inf -> 0.
+template <class V>
+FG_INLINE V rsqrt(V x) {
+  return by_class<0x2 | 0x2 << 4 | 0x6 << 8 | 0x3 << 16 | 0x8 << 20 | 0x3 << 24>(roots(x).inverse,
+                                                                                 x);
+}
+#else
+FG_INLINE F sqrt(F x) { return _mm256_sqrt_ps(x); }
+FG_INLINE D sqrt(D x) { return _mm256_sqrt_pd(x); }
+template <class V>
+FG_INLINE V rsqrt(V x) {
+  return 1 / sqrt(x);
+}
+#endif
 
 }  // namespace fastgrad::math::vector
 
