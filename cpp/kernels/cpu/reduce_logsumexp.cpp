@@ -4,7 +4,7 @@
 
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
-#include "kernels/elementwise.h"
+#include "kernels/cpu/softmax_lines.h"
 
 namespace fastgrad {
 namespace {
@@ -21,20 +21,12 @@ struct LogSumExpReducer {
   static constexpr bool kOrdered = false;
   static constexpr T kInf = std::numeric_limits<T>::infinity();
   static Acc empty() { return {-kInf, 0}; }
-  static void exp_block(T* p, int64_t n) {
-    static const BlockKernel kernel = block_kernel(ElementwiseOp::Exp, dtype_of<T>);
-    const char* in[] = {reinterpret_cast<const char*>(p)};
-    kernel(reinterpret_cast<char*>(p), in, 0, n);
-  }
   static T larger(T a, T b) { return b > a || b != b ? b : a; }
   static Acc block(const T* p, int64_t n, int64_t) {
     T largest = lanes(T{}).largest(p, n);
     // With an infinite shift every term would be NaN; exp(-inf) = 0 and exp(inf) = inf are right.
     T shift = std::isinf(largest) ? T(0) : largest;
-    T work[kReduceBlock];
-    for (int64_t i = 0; i < n; ++i) work[i] = p[i] - shift;
-    exp_block(work, n);
-    return {largest, lanes(T{}).sum(work, n)};
+    return {largest, softmax_lines(T{}).exp_sum(p, shift, nullptr, n)};
   }
   // sum * exp(from - to), for from <= to
   static T rescaled(T sum, T from, T to) {
@@ -47,7 +39,7 @@ struct LogSumExpReducer {
   }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     constexpr int64_t kStrip = 128;
-    T largest[kStrip], shift[kStrip], work[kStrip], total[kStrip];
+    T largest[kStrip], shift[kStrip], total[kStrip];
     const T* part[kReduceRows];
     for (int64_t s = 0; s < m; s += kStrip) {
       const int64_t w = std::min(kStrip, m - s);
@@ -55,11 +47,7 @@ struct LogSumExpReducer {
       lanes(T{}).largest_rows(part, n, w, largest);
       for (int64_t j = 0; j < w; ++j) shift[j] = std::isinf(largest[j]) ? T(0) : largest[j];
       std::fill_n(total, w, T(0));
-      for (int64_t i = 0; i < n; ++i) {
-        for (int64_t j = 0; j < w; ++j) work[j] = part[i][j] - shift[j];
-        exp_block(work, w);
-        for (int64_t j = 0; j < w; ++j) total[j] += work[j];
-      }
+      for (int64_t i = 0; i < n; ++i) softmax_lines(T{}).exp_add(part[i], shift, nullptr, total, w);
       for (int64_t j = 0; j < w; ++j) acc[s + j] = {largest[j], total[j]};
     }
   }

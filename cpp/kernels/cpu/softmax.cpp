@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <memory>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/reduce_lanes.h"
+#include "kernels/cpu/softmax_lines.h"
 #include "kernels/elementwise.h"
 
 namespace fastgrad {
@@ -16,7 +18,7 @@ namespace {
 // (inner == 1) they are worked on one by one, in blocks; else tiles of up to kTile of them side by
 // side, so that loops run along memory either way. Sums are taken in double over fixed blocks: no
 // number of threads changes them.
-constexpr int64_t kTile = 128;
+constexpr int64_t kTile = 512;
 constexpr int64_t kBlockSize = 1024;
 constexpr int64_t kLongLine = 16 * kParallelGrain;  // is shared out over threads itself
 
@@ -37,22 +39,43 @@ struct Lines {
       for (int64_t o = begin; o < end; ++o) f(o * n);
     });
   }
+  // f(offset of the tile's first element, columns, memory of n times so many elements)
+  template <class T, class F>
+  void each_tile_with_work(F&& f) const {
+    constexpr int64_t kLine = 64 / sizeof(T);
+    const int64_t fits = kWorkBytes / static_cast<int64_t>(sizeof(T)) / n / kLine * kLine;
+    const int64_t width = std::min(inner, std::clamp(fits, kLine, kTile));
+    each_tile_of(width, [&](int64_t begin, int64_t end, auto&& each) {
+      const auto work = std::make_unique_for_overwrite<T[]>(static_cast<size_t>(n * width));
+      for (int64_t t = begin; t < end; ++t)
+        each(t, [&](int64_t at, int64_t m) { f(at, m, work.get()); });
+    });
+  }
   // f(offset of the tile's first element, columns)
   template <class F>
   void each_tile(F&& f) const {
-    const int64_t width = n > 1024 ? kTile / 2 : kTile;  // what stays in the cache for two passes
-    const int64_t strips = (inner + width - 1) / width;
-    const int64_t grain = std::max<int64_t>(1, kGrain / (n * std::min(width, inner)));
-    parallel_for(outer * strips, grain, [&](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t c = t % strips * width;
-        f(t / strips * n * inner + c, std::min(width, inner - c));
-      }
+    // what stays in the cache for two passes
+    each_tile_of(n > 1024 ? 64 : 128, [&](int64_t begin, int64_t end, auto&& each) {
+      for (int64_t t = begin; t < end; ++t) each(t, f);
     });
   }
 
  private:
   static constexpr int64_t kGrain = 16384;
+  static constexpr int64_t kWorkBytes = 512 << 10;  // half of a cache that is close
+
+  // run(begin, end, each) for ranges of tiles, each(tile, f) calling f(offset, columns).
+  template <class Run>
+  void each_tile_of(int64_t width, Run&& run) const {
+    const int64_t strips = (inner + width - 1) / width;
+    const int64_t grain = std::max<int64_t>(1, kGrain / (n * std::min(width, inner)));
+    parallel_for(outer * strips, grain, [&](int64_t begin, int64_t end) {
+      run(begin, end, [&](int64_t t, auto&& f) {
+        const int64_t c = t % strips * width;
+        f(t / strips * n * inner + c, std::min(width, inner - c));
+      });
+    });
+  }
 };
 
 // The sum over blocks of [0, n) of f(begin, count), which returns a double.
@@ -109,8 +132,8 @@ void subtract(T* y, const T* a, const T* b, unsigned scalars, int64_t n) {
   block<T, ElementwiseOp::Sub>(y, {a, b}, scalars, n);
 }
 template <class T>
-void multiply(T* y, const T* b, unsigned scalars, int64_t n) {
-  block<T, ElementwiseOp::Mul>(y, {y, b}, scalars, n);
+void multiply(T* y, const T* a, const T* b, unsigned scalars, int64_t n) {
+  block<T, ElementwiseOp::Mul>(y, {a, b}, scalars, n);
 }
 
 template <class T>
@@ -133,11 +156,7 @@ template <class T, bool kLog>
 void softmax_line(const T* x, T* y, int64_t n) {
   const T top = largest_of(x, n);
   const double total = sum_blocks(n, [&](int64_t b, int64_t m) {
-    T work[kBlockSize];
-    T* to = kLog ? work : y + b;
-    subtract(to, x + b, &top, kScalar, m);
-    exp_block(to, m);
-    return static_cast<double>(lanes(T{}).sum(to, m));
+    return static_cast<double>(softmax_lines(T{}).exp_sum(x + b, top, kLog ? nullptr : y + b, m));
   });
   if constexpr (kLog) {
     const T log_total = static_cast<T>(std::log(total));
@@ -147,20 +166,25 @@ void softmax_line(const T* x, T* y, int64_t n) {
     });
   } else {
     const T scale = static_cast<T>(1 / total);
-    each_block(n, [&](int64_t b, int64_t m) { multiply(y + b, &scale, kScalar, m); });
+    each_block(n, [&](int64_t b, int64_t m) { multiply(y + b, y + b, &scale, kScalar, m); });
   }
 }
 
-// m lines side by side, `step` elements from row to row.
+// m lines side by side, `step` elements from row to row. Rows that are a multiple of the page apart
+// share few places of the cache: they are copied to `work` first, where they stay side by side, and
+// memory is read and written once.
 template <class T, bool kLog>
-void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step) {
+void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work) {
   constexpr int64_t kRows = 16;
-  T top[kTile], sums[kTile], work[kLog ? kRows * kTile : 1];
+  T top[kTile], sums[kTile];
   double total[kTile];
-  const T* row[kTile];
-  for (int64_t k = 0; k < n; k += kTile) {
-    const int64_t rows = std::min(kTile, n - k);
-    for (int64_t i = 0; i < rows; ++i) row[i] = x + (k + i) * step;
+  const T* row[kRows];
+  for (int64_t k = 0; k < n; k += kRows) {
+    const int64_t rows = std::min(kRows, n - k);
+    for (int64_t i = 0; i < rows; ++i) {
+      std::copy_n(x + (k + i) * step, m, work + (k + i) * m);
+      row[i] = work + (k + i) * m;
+    }
     lanes(T{}).largest_rows(row, rows, m, k ? sums : top);
     if (k)
       for (int64_t j = 0; j < m; ++j) top[j] = larger(top[j], sums[j]);
@@ -168,24 +192,20 @@ void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step) {
   std::fill_n(total, m, 0.0);
   for (int64_t k = 0; k < n; k += kRows) {
     const int64_t rows = std::min(kRows, n - k);
-    for (int64_t i = 0; i < rows; ++i) {
-      T* to = kLog ? work + i * kTile : y + (k + i) * step;
-      subtract(to, x + (k + i) * step, top, 0, m);
-      exp_block(to, m);
-      row[i] = to;
-    }
-    lanes(T{}).sum_rows(row, rows, m, sums);
+    std::fill_n(sums, m, T(0));
+    for (int64_t i = k; i < k + rows; ++i)
+      softmax_lines(T{}).exp_add(work + i * m, top, kLog ? nullptr : work + i * m, sums, m);
     for (int64_t j = 0; j < m; ++j) total[j] += static_cast<double>(sums[j]);
   }
   for (int64_t j = 0; j < m; ++j)
     sums[j] = static_cast<T>(kLog ? std::log(total[j]) : 1 / total[j]);
   for (int64_t k = 0; k < n; ++k) {
-    T* to = y + k * step;
+    T *from = work + k * m, *to = y + k * step;
     if constexpr (kLog) {
-      subtract(to, x + k * step, top, 0, m);
-      subtract(to, to, sums, 0, m);
+      subtract(from, from, top, 0, m);
+      subtract(to, from, sums, 0, m);
     } else {
-      multiply(to, sums, 0, m);
+      multiply(to, from, sums, 0, m);
     }
   }
 }
@@ -202,8 +222,8 @@ void forward(const Array& x, int64_t dim, const Array& out) {
       if (lines.inner == 1)
         lines.each_line([&](int64_t at) { softmax_line<T, kLog>(p + at, to + at, lines.n); });
       else
-        lines.each_tile([&](int64_t at, int64_t m) {
-          softmax_tile<T, kLog>(p + at, to + at, lines.n, m, lines.inner);
+        lines.template each_tile_with_work<T>([&](int64_t at, int64_t m, T* work) {
+          softmax_tile<T, kLog>(p + at, to + at, lines.n, m, lines.inner, work);
         });
     });
   });
