@@ -248,7 +248,7 @@ def targets() -> list[Target]:
                lambda x: -mp.log(mp.erfc(x)), mp.erfc, mpf(1), mpf("5.95"), 0, 17),
         Target("kErfcxShort", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
                lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 14),
-        Target("kMills", "exp(a^2 / 2) erfc(a / sqrt(2)) / 2 (a + 4) in (a - 4) / (a + 4), a <= 14.5",
+        Target("kMills", "P(normal > a) exp(a^2 / 2) (a + 4) in (a - 4) / (a + 4), a <= 14.5",
                mills_at, lambda t: 1 / mills_at(t), mpf(-1), mpf("10.5") / mpf("18.5"), 10, 0),
         Target("kMills", "the same, a <= 39",
                mills_at, lambda t: 1 / mills_at(t), mpf(-1), mpf(35) / 43, 0, 22),

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/isa.h"
 #include "base/thread_pool.h"
+#include "kernels/cpu/cast_wide.h"
 
 namespace fastgrad {
 namespace {
@@ -42,12 +44,24 @@ To convert(From v) {
   }
 }
 
+constexpr int64_t kWorthWide = 16;
+const WideCastTable g_wide = [] {
+  WideCastTable table;
+  if (isa() >= Isa::Avx2) fill_wide_casts_avx2(table);
+  if (isa() >= Isa::Avx512) fill_wide_casts_avx512(table);
+  return table;
+}();
+
 template <class From, class To>
 void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   const From* s = reinterpret_cast<const From*>(src);
   To* d = reinterpret_cast<To*>(dst);
   if (ss == 1 && ds == 1) {
-    if constexpr (std::is_same_v<From, To>)
+    const WideCast wide =
+        g_wide.cast[static_cast<int>(dtype_of<From>)][static_cast<int>(dtype_of<To>)];
+    if (wide && n >= kWorthWide)
+      wide(src, dst, n);
+    else if constexpr (std::is_same_v<From, To>)
       std::memmove(d, s, static_cast<size_t>(n) * sizeof(To));
     else
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
