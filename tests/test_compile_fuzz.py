@@ -132,7 +132,9 @@ def product(m: Any, a: Any, b: Any, r: float, x: Any) -> Any:
         return a @ b.t()
     if r < 0.5:
         return a.t() @ a
-    return m.nn.functional.linear(a, whole(a, a)[:2], a[0, :2].clone() if a.shape[1] > 2 else None)
+    weight = a[:2]
+    bias = a[0, : weight.shape[0]].clone() if a.shape[1] > 2 else None
+    return m.nn.functional.linear(a, weight, bias)
 
 
 def reduction(m: Any, a: Any, b: Any, r: float, x: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import fastgrad as fg
-from compiled import check
+from compiled import check, same
 
 
 def gradient_of(f: Any) -> Any:
@@ -126,7 +126,7 @@ def test_rows_in_place() -> None:
     check(f, *[(fg.randn(8, 9), fg.randn(9)) for _ in range(3)], replays=2)
 
 
-@pytest.mark.parametrize("n", [4096, 5000, 300_000, 1_000_003])
+@pytest.mark.parametrize("n", [4096, 5000, 300_000, 1_000_003, 4_000_001])
 def test_large_groups(n: int) -> None:
     def f(x: fg.Tensor, w: fg.Tensor) -> Any:
         y = (fg.tanh(x * w + 1) * fg.exp(-x * x)).sum()
@@ -155,6 +155,22 @@ def test_sums_inside_of_groups(n: int, dtype: Any) -> None:
         assert "sum" in compiled.explain().split("group of")[1].split("\n")[0]
     finally:
         fg.set_num_threads(threads)
+
+
+def test_large_groups_write_to_views_and_in_place() -> None:
+    captured = fg.randn(6_000_002)
+
+    def f(x: fg.Tensor) -> Any:
+        y = x * 2
+        z = y + x
+        captured[1:-1] = z  # at an address that is not aligned
+        y.mul_(z)
+        return y, y.sum(), z - captured[1:-1], captured[:-2] * z
+
+    compiled = fg.compile(f, fullgraph=True)
+    for _ in range(3):
+        x = fg.randn(6_000_000)
+        assert same(compiled(x), f(x))
 
 
 def test_instructions_move_to_their_group() -> None:
