@@ -268,3 +268,29 @@ def test_errors_say_what_came() -> None:
         fg.nn.functional.conv_transpose1d(x, fg.zeros(3, 3, 3), output_padding=1)
     with pytest.raises(RuntimeError, match="list of 1 values"):
         fg.nn.functional.conv1d(x, w, stride=(1, 1))
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("channels", [(1, 1, 1), (1, 7, 1), (3, 6, 1), (6, 16, 1), (4, 8, 4)])
+@pytest.mark.parametrize("size", [(5, 5), (9, 14), (7, 17), (6, 40)])
+def test_few_channels_exactly(
+    dtype: Any, channels: tuple[int, int, int], size: tuple[int, int]
+) -> None:
+    """Small integers need no rounding: blocks of channels, rows and pixels leave no traces."""
+    r = np.random.default_rng(3)
+    c_in, c_out, groups = channels
+    for kernel, padding, dilation in (((3, 3), 1, 1), ((5, 5), 2, 1), ((2, 3), 1, 2)):
+        arrays = [
+            r.integers(-3, 4, shape).astype(dtype)
+            for shape in ((3, c_in, *size), (c_out, c_in // groups, *kernel), (c_out,))
+        ]
+        results = []
+        for m in (fg, torch):
+            leaves = [m.tensor(a, requires_grad=True) for a in arrays]
+            y = m.nn.functional.conv2d(*leaves, 1, padding, dilation, groups)
+            g = np.random.default_rng(4).integers(-3, 4, tuple(y.shape)).astype(dtype)
+            y.backward(m.tensor(g))
+            results.append([t.detach().numpy() for t in (y, *(leaf.grad for leaf in leaves))])
+        for ours, theirs in zip(*results, strict=True):
+            np.testing.assert_array_equal(ours, theirs)

@@ -223,11 +223,11 @@ void plane_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias,
     for (int64_t unit = begin; unit < end; ++unit) {
       int64_t n = unit / g.groups, i = unit % g.groups;
       const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
-      for (int64_t c = i * cout; c < (i + 1) * cout; ++c)
-        for (int64_t d = 0; d < g.out[0]; ++d)
-          k.plane_forward(from + image.row(d * g.out[1]), image.row_step(), offsets.data(), taps,
-                          w + c * taps, bias ? bias[c] : T(0), g.out[1], width,
-                          y + (n * g.out_channels + c) * out + d * g.out[1] * width);
+      int64_t c = i * cout;
+      for (int64_t d = 0; d < g.out[0]; ++d)
+        k.plane_forward(from + image.row(d * g.out[1]), image.row_step(), offsets.data(), taps,
+                        w + c * taps, bias ? bias + c : nullptr, cout, g.out[1], width,
+                        y + (n * g.out_channels + c) * out + d * g.out[1] * width, out);
     }
   });
 }
@@ -241,18 +241,24 @@ void plane_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw) {
   Image image(g);
   int64_t taps = g.patch(), cin = g.group_in(), cout = g.group_out(), out = g.out_numel();
   std::vector<int64_t> offsets = image.offsets(cin);
-  std::fill_n(dw, g.out_channels * taps, T(0));
-  parallel_for(g.groups, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      for (int64_t n = 0; n < g.batch; ++n) {
+  int64_t size = g.out_channels * taps, per_sum = images_per_sum(g.batch, size);
+  int64_t sums_count = blocks_of(g.batch, per_sum);
+  std::vector<T> sums(static_cast<size_t>(sums_count * size), T(0));
+  parallel_for(g.batch, per_sum, [&](int64_t begin, int64_t end) {
+    T* into = sums.data() + begin / per_sum * size;
+    for (int64_t n = begin; n < end; ++n)
+      for (int64_t i = 0; i < g.groups; ++i) {
         const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
-        for (int64_t c = i * cout; c < (i + 1) * cout; ++c)
-          for (int64_t d = 0; d < g.out[0]; ++d)
-            k.plane_weight_grad(from + image.row(d * g.out[1]), image.row_step(), offsets.data(),
-                                taps, gy + (n * g.out_channels + c) * out + d * g.out[1] * g.out[2],
-                                g.out[1], g.out[2], dw + c * taps);
+        int64_t c = i * cout;
+        for (int64_t d = 0; d < g.out[0]; ++d)
+          k.plane_weight_grad(from + image.row(d * g.out[1]), image.row_step(), offsets.data(),
+                              taps, gy + (n * g.out_channels + c) * out + d * g.out[1] * g.out[2],
+                              out, cout, g.out[1], g.out[2], into + c * taps);
       }
   });
+  std::copy_n(sums.data(), size, dw);
+  for (int64_t s = 1; s < sums_count; ++s)
+    for (int64_t i = 0; i < size; ++i) dw[i] += sums[static_cast<size_t>(s * size + i)];
 }
 template void plane_weight_grad(const ConvGeometry&, const float*, const float*, float*);
 template void plane_weight_grad(const ConvGeometry&, const double*, const double*, double*);

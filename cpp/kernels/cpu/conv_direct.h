@@ -28,13 +28,17 @@ struct ConvDirect {
   void (*transpose)(const T* from, int64_t from_step, int64_t n, int64_t channels, T* to,
                     int64_t to_step) = nullptr;
 
-  // One channel by itself, vectors along the pixels of a row: out[row * n + i] = bias + sum over
-  // taps of x[row * x_step + i + offsets[tap]] * w[tap].
+  // Channels whose planes are `plane` apart, vectors along the pixels of a row:
+  // out[c * plane + row * n + i] = bias[c] + sum over taps of
+  // x[row * x_step + i + offsets[tap]] * w[c * taps + tap]. bias may be null.
   void (*plane_forward)(const T* x, int64_t x_step, const int64_t* offsets, int64_t taps,
-                        const T* w, T bias, int64_t rows, int64_t n, T* out) = nullptr;
-  // sums[tap] += sum over i and rows of x[row * x_step + i + offsets[tap]] * g[row * n + i].
+                        const T* w, const T* bias, int64_t channels, int64_t rows, int64_t n,
+                        T* out, int64_t plane) = nullptr;
+  // sums[c * taps + tap] += sum over i and rows of
+  // x[row * x_step + i + offsets[tap]] * g[c * plane + row * n + i].
   void (*plane_weight_grad)(const T* x, int64_t x_step, const int64_t* offsets, int64_t taps,
-                            const T* g, int64_t rows, int64_t n, T* sums) = nullptr;
+                            const T* g, int64_t plane, int64_t channels, int64_t rows, int64_t n,
+                            T* sums) = nullptr;
 };
 
 struct ConvDirectTable {

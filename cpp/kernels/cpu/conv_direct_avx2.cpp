@@ -30,7 +30,7 @@ struct F64 {
     __m128d half = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
   }
-  static constexpr int kPixels = 6, kTaps = 6;
+  static constexpr int kPixels = 6, kTaps = 6, kPlaneSums = 8;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_doubles(from, from_step, to, to_step);
   }
@@ -56,7 +56,7 @@ struct F32 {
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
   }
-  static constexpr int kPixels = 6, kTaps = 6;
+  static constexpr int kPixels = 6, kTaps = 6, kPlaneSums = 8;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_floats(from, from_step, to, to_step);
   }

@@ -31,7 +31,7 @@ struct F64 {
       for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     return lanes[0];
   }
-  static constexpr int kPixels = 14, kTaps = 8;
+  static constexpr int kPixels = 14, kTaps = 8, kPlaneSums = 16;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_doubles(from, from_step, to, to_step);
   }
@@ -56,7 +56,7 @@ struct F32 {
       for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     return lanes[0];
   }
-  static constexpr int kPixels = 14, kTaps = 8;
+  static constexpr int kPixels = 14, kTaps = 8, kPlaneSums = 16;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_floats(from, from_step, to, to_step);
   }

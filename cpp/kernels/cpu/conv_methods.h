@@ -37,7 +37,7 @@ template <class T>
 void direct_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y);
 template <class T>
 void direct_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw);
-// One output channel at a time, for groups with few of them.
+// Vectors along rows of pixels, for groups with few output channels.
 template <class T>
 void plane_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y);
 template <class T>
