@@ -188,6 +188,9 @@ def test_embedding(kwargs):
     check("Embedding", (5, 3), (NUMBERS,), kwargs)
 
 
+TABLE = np.random.default_rng(3).standard_normal((5, 3)) * 2
+
+
 def test_pretrained_embedding():
     table = fg.eye(3)
     m = fg.nn.Embedding.from_pretrained(table)
@@ -202,6 +205,57 @@ def test_embedding_bag(mode, padding_idx):
     check("EmbeddingBag", (5, 3), (NUMBERS,), kwargs)
     flat = (torch.tensor([1, 2, 4, 3, 1, 0]), torch.tensor([0, 3, 3]))
     check("EmbeddingBag", (5, 3), flat, kwargs)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"padding_idx": 1},
+        {"padding_idx": -1},
+        {"include_last_offset": True},
+        {"max_norm": 1.5},
+        {"max_norm": 0.5, "norm_type": 1.0},
+        {"sparse": True},
+    ],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_embedding_bag_with_every_option(mode, kwargs, weighted):
+    if (weighted and mode != "sum") or (mode == "max" and kwargs.get("sparse")):
+        return  # PyTorch has no such gradients
+    results = []
+    for module in (fg, torch):
+        table = module.tensor(TABLE, requires_grad="max_norm" not in kwargs)
+        numbers = module.tensor([1, 2, 4, 3, 1, 0, 4, 1])
+        weights = module.tensor(np.linspace(-1, 2, 8), requires_grad=True) if weighted else None
+        ends = [0, 3, 3, 8] if kwargs.get("include_last_offset") else [0, 3, 3]
+        bag = module.nn.functional.embedding_bag
+        y = bag(
+            numbers, table, module.tensor(ends), mode=mode, per_sample_weights=weights, **kwargs
+        )
+        z = bag(numbers.reshape(2, 4), table, mode=mode, padding_idx=kwargs.get("padding_idx"))
+        total = (y * y).sum() + (z * module.arange(6.0).reshape(2, 3)).sum()
+        if total.requires_grad:
+            total.backward()
+        grad = table.grad.to_dense() if kwargs.get("sparse") and module is torch else table.grad
+        given = [grad, None if weights is None else weights.grad]
+        results.append([t if t is None else t.detach().numpy() for t in (y, z, table, *given)])
+    for ours, theirs in zip(*results, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+@only_fastgrad
+def test_bags_divide_gradients_by_the_number_of_occurrences():
+    # PyTorch divides by that of the number before, in sorted order.
+    numbers, ends = fg.tensor([0, 1, 1, 2, 1]), fg.tensor([0, 2])
+    weight = fg.zeros(3, 2, requires_grad=True)
+    y = fg.nn.functional.embedding_bag(numbers, weight, ends, scale_grad_by_freq=True, mode="sum")
+    (y * fg.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    wanted = [[1, 2], [(1 + 3 + 3) / 3, (2 + 4 + 4) / 3], [3, 4]]
+    np.testing.assert_allclose(weight.grad.numpy(), wanted, rtol=1e-6)
 
 
 def test_weighted_bags():

@@ -396,3 +396,64 @@ def test_spawned_processes(tmp_path):
     spawn = fg.multiprocessing.spawn
     spawn(_report, args=(tmp_path,), nprocs=2, start_method="fork")
     assert [(tmp_path / str(i)).read_text() for i in range(2)] == ["2.0", "2.0"]
+
+
+def test_checkpoints_name_devices_in_every_way(tmp_path):
+    path = tmp_path / "state.pt"
+    fg.save({"w": fg.ones(2)}, path)
+    for where in ("cpu", fg.device("cpu"), lambda storage, _: storage, {"cuda:0": "cpu"}, None):
+        assert fg.load(path, map_location=where, weights_only=True)["w"].tolist() == [1.0, 1.0]
+    fg.cuda.set_rng_state_all(fg.cuda.get_rng_state_all())
+
+
+@only_fastgrad
+def test_checkpoints_do_not_go_to_absent_devices(tmp_path):
+    path = tmp_path / "state.pt"
+    fg.save({"w": fg.ones(2)}, path)
+    for where in ("cuda", {"cpu": "cuda:0"}):
+        with pytest.raises(RuntimeError, match="no CUDA backend"):
+            fg.load(path, map_location=where)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_old_names_of_functions():
+    x = fg.arange(4.0).reshape(1, 1, 2, 2)
+    functional = nn.functional
+    nearest = functional.upsample_nearest(x, scale_factor=2)
+    assert fg.equal(nearest, functional.interpolate(x, scale_factor=2))
+    bilinear = functional.upsample_bilinear(x, size=3)
+    wanted = functional.interpolate(x, 3, mode="bilinear", align_corners=True)
+    assert fg.allclose(bilinear, wanted)
+    p = fg.ones(1, requires_grad=True)
+    p.grad = fg.full((1,), 4.0)
+    assert nn.utils.clip_grad_norm([p], 2.0).item() == 4
+
+
+def test_custom_functions_under_autocast():
+    class Double(fg.autograd.Function):
+        @staticmethod
+        @fg.amp.custom_fwd(device_type="cpu")
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        @fg.amp.custom_bwd(device_type="cpu")
+        def backward(ctx, g):
+            return g * 2
+
+    x = fg.ones(2, requires_grad=True)
+    Double.apply(x).sum().backward()
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
+def test_versions_and_the_compiler():
+    assert fg.version.__version__ == fg.__version__
+    assert fg.version.cuda is None
+
+    @fg.compiler.disable
+    def f(x):
+        return x + 1
+
+    assert f(fg.ones(1)).item() == 2
+    assert not fg.compiler.is_compiling()

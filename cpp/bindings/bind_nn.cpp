@@ -126,8 +126,7 @@ void bind_nn(Registry& r) {
             o.max_norm = a.optional_real(3);
             o.norm_type = a.real(4);
             o.scale_grad_by_freq = a.boolean(5);
-            FG_CHECK_KIND(ErrorKind::NotImplemented, !a.boolean(6),
-                          "[embedding] sparse gradients are not supported; use sparse=False");
+            // `sparse` is how PyTorch keeps the gradient: its values are these.
             return wrap(embedding(a.tensor(0), a.tensor(1), o));
           });
   r.add("nn.functional.dropout", kFunction,

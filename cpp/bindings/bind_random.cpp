@@ -186,6 +186,12 @@ void bind_seeds(Registry& r) {
         default_generator().manual_seed(system_seed());
         return PyLong_FromUnsignedLongLong(default_generator().initial_seed());
       });
+  r.add("_set_thread_generator", kFunction,
+        "The default generator of this thread alone, which the caller keeps; None: the common one.")
+      .on("(Generator? generator) -> None", [](const Arguments& a) -> PyObject* {
+        set_thread_generator(a.has(0) ? &generator_of(a.object(0)) : nullptr);
+        return Py_NewRef(Py_None);
+      });
   r.add("initial_seed", kFunction, "The seed of the default generator.")
       .on("() -> int", [](const Arguments&) {
         return PyLong_FromUnsignedLongLong(default_generator().initial_seed());

@@ -276,10 +276,16 @@ void Generator::set_state(State s) {
   state_ = s;
 }
 
-Generator& default_generator() {
-  static auto* g = new Generator;
-  return *g;
+namespace {
+thread_local Generator* t_generator = nullptr;
 }
+
+Generator& default_generator() {
+  static auto* shared = new Generator;
+  return t_generator ? *t_generator : *shared;
+}
+
+void set_thread_generator(Generator* g) { t_generator = g; }
 
 void uniform_(const Tensor& self, double from, double to, Generator& g) {
   check_supported(is_differentiable(self.dtype()), "check_uniform_bounds", self.dtype());

@@ -35,7 +35,11 @@ class Generator {
   State state_;
 };
 
+// The calling thread's own where it has one, else the one that all threads share.
 Generator& default_generator();
+// Gives the calling thread a default generator of its own, or with null takes it away. The caller
+// keeps `g` alive meanwhile.
+void set_thread_generator(Generator* g);
 uint64_t system_seed();
 
 // In-place fillers; each fails for element types that cannot hold its values. Gradients do not

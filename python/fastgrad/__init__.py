@@ -147,6 +147,7 @@ _LATER = (
     "accelerator",
     "amp",
     "backends",
+    "compiler",
     "cuda",
     "distributions",
     "integrate",
@@ -158,6 +159,7 @@ _LATER = (
     "optimize",
     "serialization",
     "types",
+    "version",
     "xpu",
 )
 # ... and names that stand in one of these.

@@ -6,6 +6,7 @@ from fastgrad import accelerator as accelerator
 from fastgrad import amp as amp
 from fastgrad import autograd as autograd
 from fastgrad import backends as backends
+from fastgrad import compiler as compiler
 from fastgrad import cuda as cuda
 from fastgrad import distributions as distributions
 from fastgrad import func as func
@@ -26,6 +27,7 @@ from fastgrad import testing as testing
 from fastgrad import types as types
 from fastgrad import utils as utils
 from fastgrad import variable as variable
+from fastgrad import version as version
 from fastgrad import xpu as xpu
 from fastgrad._compile import compile as compile
 from fastgrad._core import CompiledFunction as CompiledFunction

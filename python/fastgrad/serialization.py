@@ -422,7 +422,8 @@ def load(
 
     Args:
         f: A path, or a file open for reading.
-        map_location: The device of the tensors.
+        map_location: The device of the tensors: the CPU. PyTorch's functions and dictionaries are
+            accepted; a dictionary may name no other device as target.
         weights_only: As in PyTorch; nothing else is ever loaded.
         mmap: As in PyTorch; has no effect.
 
@@ -440,8 +441,10 @@ def load(
         ...     print("damaged")
         damaged
     """
-    if map_location is not None:
-        _core.device(map_location)  # there is one device, or an error
+    targets = map_location.values() if isinstance(map_location, dict) else [map_location]
+    for target in targets:
+        if target is not None and not callable(target):
+            _core.device(target)  # there is one device, or an error
     if isinstance(f, (str, os.PathLike)):
         with open(f, "rb") as file:
             return _read(file, os.fspath(f))

@@ -22,8 +22,6 @@ EXCLUDED: dict[str, str] = {
     "logcumsumexp/gradient": "PyTorch subtracts logarithms and keeps 3 digits of float32",
     "logcumsumexp/second_gradient": "PyTorch has NaN where a cotangent is exactly zero",
     "nn.functional.batch_norm": "moves its running moments: tests/test_neural_ops.py has it",
-    "nn.functional.embedding/function": "max_norm writes to the table; no sparse gradients",
-    "nn.functional.embedding_bag/function": "as nn.functional.embedding/function",
     "nn.functional.linear/out": "an out= that PyTorch does not document",
     "nn.functional.avg_pool2d/out": "as nn.functional.linear/out",
     "nn.functional.avg_pool3d/out": "as nn.functional.linear/out",

@@ -11,7 +11,12 @@ Example:
 
 from __future__ import annotations
 
-from fastgrad.amp.autocast_mode import autocast, is_autocast_available
+from fastgrad.amp.autocast_mode import (
+    autocast,
+    custom_bwd,
+    custom_fwd,
+    is_autocast_available,
+)
 from fastgrad.amp.grad_scaler import GradScaler
 
-__all__ = ["GradScaler", "autocast", "is_autocast_available"]
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]

@@ -65,6 +65,38 @@ class autocast:
         return inside  # type: ignore[return-value]
 
 
+def custom_fwd(fwd: Any = None, *, device_type: str = "cuda", cast_inputs: Any = None) -> Any:
+    """Returns the `forward` of a custom function as it is: autocast changes nothing here.
+
+    Args:
+        fwd: The function; absent when used as `@custom_fwd(...)`.
+        device_type: Accepted as PyTorch accepts it.
+        cast_inputs: Accepted likewise.
+
+    Example:
+        >>> @fg.amp.custom_fwd(device_type="cpu")
+        ... def forward(ctx, x):
+        ...     return 2 * x
+        >>> forward(None, fg.ones(1))
+        tensor([2.])
+    """
+    return _unchanged if fwd is None else fwd
+
+
+def custom_bwd(bwd: Any = None, *, device_type: str = "cuda") -> Any:
+    """Returns the `backward` of a custom function as it is; see `custom_fwd`.
+
+    Args:
+        bwd: The function; absent when used as `@custom_bwd(...)`.
+        device_type: Accepted as PyTorch accepts it.
+    """
+    return _unchanged if bwd is None else bwd
+
+
+def _unchanged(function: Any) -> Any:
+    return function
+
+
 def is_autocast_available(device_type: str) -> bool:
     """Returns whether `autocast` changes element types on this kind of device: on none.
 

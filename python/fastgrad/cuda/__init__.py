@@ -48,6 +48,15 @@ def manual_seed_all(seed: int) -> None:
     """Seeds the generators of all CUDA devices: there are none."""
 
 
+def get_rng_state_all() -> list[Any]:
+    """Returns the states of the generators of all CUDA devices: there are none."""
+    return []
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """Sets the states of the generators of all CUDA devices: there are none."""
+
+
 def empty_cache() -> None:
     """Gives cached device memory back: there is none."""
 
@@ -135,6 +144,7 @@ __all__ = [
     "empty_cache",
     "get_device_name",
     "get_device_properties",
+    "get_rng_state_all",
     "is_available",
     "is_bf16_supported",
     "is_initialized",
@@ -146,5 +156,6 @@ __all__ = [
     "memory_reserved",
     "reset_peak_memory_stats",
     "set_device",
+    "set_rng_state_all",
     "synchronize",
 ]

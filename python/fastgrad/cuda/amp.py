@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastgrad import amp
+from fastgrad.amp import custom_bwd, custom_fwd
 
 
 class autocast(amp.autocast):
@@ -39,3 +40,6 @@ class GradScaler(amp.GradScaler):
         super().__init__(
             "cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled
         )
+
+
+__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]

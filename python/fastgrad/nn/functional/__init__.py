@@ -68,6 +68,8 @@ from fastgrad.nn.functional.images import (
     pixel_shuffle,
     pixel_unshuffle,
     upsample,
+    upsample_bilinear,
+    upsample_nearest,
 )
 from fastgrad.nn.functional.margin_loss import (
     cosine_embedding_loss,

@@ -205,7 +205,8 @@ def multi_head_attention_forward(
             mask = mask.reshape(batch, num_heads, -1, source) if many else mask.unsqueeze(0)
         if parts is None:
             parts = [x.reshape(shape) for x in (q, k, v)]
-        result = F.scaled_dot_product_attention(*parts, mask, drop, is_causal)
+        q, k, v = parts
+        result = F.scaled_dot_product_attention(q, k, v, mask, drop, is_causal)
         joined = result.permute(2, 0, 1, 3).reshape(length, batch, width)
     output = F.linear(joined, out_proj_weight, out_proj_bias)
     return (output if batched else output.squeeze(1)), found

@@ -126,7 +126,7 @@ def embedding_bag(
         norm_type: See `embedding`.
         scale_grad_by_freq: See `embedding`.
         mode: `"sum"`, `"mean"` or `"max"`. An empty bag gives zeros.
-        sparse: Not supported.
+        sparse: Accepted as PyTorch accepts it; the gradient is a plain tensor all the same.
         per_sample_weights: A factor for each number, for the mode `"sum"`.
         include_last_offset: Whether the offsets end with the number of all elements.
         padding_idx: A number that does not count.

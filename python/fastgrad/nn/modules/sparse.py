@@ -87,7 +87,7 @@ class Embedding(_Table):
         max_norm: Longer vectors are shortened to this norm, in the table, when they are used.
         norm_type: Order of that norm.
         scale_grad_by_freq: Divides gradients by how often a vector occurs in the batch.
-        sparse: Not supported.
+        sparse: Accepted as PyTorch accepts it; the gradient is a plain tensor all the same.
         device: Where the table is.
         dtype: Its element type.
 
@@ -185,7 +185,7 @@ class EmbeddingBag(_Table):
         norm_type: See `Embedding`.
         scale_grad_by_freq: See `Embedding`.
         mode: `"sum"`, `"mean"` or `"max"`.
-        sparse: Not supported.
+        sparse: See `Embedding`.
         include_last_offset: Whether the offsets end with the number of all elements.
         padding_idx: A number that does not count.
         device: Where the table is.

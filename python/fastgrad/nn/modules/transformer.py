@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from fastgrad import _core
 from fastgrad._core import Tensor
@@ -47,7 +47,71 @@ def _length(x: Tensor, batch_first: bool) -> int:
     return x.size(1 if x.dim() == 3 and batch_first else 0)
 
 
-class TransformerEncoderLayer(Module):
+class _Layer(Module):
+    """What encoder and decoder layers are made of: attentions, two linear maps, norms between."""
+
+    _attentions: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: _Activation = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        options: dict[str, Any] = {"device": device, "dtype": dtype}
+        for name in self._attentions:
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias=bias, batch_first=batch_first, **options
+            )
+            self.add_module(name, attention)
+        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **options)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **options)
+        self.norm_first = norm_first
+        parts = range(1, len(self._attentions) + 2)  # the attentions, and the linear maps
+        for i in parts:
+            self.add_module(f"norm{i}", LayerNorm(d_model, layer_norm_eps, bias=bias, **options))
+        for i in parts:
+            self.add_module(f"dropout{i}", Dropout(dropout))
+        self.activation = _activation(activation)
+
+    def _attended(self, number: int, x: Tensor, memory: Tensor, masks: dict[str, Any]) -> Tensor:
+        attention = self._modules[self._attentions[number - 1]]
+        found = attention(x, memory, memory, need_weights=False, **masks)[0]
+        return self._dropped(number, found)
+
+    def _fed_forward(self, x: Tensor) -> Tensor:
+        inner = self.dropout(self.activation(self.linear1(x)))
+        return self._dropped(len(self._attentions) + 1, self.linear2(inner))
+
+    def _dropped(self, number: int, x: Tensor) -> Tensor:
+        result: Tensor = self._modules[f"dropout{number}"](x)
+        return result
+
+    def _normalized(self, number: int, x: Tensor) -> Tensor:
+        result: Tensor = self._modules[f"norm{number}"](x)
+        return result
+
+    def _through(self, x: Tensor, steps: Sequence[Callable[[Tensor], Tensor]]) -> Tensor:
+        """Adds each step to what it is given, with the norm before or after."""
+        for number, step in enumerate(steps, 1):
+            if self.norm_first:
+                x = x + step(self._normalized(number, x))
+            else:
+                x = self._normalized(number, x + step(x))
+        return x
+
+
+class TransformerEncoderLayer(_Layer):
     """Self-attention, then two linear maps, each added to its input and normalized.
 
     Args:
@@ -68,34 +132,7 @@ class TransformerEncoderLayer(Module):
         fastgrad.Size([5, 3, 8])
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: _Activation = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        options: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias=bias, batch_first=batch_first, **options
-        )
-        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **options)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **options)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
-        self.activation = _activation(activation)
+    _attentions: ClassVar[tuple[str, ...]] = ("self_attn",)
 
     def forward(
         self,
@@ -112,51 +149,20 @@ class TransformerEncoderLayer(Module):
             src_key_padding_mask: (N, S): keys that do not count.
             is_causal: Says that the mask is the causal one.
         """
-        padding = attention_mask(src_key_padding_mask, src.dtype, "src_key_padding_mask")
-        mask = attention_mask(src_mask, src.dtype, "src_mask")
-        x = src
-        if self.norm_first:
-            x = x + self._sa_block(self.norm1(x), mask, padding, is_causal)
-            return x + self._ff_block(self.norm2(x))
-        x = self.norm1(x + self._sa_block(x, mask, padding, is_causal))
-        result: Tensor = self.norm2(x + self._ff_block(x))
-        return result
-
-    def _sa_block(
-        self, x: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
-    ) -> Tensor:
-        attended = self.self_attn(
-            x,
-            x,
-            x,
-            attn_mask=mask,
-            key_padding_mask=padding,
-            need_weights=False,
-            is_causal=is_causal,
-        )[0]
-        result: Tensor = self.dropout1(attended)
-        return result
-
-    def _ff_block(self, x: Tensor) -> Tensor:
-        result: Tensor = self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
-        return result
+        masks = {
+            "attn_mask": attention_mask(src_mask, src.dtype, "src_mask"),
+            "key_padding_mask": attention_mask(
+                src_key_padding_mask, src.dtype, "src_key_padding_mask"
+            ),
+            "is_causal": is_causal,
+        }
+        return self._through(src, (lambda x: self._attended(1, x, x, masks), self._fed_forward))
 
 
-class TransformerDecoderLayer(Module):
-    """Self-attention, attention to a memory, then two linear maps; see `TransformerEncoderLayer`.
+class TransformerDecoderLayer(_Layer):
+    """Self-attention, attention to a memory, then two linear maps, each added and normalized.
 
-    Args:
-        d_model: Size of the vectors.
-        nhead: Number of heads.
-        dim_feedforward: Size between the linear maps.
-        dropout: Probability of dropout.
-        activation: `"relu"`, `"gelu"` or a function.
-        layer_norm_eps: Added to variances.
-        batch_first: Takes (N, T, E) instead of (T, N, E).
-        norm_first: Normalizes before attention and linear maps instead of after.
-        bias: Whether linear maps and norms have biases.
-        device: Where the parameters are.
-        dtype: Their element type.
+    Arguments as in `TransformerEncoderLayer`.
 
     Example:
         >>> layer = fg.nn.TransformerDecoderLayer(8, 2, 16)
@@ -164,40 +170,7 @@ class TransformerDecoderLayer(Module):
         fastgrad.Size([4, 3, 8])
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: _Activation = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        options: dict[str, Any] = {"device": device, "dtype": dtype}
-
-        def attention() -> MultiheadAttention:
-            return MultiheadAttention(
-                d_model, nhead, dropout, bias=bias, batch_first=batch_first, **options
-            )
-
-        self.self_attn, self.multihead_attn = attention(), attention()
-        self.linear1 = Linear(d_model, dim_feedforward, bias=bias, **options)
-        self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias=bias, **options)
-        self.norm_first = norm_first
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
-        self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **options)
-        self.dropout1 = Dropout(dropout)
-        self.dropout2 = Dropout(dropout)
-        self.dropout3 = Dropout(dropout)
-        self.activation = _activation(activation)
+    _attentions: ClassVar[tuple[str, ...]] = ("self_attn", "multihead_attn")
 
     def forward(
         self,
@@ -222,47 +195,22 @@ class TransformerDecoderLayer(Module):
             tgt_is_causal: Says that `tgt_mask` is the causal one.
             memory_is_causal: Says that `memory_mask` is the causal one.
         """
-
-        def own(x: Tensor) -> Tensor:
-            found = self.self_attn(
-                x,
-                x,
-                x,
-                attn_mask=tgt_mask,
-                key_padding_mask=tgt_key_padding_mask,
-                is_causal=tgt_is_causal,
-                need_weights=False,
-            )
-            result: Tensor = self.dropout1(found[0])
-            return result
-
-        def other(x: Tensor) -> Tensor:
-            found = self.multihead_attn(
-                x,
-                memory,
-                memory,
-                attn_mask=memory_mask,
-                key_padding_mask=memory_key_padding_mask,
-                is_causal=memory_is_causal,
-                need_weights=False,
-            )
-            result: Tensor = self.dropout2(found[0])
-            return result
-
-        def forward(x: Tensor) -> Tensor:
-            inner = self.dropout(self.activation(self.linear1(x)))
-            result: Tensor = self.dropout3(self.linear2(inner))
-            return result
-
-        x = tgt
-        if self.norm_first:
-            x = x + own(self.norm1(x))
-            x = x + other(self.norm2(x))
-            return x + forward(self.norm3(x))
-        x = self.norm1(x + own(x))
-        x = self.norm2(x + other(x))
-        last: Tensor = self.norm3(x + forward(x))
-        return last
+        own = {
+            "attn_mask": tgt_mask,
+            "key_padding_mask": tgt_key_padding_mask,
+            "is_causal": tgt_is_causal,
+        }
+        other = {
+            "attn_mask": memory_mask,
+            "key_padding_mask": memory_key_padding_mask,
+            "is_causal": memory_is_causal,
+        }
+        steps = (
+            lambda x: self._attended(1, x, x, own),
+            lambda x: self._attended(2, x, memory, other),
+            self._fed_forward,
+        )
+        return self._through(tgt, steps)
 
 
 class TransformerEncoder(Module):

@@ -5,11 +5,13 @@ PyTorch's workers are processes, because its Python code needs the interpreter's
 threads: nothing is pickled, copied or left behind by a crash, tensors come as they are, and a data
 set may hold open files and lambdas. What reads files, decodes with NumPy or computes with tensors
 lets other threads run meanwhile; pure Python code does not get faster by more workers. Batches come
-in the same order for any number of them.
+in the same order for any number of them, and each batch has random numbers of its own: what a data
+set draws depends on the seed of the loader and the number of the batch, not on the worker.
 """
 
 from __future__ import annotations
 
+import itertools
 import queue
 import threading
 import warnings
@@ -275,19 +277,29 @@ class _Workers:
             thread.start()
 
     def _work(self, number: int) -> None:
+        generator = Generator()
+        _core._set_thread_generator(generator)
+        try:
+            self._load_batches(number, generator)
+        finally:
+            _core._set_thread_generator(None)
+
+    def _load_batches(self, number: int, generator: Generator) -> None:
         loader = self.loader
         _local.info = WorkerInfo(number, self.count, self.seed + number, loader.dataset)
         failed: Exception | None = None
+        generator.manual_seed(self.seed + number)
         try:
             if loader.worker_init_fn is not None:
                 loader.worker_init_fn(number)
         except Exception as error:
             failed = error
         while (task := self.todo.get()) is not None:
-            entry, done = task
+            batch, entry, done = task
             try:
                 if failed is not None:
                     raise failed
+                generator.manual_seed((self.seed << 32) + batch)
                 done.put((True, self.load(entry)))
             except Exception as error:
                 done.put((False, error))
@@ -295,6 +307,7 @@ class _Workers:
     def results(self, order: Iterator[Any]) -> Iterator[Any]:
         """Yields the batches in order, so many ahead as workers and prefetch_factor say."""
         waiting: list[queue.SimpleQueue[Any]] = []
+        batches = itertools.count()
         ahead = self.count * (self.loader.prefetch_factor or 2)
         timeout = self.loader.timeout or None
         while True:
@@ -304,7 +317,7 @@ class _Workers:
                 except StopIteration:
                     break
                 done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-                self.todo.put((entry, done))
+                self.todo.put((next(batches), entry, done))
                 waiting.append(done)
             if not waiting:
                 return
