@@ -256,7 +256,12 @@ def targets() -> list[Target]:
                lambda t: 1 / log_gamma_rest(t), mpf(-1), mpf(1), 0, 22),
         Target("kStirling", "(log(Gamma(w)) less Stirling's terms) w in 1 / w^2, w >= 8",
                stirling_rest, lambda u: mpf(12), mpf(0), mpf(1) / 64, 0, 3),
-        Target("kErfcx", "the same", erfcx_at, lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 25),
+        Target("kLogGammaLong", "log(Gamma(3/2 + t)) / (t^2 - 1/4), |t| <= 3/4", log_gamma_rest,
+               lambda t: 1 / log_gamma_rest(t), mpf("-0.751"), mpf("0.751"), 0, 28),
+        Target("kStirlingLong", "kStirling for w >= 8.2", stirling_rest, lambda u: mpf(12), mpf(0),
+               1 / mpf("8.2") ** 2, 0, 6),
+        Target("kErfcx", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
+               lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 25),
     ]  # fmt: skip
 
 

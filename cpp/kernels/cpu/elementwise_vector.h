@@ -15,6 +15,12 @@
 namespace fastgrad {
 namespace {
 
+#ifdef FG_TABLES
+constexpr bool kTables = true;
+#else
+constexpr bool kTables = false;
+#endif
+
 constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
   switch (op) {
     case ElementwiseOp::Exp:
@@ -52,7 +58,7 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::GradSoftplus:
       return true;
     case ElementwiseOp::Lgamma:
-      return !is_double;
+      return !is_double || kTables;
     case ElementwiseOp::Sqrt:
       return is_double && kRegisterBytes == 64;
     case ElementwiseOp::Rsqrt:
@@ -78,6 +84,7 @@ constexpr bool uses_tables(ElementwiseOp op) {
     case ElementwiseOp::Atanh:
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Erf:
+    case ElementwiseOp::Lgamma:
     case ElementwiseOp::Logaddexp:
     case ElementwiseOp::GeluTanh:
     case ElementwiseOp::GradGeluTanh:
@@ -103,9 +110,9 @@ constexpr int registers_at_once(ElementwiseOp op) {
   switch (op) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Lgamma:
+      return 1;
     case ElementwiseOp::Erfc:
     case ElementwiseOp::Ndtr:
-      return 1;
     case ElementwiseOp::Asinh:
     case ElementwiseOp::Acosh:
     case ElementwiseOp::Atanh:
