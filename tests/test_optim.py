@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from reference import fg, needs_torch, only_fastgrad, torch
+from reference import assert_same, fg, needs_torch, only_fastgrad, torch
 
 STEPS = 50
 SHAPES = ((3, 2), (4,), ())
@@ -530,3 +530,27 @@ def test_counts_of_ones_own_optimiser_stay_numbers():
     state["state"][0]["step"] = 1  # as older releases saved it
     adam.load_state_dict(state)
     assert isinstance(adam.state[p]["step"], fg.Tensor)
+
+
+@needs_torch
+@pytest.mark.parametrize("options", [{}, {"lr": 0.1, "betas": (0.5, 0.9), "maximize": True}])
+def test_adam_of_rows(options):
+    results = []
+    for module in (fg, torch):
+        table = module.nn.Embedding(5, 3, sparse=True)
+        with module.no_grad():
+            table.weight.copy_(module.arange(15.0).reshape(5, 3) / 7 - 1)
+        opt = module.optim.SparseAdam(table.parameters(), **options)
+        for batch in ([0, 1, 1], [1, 4, 2], [4, 4, 0]):
+            opt.zero_grad()
+            rows = table(module.tensor(batch))
+            loss = (rows * rows).sum()
+            loss.backward()
+            opt.step(lambda loss=loss: loss)
+        state = opt.state_dict()
+        results.append([table.weight, state["state"][0], state["param_groups"]])
+    ours, theirs = results
+    assert_same(ours[0], theirs[0], rtol=1e-5, atol=1e-6)
+    for key, value in theirs[1].items():
+        assert_same(ours[1][key], value, what=key, rtol=1e-5, atol=1e-6)
+    assert ours[2] == theirs[2]

@@ -34,6 +34,7 @@ from fastgrad.optim.radam import RAdam
 from fastgrad.optim.rmsprop import RMSprop
 from fastgrad.optim.rprop import Rprop
 from fastgrad.optim.sgd import SGD
+from fastgrad.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -49,6 +50,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]
