@@ -154,7 +154,9 @@ bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
   if (!own_gemm(T{}).blocks || (b.row_stride != 1 && b.col_stride != 1)) return false;
   int64_t k = a.cols;
   if (c.cols < 8 || c.rows < 2 || c.rows * c.cols * k > kOwnProducts) return false;
-  if (a.row_stride == 1 && a.col_stride != 1) return c.rows * k <= 128 * 128;
+  if (a.row_stride == 1 && a.col_stride != 1)
+    return c.rows * k <= 128 * 128 ||
+           (c.rows > kSmall && c.cols >= 64 && (c.cols <= 256 || k <= 256));
   if (a.col_stride != 1) return false;
   // Rows of a that are a power of two apart evict one another.
   return c.rows <= kSmall || k <= 256 ||

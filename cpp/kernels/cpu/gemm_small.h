@@ -37,8 +37,8 @@ using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 
 // Note [Blocks]
 // A product of any size packs b in blocks that fit the second-level cache, kPanelDepth rows deep,
-// or, where a has few rows, reads b as it lies or packs a instead. Each adds up in the order of
-// Note [Panels], so that all give the same bits.
+// and the rows of a transposed a; or, where a has few rows, reads b as it lies or packs a instead.
+// Each adds up in the order of Note [Panels], so that all give the same bits.
 template <class T>
 using BlockGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
                            int64_t a_col, const T* b, int64_t b_row, int64_t b_col, T* c,
