@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -29,6 +29,23 @@ class TestReplay:
     def test_named_results_and_several_outputs(self) -> None:
         check(lambda x: fg.max(x, 1), *[(fg.randn(3, 4),) for _ in range(3)], replays=2)
         check(lambda x: fg.sort(x), *[(fg.randn(6),) for _ in range(3)], replays=2)
+
+    def test_named_tuples_of_the_users(self) -> None:
+        class Pair(NamedTuple):
+            first: Any
+            second: Any
+
+        def f(pair: Pair) -> Any:
+            return Pair(pair.first + pair.second, [pair.second * 2])
+
+        compiled = fg.compile(f, fullgraph=True)
+        for _ in range(3):
+            x = fg.randn(2, requires_grad=True)
+            out = compiled(Pair(x, x * 2))
+            assert type(out) is Pair and same(out, f(Pair(x, x * 2)))
+            (g,) = fg.autograd.grad(out.first.sum(), x, create_graph=True)
+            assert g.requires_grad is False or g.tolist() == [3.0, 3.0]
+        assert compiled.stats()["replays"] == 2
 
     def test_results_that_are_arguments_or_share_memory(self) -> None:
         compiled = check(lambda x: (x, x.t(), x[0]), *[(fg.randn(3, 4),) for _ in range(3)])

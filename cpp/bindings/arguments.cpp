@@ -4,6 +4,7 @@
 
 #include "bindings/buffer_protocol.h"
 #include "bindings/signature.h"
+#include "bindings/traced_number.h"
 #include "bindings/types.h"
 #include "ops/item.h"
 
@@ -34,6 +35,7 @@ Scalar to_number(PyObject* o) {
     return Scalar(v);
   }
   if (is_tensor(o)) return item(tensor_of(o));
+  if (is_stand_in(o)) return Scalar(value_behind(o));
   FG_CHECK_KIND(ErrorKind::NotImplemented, !PyComplex_Check(o), "complex number ", text_of(o),
                 ": arithmetic on complex tensors is not supported yet");
   Object plain = own(PyObject_CallMethod(o, "item", nullptr));  // a NumPy scalar

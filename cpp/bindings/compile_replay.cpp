@@ -51,8 +51,10 @@ void Variant::restore(const RandomStates& states) {
   for (const RandomState& s : states) s.generator->set_state(s.state);
 }
 
-Variant::Moment Variant::moment(TensorImpl* const* impls, const RandomStates& random) const {
+Variant::Moment Variant::moment(TensorImpl* const* impls, const RandomStates& random,
+                                std::span<const double> numbers) const {
   Moment m;
+  m.numbers.assign(numbers.begin(), numbers.end());
   for (size_t i = 0; i < entries_.size(); ++i) {
     m.tensors.push_back(Tensor::share(impls[i]));
     m.buffers.push_back(impls[i]->array.buffer);
@@ -91,8 +93,11 @@ Tensors Variant::call_again(const Moment& m) const {
     tensors.push_back(held.back().get());
   }
   PyObject* const* next = tensors.data();
-  for (const ArgumentTree& a : arguments_) {
-    arguments.push_back(own(a.build(next)));
+  for (size_t i = 0; i < arguments_.size(); ++i) {
+    bool is_free = std::find(free_numbers_.begin(), free_numbers_.end(), static_cast<int>(i)) !=
+                   free_numbers_.end();
+    arguments.push_back(
+        own(is_free ? PyFloat_FromDouble(m.numbers[i]) : arguments_[i].build(next)));
     borrowed.push_back(arguments.back().get());
   }
   RandomStates now = random_states();
@@ -138,8 +143,8 @@ CompiledBackward::Again Variant::again(Moment m) const {
 
 // Gives new results their history: see Note [Compiled backward].
 void Variant::attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
-                              std::span<const Ref<Buffer>> blocks,
-                              const RandomStates& random) const {
+                              std::span<const Ref<Buffer>> blocks, const Ref<Buffer>& numbers,
+                              Moment now) const {
   Tensors outputs, inputs;
   for (int m : backward_outputs_) outputs.push_back(made[static_cast<size_t>(m)]);
   for (int i : backward_inputs_) inputs.push_back(Tensor::share(impls[i]));
@@ -156,11 +161,15 @@ void Variant::attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
           m.buffer = impls[i]->array.buffer;
           m.base = impls[i]->array.data - entries_[i].place.offset;
         }
+      for (size_t i = 0; i < number_externals_.size() && !m.buffer; ++i)
+        if (number_externals_[i] == static_cast<int32_t>(s.index)) {
+          m.buffer = numbers;
+          m.base = numbers->data() + i * sizeof(double);
+        }
     }
     m.version = m.buffer->version();
   }
-  CompiledBackward::attach(backward_, outputs, inputs, std::move(memory),
-                           again(moment(impls, random)));
+  CompiledBackward::attach(backward_, outputs, inputs, std::move(memory), again(std::move(now)));
 }
 
 // Whether arguments and the world of Python are as they were; the tensors among the arguments.
@@ -183,7 +192,7 @@ inline bool Variant::unchanged(const Entry& e, const TensorImpl* t) {
 }
 
 // Whether the tensors are as they were; fills `impls` and the addresses of memory outside.
-bool Variant::bind(PyObject* const* arguments, TensorImpl** impls) {
+bool Variant::bind(PyObject* const* arguments, TensorImpl** impls, char* numbers) {
   for (size_t i = 0; i < num_argument_tensors_; ++i) {
     size_t first = 0;
     while (arguments[first] != arguments[i]) ++first;
@@ -213,6 +222,8 @@ bool Variant::bind(PyObject* const* arguments, TensorImpl** impls) {
       for (size_t k = 0; k < num_argument_tensors_; ++k)
         if (impls[k] == impls[i] && entries_[k].place.storage != entries_[i].place.storage)
           return false;
+  for (size_t i = 0; i < number_externals_.size(); ++i)
+    bases_[static_cast<size_t>(number_externals_[i])] = numbers + i * sizeof(double);
   bool moved = false;
   for (size_t k = 0; k < bases_.size(); ++k) moved = moved || bases_[k] != outside_[k].base;
   if (!moved) return true;
@@ -312,14 +323,40 @@ PyObject* Variant::replay_plain(const CallArguments& call) {
   return result_.build(borrowed);
 }
 
+// Computes the operands that are made of numbers; false: Python would raise an exception.
+bool Variant::fill_numbers(std::span<const double> arguments, char* memory) const {
+  for (size_t i = 0; i < number_inputs_.size(); ++i) {
+    std::optional<double> value = evaluate(number_inputs_[i].formula, arguments);
+    if (!value) return false;
+    Scalar(*value).store(number_inputs_[i].dtype, memory + i * sizeof(double));
+  }
+  return true;
+}
+
 PyObject* Variant::replay(const CallArguments& call) {
   if (plain_) return replay_plain(call);
   SmallVector<PyObject*, 16> arguments;
   arguments.reset(num_argument_tensors_);
   if (!fits(call, arguments.data())) return nullptr;
+  // Numbers have their memory in the call, which another thread may make at the same time.
+  SmallVector<double, 8> numbers, number_memory;
+  Ref<Buffer> number_buffer;
+  char* number_base = nullptr;
+  if (!number_inputs_.empty()) {
+    for (Py_ssize_t i = 0; i < call.size(); ++i)
+      numbers.push_back(PyFloat_CheckExact(call.args[i]) ? PyFloat_AS_DOUBLE(call.args[i]) : 0.0);
+    if (backward_) {
+      number_buffer = Buffer::allocate(number_inputs_.size() * sizeof(double));
+      number_base = number_buffer->data();
+    } else {
+      number_memory.resize(number_inputs_.size());
+      number_base = reinterpret_cast<char*>(number_memory.data());
+    }
+    if (!fill_numbers({numbers.data(), numbers.size()}, number_base)) return nullptr;
+  }
   SmallVector<TensorImpl*, 32> impls;
   impls.reset(entries_.size());
-  if (!bind(arguments.data(), impls.data())) return nullptr;
+  if (!bind(arguments.data(), impls.data(), number_base)) return nullptr;
 
   // Kernels may let go of the GIL, and somebody may drop a .grad then.
   SmallVector<Tensor, 2> kept;
@@ -381,7 +418,8 @@ PyObject* Variant::replay(const CallArguments& call) {
   };
   if (backward_) {
     for (int m : backward_outputs_) made_tensor(m);
-    attach_backward({made.data(), made.size()}, impls.data(), memory, random);
+    attach_backward({made.data(), made.size()}, impls.data(), memory, number_buffer,
+                    moment(impls.data(), random, {numbers.data(), numbers.size()}));
   }
   for (const GradEffect& g : grad_effects_) {
     Tensor grad;  // the old one is released last

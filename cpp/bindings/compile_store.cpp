@@ -50,6 +50,8 @@ void compact(Graph& g, std::vector<Place>& results, std::vector<Place>& inputs) 
 }  // namespace
 
 Object Variant::store() const {
+  FG_CHECK(number_inputs_.empty(),
+           "save_program: the function takes Python numbers that vary; pass tensors instead");
   Graph g = program_->graph();
   std::vector<Place> results, inputs;
   for (int slot : result_slots_)

@@ -37,6 +37,8 @@ bool ArgumentTree::match(PyObject* o, PyObject**& next) const {
       return true;
     case Kind::Value:
       return same_value(o, value_.get());
+    case Kind::Number:
+      return PyFloat_CheckExact(o);
     case Kind::Tuple:
     case Kind::List:
       if (reinterpret_cast<PyObject*>(Py_TYPE(o)) != value_.get() ||
@@ -67,6 +69,7 @@ PyObject* ArgumentTree::build(PyObject* const*& next) const {
     case Kind::Tensor:
       return Py_NewRef(*next++);
     case Kind::Value:
+    case Kind::Number:
       return Py_NewRef(value_.get());
     case Kind::Tuple:
     case Kind::List: {
@@ -77,7 +80,7 @@ PyObject* ArgumentTree::build(PyObject* const*& next) const {
       if (value_.get() == reinterpret_cast<PyObject*>(&PyTuple_Type))
         return check(PyList_AsTuple(list.get()));
       const char* maker = PyObject_HasAttrString(value_.get(), "_make") ? "_make" : "__call__";
-      return check(PyObject_CallMethod(value_.get(), maker, "O", list.get()));
+      return check(PyObject_CallMethod(value_.get(), maker, "(O)", list.get()));
     }
     case Kind::Dict: {
       Object dict = own(PyDict_New());
@@ -118,6 +121,7 @@ Object ArgumentTree::form() const {
     case Kind::Dict:
       return form_of("dict", value_.get(), &children_);
     case Kind::Value:
+    case Kind::Number:
       return form_of<ArgumentTree>("value", value_.get(), nullptr);
   }
   return {};
@@ -202,7 +206,7 @@ PyObject* ResultTree::build(PyObject* const* tensors) const {
         PyTuple_SET_ITEM(tuple.get(), i, children_[static_cast<size_t>(i)].build(tensors));
       if (kind_ == Kind::Tuple) return tuple.release();
       if (PyObject_HasAttrString(value_.get(), "_make"))  // collections.namedtuple
-        return check(PyObject_CallMethod(value_.get(), "_make", "O", tuple.get()));
+        return check(PyObject_CallMethod(value_.get(), "_make", "(O)", tuple.get()));
       return check(PyObject_CallOneArg(value_.get(), tuple.get()));
     }
     case Kind::List: {

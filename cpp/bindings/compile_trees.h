@@ -19,6 +19,8 @@ class ArgumentTree {
  public:
   // Describes an argument; its tensors are appended to `tensors`.
   ArgumentTree(PyObject* o, std::vector<PyObject*>& tensors);
+  // A float of any value fits from now on, in place of the one that it was.
+  void free_number() { kind_ = Kind::Number; }
   // Whether o has the same structure; its tensors are written from *next on.
   bool match(PyObject* o, PyObject**& next) const;
   // A new reference to arguments of this structure; *next and on are the tensors.
@@ -33,7 +35,7 @@ class ArgumentTree {
   int traverse(visitproc visit, void* arg) const;
 
  private:
-  enum class Kind : uint8_t { Tensor, Tuple, List, Dict, Value } kind_;
+  enum class Kind : uint8_t { Tensor, Tuple, List, Dict, Value, Number } kind_;
   Object value_;  // Value: itself; Tensor: the type; Dict: a tuple of keys; containers: the type
   std::vector<ArgumentTree> children_;
 };

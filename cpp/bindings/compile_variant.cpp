@@ -51,8 +51,9 @@ bool Variant::knows_generators(const Graph& g, PyObject* list, std::string& why)
   return true;
 }
 
-Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& call, PyObject* guards,
-                         PyObject* captured, PyObject* generators, std::string (*describe_line)()) {
+Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& call,
+                         std::span<const int> varying, PyObject* guards, PyObject* captured,
+                         PyObject* generators, std::string (*describe_line)()) {
   Recorded r;
   std::unique_ptr<Variant> v(new Variant);
   v->owner_ = owner;
@@ -99,11 +100,28 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
     before.push_back({grad, grad.array(), Tensor(), nullptr, grad->version()});
   }
 
+  auto numbers = std::make_shared<NumberInputs>(trace);
+  struct Closer {
+    NumberInputs& numbers;
+    ~Closer() { numbers.close(); }
+  } closer{*numbers};
+  std::vector<PyObject*> given(call.args, call.args + call.size());
+  std::vector<Object> stand_ins;
+  for (int i : varying) {
+    PyObject*& argument = given[static_cast<size_t>(i)];
+    stand_ins.push_back(numbers->stand_in(i, PyFloat_AS_DOUBLE(argument)));
+    argument = stand_ins.back().get();
+  }
   trace.start();
   r.result = Object(
-      PyObject_Vectorcall(fn, call.args, static_cast<size_t>(call.positional), call.kwnames));
+      PyObject_Vectorcall(fn, given.data(), static_cast<size_t>(call.positional), call.kwnames));
   trace.stop();
-  if (!r.result) return r;
+  if (!r.result) {
+    r.repeatable = !varying.empty() && PyErr_ExceptionMatches(PyExc_Exception) &&
+                   !v->had_effects(trace, before);
+    return r;
+  }
+  if (!varying.empty()) r.result = without_stand_ins(r.result.get());
 
   r.refusal = trace.refusal();
   if (r.refusal.empty() && !v->modes_.holds())
@@ -135,11 +153,34 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
     return r;
   }
   if (!v->record_backward(trace, results, before, r.refusal)) return r;
+  for (int i : varying) {
+    if (numbers->needed(i)) continue;
+    v->arguments_[static_cast<size_t>(i)].free_number();
+    v->free_numbers_.push_back(i);
+  }
+  v->number_inputs_ = numbers->inputs();
+  for (const NumberInputs::Input& i : v->number_inputs_)
+    v->number_externals_.push_back(
+        trace.graph().storages[static_cast<size_t>(i.place.storage)].external);
   v->examine_outside(trace.graph(), results);
   v->program_ = std::make_unique<Program>(Task{std::move(trace.graph()), std::move(results)});
   v->place_results();
   r.variant = std::move(v);
   return r;
+}
+
+// Whether a call that ended in an exception has left traces outside.
+bool Variant::had_effects(const Trace& trace, const std::vector<Before>& before) const {
+  for (const Instruction& i : trace.graph().instructions) {
+    if (i.kind == Instruction::Kind::Primitive && !i.primitive->pure) return true;
+    for (const Place& p : i.out)
+      if (trace.is_outside(p)) return true;
+  }
+  for (const Before& b : before)
+    if (!same_array(b.tensor.array(), b.array) || !b.tensor->grad.is(b.grad) ||
+        b.tensor->node.get() != b.node || b.tensor->version() != b.version)
+      return true;
+  return !modes_.holds() || guards_->check();
 }
 
 // Whether the call has left lists and dictionaries among its arguments as they were.

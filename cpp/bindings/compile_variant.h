@@ -14,6 +14,7 @@
 #include "bindings/compile_guards.h"
 #include "bindings/compile_trees.h"
 #include "bindings/generator_object.h"
+#include "bindings/traced_number.h"
 #include "program/backward.h"
 #include "transforms/trace.h"
 
@@ -37,16 +38,18 @@ struct CallArguments {
 struct Recorded {
   Object result;  // of the function itself, which has run
   std::unique_ptr<class Variant> variant;
-  std::string refusal;  // the function cannot be replayed
-  std::string changed;  // the call changed this Python object; another call may not
+  std::string refusal;      // the function cannot be replayed
+  std::string changed;      // the call changed this Python object; another call may not
+  bool repeatable = false;  // it raised an exception, but had no effects by then
 };
 
 class Variant {
  public:
   // Runs fn under a recorder. `guards`, `captured` and `generators` are what fastgrad._compile
-  // found. `owner` keeps fn and the variant.
-  static Recorded record(PyObject* owner, PyObject* fn, const CallArguments& call, PyObject* guards,
-                         PyObject* captured, PyObject* generators, std::string (*describe_line)());
+  // found. `owner` keeps fn and the variant. The floats at `varying` may become inputs.
+  static Recorded record(PyObject* owner, PyObject* fn, const CallArguments& call,
+                         std::span<const int> varying, PyObject* guards, PyObject* captured,
+                         PyObject* generators, std::string (*describe_line)());
   // A new reference to the result; null without an exception: this variant does not fit.
   PyObject* replay(const CallArguments& call);
 
@@ -106,8 +109,10 @@ class Variant {
     std::vector<uint32_t> versions;
     std::vector<Ref<Buffer>> buffers;
     RandomStates random;
+    std::vector<double> numbers;
   };
-  Moment moment(TensorImpl* const* impls, const RandomStates& random) const;
+  Moment moment(TensorImpl* const* impls, const RandomStates& random,
+                std::span<const double> numbers) const;
   Tensors call_again(const Moment& m) const;
   CompiledBackward::Again again(Moment m) const;
   Variant() = default;
@@ -122,20 +127,27 @@ class Variant {
   bool record_backward(Trace& trace, std::vector<Place>& results,
                        const std::vector<struct Before>& before, std::string& why);
   void attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
-                       std::span<const Ref<Buffer>> blocks, const RandomStates& random) const;
+                       std::span<const Ref<Buffer>> blocks, const Ref<Buffer>& numbers,
+                       Moment now) const;
   void place_results();
   void find_plain();
   static bool unchanged(const Entry& e, const TensorImpl* t);
   bool bind_plain(const Entry& e, const TensorImpl* t, char** bases) const;
   PyObject* replay_plain(const CallArguments& call);
   bool fits(const CallArguments& call, PyObject** arguments) const;
-  bool bind(PyObject* const* arguments, TensorImpl** impls);
+  bool bind(PyObject* const* arguments, TensorImpl** impls, char* numbers);
+  bool fill_numbers(std::span<const double> arguments, char* memory) const;
+  bool had_effects(const Trace& trace, const std::vector<struct Before>& before) const;
   bool overlaps_fit(bool all) const;
   Tensor make(const Made& m, TensorImpl* const* impls, std::span<const Ref<Buffer>> blocks) const;
 
   PyObject* owner_ = nullptr;       // borrowed: it owns this
   PyObject* function_ = nullptr;    // borrowed from the owner
   std::vector<Object> generators_;  // random ones but the default
+  // Arguments that are floats of any value; operands made of them, and their externals.
+  std::vector<int> free_numbers_;
+  std::vector<NumberInputs::Input> number_inputs_;
+  std::vector<int32_t> number_externals_;
   std::vector<ArgumentTree> arguments_;
   Object kwnames_;
   Py_ssize_t positional_ = 0;

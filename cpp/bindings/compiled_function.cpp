@@ -2,6 +2,8 @@
 
 #include <structmember.h>
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 
 #include "base/threads.h"
@@ -23,7 +25,10 @@ struct State {
   bool fullgraph = false;
   bool quiet = false;  // gives up without a warning, and as soon as recordings do not pay
   int changes = 0;     // calls in a row that changed Python objects
-  std::string reason;  // why it is not compiled any more; empty: it is
+  // Floats among the arguments at the last recording: those that vary may become inputs.
+  std::vector<std::optional<double>> floats;
+  bool stand_ins = true;  // unless the function did not get along with them
+  std::string reason;     // why it is not compiled any more; empty: it is
   int64_t recordings = 0, misses = 0, eager_calls = 0;
   State() { variants.reserve(kMaxVariants); }
   int64_t replays() const {
@@ -95,14 +100,28 @@ PyObject* call_plainly(CompiledObject* self, PyObject* const* args, size_t nargs
   return PyObject_Vectorcall(self->function, args, nargsf, kwnames);
 }
 
+// Which arguments are floats that were others at the last recording.
+std::vector<int> varying_floats(State& s, const CallArguments& call) {
+  std::vector<int> varying;
+  s.floats.resize(std::max(s.floats.size(), static_cast<size_t>(call.size())));
+  for (Py_ssize_t i = 0; i < call.size(); ++i) {
+    if (!PyFloat_CheckExact(call.args[i])) continue;
+    double value = PyFloat_AS_DOUBLE(call.args[i]);
+    std::optional<double>& last = s.floats[static_cast<size_t>(i)];
+    if (last && std::bit_cast<uint64_t>(*last) != std::bit_cast<uint64_t>(value))
+      varying.push_back(static_cast<int>(i));
+    last = value;
+  }
+  return varying;
+}
+
 PyObject* record(CompiledObject* self, const CallArguments& call) {
   State& s = *self->state;
   Object list = own(PyList_New(0));
   for (Py_ssize_t i = 0; i < call.size(); ++i)
     check_status(PyList_Append(list.get(), call.args[i]));
-  Object found =
-      own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(),
-                                       nullptr));  // (guards, tensors, refusal, generators)
+  Object found = own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(),
+                                                  nullptr));  // see examine()
   PyObject* refusal = PyTuple_GET_ITEM(found.get(), 2);
   if (refusal != Py_None) {
     give_up(self, text_of(refusal));
@@ -110,10 +129,23 @@ PyObject* record(CompiledObject* self, const CallArguments& call) {
   }
   ++s.recordings;
   PyObject** parts = PySequence_Fast_ITEMS(found.get());
-  Recorded r = Variant::record(reinterpret_cast<PyObject*>(self), self->function, call, parts[0],
-                               parts[1], parts[3], user_line);
+  auto record_with = [&](std::span<const int> varying) {
+    return Variant::record(reinterpret_cast<PyObject*>(self), self->function, call, varying,
+                           parts[0], parts[1], parts[3], user_line);
+  };
+  std::vector<int> varying = varying_floats(s, call);
+  if (parts[4] != Py_True || !s.stand_ins) varying.clear();
+  Recorded r = record_with(varying);
+  if (!r.result && r.repeatable) {
+    PyErr_Clear();
+    varying.clear();
+    r = record_with({});
+    s.stand_ins = !r.result;
+  }
   if (!r.result) throw PythonError{};
-  if (!r.refusal.empty()) {
+  if (!r.refusal.empty() && !varying.empty()) {
+    s.stand_ins = false;  // the next call will tell whether that was the reason
+  } else if (!r.refusal.empty()) {
     give_up(self, r.refusal);
   } else if (!r.changed.empty()) {
     if (++s.changes >= kMaxChanges) give_up(self, "every call changes " + r.changed);
@@ -321,6 +353,7 @@ PyType_Spec spec = {"fastgrad._core.CompiledFunction", sizeof(CompiledObject), 0
 }  // namespace
 
 void add_compiled_function_type(PyObject* module) {
+  add_stand_in_type();
   g_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
   check_status(
       PyModule_AddObjectRef(module, "CompiledFunction", reinterpret_cast<PyObject*>(g_type)));

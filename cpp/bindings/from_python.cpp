@@ -7,6 +7,7 @@
 #include "bindings/buffer_protocol.h"
 #include "bindings/creation_options.h"
 #include "bindings/signature.h"
+#include "bindings/traced_number.h"
 #include "core/memory.h"
 
 namespace fastgrad::py {
@@ -257,6 +258,10 @@ Tensor tensor_from_data(PyObject* data, std::optional<DType> dtype) {
   if (PyFloat_CheckExact(data)) return from_number(data, dtype.value_or(default_dtype()));
   if (PyBool_Check(data)) return from_number(data, dtype.value_or(DType::Bool));
   if (PyLong_CheckExact(data)) return from_number(data, dtype.value_or(DType::Int64));
+  if (g_stand_ins) [[unlikely]] {
+    Object plain = without_stand_ins(data);
+    if (plain.get() != data) return tensor_from_data(plain.get(), dtype);
+  }
   if (PyList_CheckExact(data))
     if (std::optional<Tensor> t = from_flat_list(data, dtype)) return *t;
   if (std::optional<Array> a = whole_array(data)) {

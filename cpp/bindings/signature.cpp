@@ -4,6 +4,7 @@
 
 #include "bindings/generator_object.h"
 #include "bindings/tensor_object.h"
+#include "bindings/traced_number.h"
 #include "bindings/types.h"
 
 namespace fastgrad::py {
@@ -135,7 +136,8 @@ bool is_integer(PyObject* o) {
 }
 
 bool is_number(PyObject* o) {
-  return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) || is_numpy_kind(o, "iufb");
+  return PyFloat_Check(o) || PyLong_Check(o) || PyComplex_Check(o) || is_numpy_kind(o, "iufb") ||
+         is_stand_in(o);
 }
 
 bool accepts(const Parameter& p, PyObject* v) {

@@ -3,6 +3,7 @@
 #include "bindings/arguments.h"
 #include "bindings/buffer_protocol.h"
 #include "bindings/indexing.h"
+#include "bindings/traced_number.h"
 #include "core/inplace.h"
 #include "core/recorder.h"
 #include "kernels/copy.h"
@@ -31,6 +32,25 @@ bool plain_number(PyObject* o, Scalar& out) {
   return overflow == 0;
 }
 
+// Operators beside which a number may be an input of a recording: see Note [Numbers as inputs].
+constexpr bool takes_stand_in(Op op) {
+  switch (op) {
+    case Op::Add:
+    case Op::Sub:
+    case Op::Mul:
+    case Op::Div:
+    case Op::Lt:
+    case Op::Le:
+    case Op::Eq:
+    case Op::Ne:
+    case Op::Gt:
+    case Op::Ge:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // a <op> b, where one of them is a tensor. NotImplemented lets Python try the other operand.
 template <Op op>
 PyObject* binary(PyObject* a, PyObject* b) {
@@ -46,6 +66,15 @@ PyObject* binary(PyObject* a, PyObject* b) {
     }
     std::optional<Operand> x, y;
     Tensor keep_x, keep_y;
+    if constexpr (takes_stand_in(op)) {
+      if (is_stand_in(a) || is_stand_in(b)) [[unlikely]] {
+        bool first = is_stand_in(a);
+        Tensor t = tensor_of(first ? b : a);
+        if (auto n = operand_behind(first ? a : b, t.dtype()))
+          return wrap(first ? elementwise(op, Operand(*n), Operand(t))
+                            : elementwise(op, Operand(t), Operand(*n)));
+      }
+    }
     if (!to_operand(a, x, keep_x) || !to_operand(b, y, keep_y)) Py_RETURN_NOTIMPLEMENTED;
     return wrap(elementwise(op, *x, *y));
   });
@@ -57,8 +86,15 @@ PyObject* inplace(PyObject* self, PyObject* other) {
   return guarded([&]() -> PyObject* {
     std::optional<Operand> y;
     Tensor keep;
-    if (!to_operand(other, y, keep)) Py_RETURN_NOTIMPLEMENTED;
     Tensor x = tensor_of(self);
+    if constexpr (takes_stand_in(op)) {
+      if (is_stand_in(other)) [[unlikely]]
+        if (auto n = operand_behind(other, x.dtype())) {
+          keep = *n;
+          y.emplace(keep);
+        }
+    }
+    if (!y && !to_operand(other, y, keep)) Py_RETURN_NOTIMPLEMENTED;
     Operand operands[] = {x, *y};
     elementwise_inplace(op, x, operands);
     return Py_NewRef(self);

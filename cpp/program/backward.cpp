@@ -137,6 +137,10 @@ bool CompiledBackward::record_pass(Trace& trace, std::span<const Tensor> all_out
     return false;
   }
 
+  if (g.num_externals - forward_externals > static_cast<int32_t>(numbers.size())) {
+    why = "the backward pass of its results uses a number that varies";
+    return false;
+  }
   // The second part becomes a graph of its own, on the same numbers of storages.
   Graph second;
   second.storages = g.storages;

@@ -33,6 +33,7 @@ class Trace final : public Recorder {
   // Why the recording cannot be used; empty: it can.
   const std::string& refusal() const { return refusal_; }
   Graph& graph() { return graph_; }
+  const Graph& graph() const { return graph_; }
   // Called at a refusal: where the user's code is.
   std::string (*describe_line)() = nullptr;
 

@@ -10,6 +10,7 @@ replay is never wrong.
 from __future__ import annotations
 
 import builtins
+import collections
 import dis
 import functools
 import sys
@@ -100,7 +101,10 @@ _ATOMS: tuple[type, ...] = (
     types.GenericAlias,
     types.UnionType,
     type(_core.sin),
+    type(collections.namedtuple("_Fields", "field").field),  # type: ignore[attr-defined]
 )
+# Functions that tell a float from what stands for it while it is recorded.
+_TYPE_BUILTINS = frozenset({"type", "id"})
 # Members of classes that a call of an instance does not reach; the first are called with the class.
 _MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 _UNWATCHED = frozenset(
@@ -148,11 +152,34 @@ def _names(code: types.CodeType) -> set[str]:
     return found
 
 
+_IS, _CONSTANT = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
+
+
+def _compares_identity(code: types.CodeType) -> bool:
+    """Whether the code, or code inside it, says `is` of anything but a constant such as None."""
+    before = 0
+    for op in code.co_code[::2]:
+        if op == _IS and before != _CONSTANT:
+            return True
+        if op:  # the rest are caches
+            before = op
+    return any(
+        _compares_identity(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
+    )
+
+
 def _loads(code: types.CodeType, name: str) -> bool:
     """Whether the code, or code inside it, reads a global of that name."""
     return any(
         i.argval == name and "GLOBAL" in i.opname for i in dis.get_instructions(code)
     ) or any(_loads(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
+
+
+def _imports(code: types.CodeType, name: str) -> bool:
+    """Whether the code, or code inside it, imports a module of that name."""
+    return any(
+        i.argval == name and i.opname == "IMPORT_NAME" for i in dis.get_instructions(code)
+    ) or any(_imports(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
 
 
 class _Walk:
@@ -162,6 +189,7 @@ class _Walk:
         self.guards: list[tuple[str, Any, int, list[tuple[Any, ...]]]] = []
         self.tensors: list[Tensor] = []
         self.generators: list[Generator] = []
+        self.looks_at_types = False  # or might ask whether two objects are the same one
         self.seen: dict[int, Any] = {}
         self.entries: dict[int, list[tuple[Any, ...]]] = {}  # of dictionaries of modules
         # Modules by the names looked for, and classes, that have been examined.
@@ -280,6 +308,8 @@ class _Walk:
         """Follows the global names of a function of the user's."""
         names = frozenset(_names(code))
         self.use(names)
+        if names & _TYPE_BUILTINS or _compares_identity(code):
+            self.looks_at_types = True
         for name in names:
             if name in space:
                 self.entry(space, name, name)
@@ -289,7 +319,7 @@ class _Walk:
                 raise _Refusal(f"it uses {name}()")
             if hasattr(builtins, name):
                 self.entry(space, name, name)
-            elif name in sys.modules:
+            elif name in sys.modules and _imports(code, name):
                 self.add(sys.modules[name], name, names)  # an import inside the function
 
     def use(self, names: frozenset[str]) -> None:
@@ -420,8 +450,17 @@ class _Walk:
 
 def examine(
     function: Any, arguments: list[Any]
-) -> tuple[list[Any], list[Tensor], str | None, list[Generator]]:
-    """Returns guards, captured tensors, why the function cannot be compiled, random generators."""
+) -> tuple[list[Any], list[Tensor], str | None, list[Generator], bool]:
+    """Looks at everything that a function can reach.
+
+    Args:
+        function: What is compiled.
+        arguments: Of the call.
+
+    Returns:
+        Guards, captured tensors, why the function cannot be compiled or None, random generators,
+        and whether floats among the arguments may be replaced while it is recorded.
+    """
     walk = _Walk()
     for name in _HOOK_MODULES:
         for key, value in vars(sys.modules.get(name, builtins)).items():
@@ -433,8 +472,8 @@ def examine(
             _add_argument(walk, argument, f"argument {i}")
         walk.run()
     except _Refusal as refusal:
-        return [], [], str(refusal), []
-    return walk.guards, walk.tensors, None, walk.generators
+        return [], [], str(refusal), [], False
+    return walk.guards, walk.tensors, None, walk.generators, not walk.looks_at_types
 
 
 def _add_argument(walk: _Walk, value: Any, label: str) -> None:
@@ -442,7 +481,9 @@ def _add_argument(walk: _Walk, value: Any, label: str) -> None:
     if isinstance(value, Tensor):
         if getattr(value, "__dict__", None):
             raise _Refusal(f"{label} is a tensor with Python attributes of its own")
-    elif isinstance(value, (tuple, list)) and type(value) in (tuple, list):
+    elif isinstance(value, tuple) or type(value) is list:
+        if isinstance(value, tuple) and type(value) is not tuple:
+            walk.add(type(value), label)
         for item in value:
             _add_argument(walk, item, label)
     elif type(value) is dict:
@@ -491,7 +532,8 @@ def compile(
     that was laid out once, as long as everything that decided what was recorded is as it was:
     shapes, types and strides of tensors, other arguments, globals, closures, attributes, and the
     outcome of every `if` on a tensor's value. Whatever differs is recorded too, as another variant.
-    Results are those of `fn`, bit for bit.
+    A float among the arguments that varies becomes an input, unless more is done with it than
+    arithmetic with numbers and tensors. Results are those of `fn`, bit for bit.
 
     A function that cannot be replayed, such as one that uses `.item()` or appends to a list
     outside, runs as it is, after one warning that says why and where.
