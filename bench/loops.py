@@ -3,8 +3,9 @@
 Every problem is run to the same end by fastgrad, PyTorch, JAX (jit), HIPS autograd and CasADi, as
 one writes it in each; those that are not installed are listed with the reason. The libraries take
 turns, round by round, in one process and one thread. What the first run costs beyond the later
-ones, which for JAX is compilation, stands in a column of its own. `--examples` adds each script of
-examples/ beside its twin.
+ones, which for JAX is compilation, stands in a column of its own. "fastgrad compiled" is what
+fg.optimize does by itself, and a training step in fg.compile. `--examples` adds a tenth of each
+script of examples/ beside its twin.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import inspect
 import io
 import os
 import statistics
@@ -74,22 +76,6 @@ def torch_pair(module: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     return pair
 
 
-def compiled_pair(fg: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
-    def both(x: Any) -> Any:
-        x = x.detach().requires_grad_()
-        value = rosenbrock(x)
-        (gradient,) = fg.autograd.grad(value, x)
-        return value.detach(), gradient
-
-    replay = fg.compile(both)
-
-    def pair(x: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = replay(fg.tensor(x))
-        return value.item(), gradient.numpy()
-
-    return pair
-
-
 def jax_pair(jax: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     jax.config.update("jax_enable_x64", True)
     both = jax.jit(jax.value_and_grad(rosenbrock))
@@ -125,11 +111,12 @@ def lbfgsb(pair: Any, n: int) -> Outcome:
     return float(found.fun), int(found.nfev)
 
 
-def fastgrad_lbfgsb(n: int) -> Outcome:
+def fastgrad_lbfgsb(n: int, compile: bool) -> Outcome:
     import fastgrad as fg
 
-    limit = {"maxfun": 5000}
-    found = fg.optimize.minimize(rosenbrock, start(n), method="L-BFGS-B", options=limit)
+    found = fg.optimize.minimize(
+        rosenbrock, start(n), method="L-BFGS-B", options={"maxfun": 5000}, compile=compile
+    )
     return float(found.fun), int(found.nfev)
 
 
@@ -190,16 +177,11 @@ def newton(pair: Any, hessian: Any, n: int) -> Outcome:
     return float(found.fun), int(found.nfev)
 
 
-def fastgrad_newton(n: int) -> Outcome:
+def fastgrad_newton(n: int, compile: bool) -> Outcome:
     import fastgrad as fg
 
-    found = fg.optimize.minimize(rosenbrock, start(n), method="trust-exact")
+    found = fg.optimize.minimize(rosenbrock, start(n), method="trust-exact", compile=compile)
     return float(found.fun), int(found.nfev)
-
-
-def compiled_newton(fg: Any, n: int) -> Run:
-    hessian = fg.compile(fg.func.hessian(rosenbrock))
-    return partial(newton, compiled_pair(fg), lambda x: hessian(fg.tensor(x)).numpy(), n)
 
 
 def torch_newton(torch: Any, n: int) -> Run:
@@ -223,17 +205,6 @@ def casadi_newton(casadi: Any, n: int) -> Run:
     return partial(newton, casadi_pair(casadi, n), lambda x: hessian(x).full(), n)
 
 
-def compiled(make: Callable[[Any], Run]) -> Callable[[Any], Run]:
-    """Marks what needs fg.compile."""
-
-    def checked(fg: Any) -> Run:
-        if not hasattr(fg, "compile"):
-            raise ImportError("this fastgrad has no fg.compile")
-        return make(fg)
-
-    return checked
-
-
 # Library, the module to import, and what makes a run of it.
 Entry = tuple[str, str, Callable[[Any], Run]]
 
@@ -246,7 +217,7 @@ def problems() -> Iterator[tuple[str, list[Entry]]]:
         [
             ("fastgrad", "fastgrad", lambda fg: partial(adam_of_module, fg, 2)),
             ("fastgrad compiled", "fastgrad",
-             compiled(lambda fg: partial(adam_of_module, fg, 2, fg.compile))),
+             lambda fg: partial(adam_of_module, fg, 2, fg.compile)),
             ("PyTorch", "torch", lambda torch: partial(adam_of_module, torch, 2)),
             ("JAX jit", "jax", lambda jax: adam_of_jax(jax, 2)),
             ("HIPS autograd", "autograd", lambda a: partial(adam_of_pair, autograd_pair(a), 2)),
@@ -257,9 +228,9 @@ def problems() -> Iterator[tuple[str, list[Entry]]]:
         yield (
             f"L-BFGS-B of SciPy, Rosenbrock n = {n}",
             [
-                ("fastgrad", "fastgrad", lambda fg, n=n: partial(fastgrad_lbfgsb, n)),
+                ("fastgrad", "fastgrad", lambda fg, n=n: partial(fastgrad_lbfgsb, n, False)),
                 ("fastgrad compiled", "fastgrad",
-                 compiled(lambda fg, n=n: partial(lbfgsb, compiled_pair(fg), n))),
+                 lambda fg, n=n: partial(fastgrad_lbfgsb, n, True)),
                 ("PyTorch", "torch", lambda torch, n=n: partial(lbfgsb, torch_pair(torch), n)),
                 ("JAX jit", "jax", lambda jax, n=n: partial(lbfgsb, jax_pair(jax), n)),
                 ("HIPS autograd", "autograd", lambda a, n=n: partial(lbfgsb, autograd_pair(a), n)),
@@ -269,8 +240,8 @@ def problems() -> Iterator[tuple[str, list[Entry]]]:
     yield (
         "trust-exact of SciPy with Hessians, Rosenbrock n = 20",
         [
-            ("fastgrad", "fastgrad", lambda fg: partial(fastgrad_newton, 20)),
-            ("fastgrad compiled", "fastgrad", compiled(lambda fg: compiled_newton(fg, 20))),
+            ("fastgrad", "fastgrad", lambda fg: partial(fastgrad_newton, 20, False)),
+            ("fastgrad compiled", "fastgrad", lambda fg: partial(fastgrad_newton, 20, True)),
             ("PyTorch", "torch", lambda torch: torch_newton(torch, 20)),
             ("JAX jit", "jax", lambda jax: jax_newton(jax, 20)),
             ("HIPS autograd", "autograd", lambda a: autograd_newton(a, 20)),
@@ -287,6 +258,12 @@ def quiet(call: Callable[[], Any]) -> Outcome:
     return None, None
 
 
+def shortened(script: Callable[..., Any]) -> Run:
+    """A tenth of a script's steps: the twins of some take minutes."""
+    steps = inspect.signature(script).parameters["steps"].default
+    return partial(quiet, partial(script, max(2, steps // 10)))
+
+
 def example_problems() -> Iterator[tuple[str, list[Entry]]]:
     """Yields each example with its twin."""
     sys.path.insert(0, str(EXAMPLES))
@@ -294,8 +271,8 @@ def example_problems() -> Iterator[tuple[str, list[Entry]]]:
         yield (
             f"examples/{path.name}",
             [
-                ("fastgrad", path.stem, lambda module: partial(quiet, module.main)),
-                ("its twin", path.stem, lambda module: partial(quiet, module.twin)),
+                ("fastgrad", path.stem, lambda module: shortened(module.main)),
+                ("its twin", path.stem, lambda module: shortened(module.twin)),
             ],
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -306,3 +307,71 @@ def test_objectives_of_optimize_may_be_compiled() -> None:
         a = fg.optimize.minimize(f, [-1.2, 1.0, 0.5], method=method)
         b = fg.optimize.minimize(rosenbrock, [-1.2, 1.0, 0.5], method=method)
         assert a.x_flat.tobytes() == b.x_flat.tobytes()
+
+
+UNARY: list[Callable[[fg.Tensor], fg.Tensor]] = [
+    lambda a: a.sin(),
+    lambda a: a.exp() * 0.1,
+    lambda a: a * a,
+    lambda a: a.detach() + 1,
+    lambda a: a.flip(0),
+    lambda a: a.cumsum(0) * 0.5,
+    lambda a: fg.where(a > 0, a, 0.1 * a),
+    lambda a: fg.nn.functional.dropout(a, 0.3),
+]
+BINARY: list[Callable[[fg.Tensor, fg.Tensor], fg.Tensor]] = [
+    lambda a, b: a * b,
+    lambda a, b: a - 2 * b,
+    lambda a, b: a / (2 + b * b),
+    lambda a, b: fg.stack([a, b]).sum(0),
+]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_functions(seed: int) -> None:
+    """Several inputs, leaves or not, several results, some with a cotangent: what eager gives."""
+    plan = random.Random(seed)
+    steps = [(plan.randrange(99), plan.randrange(99), plan.randrange(99)) for _ in range(8)]
+    returned = [plan.randrange(2, 10) for _ in range(plan.randrange(1, 6))]
+    captured = fg.linspace(0.5, 1, 4, dtype=fg.float64, requires_grad=True)
+
+    def fn(a: fg.Tensor, b: fg.Tensor, c: fg.Tensor) -> Any:
+        made = [a, b, c, captured]
+        for i, j, k in steps:
+            x, y = made[i % len(made)], made[j % len(made)]
+            made.append(UNARY[k % 8](x) if k % 2 else BINARY[k // 2 % 4](x, y))
+        return tuple(made[2 + r] * 1 for r in returned)
+
+    def use(f: Any) -> Any:
+        rng = random.Random(seed)
+        found = []
+        for _ in range(3):
+            fg.manual_seed(rng.randrange(99))
+            leaves = [
+                fg.linspace(-1, rng.random(), 4, dtype=fg.float64, requires_grad=rng.random() < 0.8)
+                for _ in range(3)
+            ]
+            inputs = [x * 2 if rng.random() < 0.4 else x for x in leaves]
+            ys = f(*inputs)
+            seeds = [k for k in range(len(ys)) if rng.random() < 0.7 and ys[k].requires_grad]
+            wanted = [x for x in (*leaves, captured) if x.requires_grad]
+            create = rng.random() < 0.5
+            found.append([y.detach() for y in ys])
+            if not seeds:
+                continue
+            total = sum((ys[k] * (k + 1)).sum() for k in seeds)
+            gradients = fg.autograd.grad(
+                total, wanted, create_graph=create, allow_unused=True, retain_graph=True
+            )
+            found.append([g is not None and g.detach() for g in gradients])
+            some = [g for g in gradients if g is not None and g.requires_grad]
+            if create and some:
+                second = fg.autograd.grad(sum((g * g).sum() for g in some), wanted,
+                                          allow_unused=True)  # fmt: skip
+                found.append([g is not None and g for g in second])
+        return found
+
+    compiled = fg.compile(fn, fullgraph=True)
+    for _ in range(2):
+        assert near(use(compiled), use(fn))
+    assert compiled.stats()["replays"] > 0

@@ -1,7 +1,7 @@
 // What a compiled function relies on in the world of Python: globals, closures, attributes.
 //
 // Note [Python guards]
-// fastgrad._compile walks over everything that a function can reach before it is recorded, and
+// fastgrad._examine walks over everything that a function can reach before it is recorded, and
 // lists what it found: entries of dictionaries, items of lists, contents of cells, codes of
 // functions. The list serves twice. Checked right after the recording, it tells whether the call
 // changed Python objects, which a replay would not do. Checked before each replay, it tells whether
@@ -18,7 +18,7 @@ namespace fastgrad::py {
 
 class PythonGuards {
  public:
-  // `list`: tuples (kind, holder, ...) as fastgrad._compile makes them.
+  // `list`: tuples (kind, holder, ...) as fastgrad._examine makes them.
   explicit PythonGuards(PyObject* list);
   // Null when all hold, else what has changed.
   const char* check();

@@ -56,8 +56,9 @@ Variant::Moment Variant::moment(TensorImpl* const* impls, const RandomStates& ra
   Moment m;
   m.numbers.assign(numbers.begin(), numbers.end());
   for (size_t i = 0; i < entries_.size(); ++i) {
-    m.tensors.push_back(Tensor::share(impls[i]));
-    m.buffers.push_back(impls[i]->array.buffer);
+    bool kept = entries_[i].owner < 0;  // a .grad that somebody else knows is not added to in place
+    m.tensors.push_back(kept ? Tensor::share(impls[i]) : Tensor());
+    m.buffers.push_back(kept ? impls[i]->array.buffer : Ref<Buffer>());
     m.versions.push_back(impls[i]->version());
   }
   m.random = random;

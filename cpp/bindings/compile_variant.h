@@ -45,7 +45,7 @@ struct Recorded {
 
 class Variant {
  public:
-  // Runs fn under a recorder. `guards`, `captured` and `generators` are what fastgrad._compile
+  // Runs fn under a recorder. `guards`, `captured` and `generators` are what fastgrad._examine
   // found. `owner` keeps fn and the variant. The floats at `varying` may become inputs.
   static Recorded record(PyObject* owner, PyObject* fn, const CallArguments& call,
                          std::span<const int> varying, PyObject* guards, PyObject* captured,

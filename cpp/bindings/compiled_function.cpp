@@ -100,19 +100,23 @@ PyObject* call_plainly(CompiledObject* self, PyObject* const* args, size_t nargs
   return PyObject_Vectorcall(self->function, args, nargsf, kwnames);
 }
 
-// Which arguments are floats that were others at the last recording.
-std::vector<int> varying_floats(State& s, const CallArguments& call) {
+// Which arguments are floats that were others at the last recording that was kept.
+std::vector<int> varying_floats(const State& s, const CallArguments& call) {
   std::vector<int> varying;
-  s.floats.resize(std::max(s.floats.size(), static_cast<size_t>(call.size())));
-  for (Py_ssize_t i = 0; i < call.size(); ++i) {
-    if (!PyFloat_CheckExact(call.args[i])) continue;
+  for (size_t i = 0; i < std::min(s.floats.size(), static_cast<size_t>(call.size())); ++i) {
+    if (!s.floats[i] || !PyFloat_CheckExact(call.args[i])) continue;
     double value = PyFloat_AS_DOUBLE(call.args[i]);
-    std::optional<double>& last = s.floats[static_cast<size_t>(i)];
-    if (last && std::bit_cast<uint64_t>(*last) != std::bit_cast<uint64_t>(value))
+    if (std::bit_cast<uint64_t>(*s.floats[i]) != std::bit_cast<uint64_t>(value))
       varying.push_back(static_cast<int>(i));
-    last = value;
   }
   return varying;
+}
+
+void note_floats(State& s, const CallArguments& call) {
+  s.floats.resize(std::max(s.floats.size(), static_cast<size_t>(call.size())));
+  for (Py_ssize_t i = 0; i < call.size(); ++i)
+    if (PyFloat_CheckExact(call.args[i]))
+      s.floats[static_cast<size_t>(i)] = PyFloat_AS_DOUBLE(call.args[i]);
 }
 
 PyObject* record(CompiledObject* self, const CallArguments& call) {
@@ -151,6 +155,7 @@ PyObject* record(CompiledObject* self, const CallArguments& call) {
     if (++s.changes >= kMaxChanges) give_up(self, "every call changes " + r.changed);
   } else {
     s.changes = 0;
+    note_floats(s, call);
     s.last = s.variants.size();
     s.variants.push_back(std::move(r.variant));
     if (s.variants.size() == kMaxVariants)

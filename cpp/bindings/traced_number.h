@@ -11,7 +11,7 @@
 // handing it to a function) needs its value: then the argument stays a guard, as it was before.
 //
 // What cannot be noticed is a look at its class with type(), or at its identity: functions whose
-// code might do that get no stand-ins (fastgrad._compile looks for it). When a function raises an
+// code might do that get no stand-ins (fastgrad._examine looks for it). When a function raises an
 // exception because of one, it is called again without, unless it has had effects by then.
 #pragma once
 

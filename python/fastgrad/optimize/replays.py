@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from fastgrad import _core
-from fastgrad._compile import examine
 from fastgrad._core import CompiledFunction, Tensor
+from fastgrad._examine import examine
 from fastgrad.autograd.grad_mode import enable_grad
 
 # Of a leaf or a plain vector: the objective's values, with their history.

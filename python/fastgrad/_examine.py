@@ -1,0 +1,517 @@
+"""What a function depends on in the world of Python: the guards of `fastgrad.compile`.
+
+Numbers in globals, closures and attributes decide what is recorded. :func:`examine` finds
+everything that a function can reach and lists it as guards; whatever it does not understand keeps
+the function from being compiled, so that a replay is never wrong.
+"""
+
+from __future__ import annotations
+
+import builtins
+import collections
+import dis
+import functools
+import sys
+import types
+import weakref
+from typing import Any
+
+from fastgrad import _core
+from fastgrad._core import CompiledFunction, Generator, Tensor
+
+__all__ = ["examine"]
+
+# Modules whose functions do the same thing at every call, and which nobody changes.
+_PURE_MODULES = frozenset(
+    [
+        "fastgrad",
+        "math",
+        "cmath",
+        "operator",
+        "functools",
+        "itertools",
+        "typing",
+        "collections",
+        "dataclasses",
+        "enum",
+        "abc",
+        "contextlib",
+        "numbers",
+        "copy",
+        "types",
+        "numpy",
+        "builtins",
+        "warnings",
+        "inspect",
+        "weakref",
+        "__future__",
+        "typing_extensions",
+        "fractions",
+        "decimal",
+        "string",
+        "re",
+        "textwrap",
+        "bisect",
+        "heapq",
+        "statistics",
+    ]
+)
+_IMPURE_BUILTINS = frozenset(
+    [
+        "print",
+        "input",
+        "open",
+        "exec",
+        "eval",
+        "compile",
+        "globals",
+        "locals",
+        "vars",
+        "breakpoint",
+        "__import__",
+        "id",
+        "exit",
+        "quit",
+    ]
+)
+_ATOMS: tuple[type, ...] = (
+    type(None),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    type(...),
+    type(NotImplemented),
+    range,
+    slice,
+    types.CodeType,
+    types.GetSetDescriptorType,
+    types.MemberDescriptorType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    types.MethodWrapperType,
+    types.GenericAlias,
+    types.UnionType,
+    type(_core.sin),
+    type(collections.namedtuple("_Fields", "field").field),  # type: ignore[attr-defined]
+)
+# Functions that tell a float from what stands for it while it is recorded.
+_TYPE_BUILTINS = frozenset({"type", "id"})
+# Members of classes that a call of an instance does not reach; the first are called with the class.
+_MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
+_UNWATCHED = frozenset(
+    [
+        "__dict__",
+        "__weakref__",
+        "__doc__",
+        "__module__",
+        "__annotations__",
+        "__repr__",
+        "__str__",
+        "__del__",
+        "__reduce__",
+        "__getstate__",
+        "__setstate__",
+        "__init_subclass__",
+        "__class_getitem__",
+    ]
+)
+# Modules of ours with hooks that concern every optimiser or module.
+_HOOK_MODULES = ("fastgrad.optim.optimizer", "fastgrad.nn.modules.hooks")
+# Members of optimisers that have nothing to do with their state, and functions that may read all.
+_WITHOUT_STATE = frozenset({"zero_grad", "param_groups", "defaults"})
+_WHOLE_OBJECT = frozenset({"getattr", "vars", "copy", "deepcopy", "__dict__"})
+_MAX_OBJECTS = 20_000
+_EMPTY = object()
+
+
+class _Refusal(Exception):
+    """Something that guards cannot watch."""
+
+
+def _is_optimizer(value: Any) -> bool:
+    module = sys.modules.get("fastgrad.optim.optimizer")  # without it there is none
+    return module is not None and isinstance(value, module.Optimizer)
+
+
+def _root(module: Any) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+def _is_library(module: str | None) -> bool:
+    root = _root(module)
+    return root in _PURE_MODULES or root in sys.stdlib_module_names
+
+
+def _names(code: types.CodeType) -> set[str]:
+    """Returns every global and attribute name of a code object and of those inside it."""
+    found = set(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= _names(constant)
+    return found
+
+
+_IS, _CONSTANT = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
+
+
+def _compares_identity(code: types.CodeType) -> bool:
+    """Whether the code, or code inside it, says `is` of anything but a constant such as None."""
+    before = 0
+    for op in code.co_code[::2]:
+        if op == _IS and before != _CONSTANT:
+            return True
+        if op:  # the rest are caches
+            before = op
+    return any(
+        _compares_identity(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
+    )
+
+
+def _loads(code: types.CodeType, name: str) -> bool:
+    """Whether the code, or code inside it, reads a global of that name."""
+    return any(
+        i.argval == name and "GLOBAL" in i.opname for i in dis.get_instructions(code)
+    ) or any(_loads(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
+
+
+def _imports(code: types.CodeType, name: str) -> bool:
+    """Whether the code, or code inside it, imports a module of that name."""
+    return any(
+        i.argval == name and i.opname == "IMPORT_NAME" for i in dis.get_instructions(code)
+    ) or any(_imports(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
+
+
+class _Walk:
+    """Lists guards and tensors of everything that is reached from some objects."""
+
+    def __init__(self) -> None:
+        self.guards: list[tuple[str, Any, int, list[tuple[Any, ...]]]] = []
+        self.tensors: list[Tensor] = []
+        self.generators: list[Generator] = []
+        self.optimizers: list[tuple[Any, str]] = []  # looked at when all names are known
+        self.looks_at_types = False  # or might ask whether two objects are the same one
+        self.seen: dict[int, Any] = {}
+        self.entries: dict[int, list[tuple[Any, ...]]] = {}  # of dictionaries of modules
+        # Modules by the names looked for, and classes, that have been examined.
+        self.modules: set[tuple[int, frozenset[str]]] = set()
+        self.queue: list[tuple[Any, str, frozenset[str]]] = []
+        # Names that code has used, and members of classes that wait for theirs to be.
+        self.used: set[str] = set()
+        self.waiting: dict[str, list[tuple[Any, str]]] = {}
+        self.made: set[int] = set()  # classes that may be called
+
+    def add(self, value: Any, label: str, names: frozenset[str] = frozenset()) -> None:
+        if not isinstance(value, _ATOMS):
+            self.queue.append((value, label, names))
+
+    def run(self) -> None:
+        while self.queue or self.optimizers:
+            if not self.queue:
+                self.optimizer(*self.optimizers.pop())
+                continue
+            value, label, names = self.queue.pop()
+            if isinstance(value, types.ModuleType):
+                self.module(value, label, names)
+            elif id(value) not in self.seen:
+                self.seen[id(value)] = value
+                if len(self.seen) > _MAX_OBJECTS:
+                    raise _Refusal(f"more than {_MAX_OBJECTS} Python objects are reached")
+                self.visit(value, label)
+
+    def watch(self, kind: str, holder: Any, entries: list[tuple[Any, ...]], size: int = -1) -> None:
+        self.guards.append((kind, holder, size, entries))
+
+    def visit(self, value: Any, label: str) -> None:
+        kind = type(value)
+        if isinstance(value, Tensor):
+            self.tensors.append(value)
+            self.attributes(value, label)
+            if kind is not Tensor:
+                self.cls(kind)
+        elif isinstance(value, dict):
+            self.dictionary(value, label)
+            if kind.__module__ not in ("builtins", "collections"):
+                self.instance(value, label)
+        elif kind is list:
+            items = [(f"{label}[{i}]", 0, item) for i, item in enumerate(value)]
+            self.watch("list", value, items)
+            for item_label, _, item in items:
+                self.add(item, item_label)
+        elif kind is set:
+            self.watch("set", value, [(label, 0, item) for item in value])
+            for item in value:
+                self.add(item, label)
+        elif isinstance(value, (tuple, frozenset)):
+            for i, item in enumerate(value):
+                self.add(item, f"{label}[{i}]")
+        elif isinstance(value, types.FunctionType):
+            self.function(value, label)
+        elif isinstance(value, types.MethodType):
+            self.add(value.__self__, label)
+            self.add(value.__func__, label)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self.builtin(value, label)
+        elif isinstance(value, CompiledFunction):
+            self.add(value.__wrapped__, label)
+        elif isinstance(value, functools.partial):
+            self.add(value.func, label)
+            self.add(value.args, label)
+            self.add(value.keywords, label)
+        elif isinstance(value, type):
+            self.cls(value, made=True)
+        elif _is_optimizer(value):
+            self.cls(kind)
+            self.optimizers.append((value, label))
+        elif isinstance(value, Generator):
+            self.generators.append(value)
+        elif isinstance(value, weakref.ref):
+            self.add(value(), label)
+        elif isinstance(value, property):
+            for f in (value.fget, value.fset, value.fdel):
+                self.add(f, label)
+        elif isinstance(value, (staticmethod, classmethod)):
+            self.add(value.__func__, label)
+        elif isinstance(value, functools.cached_property):
+            self.add(value.func, label)
+        elif _root(kind.__module__) == "numpy":
+            self.array(value, label)
+        else:
+            self.instance(value, label)
+
+    def dictionary(self, value: dict[Any, Any], label: str) -> None:
+        entries = []
+        for key, item in value.items():
+            item_label = f"{label}[{key!r}]" if isinstance(key, (str, int)) else f"{label}[...]"
+            entries.append((item_label, key, item))
+            self.add(key, label)
+            self.add(item, item_label)
+        self.watch("dict", value, entries, len(entries))
+
+    def function(self, f: types.FunctionType, label: str) -> None:
+        self.watch(
+            "function",
+            f,
+            [
+                (f"the code of {label}", 0, f.__code__),
+                (f"the defaults of {label}", 0, f.__defaults__),
+                (f"the defaults of {label}", 0, f.__kwdefaults__),
+            ],
+        )
+        self.add(f.__defaults__, label)
+        self.add(f.__kwdefaults__, label)
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+            try:
+                value = cell.cell_contents
+            except ValueError:
+                self.watch("cell", cell, [(name, 0)])
+                continue
+            self.watch("cell", cell, [(name, 0, value)])
+            self.add(value, name)
+        if not _is_library(f.__module__):
+            self.code(f.__code__, f.__globals__)
+
+    def code(self, code: types.CodeType, space: dict[str, Any]) -> None:
+        """Follows the global names of a function of the user's."""
+        names = frozenset(_names(code))
+        self.use(names)
+        if names & _TYPE_BUILTINS or _compares_identity(code):
+            self.looks_at_types = True
+        for name in names:
+            if name in space:
+                self.entry(space, name, name)
+                self.add(space[name], name, names)
+                continue
+            if name in _IMPURE_BUILTINS and _loads(code, name):
+                raise _Refusal(f"it uses {name}()")
+            if hasattr(builtins, name):
+                self.entry(space, name, name)
+            elif name in sys.modules and _imports(code, name):
+                self.add(sys.modules[name], name, names)  # an import inside the function
+
+    def use(self, names: frozenset[str]) -> None:
+        """Follows the members of classes that code with these names may reach."""
+        fresh = set(names) - self.used
+        self.used |= fresh
+        for name in list(self.waiting) if "getattr" in fresh else fresh & self.waiting.keys():
+            for value, label in self.waiting.pop(name):
+                self.add(value, label)
+
+    def entry(self, space: dict[str, Any], key: str, label: str) -> None:
+        """Watches one entry of a module's dictionary, or that there is none."""
+        entries = self.entries.get(id(space))
+        if entries is None:
+            entries = self.entries[id(space)] = []
+            self.watch("dict", space, entries)
+        if all(entry[1] != key for entry in entries):
+            entries.append((label, key, space[key]) if key in space else (label, key))
+
+    def module(self, module: types.ModuleType, label: str, names: frozenset[str]) -> None:
+        if (id(module), names) in self.modules:
+            return
+        self.modules.add((id(module), names))
+        root = _root(module.__name__)
+        if root == "numpy" and "random" in names:
+            raise _Refusal("it uses numpy.random")
+        if root in _PURE_MODULES:
+            return
+        if root in sys.stdlib_module_names:
+            raise _Refusal(f"it uses the module {module.__name__}")
+        space = module.__dict__
+        for name in names:
+            if name in space:
+                self.entry(space, name, f"{label}.{name}")
+                self.add(space[name], f"{label}.{name}", names)
+
+    def builtin(self, value: Any, label: str) -> None:
+        owner = value.__self__
+        if owner is None or isinstance(owner, types.ModuleType):
+            module = getattr(value, "__module__", None) or getattr(owner, "__name__", None)
+            if _root(module) not in _PURE_MODULES and not str(module).startswith("_operator"):
+                raise _Refusal(f"it uses {module}.{value.__name__}")
+            if _root(module) == "builtins" and value.__name__ in _IMPURE_BUILTINS:
+                raise _Refusal(f"it uses {value.__name__}()")
+        else:
+            self.add(owner, label)
+
+    def cls(self, cls: type, made: bool = False) -> None:
+        """Watches a class of the user's; `made`: it may be called, too."""
+        for base in cls.__mro__:
+            if _is_library(base.__module__):
+                continue
+            if made and id(base) not in self.made:
+                self.made.add(id(base))
+                for key in _MAKERS & base.__dict__.keys():
+                    self.add(base.__dict__[key], f"{base.__name__}.{key}")
+            if (id(base), frozenset()) in self.modules:
+                continue
+            self.modules.add((id(base), frozenset()))
+            self.seen[id(base)] = base
+            entries = []
+            for key, value in base.__dict__.items():
+                if key in _UNWATCHED:
+                    continue
+                label = f"{base.__name__}.{key}"
+                entries.append((label, key, value))
+                if key in _MAKERS:
+                    continue
+                operator = key.startswith("__") and key.endswith("__")
+                if operator or key in self.used or "getattr" in self.used:
+                    self.add(value, label)
+                else:
+                    self.waiting.setdefault(key, []).append((value, label))
+            self.watch("class", base, entries, len(base.__dict__))
+
+    def attributes(self, value: Any, label: str) -> None:
+        space = getattr(value, "__dict__", None)
+        if space:
+            self.seen[id(space)] = space
+            self.watch(
+                "dict", space, [(f"{label}.{k}", k, v) for k, v in space.items()], len(space)
+            )
+            for key, item in space.items():
+                self.add(item, f"{label}.{key}")
+
+    def instance(self, value: Any, label: str) -> None:
+        cls = type(value)
+        slots = []
+        for base in cls.__mro__:
+            names = base.__dict__.get("__slots__", ())
+            slots += [names] if isinstance(names, str) else list(names)
+        slots = [name for name in slots if name not in ("__dict__", "__weakref__")]
+        root = _root(cls.__module__)
+        if root == "fastgrad" or root == "enum":
+            if not hasattr(value, "__dict__") and not slots:
+                return  # a type of the core: dtype, device, generator, function
+        elif root in sys.stdlib_module_names or not (hasattr(value, "__dict__") or slots):
+            raise _Refusal(f"{label} is a {cls.__module__}.{cls.__qualname__}, which may change")
+        if hasattr(value, "__dict__"):
+            space = value.__dict__
+            self.seen[id(space)] = space
+            self.watch(
+                "dict", space, [(f"{label}.{k}", k, v) for k, v in space.items()], len(space)
+            )
+            for key, item in space.items():
+                self.add(item, f"{label}.{key}")
+        entries = []
+        for name in slots:
+            if name.startswith("__") and not name.endswith("__"):
+                name = f"_{cls.__name__.lstrip('_')}{name}"
+            item = getattr(value, name, _EMPTY)
+            entries.append((f"{label}.{name}", name) + (() if item is _EMPTY else (item,)))
+            self.add(item if item is not _EMPTY else None, f"{label}.{name}")
+        if entries:
+            self.watch("attribute", value, entries)
+        self.cls(cls)
+
+    def optimizer(self, value: Any, label: str) -> None:
+        """Watches an optimiser: its state only if the code does more with it than `zero_grad()`.
+
+        The closure of LBFGS does not, while every step changes numbers in the state.
+        """
+        if self.used & (set(dir(value)) - _WITHOUT_STATE | _WHOLE_OBJECT):
+            self.instance(value, label)
+            return
+        space = value.__dict__
+        entries = [(f"{label}.{k}", k, v) for k, v in space.items() if k != "state"]
+        self.watch("dict", space, entries, len(space))
+        for item_label, _, item in entries:
+            self.add(item, item_label)
+
+    def array(self, value: Any, label: str) -> None:
+        """Watches the bytes of a NumPy array; everything else of NumPy is immutable."""
+        import numpy as np
+
+        if not isinstance(value, np.ndarray):
+            return
+        if value.dtype.hasobject or value.nbytes > 1 << 20 or not value.flags.c_contiguous:
+            raise _Refusal(f"{label} is a NumPy array that is too large to compare at every call")
+        self.watch("bytes", value, [(label, 0, value.tobytes())])
+
+
+def examine(
+    function: Any, arguments: list[Any]
+) -> tuple[list[Any], list[Tensor], str | None, list[Generator], bool]:
+    """Looks at everything that a function can reach.
+
+    Args:
+        function: What is compiled.
+        arguments: Of the call.
+
+    Returns:
+        Guards, captured tensors, why the function cannot be compiled or None, random generators,
+        and whether floats among the arguments may be replaced while it is recorded.
+    """
+    walk = _Walk()
+    for name in _HOOK_MODULES:
+        for key, value in vars(sys.modules.get(name, builtins)).items():
+            if key.startswith("_global_"):
+                walk.add(value, key)
+    try:
+        walk.add(function, getattr(function, "__name__", "the function"))
+        for i, argument in enumerate(arguments):
+            _add_argument(walk, argument, f"argument {i}")
+        walk.run()
+    except _Refusal as refusal:
+        return [], [], str(refusal), [], False
+    return walk.guards, walk.tensors, None, walk.generators, not walk.looks_at_types
+
+
+def _add_argument(walk: _Walk, value: Any, label: str) -> None:
+    # Tensors and plain containers among the arguments are matched by C++.
+    if isinstance(value, Tensor):
+        if getattr(value, "__dict__", None):
+            raise _Refusal(f"{label} is a tensor with Python attributes of its own")
+    elif isinstance(value, tuple) or type(value) is list:
+        if isinstance(value, tuple) and type(value) is not tuple:
+            walk.add(type(value), label)
+        for item in value:
+            _add_argument(walk, item, label)
+    elif type(value) is dict:
+        for item in value.values():
+            _add_argument(walk, item, label)
+    else:
+        walk.add(value, label)
