@@ -103,6 +103,8 @@ class TestClassLosses:
     @pytest.mark.parametrize("shape", [(5,), (4, 5), (3, 5, 2), (2, 5, 2, 3)])
     def test_classes(self, shape: tuple[int, ...], weighted: bool, reduction: str) -> None:
         target = R.integers(0, 5, shape[:1] + shape[2:] if len(shape) > 1 else ())
+        if np.all(target == 2):  # a mean of nothing but ignored classes is NaN
+            target = target - 1
         w = np.abs(normal(5)) if weighted else None
 
         def options(m: Any) -> dict[str, Any]:
