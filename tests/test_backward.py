@@ -550,3 +550,13 @@ class TestNodes:
             RuntimeError, match="you can only change requires_grad flags of leaf variables"
         ):
             y.requires_grad = False
+
+
+def test_second_derivatives_where_a_maximum_was_overwritten() -> None:
+    x = fg.tensor([[1.0, 3.0], [5.0, 2.0]], dtype=fg.float64, requires_grad=True)
+    y = x.max(1, keepdim=True).values * 1
+    y.zero_()
+    loss = (y * y).sum() + (x**3).sum()
+    (g,) = fg.autograd.grad(loss, x, create_graph=True)
+    (h,) = fg.autograd.grad(g.sum(), x)
+    assert h.tolist() == (6 * x).tolist()

@@ -114,6 +114,7 @@ Tensor attach(const Node& node, const Tensor& value, SavedPlace place) {
   if (place.kind == SavedPlace::Other) return value;
   Tensor t(value.array());
   if (place.kind == SavedPlace::Output) {
+    if (!is_differentiable(value.dtype())) return t;  // an index has no history
     t->node = Ref<Node>::share(const_cast<Node*>(&node));
     t->output_nr = place.index;
     return t;

@@ -108,11 +108,11 @@ class Splitter {
       size_t s = at(y.storage);
       any_ = true;
       if (graph_.storages[s].role != Storage::Role::Internal || reads_[s] != 1 ||
-          writes_[s].size() != 1 || y.offset != 0)
+          graph_.storages[s].unset || writes_[s].size() != 1 || y.offset != 0)
         continue;
       size_t reader = k + 1;
-      while (!reads(instructions[reader], y.storage)) ++reader;
-      if (!can_split(instructions[reader], y, p)) continue;
+      while (reader < instructions.size() && !reads(instructions[reader], y.storage)) ++reader;
+      if (reader == instructions.size() || !can_split(instructions[reader], y, p)) continue;
       const auto& w = writes_[at(p.values.storage)];
       auto next = std::upper_bound(w.begin(), w.end(), k);
       if (next != w.end() && *next <= reader) continue;
