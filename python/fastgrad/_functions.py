@@ -20,6 +20,7 @@ def isin(
     *,
     assume_unique: bool = False,
     invert: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Tells for each element whether it is one of others.
 
@@ -28,6 +29,7 @@ def isin(
         test_elements: Where it is looked for.
         assume_unique: Accepted as PyTorch accepts it; the result is the same.
         invert: Whether to tell which are not among the others instead.
+        out: Where to write the result.
 
     Returns:
         Booleans in the shape of `elements`.
@@ -39,6 +41,7 @@ def isin(
     """
     if not (isinstance(elements, Tensor) or isinstance(test_elements, Tensor)):
         raise TypeError("[isin] expected elements or test_elements to be a tensor, got two numbers")
+    _check_out(out, _core.bool, "isin")
     wanted, among = _core.as_tensor(elements), _core.as_tensor(test_elements)
     common = _core.result_type(wanted, among)
     wanted, among = wanted.detach().to(common), among.detach().to(common).ravel()
@@ -48,7 +51,27 @@ def isin(
         ordered = among.sort().values
         place = _core.searchsorted(ordered, wanted.contiguous()).clamp(max=among.numel() - 1)
         found = ordered[place] == wanted
-    return ~found if invert else found
+    return _core.logical_xor(found, _core.tensor(invert), out=out)
+
+
+def _dimension(dim: int, input: Tensor, function: str) -> int:
+    """Returns the number of a dimension of a tensor, counted from the front."""
+    n = input.dim()
+    if not -n <= dim < n:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim}) "
+            f"(in {function})"
+        )
+    return dim % n
+
+
+def _check_out(out: Tensor | None, dtype: _core.dtype, function: str) -> None:
+    """Raises an error when `out=` has another type than the result."""
+    if out is not None and out.dtype is not dtype:
+        raise RuntimeError(
+            f"Expected out tensor to have dtype {dtype}, but got {out.dtype} instead "
+            f"(in {function})"
+        )
 
 
 def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, ...]:
@@ -74,15 +97,40 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
     return tuple(reversed(found))
 
 
-def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
-    """Returns a tensor with slices scaled down to a largest norm; see `Tensor.renorm`.
+def renorm(
+    input: Tensor, p: float, dim: int, maxnorm: float, *, out: Tensor | None = None
+) -> Tensor:
+    """Returns a tensor with the slices along a dimension scaled down to a largest p-norm.
+
+    Args:
+        input: The tensor, of two dimensions at least.
+        p: Which norm, above 0.
+        dim: The dimension whose entries are the slices.
+        maxnorm: The largest norm.
+        out: Where to write the result.
+
+    Raises:
+        RuntimeError: If the tensor has fewer dimensions, p is not above 0 or maxnorm is below 0.
 
     Example:
         >>> fg.renorm(fg.tensor([[3.0, 4.0], [0.6, 0.8]]), 2, 0, 1.0)
         tensor([[0.6000, 0.8000],
                 [0.6000, 0.8000]])
     """
-    return input.renorm(p, dim, maxnorm)
+    if input.dim() < 2:
+        raise RuntimeError(
+            f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions"
+        )
+    if not p > 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    _check_out(out, input.dtype, "renorm")
+    slices = _dimension(dim, input, "renorm")
+    others = [d for d in range(input.dim()) if d != slices]
+    norms = _core.linalg.vector_norm(input, p, others, keepdim=True)
+    factors = _core.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)
+    return _core.mul(input, factors.to(input.dtype), out=out)
 
 
 def gradient(
@@ -98,8 +146,8 @@ def gradient(
 
     Args:
         input: The values.
-        spacing: The distance between them, a number per dimension, or a tensor of coordinates
-            per dimension.
+        spacing: The distance between them, one number or one per dimension, or a tensor of
+            coordinates per dimension; 1 where None.
         dim: The dimensions; all by default.
         edge_order: 1 or 2, the order of the differences at the edges.
 
@@ -111,7 +159,11 @@ def gradient(
         (tensor([1.0000, 1.5000, 2.5000, 3.0000]),)
     """
     dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else [*dim]
-    dims = [d % input.dim() for d in dims]
+    dims = [_dimension(d, input, "gradient") for d in dims]
+    for d in dims:
+        if dims.count(d) > 1:
+            raise RuntimeError(f"dim {d} appears multiple times in the list of dims (in gradient)")
+    spacing = 1 if spacing is None else spacing
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     single = isinstance(spacing, int | float) or (

@@ -53,23 +53,15 @@ def renorm(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         tensor([[0.6000, 0.8000],
                 [0.6000, 0.8000]])
     """
-    if self.dim() < 2:
-        raise RuntimeError(
-            f"renorm: input needs at least 2 dimensions, got {self.dim()} dimensions"
-        )
-    if not p > 0:
-        raise RuntimeError("renorm: non-positive-norm not supported")
-    if maxnorm < 0:
-        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
-    others = [d for d in range(self.dim()) if d != dim % self.dim()]
-    norms = _core.linalg.vector_norm(self, p, others, keepdim=True)
-    factors = _core.where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)
-    return self * factors.to(self.dtype)
+    from fastgrad._functions import renorm as function
+
+    return function(self, p, dim, maxnorm)
 
 
 def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """In-place form of `renorm`."""
-    return self.copy_(renorm(self, p, dim, maxnorm))
+    # Of a copy: what the gradient reads must not be overwritten.
+    return self.copy_(renorm(self.clone(), p, dim, maxnorm))
 
 
 def apply_(self: Tensor, callable: Callable[[Any], Any]) -> Tensor:
