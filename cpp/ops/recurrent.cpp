@@ -243,7 +243,8 @@ Tensors recurrent(const RecurrentInputs& in, const std::string& mode, DimSpan si
   int64_t rows = 0, hidden = in.weight.size(1);
   for (size_t t = 0; t < sizes.size(); rows += sizes[t++])
     FG_CHECK(sizes[t] >= 0 && (t == 0 || sizes[t] <= sizes[t - 1]),
-             "[recurrent] expected sequences in order of their lengths, got steps of ", Dims(sizes));
+             "[recurrent] expected sequences in order of their lengths, got steps of ",
+             Dims(sizes));
   RecurrentShape shape{kind, reverse, hidden, sizes};
   Dims state{sizes.empty() ? 0 : sizes[0], hidden};
   FG_CHECK(in.gates.ndim() == 2 && in.gates.size(0) == rows &&
