@@ -41,6 +41,28 @@ def loops_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def compile_table() -> str:
+    """Returns the table of compiled functions in Markdown."""
+    compiled = harness.load("compile")
+    rows = compiled["rows"]
+    columns = list(dict.fromkeys(c for row in rows for c in row["microseconds"]))
+    titles = {"compiled": "`fg.compile`", "eager": "fastgrad", "torch": "PyTorch"}
+    lines = [
+        "| one thread, time per call | " + " | ".join(titles.get(c, c) for c in columns) + " |",
+        "|---|" + "---:|" * len(columns),
+    ]
+    for row in rows:
+        cells = [row["microseconds"].get(column) for column in columns]
+        shown = ["-" if c is None else harness.format_seconds(c["median"] * 1e-6) for c in cells]
+        lines.append(f"| {row['name']} | " + " | ".join(shown) + " |")
+    lines += [
+        "",
+        f"Measured on {compiled['machine']}, {compiled['date']} at a load of {compiled['load']:g}, "
+        "medians: `python bench/compile.py`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def table() -> str:
     """Returns the table in Markdown."""
     eager = harness.load("eager")
@@ -85,6 +107,7 @@ def main(argv: list[str]) -> int:
         print(f"{README}: expected one pair of bench markers, found {places}")
         return 1
     after = marked("loops").sub(lambda match: match[1] + loops_table() + match[2], after)
+    after = marked("compile").sub(lambda match: match[1] + compile_table() + match[2], after)
     if options.check:
         print("readme_table: " + ("up to date" if before == after else "out of date, run it"))
         return int(before != after)

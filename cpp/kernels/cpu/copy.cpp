@@ -57,12 +57,14 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   const From* s = reinterpret_cast<const From*>(src);
   To* d = reinterpret_cast<To*>(dst);
   if (ss == 1 && ds == 1) {
+    if constexpr (std::is_same_v<From, To>) {
+      std::memmove(d, s, static_cast<size_t>(n) * sizeof(To));
+      return;
+    }
     const WideCast wide =
         g_wide.cast[static_cast<int>(dtype_of<From>)][static_cast<int>(dtype_of<To>)];
     if (wide && n >= kWorthWide)
       wide(src, dst, n);
-    else if constexpr (std::is_same_v<From, To>)
-      std::memmove(d, s, static_cast<size_t>(n) * sizeof(To));
     else
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
   } else if (ss == -1 && ds == 1) {
