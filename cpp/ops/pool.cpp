@@ -7,7 +7,6 @@
 #include "ops/conv.h"
 #include "ops/creation.h"
 #include "ops/pointwise.h"
-#include "ops/scatter.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -104,8 +103,11 @@ FG_DEFINE_OP(MaxPool) = {
           Dims flat = planes, source = planes;
           flat.push_back(numel_of(part_of(c.attrs(), kOut)));
           source.push_back(numel_of(in));
-          Tensor gx = scatter_add(zeros(source, c.g().dtype()), -1, reshape(c.out(1), flat),
-                                  reshape(c.g(), flat));
+          Tensor gx = zeros(source, c.g().dtype());
+          Tensor g = reshape(c.g(), flat), places = reshape(c.out(1), flat);
+          // Not scatter_add(): these places need no check, which would tie a recording to them.
+          if (places.numel() > 0)
+            gx = apply(Op::ScatterAdd, {gx, g, places}, Attrs(Scalar(gx.ndim() - 1)));
           c.set(0, reshape(gx, shape));
         },
     .save = {save_out(1)},
