@@ -292,3 +292,18 @@ def test_modules_of_single_distributions(name):
     module = importlib.import_module(f"{fg.__name__}.distributions.{name}")
     kind = "".join(part[:1].upper() + part[1:] for part in name.split("_"))
     assert getattr(module, kind) is getattr(fg.distributions, kind)
+
+
+@only_fastgrad
+@pytest.mark.parametrize(
+    ("name", "arguments", "ask"),
+    [
+        ("Distribution", (), lambda d: d.mean),
+        ("Binomial", (3, 0.5), lambda d: d.cdf(fg.tensor(1.0))),
+        ("Poisson", (2.0,), lambda d: d.entropy()),
+        ("Poisson", (2.0,), lambda d: d.icdf(fg.tensor(0.5))),
+    ],
+)
+def test_what_a_distribution_lacks_is_named(name, arguments, ask):
+    with pytest.raises(NotImplementedError, match=f"^{name} has no "):
+        ask(getattr(fg.distributions, name)(*arguments))

@@ -27,7 +27,7 @@ class Constraint:
 
     def check(self, value: Tensor) -> Tensor:
         """Returns booleans: which values are allowed."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} does not say which values it allows")
 
     def __repr__(self) -> str:
         return type(self).__name__.lstrip("_").lower() + "()"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from fastgrad import _core
 from fastgrad._core import Size, Tensor
@@ -78,25 +78,29 @@ class Distribution:
         """The shape of one sample of one distribution."""
         return self._event_shape
 
+    def _lacks(self, what: str, cure: str = "") -> NoReturn:
+        """Says that this distribution has no such quantity, in a closed form at least."""
+        raise NotImplementedError(f"{type(self).__name__} has no {what}{cure}")
+
     @property
     def support(self) -> Constraint:
         """What samples may be."""
-        raise NotImplementedError
+        self._lacks("support")
 
     @property
     def mean(self) -> Tensor:
         """The mean."""
-        raise NotImplementedError
+        self._lacks("mean")
 
     @property
     def mode(self) -> Tensor:
         """The most probable value."""
-        raise NotImplementedError(f"{type(self)} does not implement mode")
+        self._lacks("mode")
 
     @property
     def variance(self) -> Tensor:
         """The variance."""
-        raise NotImplementedError
+        self._lacks("variance")
 
     @property
     def stddev(self) -> Tensor:
@@ -121,7 +125,7 @@ class Distribution:
         Raises:
             NotImplementedError: The distribution cannot, see `has_rsample`.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no rsample; use sample")
+        self._lacks("rsample", "; use sample() where no gradient is needed")
 
     def sample_n(self, n: int) -> Tensor:
         """Returns n samples (PyTorch's older word for `sample((n,))`)."""
@@ -129,19 +133,19 @@ class Distribution:
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Returns the logarithm of the density, or of the probability, at a value."""
-        raise NotImplementedError
+        self._lacks("log_prob")
 
     def cdf(self, value: Tensor) -> Tensor:
         """Returns the probability of at most a value."""
-        raise NotImplementedError
+        self._lacks("cdf")
 
     def icdf(self, value: Tensor) -> Tensor:
         """Returns the value at which `cdf` is the given one."""
-        raise NotImplementedError
+        self._lacks("icdf")
 
     def entropy(self) -> Tensor:
         """Returns the entropy, in nats."""
-        raise NotImplementedError
+        self._lacks("entropy")
 
     def perplexity(self) -> Tensor:
         """Returns the exponential of the entropy."""
@@ -153,7 +157,7 @@ class Distribution:
         Args:
             expand: Whether to repeat them over the batch.
         """
-        raise NotImplementedError
+        self._lacks("enumerate_support")
 
     def expand(self, batch_shape: Shape) -> Self:
         """Returns the same distribution over a larger batch."""

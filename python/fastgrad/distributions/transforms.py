@@ -58,14 +58,14 @@ class Transform:
         return x
 
     def _call(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} cannot be applied")
 
     def _inverse(self, y: Tensor) -> Tensor:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no inverse")
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
         """Returns log |dy / dx|."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no log_abs_det_jacobian")
 
     def __repr__(self) -> str:
         return type(self).__name__ + "()"
