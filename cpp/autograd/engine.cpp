@@ -158,7 +158,7 @@ bool EngineTask::claim(Node* n) {
 }
 
 // A new slot, or one that `contested_` knows.
-uint32_t EngineTask::other_slot_of(const Ref<Node>& node) {
+[[gnu::hot]] uint32_t EngineTask::other_slot_of(const Ref<Node>& node) {
   Node* n = node.get();
   // Another task may have held the node when this one met it, and be gone by now.
   if (contested_)
@@ -210,7 +210,7 @@ void EngineTask::prune(std::span<const Edge> roots) {
   }
 }
 
-void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from, size_t index) {
+[[gnu::hot]] void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from, size_t index) {
   uint32_t i = slot_of(e.node);
   if (pruned_ && !slots_[i].needed) return;
   DimSpan shape = edge_shape(e);
@@ -239,7 +239,7 @@ void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from, size_
   }
 }
 
-void EngineTask::run() {
+[[gnu::hot]] void EngineTask::run() {
   results_.resize(captures_.size());
   while (!heap_.empty()) {
     std::pop_heap(heap_.begin(), heap_.end());
@@ -249,7 +249,7 @@ void EngineTask::run() {
   }
 }
 
-void EngineTask::process(uint32_t i) {
+[[gnu::hot]] void EngineTask::process(uint32_t i) {
   Ref<Node> node = slots_[i].node;
   SmallVector<Tensor, 1> gradients = std::move(slots_[i].gradients);
   if (!slots_[i].captured || !options_.stop_at_inputs) run_output_hooks(*node, gradients);
@@ -274,7 +274,7 @@ void EngineTask::process(uint32_t i) {
   }
 }
 
-void EngineTask::run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients) {
+[[gnu::hot]] void EngineTask::run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients) {
   std::vector<std::shared_ptr<GradHook>> leaf_hooks;
   if (node.is_accumulator()) {
     if (!node.variable->extras) return;
@@ -291,7 +291,7 @@ void EngineTask::run_output_hooks(Node& node, SmallVector<Tensor, 1>& gradients)
         if (Tensor t = (*h.hook)(gradients[h.nr]); t.defined()) gradients[h.nr] = std::move(t);
 }
 
-void EngineTask::run_leaf(Node& node, SmallVector<Tensor, 1>& gradients) {
+[[gnu::hot]] void EngineTask::run_leaf(Node& node, SmallVector<Tensor, 1>& gradients) {
   if (!accumulate_leaves) return;
   Tensor leaf = Tensor::share(node.variable);
   if (node.extras && !node.extras->pre_hooks.empty()) {
@@ -309,7 +309,7 @@ void EngineTask::run_leaf(Node& node, SmallVector<Tensor, 1>& gradients) {
   for (auto& hook : hooks) (*hook)(leaf);
 }
 
-void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients, bool partial) {
+[[gnu::hot]] void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients, bool partial) {
   bool hooked = node.extras && !(node.extras->pre_hooks.empty() && node.extras->post_hooks.empty());
   gradients.resize(std::max<size_t>(node.outputs.size(), 1));
   if (hooked) {
@@ -390,7 +390,7 @@ Edges root_edges(std::span<const Tensor> roots) {
 
 }  // namespace
 
-void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
+[[gnu::hot]] void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
               const BackwardOptions& options, std::span<const Tensor> inputs) {
   if (!inputs.empty()) {
     BackwardOptions o = options;

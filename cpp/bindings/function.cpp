@@ -63,7 +63,7 @@ Object write_out(const Definition& d, const Overload& o, PyObject* result, PyObj
   return Object::borrow(out);
 }
 
-PyObject* run(const Definition& d, const Overload& o, PyObject** slots) {
+[[gnu::hot]] PyObject* run(const Definition& d, const Overload& o, PyObject** slots) {
   PyObject* out = nullptr;
   if (o.out >= 0 && slots[o.out] && slots[o.out] != Py_None) out = slots[o.out];
   if (!d.inplace) {
@@ -124,7 +124,7 @@ std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject
   fail(ErrorKind::Type, text);
 }
 
-PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs,
+[[gnu::hot]] PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs,
                           PyObject* kwnames) {
   if (!kwnames && d.inplace && nargs == 2 && d.binary != Op::kCount && is_tensor(args[0]) &&
       is_tensor(args[1])) {

@@ -57,7 +57,7 @@ void drop_impl(TensorObject* o) {
   }
 }
 
-void dealloc(PyObject* self) {
+[[gnu::hot]] void dealloc(PyObject* self) {
   enter_thread();
   auto* o = reinterpret_cast<TensorObject*>(self);
   if (flip_ownership(o)) return;
@@ -198,7 +198,7 @@ void track(PyObject* tensor) {
   PyObject_GC_Track(tensor);
 }
 
-PyObject* wrap(Tensor t) {
+[[gnu::hot]] PyObject* wrap(Tensor t) {
   if (!t.defined()) return none();
   TensorImpl* p = t.impl();
   if (p->python) {

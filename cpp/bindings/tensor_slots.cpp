@@ -53,7 +53,7 @@ constexpr bool takes_stand_in(Op op) {
 
 // a <op> b, where one of them is a tensor. NotImplemented lets Python try the other operand.
 template <Op op>
-PyObject* binary(PyObject* a, PyObject* b) {
+[[gnu::hot]] PyObject* binary(PyObject* a, PyObject* b) {
   enter_thread();
   return guarded([&]() -> PyObject* {
     // The caller's references keep the tensors alive.

@@ -125,7 +125,7 @@ bool any_requires_grad(std::span<const Operand> operands) {
 // instead of operands that were overwritten. The hottest code of the tape: N is a constant, and
 // what a node holds is built in its place.
 template <size_t N>
-void record(Op op, const Operand* operands, const Tensor& out, const Tensor* saved_inputs) {
+[[gnu::hot]] void record(Op op, const Operand* operands, const Tensor& out, const Tensor* saved_inputs) {
   const OpInfo& op_info = info(op);
   Ref<Node> node = Node::make(op);
   uint64_t clock = t_modes.clock;
@@ -248,7 +248,7 @@ Tensor elementwise(Op op, std::span<const Operand> operands) {
   }
 }
 
-Tensor elementwise(Op op, const Operand& a) {
+[[gnu::hot]] Tensor elementwise(Op op, const Operand& a) {
   const Operand operands[] = {a};
   const Array* x = a.is_tensor() ? &a.array() : nullptr;
   BlockKernel kernel = x && x->contiguous && compute_dtype(x->dtype) == x->dtype
@@ -269,7 +269,7 @@ Tensor elementwise(Op op, const Operand& a) {
   return out;
 }
 
-Tensor elementwise(Op op, const Operand (&operands)[2]) {
+[[gnu::hot]] Tensor elementwise(Op op, const Operand (&operands)[2]) {
   const Operand &a = operands[0], &b = operands[1];
   const Array* shape_of = nullptr;
   const char* in[2];

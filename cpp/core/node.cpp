@@ -39,7 +39,7 @@ void TensorImpl::release_rare() {
   }
 }
 
-[[gnu::flatten]] void TensorImpl::destroy() {
+[[gnu::flatten, gnu::hot]] void TensorImpl::destroy() {
   if (python) g_release_python(python);
   this->~TensorImpl();
   ImplPool::deallocate(this);
@@ -59,7 +59,7 @@ Tensor Tensor::detach() const {
 
 // ---- Node
 
-[[gnu::flatten]] void Node::destroy() {
+[[gnu::flatten, gnu::hot]] void Node::destroy() {
   Graveyard& yard = t_graveyard;
   if (yard.busy) {
     variable = reinterpret_cast<TensorImpl*>(yard.first);
@@ -76,7 +76,7 @@ Tensor Tensor::detach() const {
   yard.busy = false;
 }
 
-void Node::release_saved() {
+[[gnu::hot]] void Node::release_saved() {
   saved.clear();
   if (extras && extras->custom) extras->custom->release_saved();
   released = true;
@@ -98,7 +98,7 @@ void fail_released() {
        "backward.");
 }
 
-const SavedTensor& Node::find_saved(uint32_t bit) const {
+[[gnu::hot]] const SavedTensor& Node::find_saved(uint32_t bit) const {
   if (released) [[unlikely]]
     fail_released();
   // Few bits: counted here, since without the processor's instruction popcount is a call.
