@@ -210,7 +210,8 @@ void EngineTask::prune(std::span<const Edge> roots) {
   }
 }
 
-[[gnu::hot]] void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from, size_t index) {
+[[gnu::hot]] void EngineTask::deliver(const Edge& e, Tensor gradient, const Node* from,
+                                      size_t index) {
   uint32_t i = slot_of(e.node);
   if (pruned_ && !slots_[i].needed) return;
   DimSpan shape = edge_shape(e);
@@ -309,7 +310,8 @@ void EngineTask::prune(std::span<const Edge> roots) {
   for (auto& hook : hooks) (*hook)(leaf);
 }
 
-[[gnu::hot]] void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients, bool partial) {
+[[gnu::hot]] void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients,
+                                       bool partial) {
   bool hooked = node.extras && !(node.extras->pre_hooks.empty() && node.extras->post_hooks.empty());
   gradients.resize(std::max<size_t>(node.outputs.size(), 1));
   if (hooked) {
@@ -391,7 +393,7 @@ Edges root_edges(std::span<const Tensor> roots) {
 }  // namespace
 
 [[gnu::hot]] void backward(std::span<const Tensor> roots, std::span<const Tensor> gradients,
-              const BackwardOptions& options, std::span<const Tensor> inputs) {
+                           const BackwardOptions& options, std::span<const Tensor> inputs) {
   if (!inputs.empty()) {
     BackwardOptions o = options;
     o.allow_unused = true;

@@ -125,7 +125,7 @@ std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject
 }
 
 [[gnu::hot]] PyObject* call_definition(const Definition& d, PyObject* const* args, Py_ssize_t nargs,
-                          PyObject* kwnames) {
+                                       PyObject* kwnames) {
   if (!kwnames && d.inplace && nargs == 2 && d.binary != Op::kCount && is_tensor(args[0]) &&
       is_tensor(args[1])) {
     Tensor self = tensor_of(args[0]);

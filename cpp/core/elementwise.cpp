@@ -125,7 +125,8 @@ bool any_requires_grad(std::span<const Operand> operands) {
 // instead of operands that were overwritten. The hottest code of the tape: N is a constant, and
 // what a node holds is built in its place.
 template <size_t N>
-[[gnu::hot]] void record(Op op, const Operand* operands, const Tensor& out, const Tensor* saved_inputs) {
+[[gnu::hot]] void record(Op op, const Operand* operands, const Tensor& out,
+                         const Tensor* saved_inputs) {
   const OpInfo& op_info = info(op);
   Ref<Node> node = Node::make(op);
   uint64_t clock = t_modes.clock;
