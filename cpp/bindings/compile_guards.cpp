@@ -46,11 +46,22 @@ PyObject* find(PyObject* dict, PyObject* key) {
   return found;
 }
 
+// The dictionary with an object's attributes, borrowed; null when there is none.
+PyObject* dict_of(PyObject* o) {
+  PyObject** dict = _PyObject_GetDictPtr(o);
+  return dict ? *dict : nullptr;
+}
+
+PyObject* item_of(PyObject* list, size_t i) {
+  auto k = static_cast<Py_ssize_t>(i);
+  return k < PyList_GET_SIZE(list) ? PyList_GET_ITEM(list, k) : nullptr;
+}
+
 }  // namespace
 
 PythonGuards::PythonGuards(PyObject* list) {
-  static constexpr const char* kKinds[] = {"dict",      "list",  "cell",  "function",
-                                           "attribute", "class", "bytes", "set"};
+  static constexpr const char* kKinds[] = {"dict",      "instance", "list",  "cell", "function",
+                                           "attribute", "class",    "bytes", "set"};
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
     PyObject* g = PyList_GET_ITEM(list, i);
     Holder h;
@@ -60,6 +71,7 @@ PythonGuards::PythonGuards(PyObject* list) {
     h.kind = static_cast<Holder::Kind>(k);
     h.holder = Object::borrow(item(g, 1));
     h.size = PyLong_AsSsize_t(item(g, 2));
+    h.type = Py_TYPE(h.holder.get());
     PyObject* entries = item(g, 3);  // (label, key, expected) or (label, key)
     for (Py_ssize_t e = 0; e < PyList_GET_SIZE(entries); ++e) {
       PyObject* entry = PyList_GET_ITEM(entries, e);
@@ -76,15 +88,40 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
   PyObject* holder = h.holder.get();
   switch (h.kind) {
     case Holder::Kind::Dict:
+    case Holder::Kind::Instance:
     case Holder::Kind::Class: {
-      bool is_class = h.kind == Holder::Kind::Class;
-      PyObject* dict = is_class ? reinterpret_cast<PyTypeObject*>(holder)->tp_dict : holder;
-      uint64_t version = version_of(dict);
+      if (!h.entries.empty()) *changed = &h.entries[0];
+      PyObject* dict = holder;
+      if (h.kind == Holder::Kind::Class)
+        dict = reinterpret_cast<PyTypeObject*>(holder)->tp_dict;
+      else if (h.kind == Holder::Kind::Instance)
+        dict = Py_TYPE(holder) == h.type ? dict_of(holder) : nullptr;
+      if (!dict) return false;
+      bool linked = PyODict_Check(dict);  // its order has no version
+      uint64_t version = linked ? 0 : version_of(dict);
       if (version && version == h.version) return true;
       if (h.size >= 0 && PyDict_GET_SIZE(dict) != h.size) return false;
-      for (const Entry& e : h.entries) {
-        *changed = &e;
-        if (!same_value(find(dict, e.key.get()), e.expected.get())) return false;
+      bool whole =
+          h.kind != Holder::Kind::Class && h.size == static_cast<Py_ssize_t>(h.entries.size());
+      if (whole && !linked) {
+        Py_ssize_t at = 0;
+        PyObject *key, *value;
+        for (const Entry& e : h.entries) {  // in the same order, too
+          *changed = &e;
+          if (!PyDict_Next(dict, &at, &key, &value) || !same_value(key, e.key.get()) ||
+              !same_value(value, e.expected.get()))
+            return false;
+        }
+      } else {
+        Object keys(whole ? PySequence_List(dict) : nullptr);
+        if (whole && !keys) PyErr_Clear();
+        for (size_t i = 0; i < h.entries.size(); ++i) {
+          const Entry& e = h.entries[i];
+          *changed = &e;
+          if (!same_value(find(dict, e.key.get()), e.expected.get()) ||
+              (whole && (!keys || !same_value(item_of(keys.get(), i), e.key.get()))))
+            return false;
+        }
       }
       h.version = version;
       return true;

@@ -30,9 +30,20 @@ class PythonGuards {
     std::string label;
   };
   struct Holder {
-    enum class Kind : uint8_t { Dict, List, Cell, Function, Attribute, Class, Bytes, Set } kind;
+    enum class Kind : uint8_t {
+      Dict,
+      Instance,
+      List,
+      Cell,
+      Function,
+      Attribute,
+      Class,
+      Bytes,
+      Set
+    } kind;
     Object holder;
-    Py_ssize_t size = -1;  // Dict: how many entries it must have; -1: any
+    PyTypeObject* type = nullptr;  // of the holder
+    Py_ssize_t size = -1;          // Dict: how many entries it must have; -1: any
     uint64_t version = 0;
     std::vector<Entry> entries;
   };

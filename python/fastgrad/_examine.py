@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import collections
-import dis
 import functools
 import sys
 import types
@@ -17,45 +16,20 @@ import weakref
 from typing import Any
 
 from fastgrad import _core
+from fastgrad._code import (
+    PURE_MODULES,
+    compares_identity,
+    imports,
+    is_library,
+    is_standard,
+    loads,
+    names_in,
+    root_of,
+)
 from fastgrad._core import CompiledFunction, Generator, Tensor
 
 __all__ = ["examine"]
 
-# Modules whose functions do the same thing at every call, and which nobody changes.
-_PURE_MODULES = frozenset(
-    [
-        "fastgrad",
-        "math",
-        "cmath",
-        "operator",
-        "functools",
-        "itertools",
-        "typing",
-        "collections",
-        "dataclasses",
-        "enum",
-        "abc",
-        "contextlib",
-        "numbers",
-        "copy",
-        "types",
-        "numpy",
-        "builtins",
-        "warnings",
-        "inspect",
-        "weakref",
-        "__future__",
-        "typing_extensions",
-        "fractions",
-        "decimal",
-        "string",
-        "re",
-        "textwrap",
-        "bisect",
-        "heapq",
-        "statistics",
-    ]
-)
 _IMPURE_BUILTINS = frozenset(
     [
         "print",
@@ -100,6 +74,8 @@ _ATOMS: tuple[type, ...] = (
 )
 # Functions that tell a float from what stands for it while it is recorded.
 _TYPE_BUILTINS = frozenset({"type", "id"})
+_EXACT_ATOMS = frozenset(_ATOMS)
+_IMMUTABLE = (tuple, frozenset, *_ATOMS)  # or of a subclass of the user's
 # Members of classes that a call of an instance does not reach; the first are called with the class.
 _MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
 _UNWATCHED = frozenset(
@@ -107,6 +83,8 @@ _UNWATCHED = frozenset(
         "__dict__",
         "__weakref__",
         "__doc__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
         "__module__",
         "__annotations__",
         "__repr__",
@@ -124,6 +102,25 @@ _HOOK_MODULES = ("fastgrad.optim.optimizer", "fastgrad.nn.modules.hooks")
 # Members of optimisers that have nothing to do with their state, and functions that may read all.
 _WITHOUT_STATE = frozenset({"zero_grad", "param_groups", "defaults"})
 _WHOLE_OBJECT = frozenset({"getattr", "vars", "copy", "deepcopy", "__dict__"})
+# With one of these, code can ask for attributes by names that do not stand in it.
+_BY_ANY_NAME = frozenset({"getattr", "vars", "__dict__", "__getattribute__"})
+# With one of these, code can tell that an attribute is missing.
+_ASKS_WHETHER = _BY_ANY_NAME | {"hasattr", "AttributeError", "Exception", "BaseException"}
+# Classes in C whose instances keep something that is looked at here. Instances of subclasses of
+# other ones keep something that nobody sees.
+_SEEN_THROUGH: tuple[type, ...] = (
+    object,
+    list,
+    dict,
+    set,
+    frozenset,
+    tuple,
+    BaseException,
+    collections.OrderedDict,
+    collections.defaultdict,
+)
+# Classes of the standard library that are nothing but their attributes.
+_PLAIN_CLASSES = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
 _MAX_OBJECTS = 20_000
 _EMPTY = object()
 
@@ -137,52 +134,9 @@ def _is_optimizer(value: Any) -> bool:
     return module is not None and isinstance(value, module.Optimizer)
 
 
-def _root(module: Any) -> str:
-    return module.partition(".")[0] if isinstance(module, str) else ""
-
-
-def _is_library(module: str | None) -> bool:
-    root = _root(module)
-    return root in _PURE_MODULES or root in sys.stdlib_module_names
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """Returns every global and attribute name of a code object and of those inside it."""
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= _names(constant)
-    return found
-
-
-_IS, _CONSTANT = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
-
-
-def _compares_identity(code: types.CodeType) -> bool:
-    """Whether the code, or code inside it, says `is` of anything but a constant such as None."""
-    before = 0
-    for op in code.co_code[::2]:
-        if op == _IS and before != _CONSTANT:
-            return True
-        if op:  # the rest are caches
-            before = op
-    return any(
-        _compares_identity(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
-    )
-
-
-def _loads(code: types.CodeType, name: str) -> bool:
-    """Whether the code, or code inside it, reads a global of that name."""
-    return any(
-        i.argval == name and "GLOBAL" in i.opname for i in dis.get_instructions(code)
-    ) or any(_loads(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
-
-
-def _imports(code: types.CodeType, name: str) -> bool:
-    """Whether the code, or code inside it, imports a module of that name."""
-    return any(
-        i.argval == name and i.opname == "IMPORT_NAME" for i in dis.get_instructions(code)
-    ) or any(_imports(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
+def _is_array(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray)
 
 
 class _Walk:
@@ -196,31 +150,37 @@ class _Walk:
         self.looks_at_types = False  # or might ask whether two objects are the same one
         self.seen: dict[int, Any] = {}
         self.entries: dict[int, list[tuple[Any, ...]]] = {}  # of dictionaries of modules
-        # Modules by the names looked for, and classes, that have been examined.
-        self.modules: set[tuple[int, frozenset[str]]] = set()
-        self.queue: list[tuple[Any, str, frozenset[str]]] = []
+        self.modules: dict[int, tuple[types.ModuleType, str]] = {}  # of the user's
+        self.classes: set[int] = set()  # that have been examined
+        self.numpy = False  # it is reached
+        self.queue: list[tuple[Any, str]] = []
+        # Without attributes: watched if the code can tell.
+        self.bare: list[tuple[Any, str]] = []
         # Names that code has used, and members of classes that wait for theirs to be.
         self.used: set[str] = set()
         self.waiting: dict[str, list[tuple[Any, str]]] = {}
         self.made: set[int] = set()  # classes that may be called
 
-    def add(self, value: Any, label: str, names: frozenset[str] = frozenset()) -> None:
-        if not isinstance(value, _ATOMS):
-            self.queue.append((value, label, names))
+    def add(self, value: Any, label: str) -> None:
+        if type(value) not in _EXACT_ATOMS:
+            self.queue.append((value, label))
 
     def run(self) -> None:
         while self.queue or self.optimizers:
             if not self.queue:
                 self.optimizer(*self.optimizers.pop())
                 continue
-            value, label, names = self.queue.pop()
+            value, label = self.queue.pop()
             if isinstance(value, types.ModuleType):
-                self.module(value, label, names)
+                self.module(value, label)
             elif id(value) not in self.seen:
                 self.seen[id(value)] = value
                 if len(self.seen) > _MAX_OBJECTS:
                     raise _Refusal(f"more than {_MAX_OBJECTS} Python objects are reached")
                 self.visit(value, label)
+        if self.used & _ASKS_WHETHER:
+            for value, label in self.bare:
+                self.watch("dict", value.__dict__, [(f"the attributes of {label}", "")], 0)
 
     def watch(self, kind: str, holder: Any, entries: list[tuple[Any, ...]], size: int = -1) -> None:
         self.guards.append((kind, holder, size, entries))
@@ -236,18 +196,26 @@ class _Walk:
             self.dictionary(value, label)
             if kind.__module__ not in ("builtins", "collections"):
                 self.instance(value, label)
-        elif kind is list:
+        elif isinstance(value, list):
             items = [(f"{label}[{i}]", 0, item) for i, item in enumerate(value)]
             self.watch("list", value, items)
             for item_label, _, item in items:
                 self.add(item, item_label)
-        elif kind is set:
+            if kind is not list:
+                self.instance(value, label)
+        elif isinstance(value, set):
             self.watch("set", value, [(label, 0, item) for item in value])
             for item in value:
                 self.add(item, label)
-        elif isinstance(value, (tuple, frozenset)):
-            for i, item in enumerate(value):
-                self.add(item, f"{label}[{i}]")
+            if kind is not set:
+                self.instance(value, label)
+        elif isinstance(value, _IMMUTABLE):
+            if isinstance(value, (tuple, frozenset)):
+                for i, item in enumerate(value):
+                    self.add(item, f"{label}[{i}]")
+            if not is_library(kind.__module__):
+                self.attributes(value, label)
+                self.cls(kind)
         elif isinstance(value, types.FunctionType):
             self.function(value, label)
         elif isinstance(value, types.MethodType):
@@ -277,7 +245,7 @@ class _Walk:
             self.add(value.__func__, label)
         elif isinstance(value, functools.cached_property):
             self.add(value.func, label)
-        elif _root(kind.__module__) == "numpy":
+        elif root_of(kind.__module__) == "numpy" or _is_array(value):
             self.array(value, label)
         else:
             self.instance(value, label)
@@ -311,34 +279,53 @@ class _Walk:
                 continue
             self.watch("cell", cell, [(name, 0, value)])
             self.add(value, name)
-        if not _is_library(f.__module__):
+        if not is_library(f.__module__):
+            self.attributes(f, label)
             self.code(f.__code__, f.__globals__)
 
     def code(self, code: types.CodeType, space: dict[str, Any]) -> None:
         """Follows the global names of a function of the user's."""
-        names = frozenset(_names(code))
+        names = frozenset(names_in(code))
         self.use(names)
-        if names & _TYPE_BUILTINS or _compares_identity(code):
+        if names & _TYPE_BUILTINS or compares_identity(code):
             self.looks_at_types = True
         for name in names:
             if name in space:
+                if isinstance(space[name], types.ModuleType) and not loads(code, name):
+                    continue  # an attribute that is called like some module
                 self.entry(space, name, name)
-                self.add(space[name], name, names)
+                self.add(space[name], name)
                 continue
-            if name in _IMPURE_BUILTINS and _loads(code, name):
+            if name in _IMPURE_BUILTINS and loads(code, name):
                 raise _Refusal(f"it uses {name}()")
             if hasattr(builtins, name):
                 self.entry(space, name, name)
-            elif name in sys.modules and _imports(code, name):
-                self.add(sys.modules[name], name, names)  # an import inside the function
+        for name, level, members in imports(code):
+            if level:
+                package = str(space.get("__package__") or space.get("__name__", ""))
+                parents = package.split(".")[: 1 - level or None]
+                name = ".".join([*parents, name] if name else parents)
+            for module in [name, *(f"{name}.{member}" for member in members)]:
+                self.imported(module)
+
+    def imported(self, name: str) -> None:
+        """Follows an import inside a function; that of a module not there yet changes something."""
+        for end in [*(i for i, c in enumerate(name) if c == "."), len(name)]:
+            self.entry(sys.modules, name[:end], name[:end])
+            self.add(sys.modules.get(name[:end]), name[:end])
 
     def use(self, names: frozenset[str]) -> None:
-        """Follows the members of classes that code with these names may reach."""
+        """Follows the members of classes and modules that code with these names may reach."""
         fresh = set(names) - self.used
         self.used |= fresh
-        for name in list(self.waiting) if "getattr" in fresh else fresh & self.waiting.keys():
+        everything = bool(fresh & _BY_ANY_NAME)
+        for name in list(self.waiting) if everything else fresh & self.waiting.keys():
             for value, label in self.waiting.pop(name):
                 self.add(value, label)
+        if self.numpy and "random" in fresh:
+            raise _Refusal("it uses numpy.random")
+        for module, label in list(self.modules.values()):
+            self.members(module, label, fresh)
 
     def entry(self, space: dict[str, Any], key: str, label: str) -> None:
         """Watches one entry of a module's dictionary, or that there is none."""
@@ -349,46 +336,58 @@ class _Walk:
         if all(entry[1] != key for entry in entries):
             entries.append((label, key, space[key]) if key in space else (label, key))
 
-    def module(self, module: types.ModuleType, label: str, names: frozenset[str]) -> None:
-        if (id(module), names) in self.modules:
+    def module(self, module: types.ModuleType, label: str) -> None:
+        root = root_of(module.__name__)
+        if root == "numpy":
+            self.numpy = True
+            if "random" in self.used or module.__name__.startswith("numpy.random"):
+                raise _Refusal("it uses numpy.random")
+        if (root in PURE_MODULES and is_library(root)) or id(module) in self.modules:
             return
-        self.modules.add((id(module), names))
-        root = _root(module.__name__)
-        if root == "numpy" and "random" in names:
-            raise _Refusal("it uses numpy.random")
-        if root in _PURE_MODULES:
-            return
-        if root in sys.stdlib_module_names:
+        if is_standard(root):
             raise _Refusal(f"it uses the module {module.__name__}")
+        self.modules[id(module)] = (module, label)
+        self.members(module, label, self.used)
+
+    def members(self, module: types.ModuleType, label: str, names: set[str]) -> None:
+        """Follows the names in a module of the user's; all but modules if any may be meant."""
         space = module.__dict__
-        for name in names:
-            if name in space:
+        for name in names & space.keys():
+            self.entry(space, name, f"{label}.{name}")
+            self.add(space[name], f"{label}.{name}")
+        if not names & _BY_ANY_NAME:
+            return
+        for name, value in space.items():
+            if not (name.startswith("__") or isinstance(value, types.ModuleType)):
                 self.entry(space, name, f"{label}.{name}")
-                self.add(space[name], f"{label}.{name}", names)
+                self.add(value, f"{label}.{name}")
 
     def builtin(self, value: Any, label: str) -> None:
         owner = value.__self__
         if owner is None or isinstance(owner, types.ModuleType):
             module = getattr(value, "__module__", None) or getattr(owner, "__name__", None)
-            if _root(module) not in _PURE_MODULES and not str(module).startswith("_operator"):
+            if root_of(module) not in PURE_MODULES and not str(module).startswith("_operator"):
                 raise _Refusal(f"it uses {module}.{value.__name__}")
-            if _root(module) == "builtins" and value.__name__ in _IMPURE_BUILTINS:
+            if root_of(module) == "builtins" and value.__name__ in _IMPURE_BUILTINS:
                 raise _Refusal(f"it uses {value.__name__}()")
         else:
             self.add(owner, label)
 
     def cls(self, cls: type, made: bool = False) -> None:
         """Watches a class of the user's; `made`: it may be called, too."""
+        if type(cls) is not type and not is_library(type(cls).__module__):
+            self.cls(type(cls))
+        inherited = [base for base in cls.__mro__ if root_of(base.__module__) == "fastgrad"]
         for base in cls.__mro__:
-            if _is_library(base.__module__):
+            if is_library(base.__module__):
                 continue
             if made and id(base) not in self.made:
                 self.made.add(id(base))
                 for key in _MAKERS & base.__dict__.keys():
                     self.add(base.__dict__[key], f"{base.__name__}.{key}")
-            if (id(base), frozenset()) in self.modules:
+            if id(base) in self.classes:
                 continue
-            self.modules.add((id(base), frozenset()))
+            self.classes.add(id(base))
             self.seen[id(base)] = base
             entries = []
             for key, value in base.__dict__.items():
@@ -399,21 +398,29 @@ class _Walk:
                 if key in _MAKERS:
                     continue
                 operator = key.startswith("__") and key.endswith("__")
-                if operator or key in self.used or "getattr" in self.used:
+                if operator or key in self.used or self.used & _BY_ANY_NAME:
                     self.add(value, label)
+                elif any(hasattr(library, key) for library in inherited):
+                    self.add(value, label)  # such as forward(), which the library calls
                 else:
                     self.waiting.setdefault(key, []).append((value, label))
             self.watch("class", base, entries, len(base.__dict__))
 
     def attributes(self, value: Any, label: str) -> None:
-        space = getattr(value, "__dict__", None)
-        if space:
-            self.seen[id(space)] = space
-            self.watch(
-                "dict", space, [(f"{label}.{k}", k, v) for k, v in space.items()], len(space)
-            )
-            for key, item in space.items():
-                self.add(item, f"{label}.{key}")
+        if not hasattr(value, "__dict__"):
+            return
+        if not value.__dict__:
+            self.bare.append((value, label))
+            return
+        self.members_of(value, label)
+
+    def members_of(self, value: Any, label: str, without: str = "") -> None:
+        space = value.__dict__
+        self.seen[id(space)] = space
+        entries = [(f"{label}.{k}", k, v) for k, v in space.items() if k != without]
+        self.watch("instance", value, entries, len(space))
+        for item_label, _, item in entries:
+            self.add(item, item_label)
 
     def instance(self, value: Any, label: str) -> None:
         cls = type(value)
@@ -422,20 +429,27 @@ class _Walk:
             names = base.__dict__.get("__slots__", ())
             slots += [names] if isinstance(names, str) else list(names)
         slots = [name for name in slots if name not in ("__dict__", "__weakref__")]
-        root = _root(cls.__module__)
+        for base in cls.__mro__:
+            if (
+                isinstance(base.__dict__.get("__new__"), types.BuiltinFunctionType)
+                and base not in _SEEN_THROUGH
+                and root_of(base.__module__) != "fastgrad"
+                and base is not types.SimpleNamespace
+                and not issubclass(base, BaseException)
+            ):
+                raise _Refusal(
+                    f"{label} is a {base.__module__}.{base.__qualname__}, which may change"
+                )
+        root = root_of(cls.__module__)
         if root == "fastgrad" or root == "enum":
             if not hasattr(value, "__dict__") and not slots:
                 return  # a type of the core: dtype, device, generator, function
-        elif root in sys.stdlib_module_names or not (hasattr(value, "__dict__") or slots):
+        elif (cls.__module__, cls.__qualname__) in _PLAIN_CLASSES:
+            pass
+        elif is_standard(root) or not (hasattr(value, "__dict__") or slots):
             raise _Refusal(f"{label} is a {cls.__module__}.{cls.__qualname__}, which may change")
         if hasattr(value, "__dict__"):
-            space = value.__dict__
-            self.seen[id(space)] = space
-            self.watch(
-                "dict", space, [(f"{label}.{k}", k, v) for k, v in space.items()], len(space)
-            )
-            for key, item in space.items():
-                self.add(item, f"{label}.{key}")
+            self.members_of(value, label)
         entries = []
         for name in slots:
             if name.startswith("__") and not name.endswith("__"):
@@ -455,21 +469,22 @@ class _Walk:
         if self.used & (set(dir(value)) - _WITHOUT_STATE | _WHOLE_OBJECT):
             self.instance(value, label)
             return
-        space = value.__dict__
-        entries = [(f"{label}.{k}", k, v) for k, v in space.items() if k != "state"]
-        self.watch("dict", space, entries, len(space))
-        for item_label, _, item in entries:
-            self.add(item, item_label)
+        self.members_of(value, label, without="state")
 
     def array(self, value: Any, label: str) -> None:
-        """Watches the bytes of a NumPy array; everything else of NumPy is immutable."""
+        """Watches the bytes of a NumPy array; other objects of NumPy by their attributes."""
         import numpy as np
 
         if not isinstance(value, np.ndarray):
+            immutable = (np.generic, np.dtype, np.ufunc, type(np.mean))
+            if not isinstance(value, immutable):
+                self.instance(value, label)
             return
         if value.dtype.hasobject or value.nbytes > 1 << 20 or not value.flags.c_contiguous:
             raise _Refusal(f"{label} is a NumPy array that is too large to compare at every call")
         self.watch("bytes", value, [(label, 0, value.tobytes())])
+        self.attributes(value, label)
+        self.cls(type(value))
 
 
 def examine(

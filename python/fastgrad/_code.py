@@ -1,0 +1,116 @@
+"""What code objects say about a function, and whose code it is: for `fastgrad._examine`."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import os
+import sys
+import types
+from typing import Any
+
+# Modules whose functions do the same thing at every call, and which nobody changes.
+PURE_MODULES = frozenset(
+    [
+        "fastgrad",
+        "math",
+        "cmath",
+        "operator",
+        "functools",
+        "itertools",
+        "typing",
+        "collections",
+        "dataclasses",
+        "enum",
+        "abc",
+        "contextlib",
+        "numbers",
+        "copy",
+        "types",
+        "numpy",
+        "builtins",
+        "warnings",
+        "inspect",
+        "weakref",
+        "__future__",
+        "typing_extensions",
+        "fractions",
+        "decimal",
+        "string",
+        "re",
+        "textwrap",
+        "bisect",
+        "heapq",
+        "statistics",
+    ]
+)
+
+
+def root_of(module: Any) -> str:
+    return module.partition(".")[0] if isinstance(module, str) else ""
+
+
+@functools.cache
+def is_standard(root: str) -> bool:
+    """Whether a module is Python's own, and not the user's `test.py` or `code.py`."""
+    if root not in sys.stdlib_module_names:
+        return False
+    origin = getattr(getattr(sys.modules.get(root), "__spec__", None), "origin", None)
+    if origin is None or origin in ("built-in", "frozen"):
+        return True
+    home = os.path.dirname(os.__file__) + os.sep
+    return origin.startswith(home) and "-packages" not in origin[len(home) :].split(os.sep)[0]
+
+
+def is_library(module: str | None) -> bool:
+    root = root_of(module)
+    return is_standard(root) or (root in PURE_MODULES and root not in sys.stdlib_module_names)
+
+
+def names_in(code: types.CodeType) -> set[str]:
+    """Returns every global and attribute name of a code object and of those inside it."""
+    found = set(code.co_names)
+    if "hasattr" in found or "getattr" in found:
+        found.update(c for c in code.co_consts if isinstance(c, str) and c.isidentifier())
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= names_in(constant)
+    return found
+
+
+_IS, _CONSTANT = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
+_IMPORT = dis.opmap["IMPORT_NAME"]
+
+
+def compares_identity(code: types.CodeType) -> bool:
+    """Whether the code, or code inside it, says `is` of anything but a constant such as None."""
+    before = 0
+    for op in code.co_code[::2]:
+        if op == _IS and before != _CONSTANT:
+            return True
+        if op:  # the rest are caches
+            before = op
+    return any(
+        compares_identity(inner) for inner in code.co_consts if isinstance(inner, types.CodeType)
+    )
+
+
+def loads(code: types.CodeType, name: str) -> bool:
+    """Whether the code, or code inside it, reads a global of that name."""
+    return any(
+        i.argval == name and "GLOBAL" in i.opname for i in dis.get_instructions(code)
+    ) or any(loads(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
+
+
+def imports(code: types.CodeType) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Returns what the code, or code inside it, imports: module, level, names taken from it."""
+    found: list[tuple[str, int, tuple[str, ...]]] = []
+    if _IMPORT in code.co_code[::2]:
+        steps = [i for i in dis.get_instructions(code) if i.opname != "EXTENDED_ARG"]
+        for k, i in enumerate(steps):
+            if i.opname == "IMPORT_NAME":  # after two constants
+                found.append((i.argval, steps[k - 2].argval, steps[k - 1].argval or ()))
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found += imports(inner)
+    return found
