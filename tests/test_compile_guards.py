@@ -253,3 +253,19 @@ class TestRefusals:
     def test_not_callable(self) -> None:
         with pytest.raises(TypeError, match="callable"):
             fg.compile(3)
+
+
+def test_numbers_that_come_to_lie_where_others_were() -> None:
+    # The next float often gets the memory of the one that went last.
+    k = float("1.5")
+
+    @fg.compile
+    def f(x: fg.Tensor) -> fg.Tensor:
+        return x * k
+
+    x = fg.ones(3)
+    for text in ("1.5", "1.5", "2.5", "1.5", "2.5", "2.5", "3.5", "1.5"):
+        del k
+        k = float(text)
+        assert f(x).tolist() == [k] * 3
+    assert f.stats()["variants"] == 3

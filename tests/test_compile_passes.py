@@ -199,3 +199,45 @@ def test_what_a_person_can_read() -> None:
     story = compiled.explain()
     assert "exp mul sum; 2 results never leave the cache" in story
     assert "not in a group" in story and "other kernels: " in story and " mm" in story
+
+
+@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=str)
+@pytest.mark.parametrize("n", [1, 2, 9, 200])
+def test_squares(n: int, dtype: Any) -> None:
+    special = fg.tensor([-0.0, float("inf"), -float("inf"), float("nan"), 1e30, -3.0], dtype=dtype)
+
+    def f(x: fg.Tensor) -> Any:
+        return x**2, x**2.0 + x**3, (x * x) ** 1, x.pow(0.5)
+
+    compiled = check(f, *[(fg.randn(n, dtype=dtype),) for _ in range(2)], (special[:n],))
+    assert compiled.graph().count("square") == 2 and compiled.graph().count("pow") == 3
+    assert same(fg.tensor([3, -4]) ** 2, fg.compile(lambda i: i**2)(fg.tensor([3, -4])))
+
+
+@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=str)
+def test_single_elements_are_computed_as_arrays_are(dtype: Any) -> None:
+    def f(x: fg.Tensor, y: fg.Tensor) -> Any:
+        a, b = x * y, x - y
+        return (
+            [a + b, b - a, x / y, -x, x.abs(), x.sign(), x.reciprocal(), y.sqrt(), y.rsqrt()],
+            [x**3, x**y, fg.maximum(x, y), x.clamp(-1, 1), x.relu(), x.floor(), x % y],
+            [fg.addcmul(x, a, b), fg.lerp(x, y, 0.3), fg.add(x, y, alpha=0.7), fg.fmod(x, y)],
+        )
+
+    values = [0.3, -0.0, 1e-310, -2.5, float("inf"), float("nan"), 7.25]
+    pairs = [(a, b) for a in values for b in values]
+    wide = f(*(fg.tensor(column, dtype=dtype) for column in zip(*pairs, strict=True)))
+    compiled = fg.compile(f, fullgraph=True)
+    for k, (a, b) in enumerate(pairs):
+        single = compiled(fg.tensor([a], dtype=dtype), fg.tensor([b], dtype=dtype))
+        assert same(single, tuple([t[k : k + 1] for t in part] for part in wide)), (a, b)
+    assert compiled.stats()["replays"] == len(pairs) - 1
+
+
+@pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=str)
+@pytest.mark.parametrize("n", [1, 5, 31, 1023, 1025, 4000, 65_536, 65_537])
+def test_sums_of_everything(n: int, dtype: Any) -> None:
+    def f(x: fg.Tensor) -> Any:
+        return x.sum(), x.mean(), (x * x).sum()
+
+    check(f, *[(fg.randn(n, dtype=dtype) * 1e3,) for _ in range(3)], replays=2)

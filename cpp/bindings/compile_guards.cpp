@@ -84,6 +84,43 @@ PythonGuards::PythonGuards(PyObject* list) {
   }
 }
 
+bool PythonGuards::note(const Holder& h, std::vector<Word>& words) {
+  auto add = [&](const void* at) {
+    Word w{at, 0};
+    std::memcpy(&w.expected, at, sizeof w.expected);
+    words.push_back(w);
+  };
+  PyObject* holder = h.holder.get();
+  switch (h.kind) {
+#if PY_VERSION_HEX < 0x030C0000 && UINTPTR_MAX == UINT64_MAX  // later ones have no version
+    case Holder::Kind::Dict:
+    case Holder::Kind::Class: {
+      bool is_class = h.kind == Holder::Kind::Class;
+      PyObject* dict = is_class ? reinterpret_cast<PyTypeObject*>(holder)->tp_dict : holder;
+      if (PyODict_Check(dict)) return false;  // its order has no version
+      add(&reinterpret_cast<PyDictObject*>(dict)->ma_version_tag);
+      return true;
+    }
+#endif
+    case Holder::Kind::Cell: {
+      auto* cell = reinterpret_cast<PyCellObject*>(holder);
+      if (cell->ob_ref != h.entries[0].expected.get()) return false;
+      add(&cell->ob_ref);
+      return true;
+    }
+    case Holder::Kind::Function: {
+      auto* f = reinterpret_cast<PyFunctionObject*>(holder);
+      PyObject** parts[] = {&f->func_code, &f->func_defaults, &f->func_kwdefaults};
+      for (size_t i = 0; i < h.entries.size(); ++i)
+        if ((*parts[i] ? *parts[i] : Py_None) != h.entries[i].expected.get()) return false;
+      for (size_t i = 0; i < h.entries.size(); ++i) add(parts[i]);
+      return true;
+    }
+    default:
+      return false;
+  }
+}
+
 bool PythonGuards::holds(Holder& h, const Entry** changed) {
   PyObject* holder = h.holder.get();
   switch (h.kind) {
@@ -182,9 +219,28 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
 }
 
 const char* PythonGuards::check() {
-  for (Holder& h : holders_) {
+  if (words_.empty()) return check_all();
+  for (const Word& w : words_)
+    if (!w.holds()) [[unlikely]]
+      return check_all();
+  for (size_t k : wordless_) {
     const Entry* changed = nullptr;
-    if (!holds(h, &changed)) return changed ? changed->label.c_str() : "a container";
+    if (!holds(holders_[k], &changed)) return changed ? changed->label.c_str() : "a container";
+  }
+  return nullptr;
+}
+
+const char* PythonGuards::check_all() {
+  words_.clear();
+  wordless_.clear();
+  for (size_t k = 0; k < holders_.size(); ++k) {
+    const Entry* changed = nullptr;
+    bool noted = note(holders_[k], words_);
+    if (!holds(holders_[k], &changed)) {
+      words_.clear();
+      return changed ? changed->label.c_str() : "a container";
+    }
+    if (!noted) wordless_.push_back(k);
   }
   return nullptr;
 }

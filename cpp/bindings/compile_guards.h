@@ -6,9 +6,11 @@
 // functions. The list serves twice. Checked right after the recording, it tells whether the call
 // changed Python objects, which a replay would not do. Checked before each replay, it tells whether
 // somebody else did. Where a dictionary has not changed at all since the last check, its version
-// says so at once.
+// says so at once. What can be told from one word of memory (a version, the content of a cell, the
+// code of a function) is kept as that word, so that a check of many is a loop of comparisons.
 #pragma once
 
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -47,8 +49,24 @@ class PythonGuards {
     uint64_t version = 0;
     std::vector<Entry> entries;
   };
+  // A word that says that part of a holder is as it was when the word was noted.
+  struct Word {
+    const void* at;
+    uintptr_t expected;
+    bool holds() const {
+      uintptr_t now;
+      std::memcpy(&now, at, sizeof now);
+      return now == expected;
+    }
+  };
+  const char* check_all();
   static bool holds(Holder& h, const Entry** changed);
+  // Appends the words of h; false: it must be looked at.
+  static bool note(const Holder& h, std::vector<Word>& words);
   std::vector<Holder> holders_;
+  // Objects in words are those of entries: no other object can come to lie at their address.
+  std::vector<Word> words_;
+  std::vector<size_t> wordless_;  // holders that have none
 };
 
 // Identity, or equal numbers, strings, and tuples of them.

@@ -283,38 +283,48 @@ inline bool Variant::bind_plain(const Entry& e, const TensorImpl* t, char** base
 // The replay of a function of tensors without any effects, on the stack.
 PyObject* Variant::replay_plain(const CallArguments& call) {
   if (call.positional != positional_ || call.kwnames || !modes_.holds()) return nullptr;
-  char* bases[kPlain] = {};
-  size_t n = num_argument_tensors_;
-  for (size_t i = 0; i < n; ++i) {
+  char* bases[kPlain];
+  std::fill_n(bases, outside_.size(), nullptr);
+  const Entry* entry = entries_.data();
+  const size_t n = num_argument_tensors_;
+  for (size_t i = 0; i < n; ++i, ++entry) {
     PyObject* o = call.args[i];
     if (!arguments_[i].match_tensor(o)) return nullptr;
     size_t first = 0;
     while (call.args[first] != o) ++first;
-    if (static_cast<int>(first) != same_as_[i] || !bind_plain(entries_[i], impl_of(o), bases))
+    if (static_cast<int>(first) != same_as_[i] || !bind_plain(*entry, impl_of(o), bases))
       return nullptr;
   }
-  for (size_t i = n; i < entries_.size(); ++i)
-    if (!bind_plain(entries_[i], entries_[i].captured.impl(), bases)) return nullptr;
+  for (const Entry* end = entries_.data() + entries_.size(); entry != end; ++entry)
+    if (!bind_plain(*entry, entry->captured.impl(), bases)) return nullptr;
   if (guards_->check()) return nullptr;
 
-  const std::vector<size_t>& sizes = program_->fresh();
-  Ref<Buffer> blocks[kPlain];
+  SmallVector<Ref<Buffer>, kPlain> blocks;
   char* addresses[kPlain];
-  for (size_t b = 0; b < sizes.size(); ++b) {
-    blocks[b] = Buffer::allocate(sizes[b]);
-    addresses[b] = blocks[b]->data();
+  for (size_t size : program_->fresh()) {
+    Ref<Buffer>& block = blocks.emplace_unchecked([size] { return Buffer::allocate(size); });
+    addresses[blocks.size() - 1] = block->data();
   }
   program_->run(bases, addresses);
   ++replays;
   auto made = [&](int slot) {
     const Made& m = made_[static_cast<size_t>(-1 - slot)];
     Tensor t = Tensor::adopt(TensorImpl::make());
-    const Ref<Buffer>& b = blocks[m.block];
-    place_array(t.mutable_array(), program_->results()[m.result], b->data(), b);
+    Ref<Buffer>& b = blocks[static_cast<size_t>(m.block)];
+    char* base = b->data();
+    // A block that becomes one tensor is the tensor's from here on.
+    bool only = block_users_[static_cast<size_t>(m.block)] == 1;
+    place_array(t.mutable_array(), program_->results()[m.result], base, only ? std::move(b) : b);
     t->leaf_requires_grad = m.leaf_requires_grad;
     return wrap(std::move(t));
   };
   if (result_.single() >= 0) return made(result_slots_[0]);
+  if (result_.is_row()) {
+    Object tuple = own(PyTuple_New(static_cast<Py_ssize_t>(result_slots_.size())));
+    Py_ssize_t k = 0;
+    for (int slot : result_slots_) PyTuple_SET_ITEM(tuple.get(), k++, made(slot));
+    return tuple.release();
+  }
   SmallVector<Object, kPlain> objects;
   PyObject* borrowed[kPlain];
   for (size_t k = 0; k < result_slots_.size(); ++k) {

@@ -227,6 +227,13 @@ PyObject* ResultTree::build(PyObject* const* tensors) const {
   return nullptr;
 }
 
+bool ResultTree::is_row() const {
+  if (kind_ != Kind::Tuple) return false;
+  for (size_t i = 0; i < children_.size(); ++i)
+    if (children_[i].single() != static_cast<int>(i)) return false;
+  return true;
+}
+
 bool ResultTree::take_apart(PyObject* o, std::vector<PyObject*>& tensors) const {
   size_t n = children_.size();
   switch (kind_) {

@@ -8,20 +8,6 @@ Array array_at(const Place& p, char* base, const Ref<Buffer>& buffer) {
   return a;
 }
 
-void place_array(Array& a, const Place& p, char* base, const Ref<Buffer>& buffer) {
-  a.buffer = buffer;
-  a.data = base + p.offset;
-  a.numel = p.numel;
-  a.dtype = p.dtype;
-  a.contiguous = p.contiguous;
-  size_t n = p.shape.size();
-  int64_t *shape = a.shape.reset(n), *strides = a.strides.reset(n);
-  for (size_t d = 0; d < n; ++d) {
-    shape[d] = p.shape[d];
-    strides[d] = p.strides[d];
-  }
-}
-
 Array number_array_of(const Instruction& i, size_t operand) {
   Array a = Array::empty({}, i.compute);
   i.attrs.s[operand].store(i.compute, a.data);

@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "core/memory.h"
+#include "kernels/short.h"
 #include "program/execute.h"
 
 namespace fastgrad {
@@ -63,7 +64,7 @@ void Frame::add_group(const Program::Group& g) {
     }
     unsigned scalars = 0;
     is_direct(i, scalars);
-    add_kernel(b.kernel, i, scalars);
+    add_kernel(b.kernel, i, scalars, g.n);
     place(i.out[0], b.step_out, b.own_out);
     for (size_t n = 0; n < i.in.size(); ++n)
       if (!(scalars >> n & 1)) place(i.in[n], b.step_in[n], b.own_in[n]);
@@ -150,16 +151,22 @@ void Frame::add(const Instruction& i) {
   // Large arrays are left to run_elementwise, which lets the thread pool help.
   bool small = !i.out.empty() && i.out[0].numel < kParallelGrain;
   if (i.kind == Instruction::Kind::Elementwise && small && is_direct(i, scalars))
-    return add_kernel(s, i, scalars);
+    return add_kernel(s, i, scalars, i.out[0].numel);
   if (i.kind == Instruction::Kind::Elementwise && small && find_rows(i, form)) {
-    add_kernel(s, i, form.scalars);
-    s.scalars = static_cast<uint8_t>(form.scalars);
+    add_kernel(s, i, form.scalars, form.n);
     s.kind = Kind::Rows;
     s.call = static_cast<uint32_t>(rows_.size());
     rows_.push_back(form);
     return;
   }
   if (small && add_bytes(s, i)) return;
+  if (sums_all(i) && i.in[0].numel <= SumStream::kChunk) {
+    s.kernel = total_kernel(i.in[0].dtype, i.op == Op::Mean);
+    s.n = i.in[0].numel;
+    point(&s.out, i.out[0]);
+    point(const_cast<char**>(&s.in[0]), i.in[0]);
+    return;
+  }
   s.kind = Kind::Call;
   add_call(s, i);
 }
@@ -217,11 +224,11 @@ void Frame::add_call(Step& s, const Instruction& i) {
   }
 }
 
-// One call of a kernel.
-void Frame::add_kernel(Step& s, const Instruction& i, unsigned scalars) {
-  s.kernel = block_kernel(row(i.op), i.compute);
+// Calls of a kernel on n elements.
+void Frame::add_kernel(Step& s, const Instruction& i, unsigned scalars, int64_t n) {
+  s.kernel = kernel_for(row(i.op), i.compute, n);
   s.scalars = static_cast<uint8_t>(scalars);
-  s.n = i.out[0].numel;
+  s.n = n;
   point(&s.out, i.out[0]);
   for (size_t k = 0; k < i.in.size(); ++k) {
     if (i.in[k].defined()) {
@@ -231,8 +238,8 @@ void Frame::add_kernel(Step& s, const Instruction& i, unsigned scalars) {
       s.in[k] = numbers_.back().data;
     }
   }
-  // One element each: no operand need be a scalar to the kernel.
-  if (s.n == 1) s.scalars = 0;
+  // One element each: no operand need be a scalar to the kernel, but powers by numbers are quicker.
+  if (s.n == 1 && i.op != Op::Pow) s.scalars = 0;
 }
 
 bool Frame::check(const Call& c) {
@@ -283,10 +290,11 @@ bool Frame::run(char* const* externals, char* const* fresh) {
     for (const Patch& p : patches_[d]) *p.pointer = to + p.offset;
   }
   for (const Step& s : steps_) {
+    if (s.kind == Kind::Kernel) [[likely]] {
+      s.kernel(s.out, s.in, s.scalars, s.n);
+      continue;
+    }
     switch (s.kind) {
-      case Kind::Kernel:
-        s.kernel(s.out, s.in, s.scalars, s.n);
-        break;
       case Kind::Rows:
         run_rows(s);
         break;

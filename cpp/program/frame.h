@@ -68,7 +68,7 @@ class Frame {
   void add_call(Step& s, const Instruction& i);
   void add_group(const Program::Group& g);
   void add_sum(Group& group, Block& b, const Instruction& i);
-  void add_kernel(Step& s, const Instruction& i, unsigned scalars);
+  void add_kernel(Step& s, const Instruction& i, unsigned scalars, int64_t n);
   void point(char** pointer, const Place& p);
   Array array(const Place& p);
   void run_rows(const Step& s) const;

@@ -205,6 +205,17 @@ void simplify_to_copies(Task& t) {
   }
 }
 
+void simplify_powers(Task& t) {
+  for (Instruction& i : t.graph.instructions) {
+    if (i.kind != Instruction::Kind::Elementwise || i.op != Op::Pow || !is_floating(i.compute) ||
+        !i.in[0].defined() || i.in[1].defined() || i.attrs.s[1].to_double() != 2.0)
+      continue;
+    i.op = Op::Square;
+    i.in.pop_back();
+    i.attrs = Attrs();
+  }
+}
+
 namespace {
 
 bool is_one(const Graph& g, const Place& p) {
@@ -429,7 +440,7 @@ void optimise(Task& t) {
   static const bool check_each = std::getenv("FASTGRAD_VERIFY_PASSES") != nullptr;
   for (void (*pass)(Task&) :
        {copy_used_constants, delay_outside_writes, fold_constants, simplify_to_copies,
-        forward_copies, merge_common, sink_copies, drop_dead, split_paddings}) {
+        simplify_powers, forward_copies, merge_common, sink_copies, drop_dead, split_paddings}) {
     pass(t);
     if (check_each) t.graph.verify();
   }

@@ -19,6 +19,8 @@ void delay_outside_writes(Task& t);
 void fold_constants(Task& t);
 // Reductions of single elements, conversions to the same type and the like become copies.
 void simplify_to_copies(Task& t);
+// Powers by 2 become squares, which have kernels of their own.
+void simplify_powers(Task& t);
 // Products with 1, and copies of what nobody changes, are what they are made of.
 void forward_copies(Task& t);
 // What is copied into a result, and not needed elsewhere, is made there.

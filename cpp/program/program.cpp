@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "base/threads.h"
 #include "core/elementwise.h"
 #include "program/direct.h"
 #include "program/frame.h"
@@ -126,13 +127,37 @@ void Program::plan() {
   arena_bytes_ += block_bytes_;
 }
 
+// Note [Frames in use]
+// A frame runs once at a time: while it does, the program has none that is idle. As long as one
+// thread only has entered the library (Note [Reference counts] in base/threads.h), that needs no
+// atomic exchange, which costs as much as some kernels; a second thread may come in the middle of a
+// run, and then finds no idle frame, as it should.
 bool Program::run(char* const* externals, char* const* fresh) {
   struct Lease {
     Program& program;
     Frame* frame;
-    ~Lease() { delete program.idle_.exchange(frame, std::memory_order_acq_rel); }
-  } lease{*this, idle_.exchange(nullptr, std::memory_order_acq_rel)};
-  if (!lease.frame) lease.frame = new Frame(*this);  // another thread runs the usual one
+    explicit Lease(Program& p) : program(p) {
+      if (multithreaded()) {
+        frame = p.idle_.exchange(nullptr, std::memory_order_acq_rel);
+      } else {
+        frame = p.idle_.load(std::memory_order_relaxed);
+        p.idle_.store(nullptr, std::memory_order_relaxed);
+      }
+    }
+    ~Lease() {
+      Frame* other;  // of another thread, which is done as well
+      if (multithreaded()) {
+        other = program.idle_.exchange(frame, std::memory_order_acq_rel);
+      } else {
+        other = program.idle_.load(std::memory_order_relaxed);
+        program.idle_.store(frame, std::memory_order_relaxed);
+      }
+      if (other) [[unlikely]]
+        delete other;
+    }
+  } lease(*this);
+  if (!lease.frame) [[unlikely]]
+    lease.frame = new Frame(*this);
   return lease.frame->run(externals, fresh);
 }
 

@@ -4,6 +4,7 @@
 #include "base/isa.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/elementwise_table.h"
+#include "kernels/short.h"
 
 namespace fastgrad {
 namespace {
@@ -185,7 +186,7 @@ class Walk {
   int64_t step_[kMaxElementwiseInputs + 1];  // strides along the last dimension, the output's first
 };
 
-const KernelTable g_kernels = [] {
+KernelTable narrow_kernels() {
   KernelTable table;
   fill_activation_kernels(table);
   fill_arithmetic_kernels(table);
@@ -197,6 +198,11 @@ const KernelTable g_kernels = [] {
     fill_comparison_kernels_avx2(table);
     fill_vector_kernels_avx2(table);
   }
+  return table;
+}
+
+const KernelTable g_kernels = [] {
+  KernelTable table = narrow_kernels();
   if (isa() >= Isa::Avx512) {
     fill_arithmetic_kernels_avx512(table);
     fill_comparison_kernels_avx512(table);
@@ -206,10 +212,36 @@ const KernelTable g_kernels = [] {
   return table;
 }();
 
+// What the kernels of g_kernels hand short arrays to.
+const KernelTable& short_kernels() {
+  static const KernelTable table = [] {
+    KernelTable t = narrow_kernels();
+    if (isa() >= Isa::Avx512) fill_short_vector_kernels_avx512(t);
+    return t;
+  }();
+  return table;
+}
+
+const KernelTable& single_kernels() {
+  static const KernelTable table = [] {
+    KernelTable t = short_kernels();
+    fill_single_kernels(t);
+    return t;
+  }();
+  return table;
+}
+
 }  // namespace
 
 BlockKernel block_kernel(ElementwiseOp op, DType compute) {
   return g_kernels.k[index(op)][static_cast<int>(compute)];
+}
+
+BlockKernel kernel_for(ElementwiseOp op, DType compute, int64_t n) {
+  const KernelTable& table = n == 1            ? single_kernels()
+                             : n < kShortArray ? short_kernels()
+                                               : g_kernels;
+  return table.k[index(op)][static_cast<int>(compute)];
 }
 
 void run_contiguous_parallel(BlockKernel kernel, DType compute, DType result, char* out,

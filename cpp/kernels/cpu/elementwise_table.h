@@ -15,6 +15,8 @@ void fill_arithmetic_kernels(KernelTable& table);
 void fill_comparison_kernels(KernelTable& table);
 void fill_special_kernels(KernelTable& table);
 void fill_transcendental_kernels(KernelTable& table);
+// For one element; the table has kernels for any number already.
+void fill_single_kernels(KernelTable& table);
 
 // Note [Short arrays]
 // A few operations on 512 bits now and then cost all the code around them: the processor lowers its
