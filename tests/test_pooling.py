@@ -189,3 +189,10 @@ class TestOneCell:
         np.testing.assert_array_equal(to_numpy(again), to_numpy(x))
         overlap = F.fold(F.unfold(x, 2), (4, 6), 2)
         np.testing.assert_array_equal(to_numpy(overlap / x.clamp_min(1))[0, 0, 1, 1:-1], 4.0)
+
+
+def test_the_smallest_divisor() -> None:
+    # Its negative is no int64.
+    x = fg.ones(1, 1, 4, 4)
+    y = fg.nn.functional.avg_pool2d(x, 2, divisor_override=-(2**63))
+    assert y.tolist() == [[[[-4.0 / 2**63] * 2] * 2]]

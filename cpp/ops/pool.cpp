@@ -1,6 +1,7 @@
 #include "ops/pool.h"
 
 #include <cmath>
+#include <limits>
 
 #include "core/promotion.h"
 #include "kernels/pool.h"
@@ -239,7 +240,7 @@ Tensor avg_pool(const Tensor& x, const PoolOptions& o, int64_t dims, const char*
   FG_CHECK(!o.divisor || *o.divisor != 0, "divisor must be not zero (in ", name, ")");
   if (o.divisor && *o.divisor < 0) {
     PoolOptions positive = o;
-    positive.divisor = -*o.divisor;
+    positive.divisor = -std::max(*o.divisor, -std::numeric_limits<int64_t>::max());
     return neg(avg_pool(x, positive, dims, name));
   }
   int64_t divisor = o.divisor.value_or(o.count_include_pad ? kWithPadding : kInside);
