@@ -307,3 +307,9 @@ def test_modules_of_single_distributions(name):
 def test_what_a_distribution_lacks_is_named(name, arguments, ask):
     with pytest.raises(NotImplementedError, match=f"^{name} has no "):
         ask(getattr(fg.distributions, name)(*arguments))
+
+
+def test_modules_of_pytorch() -> None:
+    # Scripts import from the module of a distribution, or reach it by attributes.
+    assert fg.distributions.normal.Normal is fg.distributions.Normal
+    assert fg.distributions.categorical.Categorical is fg.distributions.Categorical

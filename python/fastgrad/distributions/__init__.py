@@ -76,7 +76,9 @@ for _name, _kind in (
     ("transformed_distribution", TransformedDistribution),
     ("uniform", Uniform),
 ):
-    _sys.modules.setdefault(f"{__name__}.{_name}", _sys.modules[_kind.__module__])
+    globals()[_name] = _sys.modules.setdefault(
+        f"{__name__}.{_name}", _sys.modules[_kind.__module__]
+    )
 
 __all__ = [
     "AffineTransform",
