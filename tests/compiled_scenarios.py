@@ -10,10 +10,37 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 
 from reference import fg, torch
 
-Scenario = Callable[[Any, Callable[[Any], Any]], Any]
+Wrap = Callable[[Any], Any]
+Scenario = Callable[[Any, Wrap], Any]
+
+
+class Scenarios:
+    """Those of a file, for pytest.mark.parametrize."""
+
+    def __init__(self) -> None:
+        self.cases: list[Any] = []
+
+    def replayed(self, times: int) -> Callable[[Scenario], Scenario]:
+        """Adds a scenario in which at least so many calls are replays."""
+
+        def add(run: Scenario) -> Scenario:
+            self.cases.append(pytest.param(run, times, id=run.__name__))
+            return run
+
+        return add
+
+
+def linear(xp: Any, inputs: int = 3, outputs: int = 2) -> Any:
+    """A layer whose parameters are not random."""
+    layer = xp.nn.Linear(inputs, outputs)
+    with xp.no_grad():
+        for k, p in enumerate(layer.parameters()):
+            p.copy_(xp.arange(p.numel()).reshape(p.shape) * 0.1 - 0.2 + 0.03 * k)
+    return layer
 
 
 def _seen(value: Any) -> Any:

@@ -17,21 +17,11 @@ import numpy as np
 import pytest
 
 import fastgrad as fg
-from compiled_scenarios import Scenario, run_scenario
+from compiled_scenarios import Scenario, Scenarios, Wrap, run_scenario
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*runs uncompiled")
-SCENARIOS: list[Any] = []
-Wrap = Callable[[Any], Any]
-
-
-def replayed(times: int) -> Callable[[Scenario], Scenario]:
-    """Adds a scenario in which at least so many calls are replays."""
-
-    def add(run: Scenario) -> Scenario:
-        SCENARIOS.append(pytest.param(run, times, id=run.__name__))
-        return run
-
-    return add
+scenarios = Scenarios()
+replayed = scenarios.replayed
 
 
 def around(xp: Any, f: Any, *changes: Callable[[], Any]) -> list[Any]:
@@ -371,7 +361,7 @@ def compiled_inside_compiled(xp: Any, wrap: Wrap) -> Any:
     return [*around(xp, wrap(lambda x: inner(x) + 1), put(scale, 0, 3.0)), inner(xp.ones(3))]
 
 
-@pytest.mark.parametrize(("run", "replays"), SCENARIOS)
+@pytest.mark.parametrize(("run", "replays"), scenarios.cases)
 def test_scenario(run: Scenario, replays: int) -> None:
     run_scenario(run, replays)
 

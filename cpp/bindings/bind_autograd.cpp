@@ -3,6 +3,7 @@
 #include "autograd/reach.h"
 #include "bindings/families.h"
 #include "bindings/node_object.h"
+#include "bindings/outside_memory.h"
 #include "core/inplace.h"
 #include "core/variables.h"
 #include "program/rows.h"
@@ -193,8 +194,10 @@ void bind_autograd(Registry& r) {
         return none();
       });
   r.add("_is_view", kMethod, "Whether this tensor is a view that autograd follows.")
-      .on("(Tensor input) -> bool",
-          [](const Arguments& a) { return boolean(a.tensor(0)->view != nullptr); });
+      .on("(Tensor input) -> bool", [](const Arguments& a) {
+        refuse_outside(a.tensor(0), "._is_view()");
+        return boolean(a.tensor(0)->view != nullptr);
+      });
   r.add("_reach", kFunction, "Whose leaves a history has: see func/levels.py.")
       .on("(Tensor output, Any own) -> int", [](const Arguments& a) {
         TensorArgs own;

@@ -1,5 +1,6 @@
 // Methods that change a tensor's sizes and strides in place.
 #include "bindings/families.h"
+#include "bindings/outside_memory.h"
 #include "core/inplace.h"
 #include "ops/as_strided.h"
 #include "ops/basic_index.h"
@@ -42,6 +43,7 @@ void bind_inplace_views(Registry& r) {
   r.add("as_strided_", kMethod, "In-place form of as_strided.")
       .on("(Tensor self, int[] size, int[] stride, int? storage_offset=None)",
           [](const Arguments& a) {
+            if (a.optional_integer(3)) refuse_outside(a.tensor(0), "the storage offset");
             inplace_view(a.tensor(0), "as_strided", [&](const Tensor& x) {
               return as_strided(x, a.ints(1), a.ints(2), a.optional_integer(3));
             });

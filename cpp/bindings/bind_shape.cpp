@@ -1,5 +1,6 @@
 // Views that change sizes or the order of dimensions.
 #include "bindings/families.h"
+#include "bindings/outside_memory.h"
 #include "bindings/types.h"
 #include "ops/as_strided.h"
 #include "ops/basic_index.h"
@@ -156,12 +157,14 @@ void bind_parts(Registry& r) {
   r.add("as_strided", kBoth, "A view of the memory with the given sizes, strides and offset.")
       .on("(Tensor input, int[] size, int[] stride, int? storage_offset=None)",
           [](const Arguments& a) {
+            if (a.optional_integer(3)) refuse_outside(a.tensor(0), "the storage offset");
             return wrap(as_strided(a.tensor(0), a.ints(1), a.ints(2), a.optional_integer(3)));
           });
   r.add("as_strided_scatter", kBoth,
         "A copy in which the elements of an as_strided view are replaced by src.")
       .on("(Tensor input, Tensor src, int[] size, int[] stride, int? storage_offset=None)",
           [](const Arguments& a) {
+            if (a.optional_integer(4)) refuse_outside(a.tensor(0), "the storage offset");
             return wrap(as_strided_scatter(a.tensor(0), a.tensor(1), a.ints(2), a.ints(3),
                                            a.optional_integer(4)));
           });

@@ -245,6 +245,12 @@ const char* PythonGuards::check_all() {
   return nullptr;
 }
 
+bool PythonGuards::watches(PyObject* container) const {
+  for (const Holder& h : holders_)
+    if (h.holder.get() == container) return true;
+  return false;
+}
+
 int PythonGuards::traverse(visitproc visit, void* arg) const {
   for (const Holder& h : holders_) {
     Py_VISIT(h.holder.get());

@@ -24,6 +24,7 @@ class PythonGuards {
   explicit PythonGuards(PyObject* list);
   // Null when all hold, else what has changed.
   const char* check();
+  bool watches(PyObject* container) const;
   int traverse(visitproc visit, void* arg) const;
 
  private:

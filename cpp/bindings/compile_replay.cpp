@@ -173,6 +173,12 @@ void Variant::attach_backward(std::span<Tensor> made, TensorImpl* const* impls,
   CompiledBackward::attach(backward_, outputs, inputs, std::move(memory), again(std::move(now)));
 }
 
+// The captured tensor that t is, or null: a function can tell whether it is one.
+const TensorImpl* Variant::captured(const TensorImpl* t) const {
+  auto at = std::lower_bound(captured_.begin(), captured_.end(), t);
+  return at != captured_.end() && *at == t ? t : nullptr;
+}
+
 // Whether arguments and the world of Python are as they were; the tensors among the arguments.
 bool Variant::fits(const CallArguments& call, PyObject** arguments) const {
   if (call.positional != positional_) return false;
@@ -197,7 +203,9 @@ bool Variant::bind(PyObject* const* arguments, TensorImpl** impls, char* numbers
   for (size_t i = 0; i < num_argument_tensors_; ++i) {
     size_t first = 0;
     while (arguments[first] != arguments[i]) ++first;
-    if (static_cast<int>(first) != same_as_[i]) return false;
+    if (static_cast<int>(first) != same_as_[i] ||
+        captured(impl_of(arguments[i])) != argument_is_[i])
+      return false;
   }
   std::fill(bases_.begin(), bases_.end(), nullptr);
   for (size_t i = 0; i < entries_.size(); ++i) {
@@ -218,11 +226,6 @@ bool Variant::bind(PyObject* const* arguments, TensorImpl** impls, char* numbers
     const Buffer& b = *t->array.buffer;
     if (o.exact && (b.data() != here || b.nbytes() < o.nbytes)) return false;
   }
-  if (!grad_effects_.empty())
-    for (size_t i = num_argument_tensors_; i < entries_.size() && entries_[i].owner < 0; ++i)
-      for (size_t k = 0; k < num_argument_tensors_; ++k)
-        if (impls[k] == impls[i] && entries_[k].place.storage != entries_[i].place.storage)
-          return false;
   for (size_t i = 0; i < number_externals_.size(); ++i)
     bases_[static_cast<size_t>(number_externals_[i])] = numbers + i * sizeof(double);
   bool moved = false;
@@ -292,7 +295,9 @@ PyObject* Variant::replay_plain(const CallArguments& call) {
     if (!arguments_[i].match_tensor(o)) return nullptr;
     size_t first = 0;
     while (call.args[first] != o) ++first;
-    if (static_cast<int>(first) != same_as_[i] || !bind_plain(*entry, impl_of(o), bases))
+    const TensorImpl* t = impl_of(o);
+    if (static_cast<int>(first) != same_as_[i] ||
+        (!captured_.empty() && captured(t) != argument_is_[i]) || !bind_plain(*entry, t, bases))
       return nullptr;
   }
   for (const Entry* end = entries_.data() + entries_.size(); entry != end; ++entry)
@@ -353,9 +358,10 @@ PyObject* Variant::replay(const CallArguments& call) {
   SmallVector<double, 8> numbers, number_memory;
   Ref<Buffer> number_buffer;
   char* number_base = nullptr;
-  if (!number_inputs_.empty()) {
+  if (!free_numbers_.empty() || !number_inputs_.empty())
     for (Py_ssize_t i = 0; i < call.size(); ++i)
       numbers.push_back(PyFloat_CheckExact(call.args[i]) ? PyFloat_AS_DOUBLE(call.args[i]) : 0.0);
+  if (!number_inputs_.empty()) {
     if (backward_) {
       number_buffer = Buffer::allocate(number_inputs_.size() * sizeof(double));
       number_base = number_buffer->data();

@@ -88,7 +88,10 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
   }
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(captured); ++i) {
     enter(tensor_of(PyList_GET_ITEM(captured, i)), -1);
+    v->captured_.push_back(impl_of(PyList_GET_ITEM(captured, i)));
   }
+  std::sort(v->captured_.begin(), v->captured_.end());
+  for (PyObject* t : tensors) v->argument_is_.push_back(v->captured(impl_of(t)));
   for (size_t i = 0, n = v->entries_.size(); i < n; ++i) {
     if (!before[i].grad.defined()) continue;
     const Tensor grad = before[i].grad;
@@ -148,6 +151,10 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
     int made = v->made_number(impl_of(o), trace, results, r.refusal);
     return made < 0 ? -1 : v->slot_of(-1 - made);
   };
+  if (v->gives_back(r.result.get(), call)) {
+    r.refusal = "it returns a list or a dictionary that existed before";
+    return r;
+  }
   if (!v->result_.describe(r.result.get(), number, r.refusal)) {
     if (r.refusal.empty()) r.refusal = "its result cannot be made again";
     return r;
@@ -181,6 +188,47 @@ bool Variant::had_effects(const Trace& trace, const std::vector<Before>& before)
         b.tensor->node.get() != b.node || b.tensor->version() != b.version)
       return true;
   return !modes_.holds() || guards_->check();
+}
+
+// Whether a result is, or contains, a list or dictionary that is somebody else's as well.
+bool Variant::gives_back(PyObject* result, const CallArguments& call) const {
+  std::vector<PyObject*> queue(call.args, call.args + call.size()), given;
+  auto open = [&](PyObject* o) {
+    if (PyDict_Check(o)) {
+      Py_ssize_t at = 0;
+      PyObject *key, *value;
+      while (PyDict_Next(o, &at, &key, &value)) queue.push_back(value);
+    } else if (PyList_Check(o) || PyTuple_Check(o)) {
+      PyObject** items = PySequence_Fast_ITEMS(o);
+      queue.insert(queue.end(), items, items + PySequence_Fast_GET_SIZE(o));
+    }
+  };
+  auto once = [&given](PyObject* o) {
+    bool known = std::find(given.begin(), given.end(), o) != given.end();
+    if (!known) given.push_back(o);
+    return !known;
+  };
+  while (!queue.empty()) {
+    PyObject* o = queue.back();
+    queue.pop_back();
+    if ((PyDict_Check(o) || PyList_Check(o) || PyTuple_Check(o)) && once(o)) open(o);
+  }
+  size_t before = given.size();
+  queue.push_back(result);
+  while (!queue.empty()) {
+    PyObject* o = queue.back();
+    queue.pop_back();
+    bool changes = PyDict_Check(o) || PyList_Check(o);
+    if (!changes && !PyTuple_Check(o)) continue;
+    if (changes) {
+      if (guards_->watches(o)) return true;
+      if (std::find(given.begin(), given.begin() + static_cast<std::ptrdiff_t>(before), o) !=
+          given.begin() + static_cast<std::ptrdiff_t>(before))
+        return true;
+    }
+    if (once(o)) open(o);
+  }
+  return false;
 }
 
 // Whether the call has left lists and dictionaries among its arguments as they were.

@@ -134,9 +134,11 @@ class Variant {
   static bool unchanged(const Entry& e, const TensorImpl* t);
   bool bind_plain(const Entry& e, const TensorImpl* t, char** bases) const;
   PyObject* replay_plain(const CallArguments& call);
+  const TensorImpl* captured(const TensorImpl* t) const;
   bool fits(const CallArguments& call, PyObject** arguments) const;
   bool bind(PyObject* const* arguments, TensorImpl** impls, char* numbers);
   bool fill_numbers(std::span<const double> arguments, char* memory) const;
+  bool gives_back(PyObject* result, const CallArguments& call) const;
   bool had_effects(const Trace& trace, const std::vector<struct Before>& before) const;
   bool overlaps_fit(bool all) const;
   Tensor make(const Made& m, TensorImpl* const* impls, std::span<const Ref<Buffer>> blocks) const;
@@ -154,6 +156,8 @@ class Variant {
   size_t num_argument_tensors_ = 0;
   std::vector<Entry> entries_;
   std::vector<int> same_as_;  // argument tensor i is the object of argument tensor same_as_[i]
+  // The captured tensors, sorted, and those of them that argument tensors are; null: none.
+  std::vector<const TensorImpl*> captured_, argument_is_;
   std::unique_ptr<PythonGuards> guards_;
   ModeGuard modes_{};
   std::unique_ptr<Program> program_;

@@ -1,4 +1,5 @@
 #include "bindings/node_object.h"
+#include "bindings/outside_memory.h"
 #include "bindings/tensor_object.h"
 #include "bindings/tensor_slots.h"
 #include "bindings/types.h"
@@ -36,6 +37,7 @@ PyObject* item_bytes(const Tensor& t) { return PyLong_FromSize_t(t.array().items
 PyObject* bytes(const Tensor& t) { return PyLong_FromLongLong(t.array().nbytes()); }
 PyObject* version(const Tensor& t) {
   FG_CHECK(!t->inference, "Inference tensors do not track version counter.");
+  refuse_outside(t, "._version");
   return PyLong_FromUnsignedLong(t->version());
 }
 PyObject* output_nr(const Tensor& t) { return PyLong_FromUnsignedLong(t->output_nr); }
@@ -83,6 +85,7 @@ void set_grad(const Tensor& t, PyObject* v) {
 PyObject* grad_fn(const Tensor& t) {
   Edge e = gradient_edge(t);
   if (!e.node || e.node->is_accumulator()) return none();
+  refuse_outside(t, ".grad_fn");
   return wrap_node(e.node);
 }
 void refuse_grad_fn(const Tensor&, PyObject* v) {
@@ -147,8 +150,14 @@ PyObject* batch_conjugate_transposed(const Tensor& t) {
   return wrap(transpose(t, -2, -1));
 }
 
-PyObject* base(const Tensor& t) { return t->view ? wrap(t->view->base) : none(); }
-PyObject* is_view(const Tensor& t) { return boolean(t->view != nullptr); }
+PyObject* base(const Tensor& t) {
+  refuse_outside(t, "._base");
+  return t->view ? wrap(t->view->base) : none();
+}
+PyObject* is_view(const Tensor& t) {
+  refuse_outside(t, "._is_view()");
+  return boolean(t->view != nullptr);
+}
 
 PyGetSetDef g_attributes[] = {
     {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, nullptr, nullptr},

@@ -283,13 +283,14 @@ std::optional<Tensor> operand_behind(PyObject* o, DType beside) {
   return s->recording->operand(s->formula, s->value, beside);
 }
 
-Object without_stand_ins(PyObject* o) {
+Object without_stand_ins(PyObject* o, int depth) {
   if (is_stand_in(o)) return own(number_behind(o));
+  if (++depth > 64) return Object::borrow(o);  // a result nested so deep is refused anyway
   if (PyTuple_Check(o)) {
     Object tuple = own(PyTuple_New(PyTuple_GET_SIZE(o)));
     bool same = true;
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(o); ++i) {
-      Object item = without_stand_ins(PyTuple_GET_ITEM(o, i));
+      Object item = without_stand_ins(PyTuple_GET_ITEM(o, i), depth);
       same = same && item.get() == PyTuple_GET_ITEM(o, i);
       PyTuple_SET_ITEM(tuple.get(), i, item.release());
     }
@@ -299,12 +300,12 @@ Object without_stand_ins(PyObject* o) {
   }
   if (PyList_CheckExact(o))
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(o); ++i)
-      check_status(PyList_SetItem(o, i, without_stand_ins(PyList_GET_ITEM(o, i)).release()));
+      check_status(PyList_SetItem(o, i, without_stand_ins(PyList_GET_ITEM(o, i), depth).release()));
   if (PyDict_CheckExact(o)) {
     Object keys = own(PyDict_Keys(o));
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(keys.get()); ++i) {
       PyObject* key = PyList_GET_ITEM(keys.get(), i);
-      check_status(PyDict_SetItem(o, key, without_stand_ins(PyDict_GetItem(o, key)).get()));
+      check_status(PyDict_SetItem(o, key, without_stand_ins(PyDict_GetItem(o, key), depth).get()));
     }
   }
   return Object::borrow(o);

@@ -73,7 +73,7 @@ double value_behind(PyObject* stand_in);
 // The operand for an operator beside a tensor of that type, if it can be one.
 std::optional<Tensor> operand_behind(PyObject* stand_in, DType beside);
 // o with the numbers in place of stand-ins, in tuples, lists and dictionaries too.
-Object without_stand_ins(PyObject* o);
+Object without_stand_ins(PyObject* o, int depth = 0);
 
 void add_stand_in_type();
 

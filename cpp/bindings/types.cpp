@@ -134,7 +134,12 @@ PyGetSetDef device_getset[] = {
     {"index", device_index, nullptr, "The number of the device, or None.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
+// `with fg.device("cpu"):` asks for the only device that there is.
+PyObject* device_enter(PyObject* self, PyObject*) { return Py_NewRef(self); }
+PyObject* device_exit(PyObject*, PyObject*) { Py_RETURN_FALSE; }
 PyMethodDef device_methods[] = {{"__reduce__", device_reduce, METH_NOARGS, nullptr},
+                                {"__enter__", device_enter, METH_NOARGS, nullptr},
+                                {"__exit__", device_exit, METH_VARARGS, nullptr},
                                 {nullptr, nullptr, 0, nullptr}};
 PyType_Slot device_slots[] = {
     {Py_tp_new, reinterpret_cast<void*>(device_new)},
