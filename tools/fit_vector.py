@@ -118,6 +118,11 @@ def exp2_slope(r: mpf) -> mpf:
     return mp.expm1(r * mp.log(2)) / r if abs(r) > TINY else mp.log(2)
 
 
+def log2_slope(r: mpf) -> mpf:
+    """log2(1 + r) / r."""
+    return mp.log1p(r) / (r * mp.log(2)) if abs(r) > TINY else 1 / mp.log(2)
+
+
 def log_near_rest(r: mpf) -> mpf:
     """(log(1 + r) - r) / r^2."""
     return (mp.log1p(r) - r) / r**2 if abs(r) > mpf("1e-12") else mpf(-1) / 2 + r / 3
@@ -222,6 +227,13 @@ def targets() -> list[Target]:
                lambda r: r * r / mp.expm1(r) if r else mpf(0), -ln2_half / 16, ln2_half / 16, 0, 6),
         Target("kLogNear", "(log(1 + r) - r) / r^2, |r| <= 1/24", log_near_rest, log_near_weight,
                -mpf("1.01") / 24, mpf("1.01") / 24, 0, 9),
+        Target("kLogNearLong", "(log(1 + r) - r + r^2 / 2) / r^3, |r| <= 1/24, for pow", log_rest,
+               lambda r: log_near_weight(r) * r, -mpf("1.01") / 24, mpf("1.01") / 24, 0, 10),
+        Target("kLog2Short", "log2(1 + r) / r, |r| <= 1/24, for powers of float", log2_slope,
+               lambda r: log_near_weight(r) / r if r else mpf(1), -mpf("1.01") / 24,
+               mpf("1.01") / 24, 0, 7),
+        Target("kExp2Short", "(2^r - 1) / r, |r| <= 1/32, likewise", exp2_slope,
+               lambda r: r, -mpf("1.001") / 32, mpf("1.001") / 32, 0, 4),
         Target("kLog", "(log(1 + f) - f + f^2/2) / f^3, 1 + f from sqrt(1/2) to sqrt(2)", log_rest,
                lambda f: f**3 / mp.log1p(f) if f else mpf(0), octave_low, octave_high, 8, 0),
         Target("kLogLong", "the same for double, with digits enough for powers of float", log_rest,
@@ -295,11 +307,55 @@ def print_tables(log_near: list[mpf]) -> None:
     for name, base in (("kLogOf", mp.e), ("kLog2Of", 2), ("kLog10Of", 10)):
         logarithms = [-mp.log(v, base) if v else mpf(0) for v in inverses]
         print(array(name, logarithms, double=True, suffix=""))
+    print("\n// kLogOf in two parts for pow, the first a multiple of 2^-42")
+    logarithms = [-mp.log(v) if v else mpf(0) for v in inverses]
+    high = [mp.nint(v * 2**42) / 2**42 for v in logarithms]
+    print(array("kLogOfHigh", high, double=True, suffix=""))
+    rest = [v - h for v, h in zip(logarithms, high, strict=True)]
+    print(array("kLogOfRest", rest, double=True, suffix=""))
     print("\n// (log(1 + r) / log(b) - r m) / r for b = 2, 10, m being 1 / log(b) rounded")
     for name, base in (("kLog2Near", 2), ("kLog10Near", 10)):
         factor = 1 / mp.log(base)
         values = [factor - mpf(float(factor)), *(factor * v for v in log_near)]
         print(array(name, values, double=True))
+
+
+def print_tanh() -> None:
+    """Prints polynomials of tanh for the quarters of the octaves from 1/16 to 16, in their order.
+
+    They are in the order of the last five bits of a number that counts quarters of octaves.
+    """
+    middles, coefficients, worst = [mpf(0)] * 32, [[mpf(0)] * 32 for _ in range(6)], mpf(0)
+    for octave in range(-4, 4):
+        for quarter in range(4):
+            width = mpf(2) ** octave / 4
+            low = (4 + quarter) * width
+            middle = low + width / 2
+            first = octave == -4 and quarter == 0
+            if first:  # everything below, too
+                low, middle = mpf(0), mpf(0)
+            high = (5 + quarter) * width
+
+            def function(d: mpf, x: mpf = middle, near: bool = first) -> mpf:
+                if near:
+                    return mp.tanh(d) / d if d else mpf(1)
+                return mp.tanh(x + d)
+
+            def weight(d: mpf, f: Real = function) -> mpf:
+                return 1 / f(d)
+
+            target = Target("", "", function, weight, low - middle, high - middle, 0, 0)
+            found, error = fit(target, 5 if first else 6)
+            worst = max(worst, error)
+            place = ((octave + 127) * 4 + quarter) % 32
+            middles[place] = middle
+            for k, c in enumerate([mpf(0), *found] if first else found):
+                coefficients[k][place] = c
+    print("\n// tanh of floats: over the quarters of octaves from 1/16 to 16 polynomials in the")
+    print(f"// distance from their middles, over the first one from 0: {mp.nstr(worst, 2)}")
+    print(array("kTanhMiddle", middles, double=False, suffix=""))
+    for k, values in enumerate(coefficients):
+        print(array(f"kTanh{k}", values, double=False, suffix=""))
 
 
 def literal(value: mpf, double: bool) -> str:
@@ -344,6 +400,7 @@ def main() -> None:
                 print("// what rounding takes from the first two")
                 lost = [v - mpf(float(v)) for v in values[:2]]
                 print(array("kErfcxLow", lost, double=True))
+    print_tanh()
     print("\n}  // namespace fastgrad::math::coef")
 
 

@@ -10,6 +10,7 @@
 #define FG_VECTOR_ROWS
 #include "kernels/cpu/elementwise_formulas.h"
 #include "kernels/cpu/elementwise_table.h"
+#include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/vector_load.h"
 
 namespace fastgrad {
@@ -68,9 +69,10 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
   }
 }
 
-// Doubles for which tables are used, so that kernels with and without them differ in the last
-// digit.
-constexpr bool uses_tables(ElementwiseOp op) {
+// For which tables are used, so that kernels with and without them differ in the last digit.
+constexpr bool uses_tables(ElementwiseOp op, bool is_double) {
+  if (op == ElementwiseOp::Pow || op == ElementwiseOp::Tanh) return true;
+  if (!is_double) return false;
   switch (op) {
     case ElementwiseOp::Exp:
     case ElementwiseOp::Expm1:
@@ -99,7 +101,7 @@ constexpr bool uses_tables(ElementwiseOp op) {
 }
 constexpr bool is_installed(ElementwiseOp op, bool is_double) {
 #ifdef FG_SHORT_REGISTERS
-  return is_double && uses_tables(op);
+  return uses_tables(op, is_double);
 #else
   return has_vector_form(op, is_double);
 #endif
@@ -119,7 +121,7 @@ constexpr int registers_at_once(ElementwiseOp op) {
     case ElementwiseOp::Logaddexp:
       return 2;
     default:
-      return kRegisterBytes == 64 ? 4 : 2;
+      return 4;
   }
 }
 
@@ -200,6 +202,10 @@ FG_INLINE void apply(Register<T> (&v)[kN]) {
 
 // ---- loops. y may be x.
 
+// How far ahead memory is asked for: Note [Prefetch].
+template <class T>
+constexpr int64_t kAhead = 1024 / sizeof(T);
+
 // f is called with arrays of kN registers, and of one for the rest.
 template <int kN, class T, class Function>
 FG_INLINE void each_register(T* y, const T* x, int64_t n, Function&& f) {
@@ -208,7 +214,11 @@ FG_INLINE void each_register(T* y, const T* x, int64_t n, Function&& f) {
   for (; i + kN * w <= n; i += kN * w) {
     Register<T> v[kN];
 #pragma GCC unroll 4
-    for (int k = 0; k < kN; ++k) v[k] = load(x + i + k * w);
+    for (int k = 0; k < kN; ++k) {
+      v[k] = load(x + i + k * w);
+      prefetch_line_to_read(x + i + k * w + kAhead<T>);
+      prefetch_line_to_write(y + i + k * w + kAhead<T>);
+    }
     f(v);
 #pragma GCC unroll 4
     for (int k = 0; k < kN; ++k) store(y + i + k * w, v[k]);
@@ -285,7 +295,11 @@ void vector_of_several(char* out, const char* const* in, unsigned scalars, int64
     for (int k = 0; k < kN; ++k) {
       V x[kArity];
 #pragma GCC unroll 3
-      for (int a = 0; a < kArity; ++a) x[a] = load(p[a] + (i + k * w) * step[a]);
+      for (int a = 0; a < kArity; ++a) {
+        x[a] = load(p[a] + (i + k * w) * step[a]);
+        prefetch_line_to_read(p[a] + (i + k * w + kAhead<T>)*step[a]);
+      }
+      prefetch_line_to_write(y + i + k * w + kAhead<T>);
       v[k] = value(x);
     }
 #pragma GCC unroll 4

@@ -28,7 +28,7 @@ FG_INLINE V normal_bound(V x) {
 template <class V>
 FG_INLINE NormalTail<V> normal_tail(V a) {
   const V half = Element<V>(-0.5) * a, exponent = half * a;
-  const V inverse = 1 / (a + 4);
+  const V inverse = inverse_of(a + 4);
   return {exponential(exponent, fma(half, a, -exponent)), mills_poly((a - 4) * inverse) * inverse};
 }
 
@@ -56,7 +56,7 @@ struct SigmoidPair {
 template <class V>
 FG_INLINE SigmoidPair<V> sigmoid_pair(V x) {
   const V e = exp_exact(-fabs(x));
-  const V large = 1 / (1 + e), small = e * large;
+  const V large = inverse_of(1 + e), small = e * large;
   const auto negative = x < 0;
   return {select<V>(negative, small, large), select<V>(negative, large, small)};
 }

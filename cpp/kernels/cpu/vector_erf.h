@@ -15,7 +15,7 @@ FG_INLINE D erf_poly(D z) { return poly(z, coef::kErfD); }
 FG_INLINE D erfc_positive(D a, D low = D{}) {
   const D d = a + 4, d_low = (a - (d - 4)) + low;
   const D n = a - 4, n_low = (a - (n + 4)) + low;
-  const D inverse = 1 / d;
+  const D inverse = inverse_of(d);
   const D t = n * inverse;
   const D t_low = (fma(-t, d, n) + (n_low - t * d_low)) * inverse;
   const D upper = poly<1>(t, coef::kErfcxD);
@@ -31,7 +31,7 @@ FG_INLINE D erfc_positive(D a, D low = D{}) {
 }
 // The same to the precision of float.
 FG_INLINE D erfc_short(D a) {
-  const D inverse = 1 / (a + 4);
+  const D inverse = inverse_of(a + 4);
   const auto e = exponential_short(-a * a);
   return poly((a - 4) * inverse, coef::kErfcxShortD) * inverse *
          fma(e.q, power_of_two<D>(e.k.n), power_of_two<D>(e.k.n));

@@ -78,7 +78,7 @@ template <class V>
 FG_INLINE V tanh(V x) {
   constexpr Element<V> kOne = kFloat<V> ? 10 : 20;  // 1 beyond
   const V h = half_expm1(2 * at_most(fabs(x), kOne));
-  return copysign(h / (h + 1), x);
+  return copysign(quotient(h, h + 1), x);
 }
 
 // In the hyperbolic sine and cosine 2^(k-2) stays finite where half of exp(x) is next to overflow.
@@ -91,22 +91,24 @@ FG_INLINE V sinh(V x) {
   const V s = power_of_two<V>(e.k.n - 2);
   const auto large = a > kLarge;
   const V h = 2 * fma(e.q, s, s - select<V>(large, Element<V>(0), Element<V>(0.25)));
-  const V sum = select<V>(large, h, h + h / fma(h, 2, 1));
+  const V sum = select<V>(large, h, h + quotient(h, fma(h, 2, 1)));
   return copysign(select<V>(a < kTiny, a, sum), x);
 }
 
 template <class V>
 FG_INLINE V cosh(V x) {
+  constexpr Element<V> kLargest = 0x1p100;  // what it adds to more does not count
   const auto e = exponential(at_most(fabs(x), Real<V>::kExpHigh + Element<V>(0.7)));
   const V s = power_of_two<V>(e.k.n - 2);
   const V half = 2 * fma(e.q, s, s);
-  return half + Element<V>(0.25) / half;
+  return half + quotient(all<V>(Element<V>(0.25)), at_most(half, kLargest));
 }
 
 template <class V>
 FG_INLINE V sigmoid(V x) {
-  const V e = exp_exact(-fabs(x));
-  return select<V>(x < 0, e, Element<V>(1)) / (1 + e);
+  constexpr Element<V> kOne = kFloat<V> ? 20 : 40;  // 1 beyond
+  const V e = exp_exact(at_most(x, kOne));
+  return quotient(e, 1 + e);
 }
 
 // ---- logarithms
@@ -123,7 +125,7 @@ FG_INLINE F log_near(F f, F add) {
 }
 FG_INLINE D log_near(D f, D add) {
   const D half_square = 0.5 * f * f;
-  const D s = f / (2 + f), z = s * s;
+  const D s = quotient(f, 2 + f), z = s * s;
   const D tail = fma(z, poly(z, coef::kLogQuotientD), half_square);
   return f - (half_square - fma(s, tail, add));
 }
@@ -144,7 +146,7 @@ FG_INLINE F log_rest(F f, F /*half_square*/, F low) {
   return fma(f * f * f, poly(f, coef::kLogF), low);
 }
 FG_INLINE D log_rest(D f, D half_square, D low) {
-  const D s = f / (2 + f), z = s * s;
+  const D s = quotient(f, 2 + f), z = s * s;
   return fma(s, fma(z, poly(z, coef::kLogQuotientD), half_square), low);
 }
 template <class V>
@@ -232,7 +234,7 @@ FG_INLINE V asinh(V x) {
   const auto big = a > kLogTwiceFrom<V>;
   const V b = select<V>(big, Element<V>(1), a);
   const V square = b * b;
-  const V w = square / (1 + sqrt(square + 1));
+  const V w = quotient(square, 1 + sqrt(square + 1));
   const V sum = b + w, lost = (b - sum) + w;
   const V v = log1p_finite(select<V>(big, a, sum), select<V>(big, Element<V>(0), lost));
   const V r = v + select<V>(big, kLn2<V>, Element<V>(0));
@@ -250,7 +252,7 @@ FG_INLINE V acosh(V x) {
       select<V>(twice > square, (twice - inside) + square, (square - inside) + twice) + square_low;
   const V root = sqrt(inside);
   const V half_low = Element<V>(0.5) * (fma(-root, root, inside) + inside_low);
-  const V root_low = select<V>(root > 0, half_low / root, Element<V>(0));
+  const V root_low = select<V>(root > 0, quotient(half_low, root), Element<V>(0));
   const V sum = t + root;
   const V lost = select<V>(t > root, (t - sum) + root, (root - sum) + t) + root_low;
   const V v = log1p_finite(select<V>(big, x, sum), select<V>(big, Element<V>(0), lost));
@@ -268,8 +270,9 @@ FG_INLINE V atanh(V x) {
   const V near = fma(a * a * a, Element<V>(0.5) * atanh_poly(a * a), a);
   const V b = select<V>(a < 1, a, Element<V>(0));
   const V d = 1 - b, d_low = (1 - d) - b;
-  const V t = 2 * b / d;
-  const V t_low = (fma(-t, d, 2 * b) - t * d_low) / d;
+  const V inverse = inverse_of(d);
+  const V t = 2 * b * inverse;
+  const V t_low = (fma(-t, d, 2 * b) - t * d_low) * inverse;
   const V far = Element<V>(0.5) * log1p_finite(t, t_low);
   const V outside = select<V>(a == 1, Real<V>::kInf, Real<V>::kNaN);
   return copysign(select<V>(a < kNear, near, select<V>(a < 1, far, outside)), x);

@@ -1,4 +1,4 @@
-// Exponentials and logarithms of doubles with tables of sixteen numbers in registers, where the
+// Exponentials and logarithms of doubles, and tanh of floats, with tables in registers, where the
 // instruction set can look up there (FG_TABLES); see vector_real.h. Without, tables would be read
 // from memory element by element: then longer polynomials are faster, vector_exp_log.h.
 #pragma once
@@ -21,6 +21,32 @@ FG_INLINE D lookup(const double (&table)[16], Bits<D> index) {
   const D high = _mm256_permutex2var_pd(_mm256_loadu_pd(table + 8), i, _mm256_loadu_pd(table + 12));
   return _mm256_blendv_pd(low, high, _mm256_castsi256_pd(_mm256_slli_epi64(i, 60)));
 #endif
+}
+
+// table[index mod 32].
+FG_INLINE F lookup(const float (&table)[32], Bits<F> index) {
+#if defined(FG_WIDE_REGISTERS)
+  return _mm512_permutex2var_ps(_mm512_loadu_ps(table), reinterpret_cast<__m512i>(index),
+                                _mm512_loadu_ps(table + 16));
+#else
+  const __m256i i = reinterpret_cast<__m256i>(index);
+  const F low = _mm256_permutex2var_ps(_mm256_loadu_ps(table), i, _mm256_loadu_ps(table + 8));
+  const F high =
+      _mm256_permutex2var_ps(_mm256_loadu_ps(table + 16), i, _mm256_loadu_ps(table + 24));
+  return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 27)));
+#endif
+}
+
+// By polynomials over the quarters of octaves, which are so short that few coefficients are enough.
+FG_INLINE F tanh(F x) {
+  const F a = at_most(fabs(x), 9.5f);  // 1 beyond
+  const Bits<F> quarter = bits(at_least(a, 0.0625f)) >> (Real<F>::kFraction - 2);
+  const F d = a - lookup(coef::kTanhMiddle, quarter);
+  F y = fma(lookup(coef::kTanh5, quarter), d, lookup(coef::kTanh4, quarter));
+  y = fma(y, d, lookup(coef::kTanh3, quarter));
+  y = fma(y, d, lookup(coef::kTanh2, quarter));
+  y = fma(y, d, lookup(coef::kTanh1, quarter));
+  return copysign(fma(y, d, lookup(coef::kTanh0, quarter)), x);
 }
 
 // The exponential takes the next sixteenth k of x / log(2): exp(x) = 2^floor(k) t (1 + q), with t

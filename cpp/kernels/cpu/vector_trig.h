@@ -72,15 +72,17 @@ FG_INLINE V tan(V x) {
   const V z = r * r;
   const V t = fma(r * z, tan_poly(z), r);
   const auto odd = (k.n & 1) != 0;
-  return select<V>(odd, Element<V>(-1), t) / select<V>(odd, t, Element<V>(1));
+  return quotient(select<V>(odd, Element<V>(-1), t), select<V>(odd, t, Element<V>(1)));
 }
 
 template <class V>
 FG_INLINE V atan(V x) {
   using R = Real<V>;
+  constexpr Element<V> kLargest = 0x1p100;  // pi/2 from there on
   const V a = fabs(x);
   const auto big = a > 1;
-  const V r = select<V>(big, Element<V>(-1), a) / select<V>(big, a, Element<V>(1));
+  const V r = quotient(select<V>(big, Element<V>(-1), a),
+                       select<V>(big, at_most(a, kLargest), Element<V>(1)));
   const V z = r * r;
   const V base = select<V>(big, R::kHalfPi, Element<V>(0));
   const V low = select<V>(big, R::kHalfPiLow, Element<V>(0));
