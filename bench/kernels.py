@@ -58,9 +58,9 @@ class Library:
     compile: Callable[..., Any] = lambda function: function
 
     def __getattr__(self, name: str) -> Any:
-        if name in self.aliases:
-            return self.aliases[name]
-        return getattr(self.module, name)
+        found = self.aliases[name] if name in self.aliases else getattr(self.module, name)
+        setattr(self, name, found)  # the next look-up costs as much as that in a module
+        return found
 
     def call(self, row: Row, arrays: Sequence[Array]) -> Callable[[], Any] | None:
         """A function without arguments that runs the row; None where the library lacks it."""

@@ -67,7 +67,7 @@ INTEGER_BINARY = {
     "ge": np.greater_equal,
     "logical_and": np.logical_and,
 }
-LENGTHS = [*range(71), 511, 512, 513, 1025]
+LENGTHS = [*range(71), 511, 512, 513, 1025, 2047, 2305, 4100]
 FLOATS = ["float32", "float64"]
 INTEGERS = ["uint8", "int8", "int16", "int32", "int64"]
 
@@ -177,3 +177,53 @@ def test_in_place_results_are_the_same() -> None:
             t = fg.tensor(x.copy())
             getattr(t, name + "_")()
             check(t, fresh.numpy())
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_powers_beside_special_ones(dtype: str) -> None:
+    """One special base or exponent changes nothing for its neighbours, whatever the length."""
+    rng = np.random.default_rng(0)
+    x, y = rng.uniform(0.1, 3, 500).astype(dtype), rng.uniform(-3, 3, 500).astype(dtype)
+    ordinary = (fg.tensor(x) ** fg.tensor(y)).numpy()
+    np.testing.assert_allclose(ordinary, x**y, rtol=4 * np.finfo(dtype).eps)
+    special = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, -3.0, np.inf, -np.inf, np.nan, 1e-40]
+    for base in special:
+        for exponent in [*special, 1.3]:
+            a, b = x.copy(), y.copy()
+            a[130], b[130] = base, exponent
+            with np.errstate(all="ignore"):
+                expected = a[130] ** b[130]
+            got = (fg.tensor(a) ** fg.tensor(b)).numpy()
+            np.testing.assert_allclose(got[130], expected, rtol=4 * np.finfo(dtype).eps)
+            assert np.signbit(got[130]) == np.signbit(expected) or np.isnan(expected)
+            np.testing.assert_array_equal(np.delete(got, 130), np.delete(ordinary, 130))
+            alone = fg.tensor(a[130:131]) ** fg.tensor(b[130:131])
+            np.testing.assert_array_equal(alone.numpy(), got[130:131])
+
+
+@pytest.mark.parametrize("name", ["tanh", "sigmoid", "cos", "atan", "sinh", "cosh", "tan", "exp"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_no_value_depends_on_the_length(name: str, dtype: str) -> None:
+    x = values(3000, dtype, 5)
+    whole = getattr(fg, name)(fg.tensor(x)).numpy()
+    for begin, end in ((0, 1), (3, 20), (100, 227), (100, 228), (500, 2900)):
+        np.testing.assert_array_equal(
+            getattr(fg, name)(fg.tensor(x[begin:end])).numpy(), whole[begin:end]
+        )
+
+
+@pytest.mark.parametrize("shape", [(65, 70), (3, 70, 65), (70, 3, 65), (2000, 600)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_transposed_operands(shape: tuple[int, ...], dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(-9, 9, shape).astype(dtype)
+    b = rng.integers(-9, 9, shape[::-1]).astype("float32" if dtype == "float64" else dtype).T
+    c = np.swapaxes(rng.integers(-9, 9, (*shape[:-2], shape[-1], shape[-2])).astype(dtype), -1, -2)
+    x, y, z = fg.tensor(a), fg.from_numpy(b), fg.from_numpy(c)
+    check(x + y, (a + b).astype(dtype))
+    check(y * z, (b * c).astype(dtype))
+    check(fg.where(x > y, y, z), np.where(a > b, b, c).astype(dtype))
+    square = fg.tensor(a.reshape(-1)[: 65 * 65].reshape(65, 65).copy())
+    expected = square.numpy() + square.numpy().T
+    square += square.T  # overlaps the output
+    check(square, expected)

@@ -6,6 +6,7 @@
 #include "base/isa.h"
 #include "base/thread_pool.h"
 #include "kernels/cpu/cast_wide.h"
+#include "kernels/cpu/prefetch.h"
 
 namespace fastgrad {
 namespace {
@@ -52,6 +53,20 @@ const WideCastTable g_wide = [] {
   return table;
 }();
 
+// See Note [Prefetch].
+void cast_wide(WideCast kernel, const char* src, int64_t from_size, char* dst, int64_t to_size,
+               int64_t n) {
+  constexpr int64_t kPiece = 256;
+  if (n < 16 * kPiece) return kernel(src, dst, n);
+  for (int64_t i = 0; i < n; i += kPiece) {
+    const char *from = src + i * from_size, *next = from + kPiece * from_size;
+    char *to = dst + i * to_size, *then = to + kPiece * to_size;
+    for (int64_t b = 0; b < kPiece * from_size; b += kCacheLine) prefetch_line_to_read(next + b);
+    for (int64_t b = 0; b < kPiece * to_size; b += kCacheLine) prefetch_line_to_write(then + b);
+    kernel(from, to, std::min(kPiece, n - i));
+  }
+}
+
 template <class From, class To>
 void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   const From* s = reinterpret_cast<const From*>(src);
@@ -64,7 +79,7 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
     const WideCast wide =
         g_wide.cast[static_cast<int>(dtype_of<From>)][static_cast<int>(dtype_of<To>)];
     if (wide && n >= kWorthWide)
-      wide(src, dst, n);
+      cast_wide(wide, src, sizeof(From), dst, sizeof(To), n);
     else
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
   } else if (ss == -1 && ds == 1) {

@@ -1,5 +1,6 @@
 // The walk of the elementwise engine. The block kernels stand in elementwise_loops.h.
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/isa.h"
 #include "kernels/copy.h"
@@ -255,6 +256,48 @@ void run_contiguous_parallel(BlockKernel kernel, DType compute, DType result, ch
   });
 }
 
+namespace {
+
+// Whether a walk along the last dimension jumps over what lies along another one.
+bool is_transposed(const Array& a) {
+  constexpr int64_t kWorthwhile = 8;
+  const size_t last = a.shape.size() - 1;
+  const int64_t step = std::abs(a.strides[last]);
+  if (step <= 1 || a.shape[last] < kWorthwhile) return false;
+  for (size_t d = 0; d < last; ++d)
+    if (a.strides[d] == 1 && a.shape[d] >= kWorthwhile) return true;
+  return false;
+}
+
+// In bands along the first dimension, of which transposed operands are copied first: by tiles, so
+// that no cache line is read twice. False, and nothing done, where there is none.
+bool run_in_bands(BlockKernel kernel, DType compute, DType result, const Array* const* in,
+                  int num_inputs, const Array& out) {
+  constexpr int64_t kFew = 4096, kElements = 1 << 17, kRows = 32;
+  if (out.numel < kFew || out.ndim() < 2 || out.strides.back() != 1) return false;
+  bool any = false, transposed[kMaxElementwiseInputs];
+  for (int k = 0; k < num_inputs; ++k) {
+    transposed[k] = is_transposed(*in[k]);
+    any |= transposed[k];
+  }
+  if (!any) return false;
+  const int64_t rows = out.shape[0], band = std::max(kRows, kElements / (out.numel / rows));
+  for (int64_t begin = 0; begin < rows; begin += band) {
+    const int64_t n = std::min(band, rows - begin);
+    Array part[kMaxElementwiseInputs];
+    const Array* pointers[kMaxElementwiseInputs];
+    for (int k = 0; k < num_inputs; ++k) {
+      part[k] = in[k]->narrowed(0, begin, n);
+      if (transposed[k]) part[k] = contiguous_copy(part[k]);
+      pointers[k] = &part[k];
+    }
+    run_elementwise(kernel, compute, result, pointers, num_inputs, out.narrowed(0, begin, n));
+  }
+  return true;
+}
+
+}  // namespace
+
 void run_elementwise(BlockKernel kernel, DType compute, DType result, const Array* const* inputs,
                      int num_inputs, const Array& given_out) {
   if (given_out.numel == 0) return;
@@ -302,6 +345,7 @@ void run_elementwise(BlockKernel kernel, DType compute, DType result, const Arra
     run_contiguous(kernel, compute, result, out.data, pointers, num_inputs, scalars, out.numel);
     return;
   }
+  if (run_in_bands(kernel, compute, result, in, num_inputs, out)) return;
   const Walk walk(kernel, compute, result, in, num_inputs, out);
   parallel_for(out.numel, kParallelGrain,
                [&](int64_t begin, int64_t end) { walk.run(begin, end); });

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu/elementwise_formulas.h"
 #include "kernels/cpu/elementwise_table.h"
+#include "kernels/cpu/prefetch.h"
 
 namespace fastgrad {
 namespace {
@@ -87,8 +88,18 @@ void unary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
     fill(y, static_cast<R>(F::template call<T>(*x)), n);
     return;
   }
+  in_pieces<T>(
+      n,
+      [=](int64_t i) {
+        prefetch_line_to_read(x + i);
+        prefetch_line_to_write(y + i);
+      },
+      [=](int64_t begin, int64_t m) {
+        const T* from = x + begin;
+        R* to = y + begin;
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<R>(F::template call<T>(x[i]));
+        for (int64_t i = 0; i < m; ++i) to[i] = static_cast<R>(F::template call<T>(from[i]));
+      });
 }
 
 // kScalars is known at compile time, so that a scalar operand stays in a register.
@@ -99,9 +110,21 @@ void binary_run(char* out, const char* const* in, int64_t n) {
   const T* b = reinterpret_cast<const T*>(in[1]);
   R* y = reinterpret_cast<R*>(out);
   const T a0 = *a, b0 = *b;
+  in_pieces<T>(
+      n,
+      [=](int64_t i) {
+        if constexpr (!(kScalars & 1)) prefetch_line_to_read(a + i);
+        if constexpr (!(kScalars & 2)) prefetch_line_to_read(b + i);
+        prefetch_line_to_write(y + i);
+      },
+      [=](int64_t begin, int64_t m) {
+        const T *pa = a + begin, *pb = b + begin;
+        R* to = y + begin;
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i)
-    y[i] = static_cast<R>(F::template call<T>(kScalars & 1 ? a0 : a[i], kScalars & 2 ? b0 : b[i]));
+        for (int64_t i = 0; i < m; ++i)
+          to[i] = static_cast<R>(
+              F::template call<T>(kScalars & 1 ? a0 : pa[i], kScalars & 2 ? b0 : pb[i]));
+      });
 }
 
 template <class F, class T>
@@ -123,9 +146,22 @@ void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) 
 
 template <class F, class T>
 void ternary_run(ResultOf<F, T>* y, const T* a, const T* b, const T* c, int64_t n) {
+  using R = ResultOf<F, T>;
+  in_pieces<T>(
+      n,
+      [=](int64_t i) {
+        prefetch_line_to_read(a + i);
+        prefetch_line_to_read(b + i);
+        prefetch_line_to_read(c + i);
+        prefetch_line_to_write(y + i);
+      },
+      [=](int64_t begin, int64_t m) {
+        const T *pa = a + begin, *pb = b + begin, *pc = c + begin;
+        R* to = y + begin;
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i)
-    y[i] = static_cast<ResultOf<F, T>>(F::template call<T>(a[i], b[i], c[i]));
+        for (int64_t i = 0; i < m; ++i)
+          to[i] = static_cast<R>(F::template call<T>(pa[i], pb[i], pc[i]));
+      });
 }
 
 // Scalars are spread over a block: one loop instead of eight per op and type.

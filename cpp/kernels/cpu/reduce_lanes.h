@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "kernels/cpu/prefetch.h"
+
 namespace fastgrad {
 
 // The reduction of n > 0 contiguous elements.
