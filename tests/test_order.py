@@ -19,6 +19,26 @@ class TestSorting:
         keys = -values if descending else values
         np.testing.assert_array_equal(indices, np.argsort(keys, kind="stable"))
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "int8", "uint8"])
+    @pytest.mark.parametrize("descending", [False, True])
+    def test_lines_of_every_length(self, dtype: str, descending: bool) -> None:
+        rng = np.random.default_rng(0)
+        for n in [*range(1, 20), 63, 64, 100, 126, 127, 128, 129, 300]:
+            x = rng.integers(0, n, (3, n)).astype(dtype)  # some are equal
+            if dtype.startswith("float"):
+                x[0] -= n / 2
+                x[1, ::5] = math.inf
+                x[1, 1::7] = -0.0
+                x[2, ::6] = math.nan
+            values, indices = fg.tensor(x).sort(1, stable=True, descending=descending)
+            if dtype.startswith("float"):
+                keys = np.where(np.isnan(x), -math.inf, -x) if descending else x
+            else:
+                keys = -x.astype("int64") if descending else x
+            expected = np.argsort(keys, 1, kind="stable")
+            np.testing.assert_array_equal(to_numpy(indices), expected)
+            np.testing.assert_array_equal(to_numpy(values), np.take_along_axis(x, expected, 1))
+
     def test_nan_comes_last(self) -> None:
         x = fg.tensor([2.0, math.nan, 1.0, math.inf])
         assert x.argsort().tolist() == [2, 0, 3, 1]

@@ -116,6 +116,31 @@ def test_norms(p: float) -> None:
     )
 
 
+@pytest.mark.parametrize("by_count", [False, True])
+def test_rows_of_a_table(by_count: bool) -> None:
+    table = matrix(300, 301).requires_grad_()
+    numbers = fg.tensor(np.random.default_rng(3).integers(0, 300, 2000))
+
+    def both_ways() -> list[fg.Tensor]:
+        rows = fg.nn.functional.embedding(numbers, table, 7, scale_grad_by_freq=by_count)
+        return [rows, *fg.autograd.grad((rows * rows).sum(), [table])]
+
+    check(both_ways)
+    numbers_seen = np.bincount(numbers.numpy(), minlength=300)[:, None]
+    numbers_seen[7] = 0
+    factor = np.where(numbers_seen > 0, 2, 0) if by_count else 2 * numbers_seen
+    rows = table.detach().numpy()
+    np.testing.assert_allclose(both_ways()[1].numpy(), rows * factor, rtol=1e-5)
+
+
+def test_dropout_draws_the_same_numbers() -> None:
+    def draw() -> fg.Tensor:
+        fg.manual_seed(4)
+        return fg.nn.functional.dropout(vector(), 0.3)
+
+    check(draw)
+
+
 def test_a_training_run() -> None:
     data, target = matrix(256, 784), matrix(256, 10)
 

@@ -84,6 +84,19 @@ class TestAccuracy:
         exact = np.cumsum(values.astype(np.float64))
         np.testing.assert_allclose(to_numpy(fg.from_numpy(values).cumsum(0)), exact, rtol=1e-7)
 
+    @pytest.mark.parametrize("lines", [1, 7, 8, 17])
+    @pytest.mark.parametrize("n", [100, 511, 512, 513, 700])
+    def test_running_sums_of_lines(self, lines: int, n: int) -> None:
+        x = np.random.default_rng(0).integers(-9, 9, (lines, n)).astype(np.float64)
+        t = fg.tensor(x, requires_grad=True)
+        y = t.cumsum(1)
+        np.testing.assert_array_equal(to_numpy(y.detach()), np.cumsum(x, 1))
+        y.sum().backward()  # scans from the other end
+        expected = np.broadcast_to(np.arange(n, 0, -1.0), x.shape)
+        np.testing.assert_array_equal(to_numpy(t.grad), expected)
+        best = fg.tensor(x).cummax(1)
+        np.testing.assert_array_equal(to_numpy(best.values), np.maximum.accumulate(x, 1))
+
     def test_integers_wrap_around(self) -> None:
         big = fg.tensor([2**62, 2**62, 2**62])
         assert int(big.sum()) == 3 * 2**62 - 2**64

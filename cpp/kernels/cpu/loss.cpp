@@ -276,20 +276,26 @@ void embedding(const Array& table, const Array& index, int64_t skip, bool by_cou
   int64_t width = numel_of(DimSpan(table.shape.begin() + 1, table.shape.end()));
   size_t bytes = static_cast<size_t>(width) * table.itemsize();
   const int64_t* p = numbers.index.ptr<int64_t>();
-  for (int64_t k = 0; k < numbers.index.numel; ++k) {
-    char* to = out.data + static_cast<size_t>(k) * bytes;
-    if (p[k] == skip)
-      std::memset(to, 0, bytes);
-    else
-      std::memcpy(to, from.data + static_cast<size_t>(p[k]) * bytes, bytes);
-  }
+  const int64_t grain = std::max<int64_t>(1, kParallelGrain / width);
+  parallel_for(numbers.index.numel, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      char* to = out.data + static_cast<size_t>(k) * bytes;
+      if (p[k] == skip)
+        std::memset(to, 0, bytes);
+      else
+        std::memcpy(to, from.data + static_cast<size_t>(p[k]) * bytes, bytes);
+    }
+  });
   if (!by_count) return;
   with_compute_type(out, [&](const Array& wide) {
     if (wide.dtype != out.dtype) copy_array(out, wide);
     dispatch_float(wide.dtype, "embedding", [&]<class T>(T) {
-      for (int64_t k = 0; k < numbers.index.numel; ++k)
-        for (int64_t i = 0; i < width; ++i)
-          wide.ptr<T>()[k * width + i] *= static_cast<T>(numbers.factor[static_cast<size_t>(p[k])]);
+      parallel_for(numbers.index.numel, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t k = begin; k < end; ++k) {
+          const T factor = static_cast<T>(numbers.factor[static_cast<size_t>(p[k])]);
+          for (int64_t i = k * width; i < (k + 1) * width; ++i) wide.ptr<T>()[i] *= factor;
+        }
+      });
     });
   });
 }
@@ -299,18 +305,26 @@ void embedding_adjoint(const Array& g, const Array& index, int64_t skip, bool by
   RowNumbers numbers(index, out.shape[0], skip, by_count);
   with_compute_type(out, [&](const Array& wide) {
     if (wide.numel == 0) return;
-    std::memset(wide.data, 0, static_cast<size_t>(wide.nbytes()));
+    parallel_for(wide.nbytes(), 8 * kParallelGrain, [&](int64_t begin, int64_t end) {
+      std::memset(wide.data + begin, 0, static_cast<size_t>(end - begin));
+    });
     Array from = as_contiguous(g, wide.dtype);
     int64_t width = numel_of(DimSpan(out.shape.begin() + 1, out.shape.end()));
     const int64_t* p = numbers.index.ptr<int64_t>();
+    // Shared out by columns: rows that meet in one place stay on one thread, in order.
+    constexpr int64_t kColumns = 64;
+    const int64_t count = numbers.index.numel;
+    const int64_t grain = std::max(kColumns, kParallelGrain / std::max<int64_t>(1, count));
     dispatch_float(wide.dtype, "embedding", [&]<class T>(T) {
-      for (int64_t k = 0; k < numbers.index.numel; ++k) {
-        if (p[k] == skip) continue;
-        T factor = by_count ? static_cast<T>(numbers.factor[static_cast<size_t>(p[k])]) : T(1);
-        const T* row = from.ptr<T>() + k * width;
-        T* to = wide.ptr<T>() + p[k] * width;
-        for (int64_t i = 0; i < width; ++i) to[i] += row[i] * factor;
-      }
+      parallel_for(width, grain, [&](int64_t begin, int64_t end) {
+        for (int64_t k = 0; k < count; ++k) {
+          if (p[k] == skip) continue;
+          T factor = by_count ? static_cast<T>(numbers.factor[static_cast<size_t>(p[k])]) : T(1);
+          const T* row = from.ptr<T>() + k * width;
+          T* to = wide.ptr<T>() + p[k] * width;
+          for (int64_t i = begin; i < end; ++i) to[i] += row[i] * factor;
+        }
+      });
     });
   });
 }
@@ -338,7 +352,9 @@ void dropout(const Array& x, RandomStream s, double p, const Array& out) {
   with_compute_type(out, [&](const Array& wide) {
     Array from = as_contiguous(x, wide.dtype);
     dispatch_float(wide.dtype, "dropout", [&]<class T>(T) {
-      dropout_span(from.ptr<T>(), s, 0, p, wide.numel, wide.ptr<T>());
+      parallel_for(wide.numel, kParallelGrain, [&](int64_t begin, int64_t end) {
+        dropout_span(from.ptr<T>() + begin, s, begin, p, end - begin, wide.ptr<T>() + begin);
+      });
     });
   });
 }

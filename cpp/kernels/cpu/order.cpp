@@ -48,6 +48,7 @@ class LineWorker {
   // The whole line in order.
   void sort(const T* p, bool descending, T* value, int64_t* index) {
     if (!radix_fits()) {
+      if (n_ <= kRanked && sort_by_rank(p, descending, value, index)) return;
       std::vector<Entry<T>> line = entries(p);
       std::sort(line.begin(), line.end(), descending ? descending_order<T> : ascending<T>);
       put(line.data(), n_, value, index);
@@ -109,6 +110,38 @@ class LineWorker {
   }
 
  private:
+  // A short line, by comparing all with all, which processors do several at a time and without a
+  // guess. False, and nothing done, where the values cannot be compared like that.
+  static constexpr int64_t kRanked = 127;
+  bool sort_by_rank(const T* p, bool descending, T* value, int64_t* index) const {
+    if constexpr (std::is_same_v<T, int64_t>) {
+      return false;
+    } else {
+      using Comparable = std::conditional_t<std::is_same_v<T, double>, double, int32_t>;
+      using Count = std::conditional_t<std::is_same_v<T, double>, int64_t, int32_t>;
+      Comparable key[kRanked];
+      bool ordered = true;
+      for (int64_t i = 0; i < n_; ++i) {
+        if constexpr (std::is_same_v<T, double>) {
+          key[i] = descending ? -p[i] : p[i];
+          ordered &= p[i] == p[i];
+        } else {
+          const Key k = sort_key(p[i]) ^ (Key{1} << 31);
+          key[i] = static_cast<int32_t>(descending ? ~k : k);
+        }
+      }
+      if (!ordered) return false;
+      for (int64_t i = 0; i < n_; ++i) {
+        const Comparable own = key[i];
+        Count rank = 0;
+        for (int64_t j = 0; j < i; ++j) rank += key[j] <= own;
+        for (int64_t j = i + 1; j < n_; ++j) rank += key[j] < own;
+        value[rank] = p[i];
+        index[rank] = i;
+      }
+      return true;
+    }
+  }
   bool radix_fits() const { return n_ >= 128 && n_ <= int64_t{UINT32_MAX}; }
 
   std::vector<Entry<T>> entries(const T* p) const {

@@ -22,12 +22,14 @@ struct Lines {
 // Calls step(state, position, place) for every element, in the order of the scan, where position
 // is the element's offset and place its index along the line. Lines that lie side by side advance
 // together, so that memory is read in order; of others a few advance together, so that one need not
-// wait for the other's arithmetic.
+// wait for the other's arithmetic. Long ones do so each some places behind the one before: lines
+// that are a multiple of the page apart share few places of the cache.
 template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
   constexpr int64_t kStrip = 64, kTogether = 8, kGrain = 32768;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
   if (l.inner == 1) {
+    const int64_t lag = l.n >= 512 ? 24 : 0;
     const int64_t bundles = (l.outer + kTogether - 1) / kTogether;
     const int64_t grain = kGrain / std::max<int64_t>(1, l.n * kTogether);
     parallel_for(bundles, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
@@ -36,9 +38,20 @@ void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
         const int64_t m = std::min(kTogether, l.outer - o), first = o * l.n;
         std::fill_n(state, kTogether, start);
         if (m == kTogether) {
-          for (int64_t k = 0; k < l.n; ++k)
+          auto advance = [&](int64_t j, int64_t k) {
+            step(state[j], first + j * l.n + place_at(k), place_at(k));
+          };
+          const int64_t last = (kTogether - 1) * lag;
+          auto with_care = [&](int64_t from, int64_t to) {
             for (int64_t j = 0; j < kTogether; ++j)
-              step(state[j], first + j * l.n + place_at(k), place_at(k));
+              for (int64_t k = std::max<int64_t>(0, from - j * lag);
+                   k < std::min(l.n, to - j * lag); ++k)
+                advance(j, k);
+          };
+          with_care(0, last);
+          for (int64_t k = last; k < l.n; ++k)
+            for (int64_t j = 0; j < kTogether; ++j) advance(j, k - j * lag);
+          with_care(l.n, l.n + last);
         } else {
           for (int64_t j = 0; j < m; ++j)
             for (int64_t k = 0; k < l.n; ++k)
