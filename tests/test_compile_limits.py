@@ -44,32 +44,84 @@ class TestLbfgs:
 
         assert same(run(True), run(False))
 
-    @pytest.mark.parametrize("inner", [False, True])
-    def test_step_inside_runs_uncompiled_after_one_warning(self, inner: bool) -> None:
+    @pytest.mark.parametrize("kind", ["closure outside", "closure inside", "compiled closure"])
+    def test_step_inside_compiles_the_closure(self, kind: str) -> None:
+        """LBFGS decides in Python: what it calls is compiled, without a warning."""
+
         def run(compiled: bool) -> Any:
             x = fg.tensor([-1.2, 1.0], dtype=fg.float64, requires_grad=True)
             opt = fg.optim.LBFGS([x], max_iter=5, line_search_fn="strong_wolfe")
 
-            def closure() -> fg.Tensor:
-                opt.zero_grad()
-                loss = rosenbrock(x)
-                loss.backward()
-                return loss
+            def make() -> Any:
+                def closure() -> fg.Tensor:
+                    opt.zero_grad()
+                    loss = rosenbrock(x)
+                    loss.backward()
+                    return loss
 
-            given = fg.compile(closure) if inner and compiled else closure
+                return closure
+
+            given = make()
+            if kind == "compiled closure" and compiled:
+                given = fg.compile(given)
 
             def step() -> fg.Tensor:
-                return opt.step(given)
+                return opt.step(make() if kind == "closure inside" else given)
 
             f = fg.compile(step) if compiled else step
             losses = [f().detach() for _ in range(8)]
+            if compiled:
+                assert "its closure is compiled" in f.stats()["reason"]
+                fn = given if kind == "compiled closure" else opt._closure.compiled
+                assert fn.stats()["replays"] > 20 and fn.stats()["recordings"] < 4, fn.stats()
             return losses, x.detach()
 
-        with warnings.catch_warnings(record=True) as seen:
-            warnings.simplefilter("always")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
             compiled = run(True)
         assert same(compiled, run(False))
-        assert len(seen) == 1 and "fastgrad.compile" in str(seen[0].message), seen
+
+    def test_step_inside_raises_where_nothing_may_run_uncompiled(self) -> None:
+        x = vec(1.0, 2.0, grad=True)
+        opt = fg.optim.LBFGS([x])
+        step = fg.compile(lambda: opt.step(lambda: rosenbrock(x)), fullgraph=True)
+        with pytest.raises(RuntimeError, match="LBFGS chooses its steps in Python"):
+            step()
+
+    def test_closures_that_are_made_of_other_things_at_every_step(self) -> None:
+        """They are compiled for the evaluations of one step, until that has not paid for long."""
+        w = fg.zeros(3, dtype=fg.float64, requires_grad=True)
+        opt = fg.optim.LBFGS([w], max_iter=1)
+
+        def step(x: fg.Tensor) -> fg.Tensor:
+            def closure() -> fg.Tensor:
+                opt.zero_grad()
+                loss = ((w - x) ** 2).sum()
+                loss.backward()
+                return loss
+
+            return opt.step(closure)
+
+        compiled = fg.compile(step)
+        for k in range(30):
+            compiled(vec(1.0, 2.0, float(k)).double())
+            last = opt._closure
+        compiled(vec(1.0, 2.0, 30.0).double())
+        assert opt._closure is last  # not tried any more
+        assert (w - vec(1.0, 2.0, 30.0)).abs().max() < 30
+
+    def test_outside_of_compiled_functions_closures_are_called_as_they_are(self) -> None:
+        x = vec(1.0, 2.0, grad=True)
+        opt = fg.optim.LBFGS([x], max_iter=2)
+
+        def closure() -> fg.Tensor:
+            opt.zero_grad()
+            loss = rosenbrock(x)
+            loss.backward()
+            return loss
+
+        opt.step(closure)
+        assert opt._closure is None
 
 
 class TestOdeint:

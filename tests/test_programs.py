@@ -195,14 +195,19 @@ def test_random_numbers_come_from_the_default_generator() -> None:
     assert not same(program(fg.zeros(3)), first)
 
 
+def eigenvalues(x: fg.Tensor) -> fg.Tensor:
+    """Through complex numbers, which files do not have."""
+    return fg.linalg.eigvals(x).real
+
+
 def test_what_cannot_be_saved_says_so(tmp_path: Path) -> None:
     path = tmp_path / "f.fgp"
     with pytest.raises(TypeError, match=r"expected a function of fastgrad\.compile"):
         fg.save_program(lambda x: x, path)
     with pytest.raises(RuntimeError, match="has not been called"):
         fg.save_program(fg.compile(lambda x: x * 1), path)
-    with pytest.raises(RuntimeError, match="no form for linalg_det"):
-        fg.save_program(recorded(fg.linalg.det, fg.eye(2)), path)
+    with pytest.raises(RuntimeError, match="no form for linalg_eig"):
+        fg.save_program(recorded(eigenvalues, fg.eye(2)), path)
     with pytest.raises(RuntimeError, match="shares memory"):
         base = fg.ones(4)
         fg.save_program(recorded(lambda a, b: a + b, base[:2], base[1:3]), path)
@@ -226,7 +231,7 @@ def test_a_file_is_replaced_in_one_step(tmp_path: Path) -> None:
     fg.save_program(recorded(lambda x: x * 2, fg.ones(2)), path)
     before = path.read_bytes()
     with pytest.raises(RuntimeError):
-        fg.save_program(recorded(fg.linalg.det, fg.eye(2)), path)
+        fg.save_program(recorded(eigenvalues, fg.eye(2)), path)
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
     assert fg.load_program(path)(fg.ones(2)).tolist() == [2.0, 2.0]
 

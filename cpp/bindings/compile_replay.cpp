@@ -310,7 +310,7 @@ PyObject* Variant::replay_plain(const CallArguments& call) {
     Ref<Buffer>& block = blocks.emplace_unchecked([size] { return Buffer::allocate(size); });
     addresses[blocks.size() - 1] = block->data();
   }
-  program_->run(bases, addresses);
+  if (!program_->run(bases, addresses)) return nullptr;
   ++replays;
   auto made = [&](int slot) {
     const Made& m = made_[static_cast<size_t>(-1 - slot)];
@@ -387,7 +387,7 @@ PyObject* Variant::replay(const CallArguments& call) {
   blocks.reserve(sizes.size());
   for (size_t b = 0; b < sizes.size(); ++b) {
     int owner = grad_block_owner_[b];
-    if (owner >= 0 && !program_->guarded()) {
+    if (owner >= 0 && program_->written_late(b)) {
       const Tensor& old = impls[owner]->grad;
       if (old.defined() && is_exclusive(old) && !old->python && !old->extras &&
           !entries_[static_cast<size_t>(owner)].grad_used &&

@@ -127,6 +127,7 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
   if (!varying.empty()) r.result = without_stand_ins(r.result.get());
 
   r.refusal = trace.refusal();
+  r.in_parts = trace.refused_in_parts();
   if (r.refusal.empty() && !v->modes_.holds())
     r.refusal = "it changes the grad mode or the default dtype";
   if (!r.refusal.empty()) return r;
@@ -433,7 +434,8 @@ void Variant::find_plain() {
   auto fresh = [](const Made& m) { return m.block >= 0 && m.released.empty(); };
   plain_ = entries_.size() <= kPlain && outside_.size() <= kPlain && made_.size() <= kPlain &&
            block_users_.size() <= kPlain && !kwnames_ && !backward_ && !writes_outside_ &&
-           grad_effects_.empty() && data_effects_.empty() && !program_->guarded() &&
+           grad_effects_.empty() && data_effects_.empty() &&
+           !(program_->guarded() && program_->impure()) &&
            std::all_of(arguments_.begin(), arguments_.end(), tensor) &&
            std::all_of(entries_.begin(), entries_.end(), outside_only) &&
            std::all_of(made_.begin(), made_.end(), fresh) &&

@@ -39,6 +39,7 @@ struct Recorded {
   Object result;  // of the function itself, which has run
   std::unique_ptr<class Variant> variant;
   std::string refusal;      // the function cannot be replayed
+  bool in_parts = false;    // but functions that it is given to call can
   std::string changed;      // the call changed this Python object; another call may not
   bool repeatable = false;  // it raised an exception, but had no effects by then
 };

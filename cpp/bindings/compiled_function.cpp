@@ -19,6 +19,9 @@ constexpr int kMaxChanges = 3;
 // Nobody asked for a quiet function to be compiled: so many recordings must have been worth it.
 constexpr int64_t kQuietRecordings = 8;
 
+// Whether a function runs as it is whose closures may be compiled: see LBFGS.step().
+thread_local bool t_in_parts = false;
+
 struct State {
   std::vector<std::unique_ptr<Variant>> variants;  // never moves, never shrinks
   size_t last = 0;                                 // the variant that fitted last
@@ -29,6 +32,7 @@ struct State {
   std::vector<std::optional<double>> floats;
   bool stand_ins = true;  // unless the function did not get along with them
   std::string reason;     // why it is not compiled any more; empty: it is
+  bool in_parts = false;  // but what it gives to others to call is
   int64_t recordings = 0, misses = 0, eager_calls = 0;
   State() { variants.reserve(kMaxVariants); }
   int64_t replays() const {
@@ -92,11 +96,16 @@ void give_up(CompiledObject* self, const std::string& why) {
   std::string text =
       str("fastgrad.compile: ", name_of(self->function), " cannot be replayed: ", why);
   FG_CHECK(!self->state->fullgraph, text, ". Without fullgraph=True it would run uncompiled.");
-  if (!self->state->quiet) warn(text + "; it runs uncompiled");
+  if (!self->state->quiet && !self->state->in_parts) warn(text + "; it runs uncompiled");
 }
 
 PyObject* call_plainly(CompiledObject* self, PyObject* const* args, size_t nargsf,
                        PyObject* kwnames) {
+  struct Parts {
+    bool before;
+    explicit Parts(bool now) : before(std::exchange(t_in_parts, now)) {}
+    ~Parts() { t_in_parts = before; }
+  } parts(t_in_parts || self->state->in_parts);
   return PyObject_Vectorcall(self->function, args, nargsf, kwnames);
 }
 
@@ -150,6 +159,7 @@ PyObject* record(CompiledObject* self, const CallArguments& call) {
   if (!r.refusal.empty() && !varying.empty()) {
     s.stand_ins = false;  // the next call will tell whether that was the reason
   } else if (!r.refusal.empty()) {
+    s.in_parts = r.in_parts;
     give_up(self, r.refusal);
   } else if (!r.changed.empty()) {
     if (++s.changes >= kMaxChanges) give_up(self, "every call changes " + r.changed);
@@ -355,9 +365,25 @@ PyType_Slot slots[] = {
 PyType_Spec spec = {"fastgrad._core.CompiledFunction", sizeof(CompiledObject), 0,
                     Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, slots};
 
+// Called by Python code of ours that decides in Python what to call next.
+PyObject* run_in_parts(PyObject*, PyObject* why) {
+  return guarded([&]() -> PyObject* {
+    if (Recorder* r = recorder()) r->refuse(text_of(why), true);
+    return PyBool_FromLong(t_in_parts && !recorder());
+  });
+}
+
+PyMethodDef functions[] = {
+    {"_run_in_parts", run_in_parts, METH_O,
+     "Refuses a recording, for the reason given; returns whether functions that are called here "
+     "should be compiled instead."},
+    {nullptr, nullptr, 0, nullptr},
+};
+
 }  // namespace
 
 void add_compiled_function_type(PyObject* module) {
+  check_status(PyModule_AddFunctions(module, functions));
   add_stand_in_type();
   g_type = reinterpret_cast<PyTypeObject*>(check(PyType_FromSpec(&spec)));
   check_status(

@@ -56,9 +56,16 @@ Object encode_attributes(const Attrs& a) {
   return d;
 }
 
-Object encode_instruction(const Graph& g, const Instruction& i) {
+bool has_attributes(const Instruction& i) {
+  return !i.guards() || i.kind == Instruction::Kind::Condition;
+}
+
+void check_form(const Graph& g, const Instruction& i) {
   FG_CHECK(is_storable(i) && !i.attrs.has_text(), "save_program: files have no form for ",
            g.name_of(i), ", which the function uses");
+}
+
+Object encode_instruction(const Instruction& i) {
   Object d = own(PyDict_New());
   switch (i.kind) {
     case Instruction::Kind::Elementwise:
@@ -78,8 +85,12 @@ Object encode_instruction(const Graph& g, const Instruction& i) {
     case Instruction::Kind::Truth:
       put(d, "truth", own(PyBool_FromLong(i.outcome)));
       break;
+    case Instruction::Kind::Condition:
+      put(d, "condition", text(i.condition->name));
+      put(d, "truth", own(PyBool_FromLong(i.outcome)));
+      break;
   }
-  if (!i.guards()) put(d, "attributes", encode_attributes(i.attrs));
+  if (has_attributes(i)) put(d, "attributes", encode_attributes(i.attrs));
   put(d, "in", encode_places(i.in));
   put(d, "out", encode_places(i.out));
   return d;
@@ -155,12 +166,15 @@ Instruction decode_instruction(PyObject* form) {
     i.kind = Instruction::Kind::Watch;
     i.expected = checked_tensor(expect, "what is expected");
   } else {
-    i.kind = Instruction::Kind::Truth;
+    PyObject* condition = has("condition");
+    i.kind = condition ? Instruction::Kind::Condition : Instruction::Kind::Truth;
+    if (condition) i.condition = find_condition(text_of_form(condition, "condition"));
+    FG_CHECK_VALUE(!condition || i.condition, "there is no such condition");
     PyObject* truth = item_of(form, "truth");
     FG_CHECK_VALUE(PyBool_Check(truth), "a truth is neither true nor false");
     i.outcome = truth == Py_True;
   }
-  if (!i.guards()) i.attrs = attributes_of(item_of(form, "attributes"));
+  if (has_attributes(i)) i.attrs = attributes_of(item_of(form, "attributes"));
   i.in = places_of(item_of(form, "in"));
   i.out = places_of(item_of(form, "out"));
   return i;
@@ -221,6 +235,14 @@ Place decode_place(PyObject* form) {
 }
 
 Object encode_task(const Graph& g, std::span<const Place> results) {
+  for (const Instruction& i : g.instructions) check_form(g, i);
+  try {
+    check_graph(g, results);
+  } catch (const Error& wrong) {
+    fail(
+        ErrorKind::Runtime,
+        str("save_program: files have no form for a call that the function makes: ", wrong.what()));
+  }
   Object storages = own(PyList_New(0)), instructions = own(PyList_New(0));
   for (const Storage& s : g.storages) {
     Object d = own(PyDict_New());
@@ -236,7 +258,7 @@ Object encode_task(const Graph& g, std::span<const Place> results) {
     check_status(PyList_Append(storages.get(), d.get()));
   }
   for (const Instruction& i : g.instructions)
-    check_status(PyList_Append(instructions.get(), encode_instruction(g, i).get()));
+    check_status(PyList_Append(instructions.get(), encode_instruction(i).get()));
   Object task = own(PyDict_New());
   put(task, "storages", storages);
   put(task, "instructions", instructions);

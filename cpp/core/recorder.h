@@ -30,6 +30,13 @@ struct Primitive {
   bool pure = true;
 };
 
+// What may be asked of the values of an array: whether they are all in a range, how many are set.
+// Numbers stand in Attrs. A replay asks again, and gives up when the answer is another one.
+struct Condition {
+  const char* name;
+  bool (*holds)(const Attrs&, const Array&);
+};
+
 class Recorder {
  public:
   virtual ~Recorder() = default;
@@ -45,10 +52,12 @@ class Recorder {
   virtual void constant(const Array& a) = 0;
   // The values of `a` have decided something.
   virtual void watch(const Array& a) = 0;
+  // That condition(a) was `outcome` has decided something, and nothing else of its values.
+  virtual void watch(const Condition& c, const Attrs& attrs, const Array& a, bool outcome) = 0;
   // bool(a) has decided something.
   virtual void watch_truth(const Array& a, bool outcome) = 0;
-  // What is happening cannot be replayed.
-  virtual void refuse(const std::string& why) = 0;
+  // What is happening cannot be replayed; `in_parts`: but what it calls can, by itself.
+  virtual void refuse(const std::string& why, bool in_parts = false) = 0;
 };
 
 inline constinit thread_local Recorder* t_recorder = nullptr;

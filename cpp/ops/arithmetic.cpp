@@ -5,10 +5,11 @@
 #include <cstring>
 #include <limits>
 
+#include "core/conditions.h"
 #include "core/promotion.h"
-#include "core/recorder.h"
 #include "kernels/index.h"
 #include "ops/convert.h"
+#include "ops/positions.h"
 
 namespace fastgrad {
 namespace {
@@ -94,7 +95,7 @@ void check_divisor(const Operand& a, const Operand& b) {
   bool zero = false;
   if (b.is_tensor()) {
     Tensor zeros = eq(b.tensor().detach(), 0);
-    watch_values(zeros.array());
+    watch_condition(kHasZero, {}, b.array(), false);
     zero = zeros.numel() != 0 &&
            std::memchr(zeros.array().data, 1, static_cast<size_t>(zeros.numel()));
   } else {
@@ -200,9 +201,7 @@ Tensor select_where(const Tensor& condition, const Operand& a, const Operand& b)
 
 Tensors where_indices(const Tensor& condition) {
   Tensor chosen = ne(condition.detach(), 0);
-  watch_values(chosen.array());
-  Tensor positions(nonzero_linear(chosen.array()));
-  constant_values(positions.array());
+  Tensor positions = positions_where(chosen.array());
   Tensors indices;
   if (condition.ndim() == 0) return {positions};
   int64_t stride = condition.numel();

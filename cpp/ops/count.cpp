@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "core/conditions.h"
 #include "core/promotion.h"
 #include "kernels/copy.h"
 #include "kernels/count.h"
@@ -11,6 +12,7 @@
 #include "ops/creation.h"
 #include "ops/extreme.h"
 #include "ops/item.h"
+#include "ops/positions.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -83,11 +85,16 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   FG_CHECK(minlength >= 0, "minlength should be >= 0, got ", minlength);
   int64_t most = -1;
   if (x.numel() > 0 && x.ndim() == 1) {
+    PauseRecording values;  // what depends on them is watched below
     auto [least, largest] = aminmax(x);
     FG_CHECK(item(least).to_int() >= 0,
              "bincount only supports 1-d non-negative integral inputs, got ", item(least).to_int());
     most = item(largest).to_int();
   }
+  if (most < minlength)
+    watch_range(x.array(), 0, minlength);
+  else
+    watch_largest(x.array(), most);
   FG_CHECK(x.ndim() == 1, "bincount only supports 1-d non-negative integral inputs, got shape ",
            x.shape());
   const int64_t bins[] = {std::max(most + 1, minlength)};
@@ -157,9 +164,10 @@ Tensor searchsorted(const Tensor& boundaries, const Operand& values, bool out_in
              "sorter must be a tensor of long dtype but got dtype ",
              scalar_type_name(sorter.dtype()));
     if (sorter.numel() > 0) {
-      auto [least, most] = aminmax(sorter);
-      FG_CHECK(item(least).to_int() >= 0 && item(most).to_int() < sorter.shape().back(), kOp,
+      const int64_t size = sorter.shape().back();
+      FG_CHECK(kInRange.holds(Attrs(int64_t{0}, size), sorter.array()), kOp,
                "sorter index out of range");
+      watch_range(sorter.array(), 0, size);
     }
   }
   return search(boundaries, v, out_int32, right || side == "right", sorter);

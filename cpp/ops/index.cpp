@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "core/conditions.h"
 #include "core/inplace.h"
 #include "core/memory.h"
 #include "core/promotion.h"
@@ -11,6 +12,7 @@
 #include "ops/convert.h"
 #include "ops/item.h"
 #include "ops/pointwise.h"
+#include "ops/positions.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -133,14 +135,6 @@ struct Located {
   Attrs attrs() const { return Attrs(Scalar(position)).with(dims); }
 };
 
-// Where a mask is set.
-Array positions_in(const Tensor& mask) {
-  watch_values(mask.array());
-  Array positions = nonzero_linear(mask.array());
-  constant_values(positions);
-  return positions;
-}
-
 const Primitive kFirstIndex = {"first_index", [](const Attrs& a, Inputs in, std::span<Array> out) {
                                  fill_array(out[0], Scalar(0));
                                  fold_index(*in[0], a.integer(0), a.integer(1), out[0]);
@@ -168,10 +162,11 @@ Located locate_one(const Tensor& x, const Advanced& a) {
   l.position = a.dim;
   for (int64_t k = 0; k < a.count; ++k) l.dims.push_back(a.dim + k);
   if (is_mask(*a.tensor)) {
-    l.linear = Tensor(positions_in(*a.tensor));
+    l.linear = positions_where(a.tensor->array());
     return l;
   }
   l.linear = Tensor(Array::zeros(a.tensor->shape(), DType::Int64));
+  watch_range(a.tensor->array(), -x.shape()[a.dim], x.shape()[a.dim]);
   bool wide = a.tensor->dtype() == DType::Int64;
   fold(wide ? a.tensor->array() : recorded::as_contiguous(a.tensor->array(), DType::Int64),
        x.shape()[a.dim], a.dim, l.linear.array(), true);
@@ -185,8 +180,9 @@ Located locate(const Tensor& x, const Parsed& p) {
   Dims shape;
   bool adjacent = true;
   for (const Advanced& a : p.advanced) {
+    if (!is_mask(*a.tensor)) watch_range(a.tensor->array(), -x.shape()[a.dim], x.shape()[a.dim]);
     indices.push_back(is_mask(*a.tensor)
-                          ? positions_in(*a.tensor)
+                          ? positions_where(a.tensor->array()).array()
                           : recorded::as_contiguous(a.tensor->array(), DType::Int64));
     std::optional<Dims> both = try_broadcast(shape, indices.back().shape);
     if (!both) {
@@ -379,6 +375,14 @@ void assign_view(const Tensor& v, const Operand& value) {
   copy_(v, src);
 }
 
+// Writes one number wherever a mask is set. A replay need not know how often that is.
+void assign_masked(const Tensor& v, const Advanced& a, const Tensor& number) {
+  Tensor mask = a.tensor->dtype() == DType::Bool ? *a.tensor : ne(*a.tensor, 0);
+  Dims shape = mask.shape();
+  while (static_cast<int64_t>(shape.size()) < v.ndim() - a.dim) shape.push_back(1);
+  copy_(v, apply(Op::MaskedFill, {v, reshape(mask, shape), reshape(number, {})}));
+}
+
 }  // namespace
 
 void index_assign(const Tensor& x, std::span<const IndexItem> items, const Operand& value) {
@@ -394,7 +398,12 @@ void index_assign(const Tensor& x, std::span<const IndexItem> items, const Opera
   Tensor values = value.is_tensor() ? value.tensor() : full({}, value.scalar(), x.dtype());
   bool masked = std::all_of(p.advanced.begin(), p.advanced.end(),
                             [](const Advanced& a) { return is_mask(*a.tensor); });
-  if (masked && values.numel() == 1) values = to_dtype(values, x.dtype());  // a masked fill
+  if (masked && values.numel() == 1) {  // a masked fill
+    values = to_dtype(values, x.dtype());
+    const Advanced& first = p.advanced[0];
+    if (recorder() && p.advanced.size() == 1 && first.tensor->ndim() > 0 && !values.requires_grad())
+      return assign_masked(v, first, values);
+  }
   put(v, locate(v, p), values, false);
 }
 

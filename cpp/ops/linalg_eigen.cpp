@@ -12,6 +12,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/conditions.h"
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "kernels/gemm.h"
@@ -356,7 +357,7 @@ Tensor linalg_svdvals(const Tensor& a) {
 Tensors linalg_eig(const Tensor& a) {
   check_square(a, "linalg.eig");
   check_floating(a, "linalg.eig");
-  watch_values(a.array());
+  watch_condition(kAllFinite, {}, a.array(), true);
   Array x = contiguous_copy(a.array());
   dispatch_float(x.dtype, "linalg.eig", [&]<class T>(T) {
     for (int64_t i = 0; i < x.numel; ++i)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "core/conditions.h"
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "kernels/lapack.h"
@@ -32,30 +33,40 @@ int64_t cols(const Array& a) { return a.shape.back(); }
 Tensor columns(const Tensor& a, int64_t start, int64_t stop) { return slice(a, -1, start, stop); }
 Tensor row_range(const Tensor& a, int64_t start, int64_t stop) { return slice(a, -2, start, stop); }
 
-// The permutation matrix P (m x m) of a = P·L·U.
-Tensor permutation_of(const Tensor& pivots, int64_t m, DType dtype) {
-  watch_values(pivots.array());
-  Array p = as_contiguous(pivots.array());
-  int64_t k = p.shape.back(),
-          batches = k ? p.numel / k : numel_of(DimSpan(p.shape).first(p.shape.size() - 1));
-  Dims shape(DimSpan(p.shape).first(p.shape.size() - 1));
-  Array out = Array::zeros(with(shape, {m, m}), dtype);
+// The permutation matrix P (m x m) of a = P·L·U. Pivots are in range.
+void fill_permutation(const Array& pivots, const Array& out) {
+  Array p = as_contiguous(pivots);
+  int64_t m = out.shape.back(), k = p.shape.back(), batches = m ? out.numel / (m * m) : 0;
+  fill_array(out, Scalar(0));
   std::vector<int64_t> order(static_cast<size_t>(m));
-  dispatch_float(dtype, "lu", [&]<class T>(T) {
+  dispatch_float(out.dtype, "lu", [&]<class T>(T) {
     for (int64_t b = 0; b < batches; ++b) {
       for (int64_t i = 0; i < m; ++i) order[static_cast<size_t>(i)] = i;
-      for (int64_t i = 0; i < k; ++i) {
-        int64_t j = p.ptr<int32_t>()[b * k + i] - 1;
-        FG_CHECK(j >= 0 && j < m,
-                 "Pivots given to lu_solve must all be smaller or equal to LU.size(-2). Did you "
-                 "properly pass the result of lu_factor?");
-        std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
-      }
+      for (int64_t i = 0; i < k; ++i)
+        std::swap(order[static_cast<size_t>(i)],
+                  order[static_cast<size_t>(p.ptr<int32_t>()[b * k + i] - 1)]);
       for (int64_t i = 0; i < m; ++i)
         out.ptr<T>()[(b * m + order[static_cast<size_t>(i)]) * m + i] = 1;
     }
   });
-  constant_values(out);
+}
+const Primitive kPermutation = {
+    "pivots_to_matrix",
+    [](const Attrs&, Inputs in, std::span<Array> out) { fill_permutation(*in[0], out[0]); }};
+
+Tensor permutation_of(const Tensor& pivots, int64_t m, DType dtype) {
+  const Array& p = pivots.array();
+  FG_CHECK(kInRange.holds(Attrs(int64_t{1}, m + 1), p),
+           "Pivots given to lu_solve must all be smaller or equal to LU.size(-2). Did you "
+           "properly pass the result of lu_factor?");
+  watch_range(p, 1, m + 1);
+  Array out = Array::empty(with(Dims(DimSpan(p.shape).first(p.shape.size() - 1)), {m, m}), dtype);
+  fill_permutation(p, out);
+  if (Recorder* r = recorder()) [[unlikely]] {
+    const Array* in[] = {&p};
+    r->fresh(out);
+    r->primitive(kPermutation, {}, in, {&out, 1});
+  }
   return Tensor(std::move(out));
 }
 
@@ -169,6 +180,11 @@ void householder_vjp(VjpContext& c) {
 }
 
 }  // namespace
+
+std::span<const Primitive* const> matrix_primitives() {
+  static const Primitive* const kAll[] = {&kPermutation};
+  return kAll;
+}
 
 // Outputs: LU, pivots, info.
 FG_DEFINE_OP(LuFactor) = {

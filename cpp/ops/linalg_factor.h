@@ -5,6 +5,8 @@
 
 namespace fastgrad {
 
+struct Primitive;
+
 // (LU, pivots, info) with A = P·L·U. The plain form raises when U has a zero on its diagonal.
 Tensors linalg_lu_factor(const Tensor& a, bool pivot);
 Tensors linalg_lu_factor_ex(const Tensor& a, bool pivot, bool check_errors);
@@ -27,5 +29,8 @@ Tensor householder_product(const Tensor& a, const Tensor& tau);
 Tensors linalg_lstsq(const Tensor& a, const Tensor& b, std::optional<double> rcond,
                      std::optional<std::string> driver);
 Tensor linalg_matrix_exp(const Tensor& a);
+
+// What decompositions record besides ops.
+std::span<const Primitive* const> matrix_primitives();
 
 }  // namespace fastgrad

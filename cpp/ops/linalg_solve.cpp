@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/conditions.h"
 #include "core/memory.h"
 #include "kernels/lapack.h"
 #include "ops/convert.h"
@@ -420,7 +421,7 @@ Tensor cholesky_inverse(const Tensor& factor, bool upper) {
   check_floating(factor, "cholesky_inverse");
   int64_t n = factor.size(-1);
   Tensor diagonal = contiguous(diagonal_of(factor.detach()));
-  watch_values(eq(diagonal, 0).array());
+  watch_condition(kHasZero, {}, diagonal.array(), false);
   for (int64_t i = 0; i < diagonal.numel(); ++i) {
     bool zero = diagonal.dtype() == DType::Float32 ? diagonal.array().ptr<float>()[i] == 0
                                                    : diagonal.array().ptr<double>()[i] == 0;

@@ -3,6 +3,7 @@
 #include <bit>
 #include <cmath>
 
+#include "core/conditions.h"
 #include "core/promotion.h"
 #include "core/recorder.h"
 #include "kernels/copy.h"
@@ -210,6 +211,11 @@ void check_classes(const Tensor& scores, const Tensor& target, const Tensor& wei
            " for the weight of ", name);
 }
 
+// The kernels fail at other targets.
+void watch_classes(const Tensor& scores, const Tensor& target, int64_t ignore) {
+  watch_range(target.array(), 0, scores.shape()[scores.ndim() == 1 ? 0 : 1], ignore);
+}
+
 // The loss of target probabilities.
 Tensor cross_entropy_of_probabilities(const Tensor& scores, const Tensor& target,
                                       const Tensor& weight, Reduction reduction, double smoothing) {
@@ -241,6 +247,7 @@ Tensor cross_entropy_of_probabilities(const Tensor& scores, const Tensor& target
 Tensor nll_loss(const Tensor& scores, const Tensor& target, const Tensor& weight,
                 Reduction reduction, int64_t ignore) {
   check_classes(scores, target, weight, "nll_loss");
+  watch_classes(scores, target, ignore);
   return apply_multi(
       Op::NllLoss, {scores, target, weight},
       Attrs(Scalar(static_cast<int64_t>(reduction)), Scalar(ignore)).with(scores.shape()))[0];
@@ -257,6 +264,7 @@ Tensor cross_entropy(const Tensor& scores, const Tensor& target, const Tensor& w
     return cross_entropy_of_probabilities(scores, target, weight, reduction, smoothing);
   }
   check_classes(scores, target, weight, "cross_entropy");
+  watch_classes(scores, target, ignore);
   return apply_multi(
       Op::CrossEntropy, {scores, target, weight},
       Attrs(Scalar(static_cast<int64_t>(reduction)), Scalar(ignore), Scalar(smoothing))
@@ -351,6 +359,7 @@ Tensor embedding(const Tensor& numbers, const Tensor& table, const EmbeddingOpti
                    " rows");
     if (padding < 0) padding += rows;
   }
+  watch_range(numbers.array(), 0, rows);
   if (o.max_norm) renormalize(table, numbers, *o.max_norm, o.norm_type);
   return apply(
       Op::Embedding, {table, numbers},

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "core/apply.h"
-#include "core/recorder.h"
+#include "core/conditions.h"
 
 namespace fastgrad {
 
@@ -40,7 +40,7 @@ void check_same_dtype(const Tensor& a, const Tensor& b, const char* op);
 // Calls fail(i) for the first matrix whose info is not 0.
 template <class Fail>
 void check_info(const Tensor& info, Fail&& fail) {
-  watch_values(info.array());
+  watch_range(info.array(), 0, 1);
   const int32_t* p = info.array().ptr<int32_t>();
   for (int64_t i = 0; i < info.numel(); ++i)
     if (p[i] != 0) fail(i, p[i]);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/apply.h"
+#include "core/conditions.h"
 #include "core/inplace.h"
 #include "core/memory.h"
 #include "core/promotion.h"
@@ -202,7 +203,7 @@ void check_continuous(const char* distribution, DType d) {
 }
 
 bool all_in(const Tensor& x, double low, double high) {
-  watch_values(x.array());
+  watch_condition(kWithin, Attrs(low, high), x.array(), true);  // or an error is raised
   Array a = as_contiguous(x.array(), DType::Float64);
   for (int64_t i = 0; i < a.numel; ++i)
     if (!(a.ptr<double>()[i] >= low && a.ptr<double>()[i] <= high)) return false;

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "core/conditions.h"
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "kernels/index.h"
@@ -10,6 +11,7 @@
 #include "ops/basic_index.h"
 #include "ops/convert.h"
 #include "ops/pointwise.h"
+#include "ops/positions.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -22,13 +24,14 @@ Tensor checked_index(const Tensor& index, const Tensor& x, int64_t dim, const ch
   FG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, op,
            "(): Expected dtype int32/int64 for index, got ", name(index.dtype()));
   Array places = recorded::as_contiguous(index.array(), DType::Int64);
-  watch_values(index.array());
   int64_t size = at_least_vector(x.shape())[dim];
   const int64_t* p = places.ptr<int64_t>();
   for (int64_t i = indices_in_range(places, 0, size) ? places.numel : 0; i < places.numel; ++i)
     FG_CHECK(p[i] >= 0 && p[i] < size, "index ", p[i], " is out of bounds for dimension ", dim,
              " with size ", size);
-  return index.dtype() == DType::Int64 ? index : Tensor(std::move(places));
+  bool wide = index.dtype() == DType::Int64;
+  watch_range(wide ? index.array() : places, 0, size);
+  return wide ? index : Tensor(std::move(places));
 }
 
 bool fits(DimSpan index, DimSpan other, int64_t but_dim) {
@@ -205,15 +208,18 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
 }
 
 namespace {
-// Negative entries count from the end.
-Tensor counted_from_front(const Tensor& index, DimSpan shape, int64_t dim) {
-  watch_values(index.array());
-  Array out = contiguous_copy(index.array());
-  int64_t size = shape.empty() ? 1 : shape[dim];
-  for (int64_t i = 0; i < out.numel; ++i)
-    if (out.ptr<int64_t>()[i] < 0) out.ptr<int64_t>()[i] += size;
-  constant_values(out);
-  return Tensor(std::move(out));
+// Negative entries count from the end; gather() complains of what is out of range.
+Tensor from_front(const Tensor& index, DimSpan shape, int64_t dim) {
+  const int64_t size = shape.empty() ? 1 : shape[static_cast<size_t>(dim)];
+  Array rows = as_contiguous(index.array());
+  if (!indices_in_range(rows, -size, size))
+    for (int64_t i = 0; i < rows.numel; ++i) {
+      int64_t k = rows.ptr<int64_t>()[i];
+      FG_CHECK(k >= -size && k < size, "index ", k, " is out of bounds for dimension ", dim,
+               " with size ", size);
+    }
+  watch_range(index.array(), -size, size);
+  return counted_from_front(index.array(), size);
 }
 }  // namespace
 
@@ -223,7 +229,7 @@ Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_
            scalar_type_name(index.dtype()));
   if (!dim) {
     Tensor flat = reshape(x, Dims{-1});
-    return gather(flat, 0, counted_from_front(reshape(index, Dims{-1}), flat.shape(), 0));
+    return gather(flat, 0, from_front(reshape(index, Dims{-1}), flat.shape(), 0));
   }
   FG_CHECK(x.ndim() == index.ndim(),
            "torch.take_along_dim(): input and indices should have the same number of dimensions, "
@@ -238,7 +244,7 @@ Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_
     at[d] = index.shape()[d];
   }
   Tensor places = at == index.shape() ? index : expand(index, at);
-  return gather(from == x.shape() ? x : expand(x, from), d, counted_from_front(places, from, d));
+  return gather(from == x.shape() ? x : expand(x, from), d, from_front(places, from, d));
 }
 
 Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src) {

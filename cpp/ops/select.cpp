@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "base/thread_pool.h"
+#include "core/conditions.h"
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "kernels/elementwise.h"
@@ -12,6 +12,7 @@
 #include "ops/convert.h"
 #include "ops/item.h"
 #include "ops/pointwise.h"
+#include "ops/positions.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -40,17 +41,19 @@ void check_integer_index(const Tensor& index, const char* op) {
 // The index as int64, counted from the front. fail(entry) speaks for entries out of range.
 template <class Fail>
 Tensor wrapped_index(const Tensor& index, int64_t size, bool negative_allowed, Fail fail) {
-  Array out = contiguous_copy(index.array(), DType::Int64);
-  int64_t* p = out.ptr<int64_t>();
+  Array wide = as_contiguous(index.array(), DType::Int64);
+  const int64_t* p = wide.ptr<int64_t>();
   const int64_t low = negative_allowed ? -size : 0;
-  if (!indices_in_range(out, low, size))
-    for (int64_t i = 0; i < out.numel; ++i)
+  if (!indices_in_range(wide, low, size))
+    for (int64_t i = 0; i < wide.numel; ++i)
       if (p[i] >= size || p[i] < low) fail(p[i]);
-  if (negative_allowed)
-    for (int64_t i = 0; i < out.numel; ++i) p[i] += (p[i] >> 63) & size;
-  watch_values(index.array());
-  constant_values(out);
-  return Tensor(std::move(out));
+  if (negative_allowed) {
+    watch_range(index.array(), low, size);
+    return counted_from_front(index.array(), size);
+  }
+  Array linear = recorded::contiguous_copy(index.array(), DType::Int64);
+  watch_range(linear, low, size);
+  return Tensor(std::move(linear));
 }
 
 // 0-d tensors are indexed along dim 0 as if they had one element there.
@@ -162,6 +165,21 @@ Tensor fill_value(const Tensor& x, const Operand& value, const char* op) {
 
 }  // namespace
 
+namespace {
+
+// Each place once, so that the gradient of a value that is put there counts it once.
+Tensor distinct(const Tensor& places) {
+  watch_values(places.array());
+  Array sorted = contiguous_copy(places.array());
+  int64_t* first = sorted.ptr<int64_t>();
+  std::sort(first, first + sorted.numel);
+  int64_t count = std::unique(first, first + sorted.numel) - first;
+  constant_values(sorted);
+  return Tensor(sorted.narrowed(0, 0, count));
+}
+
+}  // namespace
+
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value) {
   dim = wrap_dim(dim, x.ndim());
   FG_CHECK(index.dtype() == DType::Int64, "index_fill_(): Expected dtype int64 for index.");
@@ -172,12 +190,7 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
     fail(ErrorKind::Index, "index ", i, " is out of bounds for dimension ", dim, " with size ",
          size);
   });
-  // Each place once, so that the value's gradient counts it once.
-  int64_t* first = linear.array().ptr<int64_t>();
-  std::sort(first, first + linear.numel());
-  int64_t distinct = std::unique(first, first + linear.numel()) - first;
-  constant_values(linear.array());
-  if (distinct < linear.numel()) linear = Tensor(linear.array().narrowed(0, 0, distinct));
+  if (value.is_tensor() && value.tensor().requires_grad()) linear = distinct(linear);
   Tensor y = apply(Op::IndexFill, {to, fill_value(x, value, "index_fill_"), linear}, along(dim));
   return x.ndim() == 0 ? reshape(y, {}) : y;
 }
@@ -258,9 +271,7 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
            name(mask.dtype()));
   Dims shape = broadcast(x.shape(), mask.shape());
   Tensor from = x.shape() == shape ? x : expand(x, shape);
-  watch_values(mask.array());
-  Tensor positions(nonzero_linear(mask.array().expanded(shape)));
-  constant_values(positions.array());
+  Tensor positions = positions_where(mask.array().expanded(shape));
   return apply(Op::MaskedSelect, {from, positions}, over_all(from));
 }
 
@@ -273,9 +284,7 @@ Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& source)
            scalar_type_name(x.dtype()), " and ", scalar_type_name(source.dtype()));
   Dims shape = broadcast(x.shape(), mask.shape());
   Tensor to = x.shape() == shape ? x : expand(x, shape);
-  watch_values(mask.array());
-  Tensor linear(nonzero_linear(mask.array().expanded(shape)));
-  constant_values(linear.array());
+  Tensor linear = positions_where(mask.array().expanded(shape));
   int64_t count = linear.numel();
   FG_CHECK(source.numel() >= count,
            "Number of elements of source < number of ones in mask: ", source.numel(), " < ", count);
@@ -284,31 +293,7 @@ Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& source)
   return apply(Op::MaskedScatter, {to, values, linear}, over_all(to));
 }
 
-Tensor nonzero(const Tensor& x) {
-  watch_values(x.array());
-  Array linear = nonzero_linear(x.array());
-  int64_t n = x.ndim();
-  Array out = Array::empty(Dims{linear.numel, n}, DType::Int64);
-  const int64_t* from = linear.ptr<int64_t>();
-  int64_t* to = out.ptr<int64_t>();
-  const int64_t width = n ? x.shape().back() : 1;
-  parallel_for(n ? linear.numel : 0, kParallelGrain, [&](int64_t begin, int64_t end) {
-    int64_t row_end = 0;  // divides only where a row of x ends
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t* coordinates = to + i * n;
-      if (from[i] >= row_end) {
-        int64_t left = from[i] / width;
-        row_end = (left + 1) * width;
-        for (int64_t d = n - 1; d-- > 0; left /= x.shape()[d]) coordinates[d] = left % x.shape()[d];
-      } else {
-        for (int64_t d = 0; d < n - 1; ++d) coordinates[d] = coordinates[d - n];
-      }
-      coordinates[n - 1] = from[i] - (row_end - width);
-    }
-  });
-  constant_values(out);
-  return Tensor(std::move(out));
-}
+Tensor nonzero(const Tensor& x) { return coordinates_of(positions_where(x.array()), x.shape()); }
 
 Tensor argwhere(const Tensor& x) { return nonzero(x); }
 
@@ -319,7 +304,6 @@ Tensor one_hot(const Tensor& classes, int64_t num_classes) {
            "one_hot is only applicable to index tensor of type LongTensor, got ",
            name(classes.dtype()));
   Array at = recorded::as_contiguous(classes.array());
-  watch_values(at);
   const int64_t* p = at.ptr<int64_t>();
   int64_t least = at.numel ? *std::min_element(p, p + at.numel) : 0;
   int64_t most = at.numel ? *std::max_element(p, p + at.numel) : -1;
@@ -328,12 +312,11 @@ Tensor one_hot(const Tensor& classes, int64_t num_classes) {
   FG_CHECK(num_classes == -1 || num_classes > most,
            "Class values must be smaller than num_classes.");
   int64_t n = num_classes == -1 ? most + 1 : num_classes;
-  Dims shape = classes.shape();
-  shape.push_back(n);
-  Array out = Array::zeros(shape, DType::Int64);
-  for (int64_t i = 0; i < at.numel; ++i) out.ptr<int64_t>()[i * n + p[i]] = 1;
-  constant_values(out);
-  return Tensor(std::move(out));
+  if (num_classes == -1)
+    watch_largest(at, most);
+  else
+    watch_range(at, 0, n);
+  return one_hot_rows(at, n);
 }
 
 }  // namespace fastgrad

@@ -1,5 +1,6 @@
 #include "ops/statistics.h"
 
+#include "core/conditions.h"
 #include "core/promotion.h"
 #include "ops/along.h"
 #include "ops/as_strided.h"
@@ -77,9 +78,11 @@ Tensor quantile(const Tensor& x, const Tensor& q, std::optional<int64_t> dim, bo
   shape.back() = q.numel();
   ranks = expand(ranks, shape);
   Tensor below = to_dtype(ranks.detach(), DType::Int64);
+  watch_range(below.array(), 0, n);
   Tensor result = take_along(sorted, below, sorted.ndim() - 1);
   if (interpolation == "linear" || interpolation == "midpoint") {
     Tensor above = to_dtype(ceil(ranks.detach()), DType::Int64);
+    watch_range(above.array(), 0, n);
     Tensor upper = take_along(sorted, above, sorted.ndim() - 1);
     Tensor weight = sub(ranks, below);
     result = interpolation == "linear" ? lerp(result, upper, weight) : lerp(result, upper, 0.5);

@@ -1,4 +1,6 @@
 // What the kernels of ops and primitives rely on: see Note [Graphs from files].
+#include "program/call_rules.h"
+
 #include <algorithm>
 
 #include "core/elementwise.h"
@@ -7,48 +9,10 @@
 #include "ops/basic_index.h"
 #include "ops/index.h"
 #include "ops/optim.h"
-#include "program/check.h"
 #include "program/execute.h"
 
 namespace fastgrad {
 namespace {
-
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
-// An instruction, with the questions that rules ask.
-struct Call {
-  const Graph& graph;
-  size_t number;
-  const Instruction& i = graph.instructions[number];
-
-  const Attrs& attrs() const { return i.attrs; }
-  const Place& in(size_t k) const { return i.in[k]; }
-  int64_t integer(int k) const { return i.attrs.integer(k); }
-  size_t rank(size_t k = 0) const { return in(k).shape.size(); }
-  int64_t size(size_t k, size_t dim) const { return in(k).shape[dim]; }
-  // The first `count` inputs are there, and there are no others.
-  bool takes(size_t count) const {
-    return i.in.size() == count &&
-           std::all_of(i.in.begin(), i.in.end(), [](const Place& p) { return p.defined(); });
-  }
-  bool same_type(size_t a, size_t b) const { return in(a).dtype == in(b).dtype; }
-  bool same_shape(size_t a, size_t b) const { return in(a).shape == in(b).shape; }
-  bool is_number(size_t k) const { return !is_complex(in(k).dtype) && in(k).dtype != DType::Bool; }
-  bool is_float(size_t k) const { return is_floating(in(k).dtype); }
-  bool dim_in(int64_t dim, size_t rank) const {
-    return dim >= 0 && dim < static_cast<int64_t>(std::max<size_t>(rank, 1));
-  }
-  // Attribute 0 as a set of dimensions of input 0.
-  bool dims_fit() const {
-    return rank() < 64 && integer(0) >= 0 && integer(0) >> rank() == 0 && integer(1) >= 0 &&
-           integer(1) < 4;
-  }
-  bool type_attribute(int k, DType& type) const {
-    if (integer(k) < 0 || integer(k) >= kNumDTypes) return false;
-    type = static_cast<DType>(integer(k));
-    return true;
-  }
-};
 
 using Rule = bool (*)(const Call&);
 
@@ -176,13 +140,6 @@ bool fits_conversion(const Call& c) {
          !is_complex(c.in(0).dtype) && format_fits(c, 1);
 }
 bool fits_clone(const Call& c) { return c.takes(1) && format_fits(c, 0); }
-// Whether list k is the shape of result 0.
-bool is_result_shape(const Call& c, size_t k) {
-  DimSpan shape = c.attrs().list(k);
-  if (c.i.out.size() != 1) return false;
-  const Place& p = c.i.out[0];
-  return p.shape.size() == shape.size() && std::equal(shape.begin(), shape.end(), p.shape.begin());
-}
 bool fits_reshape(const Call& c) {
   return c.takes(1) && is_result_shape(c, 0) && c.i.out[0].numel == c.in(0).numel &&
          c.i.out[0].dtype == c.in(0).dtype;
@@ -215,108 +172,6 @@ bool fits_basic_index_adjoint(const Call& c) {
   return c.in(0).shape == taken;
 }
 
-// ---- indexing
-
-// Whether the values of input k, when the instruction runs, are all in [0, count): they are those
-// of a constant, or were folded by instructions that check them.
-bool are_positions(const Call& c, size_t k, int64_t count) {
-  const Place& p = c.in(k);
-  if (p.dtype != DType::Int64 || !p.contiguous) return false;
-  const Storage& s = c.graph.storages[at(p.storage)];
-  if (s.role == Storage::Role::Constant) {
-    if (p.numel == 0) return true;
-    const auto* first = reinterpret_cast<const int64_t*>(s.value.data + p.offset);
-    return std::all_of(first, first + p.numel, [&](int64_t v) { return v >= 0 && v < count; });
-  }
-  if (s.role != Storage::Role::Internal || s.unset) return false;
-  int64_t range = 0;  // of the values so far; 0: not known
-  for (size_t n = 0; n < c.number; ++n) {
-    const Instruction& i = c.graph.instructions[n];
-    for (const Place& o : i.out) {
-      if (o.storage != p.storage) continue;
-      bool fold = i.kind == Instruction::Kind::Primitive &&
-                  (i.primitive == &index_first() || i.primitive == &index_next());
-      if (!fold || o.offset != p.offset || o.shape != p.shape || o.dtype != p.dtype) return false;
-      bool first = i.primitive == &index_first();
-      if (!first && range == 0) return false;
-      if (__builtin_mul_overflow(first ? 1 : range, i.attrs.integer(0), &range)) return false;
-    }
-  }
-  return range > 0 && range <= count;
-}
-
-// Attributes position and list 0 for an array of this shape; `count` becomes how many entries the
-// dimensions have.
-bool index_fits(const Call& c, DimSpan shape, int64_t& count) {
-  DimSpan dims = c.attrs().list(0);
-  count = 1;
-  for (size_t k = 0; k < dims.size(); ++k) {
-    if (dims[k] < 0 || dims[k] >= static_cast<int64_t>(shape.size())) return false;
-    if (k && dims[k] <= dims[k - 1]) return false;
-    count *= shape[static_cast<size_t>(dims[k])];
-  }
-  return !dims.empty() && c.integer(0) >= 0 &&
-         c.integer(0) <= static_cast<int64_t>(shape.size() - dims.size());
-}
-Dims indexed_shape(const Call& c, DimSpan shape, size_t positions) {
-  return index_shape(shape, c.attrs().list(0), c.integer(0), c.in(positions).shape);
-}
-bool fits_index(const Call& c) {
-  int64_t count;
-  return c.takes(2) && index_fits(c, c.in(0).shape, count) && are_positions(c, 1, count);
-}
-bool fits_index_put(const Call& c) {
-  int64_t count;
-  return c.takes(3) && index_fits(c, c.in(0).shape, count) && are_positions(c, 2, count) &&
-         c.same_type(0, 1) && !is_complex(c.in(0).dtype) &&
-         is_expandable_to(c.in(1).shape, indexed_shape(c, c.in(0).shape, 2));
-}
-bool fits_index_adjoint(const Call& c) {
-  DimSpan shape = c.attrs().list(1);
-  int64_t count;
-  if (!c.takes(2) || !is_result_shape(c, 1)) return false;
-  return index_fits(c, shape, count) && are_positions(c, 1, count) && !is_complex(c.in(0).dtype) &&
-         c.in(0).shape == indexed_shape(c, shape, 1);
-}
-
-// ---- losses
-
-// List 0 as the shape of scores, its reduction, and input k as the target.
-bool classes_fit(const Call& c, size_t target) {
-  DimSpan shape = c.attrs().list(0);
-  if (shape.empty() || c.integer(0) < 0 || c.integer(0) > 2) return false;
-  Dims positions(shape);
-  positions.erase(shape.size() == 1 ? 0 : 1);
-  return c.in(target).shape == positions &&
-         (c.in(target).dtype == DType::Int64 || c.in(target).dtype == DType::UInt8);
-}
-bool weight_fits(const Call& c, size_t k) {
-  if (!c.in(k).defined()) return true;
-  DimSpan shape = c.attrs().list(0);
-  return c.rank(k) == 1 && c.size(k, 0) == shape[shape.size() == 1 ? 0 : 1] && c.same_type(k, 0);
-}
-bool is_list(const Call& c, size_t k) {
-  DimSpan shape = c.attrs().list(0);
-  return c.rank(k) == shape.size() && std::equal(shape.begin(), shape.end(), c.in(k).shape.begin());
-}
-bool fits_cross_entropy(const Call& c) {
-  return c.i.in.size() == 3 && c.in(0).defined() && c.in(1).defined() && c.is_float(0) &&
-         classes_fit(c, 1) && is_list(c, 0) && weight_fits(c, 2);
-}
-bool fits_cross_entropy_grad(const Call& c) {
-  if (c.i.in.size() != 6) return false;
-  for (size_t k : {0u, 1u, 2u, 4u, 5u})
-    if (!c.in(k).defined()) return false;
-  if (!c.is_float(0) || !c.same_type(0, 1) || !c.same_type(0, 4) || !c.same_type(0, 5))
-    return false;
-  return classes_fit(c, 2) && is_list(c, 1) && weight_fits(c, 3) && c.same_shape(4, 2) &&
-         c.rank(5) == 0 && (c.integer(0) == 0 ? c.same_shape(0, 2) : c.rank(0) == 0);
-}
-
-struct OpRule {
-  Op op;
-  Rule fits;
-};
 constexpr OpRule kOpRules[] = {
     {Op::Mm, fits_mm},
     {Op::Bmm, fits_bmm},
@@ -341,6 +196,7 @@ constexpr OpRule kOpRules[] = {
     {Op::Logsumexp, fits_float_reduction},
     {Op::Amax, fits_extreme},
     {Op::Amin, fits_extreme},
+    {Op::Aminmax, fits_extreme},
     {Op::MaxAll, fits_extreme},
     {Op::MinAll, fits_extreme},
     {Op::Max, fits_extreme},
@@ -363,16 +219,13 @@ constexpr OpRule kOpRules[] = {
     {Op::ReshapeCopy, fits_reshape},
     {Op::BasicIndexAdjoint, fits_basic_index_adjoint},
     {Op::MaskedFill, fits_masked_fill},
-    {Op::Index, fits_index},
-    {Op::IndexPut, fits_index_put},
-    {Op::IndexAdjoint, fits_index_adjoint},
-    {Op::CrossEntropy, fits_cross_entropy},
-    {Op::CrossEntropyGrad, fits_cross_entropy_grad},
 };
 
 const OpRule* rule_of(Op op) {
-  for (const OpRule& r : kOpRules)
-    if (r.op == op) return &r;
+  for (std::span<const OpRule> family :
+       {std::span<const OpRule>(kOpRules), position_rules(), matrix_rules(), layer_rules()})
+    for (const OpRule& r : family)
+      if (r.op == op) return &r;
   return nullptr;
 }
 
@@ -404,9 +257,46 @@ bool fits_put_index(const Call& c) {
   for (size_t k : {1u, 2u})
     if (c.in(k).storage == out.storage) return false;
   return x.offset == out.offset && x.shape == out.shape && x.strides == out.strides &&
-         x.dtype == out.dtype && index_fits(c, out.shape, count) && are_positions(c, 2, count) &&
-         c.same_type(0, 1) && !is_complex(x.dtype) &&
+         x.dtype == out.dtype && index_fits(c, out.shape, count) && c.in(2).contiguous &&
+         are_positions(c, 2, count) && c.same_type(0, 1) && !is_complex(x.dtype) &&
          c.in(1).shape == indexed_shape(c, out.shape, 2);
+}
+// How many are set is checked when it runs.
+bool fits_mask_positions(const Call& c) {
+  const Place& out = c.i.out[0];
+  return c.takes(1) && c.i.out.size() == 1 && out.dtype == DType::Int64 && out.contiguous &&
+         out.shape.size() == 1 && !is_complex(c.in(0).dtype);
+}
+bool fits_coordinates(const Call& c) {
+  DimSpan shape = c.attrs().list(0);
+  int64_t count = 1;
+  for (int64_t n : shape)
+    if (n < 0 || __builtin_mul_overflow(count, n, &count)) return false;
+  const Place& out = c.i.out[0];
+  return c.takes(1) && c.i.out.size() == 1 && out.dtype == DType::Int64 && out.contiguous &&
+         out.shape.size() == 2 && c.rank() == 1 && c.in(0).contiguous &&
+         out.shape[0] == c.size(0, 0) && out.shape[1] == static_cast<int64_t>(shape.size()) &&
+         out.storage != c.in(0).storage && are_positions(c, 0, count);
+}
+bool fits_one_hot(const Call& c) {
+  const Place& out = c.i.out[0];
+  return c.takes(1) && c.i.out.size() == 1 && out.dtype == DType::Int64 && out.contiguous &&
+         !out.shape.empty() && c.in(0).contiguous && out.storage != c.in(0).storage &&
+         std::equal(out.shape.begin(), out.shape.end() - 1, c.in(0).shape.begin(),
+                    c.in(0).shape.end()) &&
+         are_positions(c, 0, out.shape.back());
+}
+// Pivots count from 1.
+bool fits_pivots(const Call& c) {
+  const Place& out = c.i.out[0];
+  if (!c.takes(1) || c.i.out.size() != 1 || !out.contiguous || out.shape.size() < 2 ||
+      c.rank() + 1 != out.shape.size() || out.storage == c.in(0).storage ||
+      (out.dtype != DType::Float32 && out.dtype != DType::Float64))
+    return false;
+  int64_t m = out.shape.back(), pivots = c.size(0, c.rank() - 1);
+  return out.shape[c.rank() - 1] == m && pivots <= m && c.in(0).dtype == DType::Int32 &&
+         is_checked(c, 0, 1, m + 1) &&
+         std::equal(c.in(0).shape.begin(), c.in(0).shape.end() - 1, out.shape.begin());
 }
 // The options come as raw words; parameter and state are written where they are read.
 bool fits_step(const Call& c) {
@@ -456,6 +346,10 @@ Rule rule_of(const Primitive* p) {
   if (p == &recorded::kFillNumber) return fits_fill_number;
   if (p == &index_first() || p == &index_next()) return fits_fold;
   if (name == "index_put_") return fits_put_index;
+  if (name == "positions") return fits_mask_positions;
+  if (name == "coordinates") return fits_coordinates;
+  if (name == "one_hot") return fits_one_hot;
+  if (name == "pivots_to_matrix") return fits_pivots;
   if (name == "sgd_step" || name == "adam_step") return fits_step;
   if (name == "uniform_" || name == "normal_" || name == "exponential_") return fits_random;
   return nullptr;
@@ -491,6 +385,13 @@ bool divides_integers(const Instruction& i) {
 }
 
 }  // namespace
+
+bool is_result_shape(const Call& c, size_t k) {
+  DimSpan shape = c.attrs().list(k);
+  if (c.i.out.size() != 1) return false;
+  const Place& p = c.i.out[0];
+  return p.shape.size() == shape.size() && std::equal(shape.begin(), shape.end(), p.shape.begin());
+}
 
 bool is_storable(const Instruction& i) {
   switch (i.kind) {
@@ -530,6 +431,9 @@ std::string examine_call(const Graph& g, size_t instruction) {
                  : "the values to compare with have another form";
     case Instruction::Kind::Truth:
       return c.takes(1) && i.out.empty() && i.in[0].numel == 1 ? "" : "it has other operands";
+    case Instruction::Kind::Condition:
+      return c.takes(1) && i.out.empty() && !is_complex(i.in[0].dtype) ? ""
+                                                                       : "it has other operands";
   }
   return "";
 }

@@ -143,7 +143,7 @@ Array Frame::array(const Place& p) {
 void Frame::add(const Instruction& i) {
   Step& s = steps_.emplace_back();
   if (i.guards()) {
-    s.kind = i.kind == Instruction::Kind::Watch ? Kind::Watch : Kind::Truth;
+    s.kind = Kind::Guard;
     return add_call(s, i);
   }
   unsigned scalars = 0;
@@ -249,6 +249,8 @@ bool Frame::check(const Call& c) {
     cast_kernel(a.dtype, DType::Bool)(a.data, 1, reinterpret_cast<char*>(&truth), 1, 1);
     return truth == c.instruction->outcome;
   }
+  if (c.instruction->kind == Instruction::Kind::Condition)
+    return c.instruction->condition->holds(c.instruction->attrs, a) == c.instruction->outcome;
   const Array& expected = c.instruction->expected.array();
   if (a.contiguous)
     return !a.numel || !std::memcmp(a.data, expected.data, static_cast<size_t>(a.nbytes()));

@@ -16,7 +16,7 @@ class Frame {
   bool run(char* const* externals, char* const* fresh);
 
  private:
-  enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Watch, Truth, Group };
+  enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group };
   struct Step {
     BlockKernel kernel = nullptr;
     char* out = nullptr;

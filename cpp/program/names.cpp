@@ -1,8 +1,11 @@
 #include "program/names.h"
 
+#include "core/conditions.h"
 #include "core/memory.h"
 #include "ops/index.h"
+#include "ops/linalg_factor.h"
 #include "ops/optim.h"
+#include "ops/positions.h"
 #include "ops/random.h"
 
 namespace fastgrad {
@@ -29,10 +32,16 @@ const Primitive* find_primitive(std::string_view name) {
   static const Primitive* const kMemory[] = {&recorded::kCopy, &recorded::kFill,
                                              &recorded::kFillNumber};
   for (std::span<const Primitive* const> family :
-       {std::span<const Primitive* const>(kMemory), index_primitives(), random_primitives(),
-        optim_primitives()})
+       {std::span<const Primitive* const>(kMemory), matrix_primitives(), index_primitives(),
+        position_primitives(), random_primitives(), optim_primitives()})
     for (const Primitive* p : family)
       if (name == p->name) return p;
+  return nullptr;
+}
+
+const Condition* find_condition(std::string_view name) {
+  for (const Condition* c : conditions())
+    if (name == c->name) return c;
   return nullptr;
 }
 

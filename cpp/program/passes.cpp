@@ -1,9 +1,11 @@
 #include "program/passes.h"
 
 #include <algorithm>
+#include <bit>
 #include <climits>
 #include <cstdlib>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "core/memory.h"
 #include "program/execute.h"
@@ -82,6 +84,24 @@ void insert_front(Graph& g, std::vector<Instruction>&& first) {
   g.instructions = std::move(first);
 }
 
+// Keeps some instructions of a list, in their order and where they are: moving them costs as much
+// as a pass.
+class Kept {
+ public:
+  explicit Kept(std::vector<Instruction>& list) : list_(list) {}
+  ~Kept() { list_.erase(list_.begin() + static_cast<std::ptrdiff_t>(count_), list_.end()); }
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+  void keep(Instruction& i) {
+    if (&list_[count_] != &i) list_[count_] = std::move(i);
+    ++count_;
+  }
+
+ private:
+  std::vector<Instruction>& list_;
+  size_t count_ = 0;
+};
+
 bool has_effects(const Instruction& i) {
   return i.guards() || (i.kind == Instruction::Kind::Primitive && !i.primitive->pure);
 }
@@ -128,14 +148,15 @@ void copy_used_constants(Task& t) {
 
 void delay_outside_writes(Task& t) {
   Graph& g = t.graph;
-  bool guarded = false;
-  for (const Instruction& i : g.instructions) guarded = guarded || i.guards();
-  if (!guarded) return;
-  std::vector<int> writes = count_writes(g);
+  size_t unguarded = g.instructions.size();  // the first instruction behind all guards
+  while (unguarded > 0 && !g.instructions[unguarded - 1].guards()) --unguarded;
+  std::vector<uint8_t> early(g.storages.size(), 0);
+  for (size_t k = 0; k < unguarded; ++k)
+    for (const Place& p : g.instructions[k].out) early[at(p.storage)] = 1;
   std::vector<int32_t> to = identity(g);
   std::vector<Instruction> first, last;
   for (size_t s = 0; s < to.size(); ++s) {
-    if (g.storages[s].role != Storage::Role::External || !writes[s]) continue;
+    if (g.storages[s].role != Storage::Role::External || !early[s]) continue;
     to[s] = add_internal(g, g.storages[s].nbytes);
     Place outside = bytes_of(g, static_cast<int32_t>(s)), inside = outside;
     inside.storage = to[s];
@@ -153,7 +174,7 @@ void fold_constants(Task& t) {
   Graph& g = t.graph;
   std::vector<int> writes = count_writes(g);
   std::vector<uint8_t> results = find_results(t);
-  std::vector<Instruction> left;
+  Kept kept(g.instructions);
   for (Instruction& i : g.instructions) {
     const Place* out = sole_definition(t, i, writes, results);
     bool constant = out && g.storages[at(out->storage)].nbytes <= kMaxBytes;
@@ -183,9 +204,8 @@ void fold_constants(Task& t) {
         // It will fail at run time, as it does without compile.
       }
     }
-    left.push_back(std::move(i));
+    kept.keep(i);
   }
-  g.instructions = std::move(left);
 }
 
 void simplify_to_copies(Task& t) {
@@ -272,7 +292,7 @@ void forward_copies(Task& t) {
     int64_t offset = 0;
   };
   std::vector<Alias> alias(g.storages.size());
-  std::vector<Instruction> left;
+  Kept kept(g.instructions);
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     Instruction& i = g.instructions[k];
     for (Place& p : i.in) {
@@ -291,9 +311,8 @@ void forward_copies(Task& t) {
       alias[at(out->storage)] = {x->storage, x->offset};
       continue;
     }
-    left.push_back(std::move(i));
+    kept.keep(i);
   }
-  g.instructions = std::move(left);
 }
 
 void sink_copies(Task& t) {
@@ -332,54 +351,67 @@ void sink_copies(Task& t) {
     first[into] = first[from];
     gone[k] = 1;
   }
-  std::vector<Instruction> left;
-  for (size_t k = 0; k < g.instructions.size(); ++k)
-    if (!gone[k]) left.push_back(std::move(g.instructions[k]));
-  g.instructions = std::move(left);
+  {
+    Kept kept(g.instructions);
+    for (size_t k = 0; k < g.instructions.size(); ++k)
+      if (!gone[k]) kept.keep(g.instructions[k]);
+  }
   rename(g, to);
 }
 
 namespace {
 
-void put(std::string& key, const void* p, size_t n) { key.append(static_cast<const char*>(p), n); }
 template <class T>
 void put(std::string& key, const T& v) {
-  put(key, &v, sizeof v);
+  key.append(reinterpret_cast<const char*>(&v), sizeof v);
 }
 void put(std::string& key, DimSpan dims) {
   put(key, dims.size());
-  put(key, dims.data(), dims.size() * sizeof(int64_t));
+  key.append(reinterpret_cast<const char*>(dims.data()), dims.size() * sizeof(int64_t));
 }
 
-// What an instruction computes from which values.
-std::string key_of(const Instruction& i, const std::vector<int>& version) {
-  std::string key;
-  put(key, i.kind);
-  put(key, i.op);
-  put(key, i.primitive);
-  put(key, i.compute);
-  put(key, i.result);
-  put(key, i.attrs.scalars);
-  for (const Scalar& s : i.attrs.s) {
-    put(key, s.kind());
-    s.is_float() ? put(key, s.to_double()) : put(key, s.to_int());
+// What an instruction computes from which values, into `key`.
+void make_key(const Instruction& i, const std::vector<int>& version, std::string& key) {
+  // Written in a few pieces without gaps: recordings of small ops spend their time here.
+  struct Head {
+    const void *primitive, *condition;
+    int64_t numbers[3];
+    uint16_t op;
+    uint8_t kind, compute, result, scalars, outcome, number_kinds, inputs, unused[7];
+  };
+  static_assert(sizeof(Head) == 56 && kNumOps < 65536);
+  Head h{};
+  h.primitive = i.primitive;
+  h.condition = i.condition;
+  for (int k = 0; k < 3; ++k) {
+    const Scalar& n = i.attrs.s[k];
+    h.numbers[k] = n.is_float() ? std::bit_cast<int64_t>(n.to_double()) : n.to_int();
+    h.number_kinds |= static_cast<uint8_t>(static_cast<int>(n.kind()) << 2 * k);
   }
+  h.op = static_cast<uint16_t>(index(i.op));
+  h.kind = static_cast<uint8_t>(i.kind);
+  h.compute = static_cast<uint8_t>(i.compute);
+  h.result = static_cast<uint8_t>(i.result);
+  h.scalars = i.attrs.scalars;
+  h.outcome = i.outcome;
+  h.inputs = static_cast<uint8_t>(i.in.size());
+  key.clear();
+  put(key, h);
   put(key, i.attrs.lists());
-  for (const Place& p : i.in) {
-    put(key, p.storage);
-    if (!p.defined()) continue;
-    put(key, version[at(p.storage)]);
-    put(key, p.dtype);
-    put(key, p.offset);
+  struct Operand {
+    int64_t offset;
+    int32_t storage, version;
+    int64_t dtype;
+  };
+  auto put_place = [&](const Place& p, Operand o) {
+    o.dtype = static_cast<int64_t>(p.dtype) << 1 | p.contiguous;
+    put(key, o);
     put(key, DimSpan(p.shape));
-    put(key, DimSpan(p.strides));
-  }
-  for (const Place& p : i.out) {
-    put(key, p.dtype);
-    put(key, DimSpan(p.shape));
-    put(key, DimSpan(p.strides));
-  }
-  return key;
+    if (!p.contiguous) put(key, DimSpan(p.strides));
+  };
+  for (const Place& p : i.in)
+    put_place(p, {p.offset, p.storage, p.defined() ? version[at(p.storage)] : 0, 0});
+  for (const Place& p : i.out) put_place(p, {0, 0, 0, 0});
 }
 
 }  // namespace
@@ -390,7 +422,9 @@ void merge_common(Task& t) {
   std::vector<uint8_t> results = find_results(t);
   std::vector<int32_t> to = identity(g);
   std::unordered_map<std::string, int32_t> known;
-  std::vector<Instruction> left;
+  known.reserve(g.instructions.size());
+  std::string key;
+  Kept kept(g.instructions);
   for (Instruction& i : g.instructions) {
     for (Place& p : i.in)
       if (p.defined()) p.storage = to[at(p.storage)];
@@ -399,14 +433,48 @@ void merge_common(Task& t) {
     for (const Place& p : i.in)
       written_in_place = written_in_place || (out && p.storage == out->storage);
     if (out && !written_in_place) {
-      auto [found, added] = known.emplace(key_of(i, version), out->storage);
+      make_key(i, version, key);
+      auto [found, added] = known.try_emplace(key, out->storage);
       if (!added) {
         to[at(out->storage)] = found->second;
         continue;
       }
     }
     for (const Place& p : i.out) ++version[at(p.storage)];
-    left.push_back(std::move(i));
+    kept.keep(i);
+  }
+}
+
+void advance_guards(Task& t) {
+  Graph& g = t.graph;
+  bool guarded = false;
+  for (const Instruction& i : g.instructions) guarded = guarded || i.guards();
+  if (!guarded) return;
+  // Behind which instruction each storage has its present value; 0: it is there at the start.
+  std::vector<size_t> made(g.storages.size(), 0);
+  std::vector<int> version(g.storages.size(), 0);
+  std::unordered_set<std::string> known;
+  std::string key;
+  std::vector<std::vector<Instruction>> moved(g.instructions.size() + 1);
+  for (size_t k = 0; k < g.instructions.size(); ++k) {
+    Instruction& i = g.instructions[k];
+    for (const Place& p : i.out) {
+      made[at(p.storage)] = k + 1;
+      ++version[at(p.storage)];
+    }
+    if (!i.guards()) continue;
+    make_key(i, version, key);
+    // Those that compare with values have nothing else that tells them apart.
+    if (i.kind == Instruction::Kind::Watch || known.insert(key).second)
+      moved[made[at(i.in[0].storage)]].push_back(std::move(i));
+    i.in.clear();
+  }
+  std::vector<Instruction> left;
+  left.reserve(g.instructions.size());
+  for (size_t k = 0; k < moved.size(); ++k) {
+    if (k > 0 && !(g.instructions[k - 1].guards() && g.instructions[k - 1].in.empty()))
+      left.push_back(std::move(g.instructions[k - 1]));
+    for (Instruction& i : moved[k]) left.push_back(std::move(i));
   }
   g.instructions = std::move(left);
 }
@@ -416,11 +484,12 @@ void drop_dead(Task& t) {
   std::vector<uint8_t> live = find_results(t);
   for (size_t s = 0; s < live.size(); ++s)
     live[s] = live[s] || g.storages[s].role == Storage::Role::External;
-  std::vector<Instruction> kept;
+  std::vector<uint8_t> dead(g.instructions.size(), 0);
   for (size_t k = g.instructions.size(); k-- > 0;) {
     Instruction& i = g.instructions[k];
     bool used = has_effects(i);
     for (const Place& p : i.out) used = used || live[at(p.storage)];
+    dead[k] = !used;
     if (!used) continue;
     // What is overwritten as a whole need not have been made before.
     bool overwrites = i.kind != Instruction::Kind::Primitive || i.primitive->overwrites;
@@ -429,18 +498,18 @@ void drop_dead(Task& t) {
         live[at(p.storage)] = 0;
     for (const Place& p : i.in)
       if (p.defined()) live[at(p.storage)] = 1;
-    kept.push_back(std::move(i));
   }
-  g.instructions.assign(std::make_move_iterator(kept.rbegin()),
-                        std::make_move_iterator(kept.rend()));
+  Kept kept(g.instructions);
+  for (size_t k = 0; k < g.instructions.size(); ++k)
+    if (!dead[k]) kept.keep(g.instructions[k]);
 }
 
 void optimise(Task& t) {
   // The tests check what each pass leaves; a program is checked once, at the end.
   static const bool check_each = std::getenv("FASTGRAD_VERIFY_PASSES") != nullptr;
-  for (void (*pass)(Task&) :
-       {copy_used_constants, delay_outside_writes, fold_constants, simplify_to_copies,
-        simplify_powers, forward_copies, merge_common, sink_copies, drop_dead, split_paddings}) {
+  for (void (*pass)(Task&) : {copy_used_constants, advance_guards, delay_outside_writes,
+                              fold_constants, simplify_to_copies, simplify_powers, forward_copies,
+                              merge_common, sink_copies, drop_dead, split_paddings}) {
     pass(t);
     if (check_each) t.graph.verify();
   }

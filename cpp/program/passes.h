@@ -13,7 +13,9 @@ struct Task {
 
 // Constants that are written, or are results, become internal storages that start as a copy.
 void copy_used_constants(Task& t);
-// With guards in it, a program writes outside memory only at its end, when all of them have passed.
+// Guards stand as soon as what they look at is there, and once.
+void advance_guards(Task& t);
+// What is written outside before the last guard is written to a shadow, and copied at the end.
 void delay_outside_writes(Task& t);
 // Instructions on constants alone run now.
 void fold_constants(Task& t);

@@ -49,7 +49,23 @@ Program::Program(Task task) : task_(std::move(task)) {
   gather_groups(task_.graph);
   find_groups();
   plan();
+  examine_guards();
   idle_ = new Frame(*this);
+}
+// What is written before the last guard is no memory that others see: see delay_outside_writes().
+void Program::examine_guards() {
+  const Graph& g = task_.graph;
+  written_late_.assign(fresh_sizes_.size(), 1);
+  bool passed = true;
+  for (size_t k = g.instructions.size(); k-- > 0;) {
+    passed = passed && !g.instructions[k].guards();
+    if (passed) continue;
+    for (const Place& p : g.instructions[k].out) {
+      FG_CHECK(g.storages[at(p.storage)].role != Storage::Role::External,
+               "graph: memory outside is written before a guard");
+      if (fresh_of_[at(p.storage)] >= 0) written_late_[at(fresh_of_[at(p.storage)])] = 0;
+    }
+  }
 }
 Program::~Program() { delete idle_.load(); }
 

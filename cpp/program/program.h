@@ -52,6 +52,8 @@ class Program {
   std::string explain() const;
   // Whether a run may stop at a value that is not as it was.
   bool guarded() const { return guarded_; }
+  // Whether a fresh block is written only when nothing can stop the run any more.
+  bool written_late(size_t block) const { return written_late_[block]; }
   // Whether it takes from a random generator, or does anything else but write its outputs.
   bool impure() const { return impure_; }
 
@@ -64,12 +66,14 @@ class Program {
     int64_t n;
   };
   void find_groups();
+  void examine_guards();
   void plan();
 
   Task task_;
   std::vector<int64_t> arena_offset_;  // of every storage; -1: not in the arena
   std::vector<int32_t> fresh_of_;
   std::vector<size_t> fresh_sizes_;
+  std::vector<uint8_t> written_late_;
   std::vector<Group> groups_;
   // Storages of which a group keeps one block at a time: the size of an element; 0 for others.
   std::vector<uint8_t> is_block_;

@@ -58,6 +58,8 @@ const char* Graph::name_of(const Instruction& i) const {
       return "watch";
     case Instruction::Kind::Truth:
       return "truth";
+    case Instruction::Kind::Condition:
+      return i.condition->name;
     default:
       return info(i.op).name;
   }
@@ -82,9 +84,12 @@ std::string Graph::text() const {
       versions.write(p);
       results += (results.empty() ? "" : ", ") + versions.value(p) + ":" + geometry(p);
     }
+    if (i.kind == Instruction::Kind::Condition)
+      for (const Scalar& n : i.attrs.s) args += " " + number(n);
     if (!results.empty()) s << results << " = ";
     s << name_of(i) << "(" << args << ")";
-    if (i.kind == Instruction::Kind::Truth) s << " is " << (i.outcome ? "True" : "False");
+    if (i.kind == Instruction::Kind::Truth || i.kind == Instruction::Kind::Condition)
+      s << " is " << (i.outcome ? "True" : "False");
     s << "  ; " << flops(i) << " flops, " << bytes(i) << " bytes\n";
   }
   return s.str();

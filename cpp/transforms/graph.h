@@ -55,19 +55,21 @@ struct Instruction {
     Elementwise,  // a row of the op table
     Op,           // any other op
     Primitive,
-    Watch,  // the values of in[0] must be `expected`
-    Truth,  // bool(in[0]) must be `outcome`
+    Watch,      // the values of in[0] must be `expected`
+    Truth,      // bool(in[0]) must be `outcome`
+    Condition,  // the condition on in[0] must be `outcome`
   };
   Kind kind = Kind::Op;
   Op op = Op::kCount;
   bool outcome = false;
   DType compute = DType::Float32, result = DType::Float32;  // Elementwise
   const Primitive* primitive = nullptr;
+  const Condition* condition = nullptr;
   Attrs attrs;  // Elementwise: numbers among the operands, as on the tape
   std::vector<Place> in, out;
   Tensor expected;
 
-  bool guards() const { return kind == Kind::Watch || kind == Kind::Truth; }
+  bool guards() const { return kind >= Kind::Watch; }
 };
 
 struct Graph {

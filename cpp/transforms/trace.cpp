@@ -98,6 +98,8 @@ void Trace::elementwise(Op op, DType compute, DType result, std::span<const Oper
   i.op = op;
   i.compute = compute;
   i.result = result;
+  i.in.reserve(operands.size());
+  i.out.reserve(1);
   for (size_t k = 0; k < operands.size(); ++k) {
     if (operands[k].is_tensor()) {
       i.in.push_back(read(operands[k].array(), info(op).name));
@@ -111,6 +113,8 @@ void Trace::elementwise(Op op, DType compute, DType result, std::span<const Oper
 }
 
 void Trace::call(Instruction& i, const char* name, Inputs in, std::span<const Array> out) {
+  i.in.reserve(in.size());
+  i.out.reserve(out.size());
   for (const Array* a : in) i.in.push_back(a ? read(*a, name) : Place());
   for (const Array& a : out) i.out.push_back(write(a, name));
 }
@@ -157,20 +161,33 @@ void Trace::constant(const Array& a) {
   graph_.storages[static_cast<size_t>(id)].value = std::move(copy);
 }
 
+// Whether it was made of numbers alone, which cannot change.
+bool Trace::is_constant(const Place& p) const {
+  if (graph_.storages[static_cast<size_t>(p.storage)].role != Storage::Role::Constant) return false;
+  for (const Instruction& i : graph_.instructions)
+    for (const Place& o : i.out)
+      if (o.storage == p.storage) return false;
+  return true;
+}
+
 void Trace::watch(const Array& a) {
   Place p = read(a, "a decision");
-  // What was made of numbers alone cannot change.
-  if (graph_.storages[static_cast<size_t>(p.storage)].role == Storage::Role::Constant) {
-    bool changed = false;
-    for (const Instruction& i : graph_.instructions)
-      for (const Place& o : i.out) changed = changed || o.storage == p.storage;
-    if (!changed) return;
-  }
+  if (is_constant(p)) return;
   if (a.numel > kMaxWatched)
     return refuse(str("the values of ", a.numel, " elements decide what is computed"));
   Instruction& i = append(Instruction::Kind::Watch);
   i.in.push_back(std::move(p));
   i.expected = Tensor(contiguous_copy(a));
+}
+
+void Trace::watch(const Condition& c, const Attrs& attrs, const Array& a, bool outcome) {
+  Place p = read(a, "a decision");
+  if (is_constant(p)) return;
+  Instruction& i = append(Instruction::Kind::Condition);
+  i.condition = &c;
+  i.attrs = attrs;
+  i.in.push_back(std::move(p));
+  i.outcome = outcome;
 }
 
 void Trace::watch_truth(const Array& a, bool outcome) {
@@ -180,9 +197,10 @@ void Trace::watch_truth(const Array& a, bool outcome) {
   i.outcome = outcome;
 }
 
-void Trace::refuse(const std::string& why) {
+void Trace::refuse(const std::string& why, bool in_parts) {
   if (!refusal_.empty()) return;
   refusal_ = why;
+  in_parts_ = in_parts;
   if (describe_line)
     if (std::string line = describe_line(); !line.empty()) refusal_ += " (" + line + ")";
 }

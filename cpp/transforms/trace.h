@@ -32,6 +32,7 @@ class Trace final : public Recorder {
   void forget(size_t storages);
   // Why the recording cannot be used; empty: it can.
   const std::string& refusal() const { return refusal_; }
+  bool refused_in_parts() const { return in_parts_; }
   Graph& graph() { return graph_; }
   const Graph& graph() const { return graph_; }
   // Called at a refusal: where the user's code is.
@@ -45,12 +46,14 @@ class Trace final : public Recorder {
   void fresh(const Array& a) override;
   void constant(const Array& a) override;
   void watch(const Array& a) override;
+  void watch(const Condition& c, const Attrs& attrs, const Array& a, bool outcome) override;
   void watch_truth(const Array& a, bool outcome) override;
-  void refuse(const std::string& why) override;
+  void refuse(const std::string& why, bool in_parts = false) override;
 
  private:
   int32_t add(const Array& a, Storage::Role role);
   Place place(const Array& a, int32_t storage) const;
+  bool is_constant(const Place& p) const;
   Place read(const Array& a, const char* by);
   Place write(const Array& a, const char* by);
   Instruction& append(Instruction::Kind kind);
@@ -61,6 +64,7 @@ class Trace final : public Recorder {
   std::vector<Ref<Buffer>> kept_;           // addresses stay identities as long as these live
   std::unordered_set<int32_t> read_unset_;  // storages that were read before they were written
   std::string refusal_;
+  bool in_parts_ = false;
 };
 
 }  // namespace fastgrad

@@ -101,6 +101,7 @@ _UNWATCHED = frozenset(
 _HOOK_MODULES = ("fastgrad.optim.optimizer", "fastgrad.nn.modules.hooks")
 # Members of optimisers that have nothing to do with their state, and functions that may read all.
 _WITHOUT_STATE = frozenset({"zero_grad", "param_groups", "defaults"})
+_OWN_STATE = frozenset({"state", "_closure"})
 _WHOLE_OBJECT = frozenset({"getattr", "vars", "copy", "deepcopy", "__dict__"})
 # With one of these, code can ask for attributes by names that do not stand in it.
 _BY_ANY_NAME = frozenset({"getattr", "vars", "__dict__", "__getattribute__"})
@@ -414,10 +415,10 @@ class _Walk:
             return
         self.members_of(value, label)
 
-    def members_of(self, value: Any, label: str, without: str = "") -> None:
+    def members_of(self, value: Any, label: str, without: frozenset[str] = frozenset()) -> None:
         space = value.__dict__
         self.seen[id(space)] = space
-        entries = [(f"{label}.{k}", k, v) for k, v in space.items() if k != without]
+        entries = [(f"{label}.{k}", k, v) for k, v in space.items() if k not in without]
         self.watch("instance", value, entries, len(space))
         for item_label, _, item in entries:
             self.add(item, item_label)
@@ -469,7 +470,7 @@ class _Walk:
         if self.used & (set(dir(value)) - _WITHOUT_STATE | _WHOLE_OBJECT):
             self.instance(value, label)
             return
-        self.members_of(value, label, without="state")
+        self.members_of(value, label, without=_OWN_STATE)
 
     def array(self, value: Any, label: str) -> None:
         """Watches the bytes of a NumPy array; other objects of NumPy by their attributes."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from fastgrad import _core
-from fastgrad._core import Tensor
+from fastgrad._core import CompiledFunction, Tensor
+from fastgrad._examine import examine
 from fastgrad.autograd.grad_mode import no_grad
 from fastgrad.optim.optimizer import Closure, Optimizer, Params
 from fastgrad.optim.options import check_options
+
+# Replays that make up for a recording.
+_LEAST_REPLAYS = 3
 
 
 class _Point(NamedTuple):
@@ -119,6 +124,38 @@ def _strong_wolfe(
     return bracket[low], trials + 1
 
 
+class _Closure:
+    """A closure that is compiled, and what it has brought so far."""
+
+    def __init__(self, function: types.FunctionType) -> None:
+        self.function = function
+        self.compiled = CompiledFunction(function, examine, quiet=True)
+        self.earned = 0  # by those before it: replays beyond what makes up for a recording
+
+    def is_for(self, function: types.FunctionType) -> bool:
+        """Whether another function object does the same: made again, of the same things."""
+        mine, other = self.function, function
+        return mine is other or (
+            mine.__code__ is other.__code__
+            and mine.__defaults__ is other.__defaults__
+            and mine.__kwdefaults__ is other.__kwdefaults__
+            and mine.__globals__ is other.__globals__
+            and not (mine.__dict__ or other.__dict__)
+            and _contents(mine) == _contents(other)
+        )
+
+
+def _contents(function: types.FunctionType) -> list[int]:
+    """Returns the identities of what a function has taken from around it."""
+    found = []
+    for cell in function.__closure__ or ():
+        try:
+            found.append(id(cell.cell_contents))
+        except ValueError:  # empty as yet
+            found.append(0)
+    return found
+
+
 class LBFGS(Optimizer):
     """Quasi-Newton steps, from the gradients of the last `history_size` steps.
 
@@ -176,10 +213,26 @@ class LBFGS(Optimizer):
         if len(self.param_groups) != 1:
             raise ValueError("LBFGS doesn't support per-parameter options (parameter groups)")
 
+    _closure: _Closure | None = None  # that a compiled step called last
+
     @property
     def _params(self) -> list[Tensor]:
         params: list[Tensor] = self.param_groups[0]["params"]
         return params
+
+    def _compiled(self, closure: Closure) -> Closure:
+        """Returns the closure's compiled form, the same one for closures that do the same."""
+        if not isinstance(closure, types.FunctionType):
+            return closure
+        known = self._closure
+        if known is None or not known.is_for(closure):
+            fresh = _Closure(closure)
+            if known is not None:
+                fresh.earned = known.earned + known.compiled.stats()["replays"] - _LEAST_REPLAYS
+                if fresh.earned < -8 * _LEAST_REPLAYS:
+                    return closure  # made of other things at each step, and hardly called again
+            known = self._closure = fresh
+        return known.compiled
 
     @no_grad()
     def step(self, closure: Closure) -> Any:  # type: ignore[override]
@@ -191,6 +244,8 @@ class LBFGS(Optimizer):
         Returns:
             The loss before the first iteration.
         """
+        if _core._run_in_parts("LBFGS chooses its steps in Python; its closure is compiled alone"):
+            closure = self._compiled(closure)
         group, params = self.param_groups[0], self._params
         line_search = group["line_search_fn"]
         if line_search not in (None, "strong_wolfe"):

@@ -68,7 +68,7 @@ def ctc_loss(
         )
     if not 0 <= blank < labels:
         raise RuntimeError(f"[ctc_loss] blank must be in label range, 0 to {labels - 1}")
-    if batch and not 0 <= int(inputs.min()) <= int(inputs.max()) <= steps:
+    if batch and (inputs.min() < 0 or inputs.max() > steps):
         raise RuntimeError(
             f"[ctc_loss] Expected input_lengths to have value at most {steps}, "
             f"got {inputs.tolist()}"

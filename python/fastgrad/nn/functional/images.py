@@ -155,7 +155,7 @@ def interpolate(
         else:
             scale = old[i] / new[i] if factors is None else 1 / factors[i]
         if antialias:
-            weights = _core.from_numpy(_smooth_weights(mode, old[i], new[i], scale))
+            weights = _core.tensor(_smooth_weights(mode, old[i], new[i], scale))
             input = (input.movedim(i + 2, -1) @ weights.to(input.dtype).T).movedim(-1, i + 2)
             continue
         input = _resized(input, i + 2, _taps(mode, old[i], new[i], scale, bool(align_corners)))
@@ -165,11 +165,11 @@ def interpolate(
 def _resized(input: Tensor, dim: int, taps: list[tuple[Any, Any]]) -> Tensor:
     total: Tensor | None = None
     for index, weight in taps:
-        part = input.index_select(dim, _core.from_numpy(index))
+        part = input.index_select(dim, _core.tensor(index))
         if weight is not None:
             shape = [1] * input.dim()
             shape[dim] = -1
-            part = part * _core.from_numpy(weight).to(input.dtype).reshape(shape)
+            part = part * _core.tensor(weight).to(input.dtype).reshape(shape)
         total = part if total is None else total + part
     assert total is not None
     return total

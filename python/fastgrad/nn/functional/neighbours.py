@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from fastgrad import _core
@@ -103,6 +102,27 @@ def local_response_norm(
     return input / (total * (alpha / size) + k).pow(beta)
 
 
+def _bags(offsets: Tensor, size: int, last_is_given: bool) -> tuple[Tensor, Tensor]:
+    """Returns where each bag of a one-dimensional input begins, and how many elements it has."""
+    ends = offsets.long()
+    if last_is_given and not offsets.numel():
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
+    if not last_is_given:
+        ends = _core.cat([ends, ends.new_full((1,), size)])
+    if ends[0] != 0 and offsets.numel():
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
+            f"position 0. However, got {int(ends[0])}"
+        )
+    sizes = ends[1:] - ends[:-1]
+    if (sizes < 0).any() or ends[-1] != size:
+        raise RuntimeError(
+            f"embedding_bag: the offsets must ascend to the input's length {size} at most, and end "
+            f"with it where the last one is included; got {offsets.tolist()}"
+        )
+    return ends[:-1], sizes
+
+
 def embedding_bag(
     input: Tensor,
     weight: Tensor,
@@ -151,33 +171,28 @@ def embedding_bag(
             "embedding_bag: per_sample_weights needs mode='sum' and the shape of the input, "
             f"got mode={mode!r} and the shape {tuple(per_sample_weights.shape)}"
         )
-    bounds: Sequence[int]
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError(
                 "if input is 2D, then offsets has to be None, as input is treated is a mini-batch "
                 f"of fixed length sequences. However, found offsets of type {type(offsets)}"
             )
-        rows, each = input.shape
-        bounds = [i * each for i in range(rows + 1)]
+        count, each = input.shape
+        sizes = _core.full((count,), each, dtype=_core.int64)
+        bag = _core.arange(count).repeat_interleave(each)
         input = input.reshape(-1)
         if per_sample_weights is not None:
             per_sample_weights = per_sample_weights.reshape(-1)
     elif input.dim() == 1:
         if offsets is None or offsets.dim() != 1:
             raise ValueError("offsets has to be a 1D Tensor for a 1D input")
-        bounds = [int(place) for place in offsets.tolist()]
-        if not include_last_offset:
-            bounds = [*bounds, input.size(0)]
+        starts, sizes = _bags(offsets, input.size(0), include_last_offset)
+        count = sizes.size(0)
+        bag = _core.searchsorted(starts, _core.arange(input.size(0)), right=True) - 1
     else:
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
         )
-    sizes = _core.tensor(
-        [bounds[i + 1] - bounds[i] for i in range(len(bounds) - 1)], dtype=_core.int64
-    )
-    count = sizes.size(0)
-    bag = _core.arange(count).repeat_interleave(sizes)
     look_up: Any = F.embedding
     vectors: Tensor = look_up(input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     if padding_idx is not None:

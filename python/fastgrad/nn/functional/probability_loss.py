@@ -49,7 +49,7 @@ def binary_cross_entropy(
         )
     if input.numel():
         low, high = input.detach().aminmax()
-        if low.item() < 0 or high.item() > 1:
+        if low < 0 or high > 1:
             raise RuntimeError("all elements of input should be between 0 and 1")
     log_true = input.log().clamp_min(-100)
     log_false = _core.log1p(-input).clamp_min(-100)

@@ -59,7 +59,7 @@ def _unpooled(
     count = 1
     for size in sizes:
         count *= size
-    if indices.numel() and (int(indices.min()) < 0 or int(indices.max()) >= count):
+    if indices.numel() and (indices.min() < 0 or indices.max() >= count):
         raise RuntimeError(
             f"[max_unpool{n}d] Found an invalid max index: an index lies outside an output of "
             f"size {tuple(sizes)}"
