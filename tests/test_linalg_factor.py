@@ -104,3 +104,45 @@ def test_errors() -> None:
     a = fg.ones(3, 2, requires_grad=True)
     with pytest.raises(RuntimeError, match="is not differentiable when mode='complete'"):
         fg.linalg.qr(a, "complete").Q.sum().backward()
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(31, 31), (33, 32), (32, 65), (100, 70), (70, 100), (130, 3)])
+def test_qr_of_several_panels(shape: tuple[int, int], dtype: Any) -> None:
+    a = normal(*shape).astype(dtype)
+    eps = float(np.finfo(dtype).eps)
+    for mode in ("reduced", "complete"):
+        ours = [x.numpy() for x in fg.linalg.qr(fg.tensor(a), mode)]
+        theirs = [x.numpy() for x in torch.linalg.qr(torch.tensor(a), mode)]
+        for x, y in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(x[:, : min(shape)], y[:, : min(shape)], 0, 2e4 * eps)
+        q = ours[0]
+        np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), 0, 100 * eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("power", [-0.9, -0.6, 0.6, 0.9])
+def test_qr_of_extreme_numbers(dtype: Any, power: float) -> None:
+    """Squares would overflow or underflow; so would those of one small column."""
+    a = normal(40, 35).astype(dtype) * dtype(float(np.finfo(dtype).max) ** power)
+    if power < 0:
+        a[:, 0] = normal(40)
+    q, r = (x.numpy() for x in fg.linalg.qr(fg.tensor(a)))
+    eps, size = float(np.finfo(dtype).eps), np.abs(a).max()
+    np.testing.assert_allclose(q.T @ q, np.eye(35), 0, 100 * eps)
+    np.testing.assert_allclose(q @ (r / size), a / size, 0, 100 * eps)
+    if power < 0:  # relative to the small columns
+        small = np.abs(a[:, 1:]).max()
+        np.testing.assert_allclose(q @ (r[:, 1:] / small), a[:, 1:] / small, 0, 1e3 * eps)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_qr_of_deficient_matrices(dtype: Any) -> None:
+    a = normal(20, 12).astype(dtype)
+    a[:, 3] = 0
+    a[:, 5] = a[:, 4]
+    q, r = (x.numpy() for x in fg.linalg.qr(fg.tensor(a)))
+    eps = float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(q.T @ q, np.eye(12), 0, 100 * eps)
+    np.testing.assert_allclose(q @ r, a, 0, 100 * eps)

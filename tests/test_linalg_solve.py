@@ -184,3 +184,25 @@ def test_results_are_named_tuples() -> None:
     assert result.sign.item() == 1
     assert to_numpy(result.logabsdet) == 0
     assert type(result).__name__ == "linalg_slogdet"
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_matrices_around_the_size_from_which_lapack_takes_over(dtype: Any) -> None:
+    for n in [*range(1, 20), 33]:
+        a = regular(2, n, n).astype(dtype) + np.eye(n, dtype=dtype)
+        b, spd = normal(2, n, 3).astype(dtype), definite(2, n, n).astype(dtype)
+        rtol = 2e-4 if dtype == np.float32 else 1e-11
+
+        def both(f: Any, *arrays: np.ndarray, n: int = n, rtol: float = rtol) -> None:
+            ours = to_numpy(f(fg, *(fg.tensor(x) for x in arrays)))
+            theirs = f(torch, *(torch.tensor(x) for x in arrays)).numpy()
+            scale = np.abs(theirs).max()
+            np.testing.assert_allclose(ours, theirs, rtol, rtol * scale, err_msg=str(n))
+
+        both(lambda m, a, b: m.linalg.solve(a, b), a, b)
+        both(lambda m, a, b: m.linalg.solve(a, b.mT, left=False), a, b)
+        both(lambda m, a: m.linalg.inv(a), a)
+        both(lambda m, a: m.linalg.det(a), a)
+        both(lambda m, a: m.linalg.cholesky(a), spd)
+        both(lambda m, a: m.linalg.cholesky(a, upper=True), spd)

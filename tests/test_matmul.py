@@ -205,7 +205,9 @@ def test_products_of_every_layout_and_size(dtype: Any, m: int) -> None:
                 np.testing.assert_array_equal(found.numpy(), a @ b + c)
 
 
-@pytest.mark.parametrize("shape", [(300, 100, 96), (40, 200, 700), (700, 60, 70), (16, 300, 600)])
+@pytest.mark.parametrize(
+    "shape", [(300, 100, 96), (40, 200, 700), (700, 60, 70), (16, 300, 600), (270, 300, 530)]
+)
 @pytest.mark.parametrize("layout", list(itertools.product([False, True], repeat=2)))
 def test_the_same_bits_for_any_number_of_threads(
     shape: tuple[int, int, int], layout: tuple[bool, bool]
@@ -223,3 +225,18 @@ def test_the_same_bits_for_any_number_of_threads(
     finally:
         fg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", list(itertools.product([False, True], repeat=2)))
+def test_large_products(dtype: Any, layout: tuple[bool, bool]) -> None:
+    """Both factors are packed, in strips that do not divide the rows."""
+    r = np.random.default_rng(3)
+    for m, k, n in [(48, 700, 300), (205, 400, 201), (256, 512, 129), (330, 301, 1040)]:
+        a, b = r.integers(-4, 5, (m, k)).astype(dtype), r.integers(-4, 5, (k, n)).astype(dtype)
+        x = fg.tensor(a.T.copy()).T if layout[0] else fg.tensor(a)
+        y = fg.tensor(b.T.copy()).T if layout[1] else fg.tensor(b)
+        np.testing.assert_array_equal((x @ y).numpy(), a @ b, err_msg=f"{m} {k} {n}")
+        c = fg.tensor(r.integers(-4, 5, (m, n)).astype(dtype))
+        found = fg.addmm(c, x, y, alpha=-2)
+        np.testing.assert_array_equal(found.numpy(), c.numpy() - 2 * (a @ b))

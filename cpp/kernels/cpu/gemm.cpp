@@ -10,6 +10,7 @@
 #include "base/long_work.h"
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/blas_threads.h"
 #include "kernels/cpu/gemm_small.h"
 
 namespace fastgrad {
@@ -21,15 +22,7 @@ constexpr int64_t kSmall = 32;
 constexpr double kParallelProducts = 1 << 21;
 constexpr double kBlasSmall = 1.1e6;  // OpenBLAS has another kernel below 10^6
 constexpr int64_t kRowTile = 48, kColumnBand = 1024;
-// Beyond so many multiplications OpenBLAS is faster on AVX-512 too.
-constexpr int64_t kOwnProducts = 1 << 26;
 constexpr int64_t kOwnTile = 64;
-
-void prepare_blas() {
-  // Products are small or split by our own threads: OpenBLAS must not start its own.
-  static const bool done = (scipy_openblas_set_num_threads(1), true);
-  (void)done;
-}
 
 template <class T>
 T* at(const Matrix& m, int64_t row = 0, int64_t col = 0) {
@@ -151,16 +144,10 @@ void blas_gemv(const BlasMatrix& mm, const Matrix& m, const T* x, int64_t incx, 
 // Whether the own kernel is faster than OpenBLAS.
 template <class T>
 bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
-  if (!own_gemm(T{}).blocks || (b.row_stride != 1 && b.col_stride != 1)) return false;
-  int64_t k = a.cols;
-  if (c.cols < 8 || c.rows < 2 || c.rows * c.cols * k > kOwnProducts) return false;
-  if (a.row_stride == 1 && a.col_stride != 1)
-    return c.rows * k <= 128 * 128 ||
-           (c.rows > kSmall && c.cols >= 64 && (c.cols <= 256 || k <= 256));
-  if (a.col_stride != 1) return false;
-  // Rows of a that are a power of two apart evict one another.
-  return c.rows <= kSmall || k <= 256 ||
-         (k <= 1024 && a.row_stride * static_cast<int64_t>(sizeof(T)) % 1024 != 0);
+  const OwnGemm<T>& own = own_gemm(T{});
+  return own.blocks && (b.row_stride == 1 || b.col_stride == 1) &&
+         (a.row_stride == 1 || a.col_stride == 1) && c.cols >= 8 && c.rows >= 2 &&
+         c.rows * c.cols * a.cols <= own.most_products;
 }
 
 template <class T>
@@ -206,7 +193,7 @@ void gemm_float(Matrix a, Matrix b, const Matrix& c, const GemmOptions& o) {
            "[matmul] matrices of ", c.rows, "x", a.cols, " and ", a.cols, "x", c.cols,
            " are too large for BLAS, whose sizes are limited to 2147483647; split the product");
   if (own_is_faster<T>(a, b, c)) return block_gemm<T>(a, b, c, alpha, from, from_row);
-  prepare_blas();
+  one_blas_thread();
   if (o.row) repeat_row(o.row, c, sizeof(T));
   T beta = from ? T(1) : T(0);
   BlasMatrix ma, mb;

@@ -22,7 +22,8 @@ using SmallGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 // is the sum over p in order, by fused multiply-adds, in pieces of kPanelDepth, which are added to
 // c one after another: it depends neither on the number of rows that a call is given nor on the
 // number of threads.
-inline constexpr int64_t kPanelDepth = 128;
+template <class T>
+inline constexpr int64_t kPanelDepth = 1024 / sizeof(T);
 inline constexpr int64_t kMaxPanelWidth = 32;
 
 // Writes panels of b, width columns each: k * width elements per panel.
@@ -52,6 +53,7 @@ struct OwnGemm {
   BlockGemm<T> blocks;                                        // null: not faster than BLAS
   int64_t (*block_scratch)(int64_t m, int64_t n, int64_t k);  // elements
   int64_t panel_width;
+  int64_t most_products;  // with more multiplications BLAS is faster
 };
 struct SmallGemmTable {
   OwnGemm<float> f32;

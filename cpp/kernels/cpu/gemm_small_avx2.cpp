@@ -3,6 +3,9 @@
 #if defined(__AVX2__) && defined(__FMA__)
 #include <immintrin.h>
 
+#define FG_ROWS_AT_ONCE 6
+#define FG_PACKED_ROWS 6
+
 namespace fastgrad {
 namespace {
 
@@ -15,7 +18,8 @@ struct F64 {
   using T = double;
   using V = __m256d;
   using Mask = __m256i;
-  static constexpr int W = 4, kRows = 4;
+  static constexpr int W = 4, kRows = FG_ROWS_AT_ONCE;
+  static constexpr int64_t kMostProducts = 1 << 22;
   static Mask mask(int64_t r) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask64 + W - r));
   }
@@ -41,7 +45,8 @@ struct F32 {
   using T = float;
   using V = __m256;
   using Mask = __m256i;
-  static constexpr int W = 8, kRows = 4;
+  static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
+  static constexpr int64_t kMostProducts = 1 << 24;
   static Mask mask(int64_t r) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask32 + W - r));
   }

@@ -7,6 +7,9 @@
 #endif
 #include <immintrin.h>
 
+#define FG_ROWS_AT_ONCE 8
+#define FG_PACKED_ROWS 12
+
 namespace fastgrad {
 namespace {
 
@@ -14,7 +17,8 @@ struct F64 {
   using T = double;
   using V = __m512d;
   using Mask = __mmask8;
-  static constexpr int W = 8, kRows = 8;
+  static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
+  static constexpr int64_t kMostProducts = int64_t{1} << 29;
   static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
   static V zero() { return _mm512_setzero_pd(); }
   static V load(const T* p) { return _mm512_loadu_pd(p); }
@@ -46,7 +50,8 @@ struct F32 {
   using T = float;
   using V = __m512;
   using Mask = __mmask16;
-  static constexpr int W = 16, kRows = 8;
+  static constexpr int W = 16, kRows = FG_ROWS_AT_ONCE;
+  static constexpr int64_t kMostProducts = int64_t{1} << 30;
   static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
   static V zero() { return _mm512_setzero_ps(); }
   static V load(const T* p) { return _mm512_loadu_ps(p); }

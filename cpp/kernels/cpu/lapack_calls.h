@@ -9,6 +9,7 @@
 #include <cstddef>
 
 #include "base/long_work.h"
+#include "kernels/cpu/blas_threads.h"
 
 namespace fastgrad::lapack {
 
@@ -97,6 +98,7 @@ FG_LAPACK_ROUTINES(X)
 #define T float
 #define X(name, parameters, arguments, types) \
   inline void name parameters {               \
+    one_blas_thread();                        \
     LongWork long_work(1.0 * n * n * n);      \
     scipy_s##name##_ arguments;               \
   }
@@ -106,6 +108,7 @@ FG_LAPACK_ROUTINES(X)
 #define T double
 #define X(name, parameters, arguments, types) \
   inline void name parameters {               \
+    one_blas_thread();                        \
     LongWork long_work(1.0 * n * n * n);      \
     scipy_d##name##_ arguments;               \
   }

@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/lapack.h"
 
@@ -33,6 +34,14 @@ class BroadcastBatch {
  private:
   Dims out_, strides_;
 };
+
+// Calls f(begin, end) for the matrices of a batch, shared among threads where the work for one, in
+// multiplications, is worth it for all of them.
+template <class F>
+void for_batches(int64_t count, double work, F&& f) {
+  constexpr double kParallel = 1 << 20;
+  parallel_for(count, work * static_cast<double>(count) < kParallel ? count : (count + 15) / 16, f);
+}
 
 // Uninitialised working memory.
 template <class T>

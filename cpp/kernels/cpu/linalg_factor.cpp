@@ -1,4 +1,4 @@
-// LU, QR, products of reflectors, least squares.
+// LU, reflectors and their products, least squares.
 #include <algorithm>
 #include <cstring>
 
@@ -31,12 +31,6 @@ class WithWork {
   std::unique_ptr<T[]> work_;
 };
 
-template <class T>
-void set_identity(T* q, int64_t rows, int64_t cols) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) q[i * cols + j] = i == j;
-}
-
 }  // namespace
 
 void lu_factor(const Array& a, const Array& lu, const Array& pivots, const Array& info) {
@@ -53,45 +47,6 @@ void lu_factor(const Array& a, const Array& lu, const Array& pivots, const Array
                     pivots.ptr<int32_t>() + i * k, &status);
       info.ptr<int32_t>()[i] = status;
       transpose_into(columns.get(), n, m, lu.ptr<T>() + i * m * n);
-    }
-  });
-}
-
-// aᵀ = L·Q in LAPACK's eyes, hence a = Qᵀ·Lᵀ, and what it stores by columns we read by rows.
-void qr(const Array& a, const Array* q, const Array& r) {
-  int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n), rows = rows_of(r);
-  int64_t q_cols = q ? cols_of(*q) : 0;
-  Array x = as_contiguous(a);
-  dispatch_float(a.dtype, "qr", [&]<class T>(T) {
-    Int mi = static_cast<Int>(m), ni = static_cast<Int>(n), ki = static_cast<Int>(k), status = 0;
-    Scratch<T> lq(m * n), tau(k), wide(m * std::max(n, q_cols));
-    auto factor = [&](T* work, Int size) {
-      lapack::gelqf(ni, mi, lq.get(), std::max(ni, 1), tau.get(), work, size, &status);
-    };
-    // The rows of their Q (q_cols x m by columns) are our columns.
-    auto expand = [&](T* work, Int size) {
-      lapack::orglq(static_cast<Int>(q_cols), mi, ki, wide.get(), static_cast<Int>(q_cols),
-                    tau.get(), work, size, &status);
-    };
-    WithWork<T, decltype(factor)> run_factor(factor);
-    WithWork<T, decltype(expand)> run_expand(expand);
-    for (int64_t i = 0; i < batch_count(a); ++i) {
-      std::copy_n(x.ptr<T>() + i * m * n, m * n, lq.get());
-      if (k > 0) run_factor();
-      T* out_r = r.ptr<T>() + i * rows * n;
-      for (int64_t p = 0; p < rows; ++p)
-        for (int64_t j = 0; j < n; ++j) out_r[p * n + j] = p <= j && p < m ? lq[p * n + j] : T(0);
-      if (!q) continue;
-      T* out_q = q->ptr<T>() + i * m * q_cols;
-      if (k == 0) {
-        set_identity(out_q, m, q_cols);
-        continue;
-      }
-      // Row-major (m, n) reflectors into row-major (m, q_cols).
-      for (int64_t p = 0; p < m; ++p)
-        for (int64_t j = 0; j < q_cols; ++j) wide[p * q_cols + j] = j < n ? lq[p * n + j] : T(0);
-      run_expand();
-      std::copy_n(wide.get(), m * q_cols, out_q);
     }
   });
 }

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
+#include "kernels/cpu/linalg_small.h"
 
 namespace fastgrad {
 namespace {
@@ -25,9 +26,9 @@ void exchange_rows(T* x, int64_t k, const int32_t* pivots, int64_t n, bool backw
 // LAPACK].
 template <class T>
 Int factor_rows(T* a, int64_t n, int32_t* pivots) {
+  if (n <= kSmallFactor) return small_factor_rows(a, n, pivots);
   Int info = 0;
-  if (n > 0)
-    lapack::getrf(static_cast<Int>(n), static_cast<Int>(n), a, static_cast<Int>(n), pivots, &info);
+  lapack::getrf(static_cast<Int>(n), static_cast<Int>(n), a, static_cast<Int>(n), pivots, &info);
   return info;
 }
 
@@ -36,6 +37,12 @@ template <class T>
 void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transposed, T* x,
                     int64_t k) {
   if (n == 0 || k == 0) return;
+  if (n <= kSmallFactor) {
+    if (transposed) exchange_rows(x, k, pivots, n, false);
+    small_solve_factored(lu, n, transposed, x, k);
+    if (!transposed) exchange_rows(x, k, pivots, n, true);
+    return;
+  }
   Int ni = static_cast<Int>(n), ki = static_cast<Int>(k);
   if (!transposed) {
     lapack::trsm(CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, ni, ki, lu, ni, x, ki);
@@ -225,22 +232,22 @@ void invert(const Array& a, const Array& out, const Array& info) {
   dispatch_float(a.dtype, "inv", [&]<class T>(T) {
     Scratch<int32_t> pivots(n);
     int64_t size = 64 * n;
-    Scratch<T> work(size);
+    Scratch<T> work(size), factors(n * n);
     for (int64_t i = 0; i < batch_count(a); ++i) {
       T* m = out.ptr<T>() + i * n * n;
       Int status = factor_rows(m, n, pivots.get());
       info.ptr<int32_t>()[i] = status;
       if (n == 0) continue;
-      if (status != 0) {  // singular: what dividing by the zero pivot gives
-        Scratch<T> factors(n * n);
+      if (n <= kSmallFactor || status != 0) {  // singular: what dividing by the zero pivot gives
         std::copy_n(m, n * n, factors.get());
         std::fill_n(m, n * n, T(0));
         for (int64_t j = 0; j < n; ++j) m[j * n + j] = 1;
         solve_factored(factors.get(), pivots.get(), n, false, m, n);
-        continue;
+        if (status != 0) continue;
+      } else {
+        lapack::getri(static_cast<Int>(n), m, static_cast<Int>(n), pivots.get(), work.get(),
+                      static_cast<Int>(size), &status);
       }
-      lapack::getri(static_cast<Int>(n), m, static_cast<Int>(n), pivots.get(), work.get(),
-                    static_cast<Int>(size), &status);
       for (int64_t j = 0; j < n * n; ++j) m[j] += T(0);  // -0 becomes 0
     }
   });
@@ -301,7 +308,9 @@ void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
     for (int64_t i = 0; i < batch_count(a); ++i) {
       T* m = out.ptr<T>() + i * n * n;
       Int status = 0;
-      if (n > 0)
+      if (n <= kSmallFactor)
+        status = small_cholesky(m, n, upper);
+      else
         lapack::potrf(upper ? 'L' : 'U', static_cast<Int>(n), m, static_cast<Int>(n), &status);
       info.ptr<int32_t>()[i] = status;
       for (int64_t r = 0; r < n; ++r)

@@ -1,0 +1,92 @@
+// Factors of small matrices by plain loops: below kSmallFactor calling LAPACK costs more than its
+// work. Matrices are row-major; conventions are those of Note [Row-major LAPACK].
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+namespace fastgrad {
+
+constexpr int64_t kSmallFactor = 16;
+
+// a·P = L·U in place, as getrf does it for aᵀ; returns its info.
+template <class T>
+int small_factor_rows(T* a, int64_t n, int32_t* pivots) {
+  int info = 0;
+  for (int64_t k = 0; k < n; ++k) {
+    T* row = a + k * n;
+    int64_t pivot = k;
+    for (int64_t j = k + 1; j < n; ++j)
+      if (std::abs(row[j]) > std::abs(row[pivot])) pivot = j;
+    pivots[k] = static_cast<int32_t>(pivot + 1);
+    if (row[pivot] == 0) {
+      if (info == 0) info = static_cast<int>(k + 1);
+      continue;
+    }
+    if (pivot != k)
+      for (int64_t i = 0; i < n; ++i) std::swap(a[i * n + k], a[i * n + pivot]);
+    // A reciprocal overflows for subnormal numbers.
+    T inverse = 1 / row[k];
+    if (std::isfinite(inverse))
+      for (int64_t j = k + 1; j < n; ++j) row[j] *= inverse;
+    else
+      for (int64_t j = k + 1; j < n; ++j) row[j] /= row[k];
+    for (int64_t i = k + 1; i < n; ++i) {
+      T x = a[i * n + k];
+      for (int64_t j = k + 1; j < n; ++j) a[i * n + j] -= x * row[j];
+    }
+  }
+  return info;
+}
+
+// x = L⁻¹·x, then U⁻¹·x, or the transposed ones in the other order; x is (n, k).
+template <class T>
+void small_solve_factored(const T* lu, int64_t n, bool transposed, T* x, int64_t k) {
+  auto subtract = [&](int64_t to, int64_t from, T factor) {
+    for (int64_t j = 0; j < k; ++j) x[to * k + j] -= factor * x[from * k + j];
+  };
+  auto divide = [&](int64_t row) {
+    for (int64_t j = 0; j < k; ++j) x[row * k + j] /= lu[row * n + row];
+  };
+  if (!transposed) {
+    for (int64_t i = 0; i < n; ++i) {
+      for (int64_t p = 0; p < i; ++p) subtract(i, p, lu[i * n + p]);
+      divide(i);
+    }
+    for (int64_t i = n - 1; i-- > 0;)
+      for (int64_t p = i + 1; p < n; ++p) subtract(i, p, lu[i * n + p]);
+  } else {
+    for (int64_t i = 1; i < n; ++i)
+      for (int64_t p = 0; p < i; ++p) subtract(i, p, lu[p * n + i]);
+    for (int64_t i = n; i-- > 0;) {
+      for (int64_t p = i + 1; p < n; ++p) subtract(i, p, lu[p * n + i]);
+      divide(i);
+    }
+  }
+}
+
+// a = L·Lᵀ in place, or UᵀU of the upper triangle; the other triangle stays. Returns potrf's info.
+template <class T>
+int small_cholesky(T* a, int64_t n, bool upper) {
+  // at(i, p) for i >= p: the element of L, or the one of U opposite it.
+  const int64_t step = upper ? 1 : n, across = upper ? n : 1;
+  for (int64_t j = 0; j < n; ++j) {
+    T square = a[j * (n + 1)];
+    for (int64_t p = 0; p < j; ++p) {
+      T x = a[j * step + p * across];
+      square -= x * x;
+    }
+    if (!(square > 0)) return static_cast<int>(j + 1);
+    const T root = std::sqrt(square);
+    a[j * (n + 1)] = root;
+    for (int64_t i = j + 1; i < n; ++i) {
+      T sum = a[i * step + j * across];
+      for (int64_t p = 0; p < j; ++p) sum -= a[i * step + p * across] * a[j * step + p * across];
+      a[i * step + j * across] = sum / root;
+    }
+  }
+  return 0;
+}
+
+}  // namespace fastgrad

@@ -1,0 +1,31 @@
+// The innermost loops of Householder factorisations, once per instruction set.
+#pragma once
+
+#include <cstdint>
+
+namespace fastgrad {
+
+// Columns of a panel, whose rows lie one behind the other.
+inline constexpr int64_t kReflectorPanel = 32;
+
+template <class T>
+struct ReflectorLines {
+  // For each row x of a panel: x[c] *= scale, then x[j] -= x[c] * along[j] for j > c, where along
+  // is 0 up to c. Adds x[c + 1] * x to sums, kReflectorPanel values (unless c is the last column).
+  void (*reflect)(T* rows, int64_t n, int64_t c, T scale, const T* along, T* sums);
+  // sums = the sum over rows of x[c] * x.
+  void (*products)(const T* rows, int64_t n, int64_t c, T* sums);
+};
+struct ReflectorLineTable {
+  ReflectorLines<float> f32;
+  ReflectorLines<double> f64;
+};
+// Null members where the compiler could not make them.
+extern const ReflectorLineTable kReflectorLinesBaseline, kReflectorLinesAvx2, kReflectorLinesAvx512;
+
+// The best for this processor.
+const ReflectorLineTable& reflector_line_table();
+inline const ReflectorLines<float>& reflector_lines(float) { return reflector_line_table().f32; }
+inline const ReflectorLines<double>& reflector_lines(double) { return reflector_line_table().f64; }
+
+}  // namespace fastgrad
