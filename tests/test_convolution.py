@@ -272,7 +272,9 @@ def test_errors_say_what_came() -> None:
 
 @needs_torch
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("channels", [(1, 1, 1), (1, 7, 1), (3, 6, 1), (6, 16, 1), (4, 8, 4)])
+@pytest.mark.parametrize(
+    "channels", [(1, 1, 1), (1, 7, 1), (3, 6, 1), (3, 40, 1), (6, 16, 1), (4, 8, 4)]
+)
 @pytest.mark.parametrize("size", [(5, 5), (9, 14), (7, 17), (6, 40)])
 def test_few_channels_exactly(
     dtype: Any, channels: tuple[int, int, int], size: tuple[int, int]

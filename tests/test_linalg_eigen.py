@@ -145,3 +145,33 @@ def test_errors() -> None:
     with pytest.raises(RuntimeError, match="A must be batches of square matrices"):
         fg.linalg.eigh(fg.ones(2, 3))
     assert np.isnan(to_numpy(fg.linalg.eigvalsh(fg.full((2, 2), float("nan"))))).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("uplo", ["L", "U"])
+def test_eigh_around_the_sizes_where_methods_change(dtype: Any, uplo: str) -> None:
+    top = np.finfo(dtype)
+    for n in [2, 15, 16, 17, 33, 34, 35, 67, 130]:
+        for size in [1.0, float(top.max) ** 0.9, float(top.tiny) ** 0.9]:
+            a = normal(n, n)
+            a = ((a + a.T) * size).astype(dtype)
+            read = np.tril(a) if uplo == "L" else np.triu(a)  # the rest is not
+            w, v = (x.numpy() for x in fg.linalg.eigh(fg.tensor(read), uplo))
+            scale = np.abs(a).max() * n
+            wanted = np.linalg.eigvalsh(a.astype(np.float64) / scale)
+            tolerance = 10 * float(top.eps)
+            np.testing.assert_allclose(w / scale, wanted, 0, tolerance, err_msg=f"{n} {size}")
+            np.testing.assert_allclose(v.T @ v, np.eye(n), 0, n * tolerance)
+            np.testing.assert_allclose(a / scale @ v, v * (w / scale), 0, tolerance)
+            alone = fg.linalg.eigvalsh(fg.tensor(read), uplo).numpy()
+            np.testing.assert_allclose(alone / scale, wanted, 0, tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_eigh_of_matrices_with_nothing_to_do(dtype: Any) -> None:
+    diagonal = np.diag(normal(40)).astype(dtype)
+    tolerance = 100 * float(np.finfo(dtype).eps)
+    for a in [np.zeros((40, 40), dtype), np.ones((40, 40), dtype), diagonal]:
+        w, v = (x.numpy() for x in fg.linalg.eigh(fg.tensor(a)))
+        np.testing.assert_allclose(v.T @ v, np.eye(40), 0, tolerance)
+        np.testing.assert_allclose(a @ v, v * w, 0, 40 * tolerance)

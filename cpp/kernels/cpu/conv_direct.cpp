@@ -102,23 +102,36 @@ std::vector<T> packed_weights(const T* w, int64_t channels, int64_t taps, int64_
 
 }  // namespace
 
+namespace {
+
+// Where channels do not fill the vectors, pixels may.
 template <class T>
-ConvMethod forward_method(const ConvGeometry& g) {
-  if (!conv_direct(T{}).block) return ConvMethod::Columns;
-  // Where channels do not fill the vectors, pixels may.
+bool is_narrow(const ConvGeometry& g) {
   int64_t block = conv_direct(T{}).block;
   bool few = g.group_out() < kFewChannels || g.group_out() <= block / 2;
-  if (few && g.stride[2] == 1 && g.out[2] >= 4 && (g.out[2] >= block / 4 || g.group_in() == 1))
+  return few && g.stride[2] == 1 && g.out[2] >= 4 && (g.out[2] >= block / 4 || g.group_in() == 1);
+}
+
+}  // namespace
+
+template <class T>
+ConvMethod forward_method(const ConvGeometry& g) {
+  int64_t block = conv_direct(T{}).block;
+  if (!block) return ConvMethod::Columns;
+  bool few_taps = g.patch() < kFewTaps;
+  if (is_narrow<T>(g) || (few_taps && g.stride[2] == 1 && g.out[2] >= block / 2))
     return ConvMethod::Plane;
-  if (g.patch() < kFewTaps || g.group_out() < block / 2) return ConvMethod::Columns;
-  return ConvMethod::Direct;
+  return few_taps || g.group_out() < block / 2 ? ConvMethod::Columns : ConvMethod::Direct;
 }
 template ConvMethod forward_method<float>(const ConvGeometry&);
 template ConvMethod forward_method<double>(const ConvGeometry&);
 
 template <class T>
 ConvMethod weight_grad_method(const ConvGeometry& g) {
-  return forward_method<T>(g);
+  if (!conv_direct(T{}).block) return ConvMethod::Columns;
+  return is_narrow<T>(g)                              ? ConvMethod::Plane
+         : forward_method<T>(g) == ConvMethod::Direct ? ConvMethod::Direct
+                                                      : ConvMethod::Columns;
 }
 template ConvMethod weight_grad_method<float>(const ConvGeometry&);
 template ConvMethod weight_grad_method<double>(const ConvGeometry&);

@@ -45,6 +45,13 @@ using Int = int;
     (&job, &uplo, &n, a, &lda, w, work, &lwork, iwork, &liwork, info, 1, 1),                       \
     (const char*, const char*, const Int*, T*, const Int*, T*, T*, const Int*, Int*, const Int*,   \
      Int*, size_t, size_t))                                                                        \
+  X(stedc,                                                                                         \
+    (char job, Int n, T* d, T* e, T* z, Int ldz, T* work, Int lwork, Int* iwork, Int liwork,       \
+     Int* info),                                                                                   \
+    (&job, &n, d, e, z, &ldz, work, &lwork, iwork, &liwork, info, 1),                              \
+    (const char*, const Int*, T*, T*, T*, const Int*, T*, const Int*, Int*, const Int*, Int*,      \
+     size_t))                                                                                      \
+  X(sterf, (Int n, T * d, T * e, Int * info), (&n, d, e, info), (const Int*, T*, T*, Int*))        \
   X(gesdd,                                                                                         \
     (char job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt, T* work,         \
      Int lwork, Int* iwork, Int* info),                                                            \
@@ -127,6 +134,16 @@ inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_
                  Int n, const double* a, Int lda, double* b, Int ldb) {
   LongWork long_work(1.0 * m * n * (side == CblasLeft ? m : n));
   scipy_cblas_dtrsm(CblasRowMajor, side, uplo, trans, diag, m, n, 1.0, a, lda, b, ldb);
+}
+
+// Row-major triangular solve of one vector, in place.
+inline void trsv(CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int n, const float* a,
+                 float* x) {
+  scipy_cblas_strsv(CblasRowMajor, uplo, trans, diag, n, a, n, x, 1);
+}
+inline void trsv(CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int n, const double* a,
+                 double* x) {
+  scipy_cblas_dtrsv(CblasRowMajor, uplo, trans, diag, n, a, n, x, 1);
 }
 
 }  // namespace fastgrad::lapack

@@ -1,6 +1,7 @@
 // Walking over batches of matrices.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "base/thread_pool.h"
@@ -35,6 +36,10 @@ class BroadcastBatch {
   Dims out_, strides_;
 };
 
+inline double cube(int64_t n) {
+  return static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
+}
+
 // Calls f(begin, end) for the matrices of a batch, shared among threads where the work for one, in
 // multiplications, is worth it for all of them.
 template <class F>
@@ -58,8 +63,12 @@ class Scratch {
 // to (cols x rows) = from (rows x cols) transposed; both row-major.
 template <class T>
 void transpose_into(const T* from, int64_t rows, int64_t cols, T* to) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) to[j * rows + i] = from[i * cols + j];
+  constexpr int64_t kTile = 16;  // whole cache lines on both sides
+  for (int64_t i0 = 0; i0 < rows; i0 += kTile)
+    for (int64_t j0 = 0; j0 < cols; j0 += kTile)
+      for (int64_t i = i0; i < std::min(rows, i0 + kTile); ++i)
+        for (int64_t j = j0; j < std::min(cols, j0 + kTile); ++j)
+          to[j * rows + i] = from[i * cols + j];
 }
 
 }  // namespace fastgrad

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
+#include "kernels/cpu/linalg_symmetric.h"
 
 namespace fastgrad {
 namespace {
@@ -31,6 +32,66 @@ void identity(T* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i * n + i] = 1;
 }
 
+// Eigenvalues and eigenvectors of matrices of one size.
+template <class T>
+class SymmetricEigen {
+ public:
+  SymmetricEigen(int64_t n, bool vectors)
+      : n_(n),
+        own_(n >= kLeastOwn && n <= Tridiagonal<T>::kMostRows),
+        tridiagonal_(own_ ? n : 1),
+        z_(n * n),
+        e_(n) {
+    Int ni = static_cast<Int>(n), status = 0, integers = 0;
+    T size = 0;
+    if (own_) {
+      if (vectors)
+        lapack::stedc('I', ni, nullptr, nullptr, z_.get(), ni, &size, -1, &integers, -1, &status);
+    } else {
+      lapack::syevd(vectors ? 'V' : 'N', 'L', ni, z_.get(), ni, nullptr, &size, -1, &integers, -1,
+                    &status);
+    }
+    work_size_ = static_cast<Int>(size);
+    integers_size_ = integers;
+    work_ = std::make_unique<T[]>(static_cast<size_t>(std::max(work_size_, 1)));
+    integers_ = std::make_unique<Int[]>(static_cast<size_t>(std::max(integers_size_, 1)));
+  }
+
+  // v may be null. Returns LAPACK's info.
+  Int run(const T* a, bool lower, T* w, T* v) {
+    Int ni = static_cast<Int>(n_), status = 0;
+    if (!own_) {
+      transpose_into(a, n_, n_, z_.get());
+      lapack::syevd(v ? 'V' : 'N', lower ? 'L' : 'U', ni, z_.get(), ni, w, work_.get(), work_size_,
+                    integers_.get(), integers_size_, &status);
+      if (v) transpose_into(z_.get(), n_, n_, v);
+      return status;
+    }
+    const T size = tridiagonal_.run(a, lower, w, e_.get());
+    if (v) {
+      lapack::stedc('I', ni, w, e_.get(), z_.get(), ni, work_.get(), work_size_, integers_.get(),
+                    integers_size_, &status);
+      transpose_into(z_.get(), n_, n_, v);
+      tridiagonal_.apply(v, n_);
+    } else {
+      lapack::sterf(ni, w, e_.get(), &status);
+    }
+    for (int64_t i = 0; i < n_; ++i) w[i] *= size;
+    return status;
+  }
+
+ private:
+  static constexpr int64_t kLeastOwn = 16;
+
+  int64_t n_;
+  bool own_;
+  Tridiagonal<T> tridiagonal_;
+  Scratch<T> z_, e_;
+  Int work_size_ = 0, integers_size_ = 0;
+  std::unique_ptr<T[]> work_;
+  std::unique_ptr<Int[]> integers_;
+};
+
 }  // namespace
 
 void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
@@ -41,28 +102,22 @@ void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
     return;
   }
   Array x = as_contiguous(a);
+  LongWork long_work(cube(n) * static_cast<double>(batches));
   dispatch_float(a.dtype, "eigh", [&]<class T>(T) {
-    Scratch<T> m(n * n);
-    Int ni = static_cast<Int>(n), status = 0, iwork_size = 0;
-    T work_size = 0;
-    char job = v ? 'V' : 'N', uplo = lower ? 'L' : 'U';
-    lapack::syevd(job, uplo, ni, m.get(), ni, w.ptr<T>(), &work_size, -1, &iwork_size, -1, &status);
-    Scratch<T> work(static_cast<int64_t>(work_size));
-    Scratch<Int> iwork(iwork_size);
-    for (int64_t i = 0; i < batches; ++i) {
-      const T* from = x.ptr<T>() + i * n * n;
-      if (!all_finite(from, n * n)) {
-        fill_nan<T>(w, i * n, n);
-        if (v) fill_nan<T>(*v, i * n * n, n * n);
-        info.ptr<int32_t>()[i] = -1;
-        continue;
+    for_batches(batches, 4 * cube(n), [&](int64_t begin, int64_t end) {
+      SymmetricEigen<T> each(n, v != nullptr);
+      for (int64_t i = begin; i < end; ++i) {
+        const T* from = x.ptr<T>() + i * n * n;
+        if (!all_finite(from, n * n)) {
+          fill_nan<T>(w, i * n, n);
+          if (v) fill_nan<T>(*v, i * n * n, n * n);
+          info.ptr<int32_t>()[i] = -1;
+          continue;
+        }
+        info.ptr<int32_t>()[i] =
+            each.run(from, lower, w.ptr<T>() + i * n, v ? v->ptr<T>() + i * n * n : nullptr);
       }
-      transpose_into(from, n, n, m.get());
-      lapack::syevd(job, uplo, ni, m.get(), ni, w.ptr<T>() + i * n, work.get(),
-                    static_cast<Int>(work_size), iwork.get(), iwork_size, &status);
-      info.ptr<int32_t>()[i] = status;
-      if (v) transpose_into(m.get(), n, n, v->ptr<T>() + i * n * n);
-    }
+    });
   });
 }
 

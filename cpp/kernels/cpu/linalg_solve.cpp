@@ -44,14 +44,20 @@ void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transpos
     return;
   }
   Int ni = static_cast<Int>(n), ki = static_cast<Int>(k);
+  auto divide = [&](CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag) {
+    if (k == 1)
+      lapack::trsv(uplo, trans, diag, ni, lu, x);
+    else
+      lapack::trsm(CblasLeft, uplo, trans, diag, ni, ki, lu, ni, x, ki);
+  };
   if (!transposed) {
-    lapack::trsm(CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, ni, ki, lu, ni, x, ki);
-    lapack::trsm(CblasLeft, CblasUpper, CblasNoTrans, CblasUnit, ni, ki, lu, ni, x, ki);
+    divide(CblasLower, CblasNoTrans, CblasNonUnit);
+    divide(CblasUpper, CblasNoTrans, CblasUnit);
     exchange_rows(x, k, pivots, n, true);
   } else {
     exchange_rows(x, k, pivots, n, false);
-    lapack::trsm(CblasLeft, CblasUpper, CblasTrans, CblasUnit, ni, ki, lu, ni, x, ki);
-    lapack::trsm(CblasLeft, CblasLower, CblasTrans, CblasNonUnit, ni, ki, lu, ni, x, ki);
+    divide(CblasUpper, CblasTrans, CblasUnit);
+    divide(CblasLower, CblasTrans, CblasNonUnit);
   }
 }
 
@@ -188,9 +194,11 @@ void lu_rows(const Array& a, const Array& factors, const Array& pivots, const Ar
   copy_array(a, factors);
   int64_t n = cols_of(a);
   dispatch_float(a.dtype, "lu", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(a); ++i)
-      info.ptr<int32_t>()[i] =
-          factor_rows(factors.ptr<T>() + i * n * n, n, pivots.ptr<int32_t>() + i * n);
+    for_batches(batch_count(a), cube(n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        info.ptr<int32_t>()[i] =
+            factor_rows(factors.ptr<T>() + i * n * n, n, pivots.ptr<int32_t>() + i * n);
+    });
   });
 }
 
@@ -198,11 +206,14 @@ void lu_rows_solve(const Array& factors, const Array& pivots, bool transposed, c
   int64_t n = rows_of(x), k = cols_of(x);
   BroadcastBatch matrix(batch_shape(x), batch_shape(factors));
   dispatch_float(x.dtype, "solve", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(x); ++i) {
-      int64_t f = matrix(i);
-      solve_factored(factors.ptr<T>() + f * n * n, pivots.ptr<int32_t>() + f * n, n, transposed,
-                     x.ptr<T>() + i * n * k, k);
-    }
+    double work = static_cast<double>(n * n) * static_cast<double>(k);
+    for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t f = matrix(i);
+        solve_factored(factors.ptr<T>() + f * n * n, pivots.ptr<int32_t>() + f * n, n, transposed,
+                       x.ptr<T>() + i * n * k, k);
+      }
+    });
   });
 }
 
@@ -230,26 +241,28 @@ void invert(const Array& a, const Array& out, const Array& info) {
   copy_array(a, out);
   int64_t n = cols_of(a);
   dispatch_float(a.dtype, "inv", [&]<class T>(T) {
-    Scratch<int32_t> pivots(n);
-    int64_t size = 64 * n;
-    Scratch<T> work(size), factors(n * n);
-    for (int64_t i = 0; i < batch_count(a); ++i) {
-      T* m = out.ptr<T>() + i * n * n;
-      Int status = factor_rows(m, n, pivots.get());
-      info.ptr<int32_t>()[i] = status;
-      if (n == 0) continue;
-      if (n <= kSmallFactor || status != 0) {  // singular: what dividing by the zero pivot gives
-        std::copy_n(m, n * n, factors.get());
-        std::fill_n(m, n * n, T(0));
-        for (int64_t j = 0; j < n; ++j) m[j * n + j] = 1;
-        solve_factored(factors.get(), pivots.get(), n, false, m, n);
-        if (status != 0) continue;
-      } else {
-        lapack::getri(static_cast<Int>(n), m, static_cast<Int>(n), pivots.get(), work.get(),
-                      static_cast<Int>(size), &status);
+    for_batches(batch_count(a), 4 * cube(n), [&](int64_t begin, int64_t end) {
+      Scratch<int32_t> pivots(n);
+      int64_t size = 64 * n;
+      Scratch<T> work(size), factors(n * n);
+      for (int64_t i = begin; i < end; ++i) {
+        T* m = out.ptr<T>() + i * n * n;
+        Int status = factor_rows(m, n, pivots.get());
+        info.ptr<int32_t>()[i] = status;
+        if (n == 0) continue;
+        if (n <= kSmallFactor || status != 0) {  // singular: what dividing by the zero pivot gives
+          std::copy_n(m, n * n, factors.get());
+          std::fill_n(m, n * n, T(0));
+          for (int64_t j = 0; j < n; ++j) m[j * n + j] = 1;
+          solve_factored(factors.get(), pivots.get(), n, false, m, n);
+          if (status != 0) continue;
+        } else {
+          lapack::getri(static_cast<Int>(n), m, static_cast<Int>(n), pivots.get(), work.get(),
+                        static_cast<Int>(size), &status);
+        }
+        for (int64_t j = 0; j < n * n; ++j) m[j] += T(0);  // -0 becomes 0
       }
-      for (int64_t j = 0; j < n * n; ++j) m[j] += T(0);  // -0 becomes 0
-    }
+    });
   });
 }
 
@@ -293,11 +306,14 @@ void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x
   int64_t rows = rows_of(x), cols = cols_of(x), n = rows_of(m);
   BroadcastBatch matrix(batch_shape(x), batch_shape(m));
   dispatch_float(x.dtype, "solve_triangular", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(x); ++i)
-      lapack::trsm(h.left ? CblasLeft : CblasRight, h.upper ? CblasUpper : CblasLower,
-                   h.transposed ? CblasTrans : CblasNoTrans, h.unit ? CblasUnit : CblasNonUnit,
-                   static_cast<Int>(rows), static_cast<Int>(cols), m.ptr<T>() + matrix(i) * n * n,
-                   static_cast<Int>(n), x.ptr<T>() + i * rows * cols, static_cast<Int>(cols));
+    double work = static_cast<double>(n) * static_cast<double>(rows * cols);
+    for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        lapack::trsm(h.left ? CblasLeft : CblasRight, h.upper ? CblasUpper : CblasLower,
+                     h.transposed ? CblasTrans : CblasNoTrans, h.unit ? CblasUnit : CblasNonUnit,
+                     static_cast<Int>(rows), static_cast<Int>(cols), m.ptr<T>() + matrix(i) * n * n,
+                     static_cast<Int>(n), x.ptr<T>() + i * rows * cols, static_cast<Int>(cols));
+    });
   });
 }
 
@@ -305,17 +321,19 @@ void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
   copy_array(a, out);
   int64_t n = cols_of(a);
   dispatch_float(a.dtype, "cholesky", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(a); ++i) {
-      T* m = out.ptr<T>() + i * n * n;
-      Int status = 0;
-      if (n <= kSmallFactor)
-        status = small_cholesky(m, n, upper);
-      else
-        lapack::potrf(upper ? 'L' : 'U', static_cast<Int>(n), m, static_cast<Int>(n), &status);
-      info.ptr<int32_t>()[i] = status;
-      for (int64_t r = 0; r < n; ++r)
-        std::fill(m + r * n + (upper ? 0 : r + 1), m + r * n + (upper ? r : n), T(0));
-    }
+    for_batches(batch_count(a), cube(n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T* m = out.ptr<T>() + i * n * n;
+        Int status = 0;
+        if (n <= kSmallFactor)
+          status = small_cholesky(m, n, upper);
+        else
+          lapack::potrf(upper ? 'L' : 'U', static_cast<Int>(n), m, static_cast<Int>(n), &status);
+        info.ptr<int32_t>()[i] = status;
+        for (int64_t r = 0; r < n; ++r)
+          std::fill(m + r * n + (upper ? 0 : r + 1), m + r * n + (upper ? r : n), T(0));
+      }
+    });
   });
 }
 

@@ -8,6 +8,12 @@ namespace fastgrad {
 // Columns of a panel, whose rows lie one behind the other.
 inline constexpr int64_t kReflectorPanel = 32;
 
+// Vectors as long as a row.
+template <class T>
+struct RankTwo {
+  const T *v, *w, *next;
+};
+
 template <class T>
 struct ReflectorLines {
   // For each row x of a panel: x[c] *= scale, then x[j] -= x[c] * along[j] for j > c, where along
@@ -15,6 +21,10 @@ struct ReflectorLines {
   void (*reflect)(T* rows, int64_t n, int64_t c, T scale, const T* along, T* sums);
   // sums = the sum over rows of x[c] * x.
   void (*products)(const T* rows, int64_t n, int64_t c, T* sums);
+  // For each of n rows x, `stride` elements apart: x -= v[i] * to.w + w[i] * to.v, then products[i]
+  // = x·to.next, all for the elements [begin, end), whole cache lines.
+  void (*rank_two)(T* rows, int64_t stride, int64_t n, const T* v, const T* w, const RankTwo<T>& to,
+                   int64_t begin, int64_t end, T* products);
 };
 struct ReflectorLineTable {
   ReflectorLines<float> f32;

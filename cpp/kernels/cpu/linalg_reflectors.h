@@ -1,0 +1,142 @@
+// Householder reflectors in panels, and their products with matrices.
+//
+// Note [Panels of reflectors]
+// A panel of kReflectorPanel columns is copied, factored row by row in one pass per column, which
+// also prepares the next one, and applied to the other columns by matrix products:
+// H1·H2·... = I - V·T·Vᵀ with V the reflectors and T upper triangular. Row-major memory suits both,
+// where LAPACK's would have to be read across. Reflectors are LAPACK's, so signs agree with its.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/cpu/reflector_lines.h"
+#include "kernels/gemm.h"
+
+namespace fastgrad {
+
+template <class T>
+Matrix matrix_at(T* data, int64_t rows, int64_t cols, int64_t row_stride) {
+  return {reinterpret_cast<char*>(data), rows, cols, row_stride, 1};
+}
+
+// The factors of one panel: V, as rows of kReflectorPanel, and T.
+template <class T>
+struct Panel {
+  T *v, *t;
+  int64_t first, rows, count;  // reflector i begins at row first + i
+
+  // v: columns to factor, then the reflectors; r, with that row stride, gets the upper triangle.
+  void factor(T* r, int64_t row_stride);
+  // c = H·c or Hᵀ·c, for cols columns of c; work has 2 * kReflectorPanel * cols elements.
+  void apply(bool transposed, T* c, int64_t row_stride, int64_t cols, T* work) const {
+    T *products = work, *weighed = work + kReflectorPanel * cols;
+    Matrix reflectors = matrix_at(v, rows, count, kReflectorPanel),
+           target = matrix_at(c, rows, cols, row_stride),
+           middle = matrix_at(weighed, count, cols, cols),
+           factors = matrix_at(t, count, count, kReflectorPanel);
+    GemmOptions subtract;
+    subtract.accumulate = true;
+    subtract.alpha = Scalar(-1.0);
+    gemm(dtype_of<T>, reflectors.transposed(), target, matrix_at(products, count, cols, cols));
+    gemm(dtype_of<T>, transposed ? factors.transposed() : factors,
+         matrix_at(products, count, cols, cols), middle);
+    gemm(dtype_of<T>, reflectors, middle, target, subtract);
+  }
+
+  // T from V and the reflectors' factors.
+  void make_t(const T* tau);
+
+ private:
+  // Scales column c, from row c on, where its squares would underflow; returns by how much.
+  T rescale(int64_t c, T* sums);
+};
+
+template <class T>
+T Panel<T>::rescale(int64_t c, T* sums) {
+  T largest = 0;
+  for (int64_t i = c; i < rows; ++i)
+    largest = std::max(largest, std::abs(v[i * kReflectorPanel + c]));
+  if (!(largest >= std::numeric_limits<T>::min())) largest = 0;  // no number to divide by
+  T by = largest > 0 ? 1 / largest : T(0);
+  for (int64_t i = c; i < rows; ++i) v[i * kReflectorPanel + c] *= by;
+  reflector_lines(T{}).products(v + (c + 1) * kReflectorPanel, rows - c - 1, c, sums);
+  return largest;
+}
+
+template <class T>
+void Panel<T>::factor(T* r, int64_t row_stride) {
+  constexpr T kTiny = sizeof(T) == 4 ? T(1e-26) : T(1e-280);
+  const ReflectorLines<T>& lines = reflector_lines(T{});
+  alignas(64) T sums[kReflectorPanel], along[kReflectorPanel], tau[kReflectorPanel];
+  lines.products(v + kReflectorPanel, rows - 1, 0, sums);
+  for (int64_t c = 0; c < count; ++c) {
+    T *row = v + c * kReflectorPanel, size = 1;
+    T norm = row[c] * row[c] + sums[c];
+    if (norm < kTiny && rows - c > 1) {
+      size = rescale(c, sums);
+      norm = row[c] * row[c] + sums[c];
+    }
+    const T alpha = row[c];
+    T scale = 0;
+    tau[c] = 0;
+    if (sums[c] != 0) {
+      const T beta = alpha > 0 ? -std::sqrt(norm) : std::sqrt(norm);
+      tau[c] = (beta - alpha) / beta;
+      scale = 1 / (alpha - beta);
+      row[c] = beta;
+    }
+    row[c] *= size;
+    for (int64_t j = 0; j < kReflectorPanel; ++j) {
+      along[j] = j > c ? tau[c] * (row[j] + scale * sums[j]) : T(0);
+      row[j] -= along[j];
+      sums[j] = 0;
+    }
+    if (c + 1 >= rows) continue;
+    alignas(64) T unused[kReflectorPanel] = {};
+    lines.reflect(row + kReflectorPanel, 1, c, scale, along, unused);
+    lines.reflect(row + 2 * kReflectorPanel, rows - c - 2, c, scale, along, sums);
+  }
+  for (int64_t i = 0; i < count; ++i)
+    for (int64_t j = i; j < count; ++j) {
+      r[i * row_stride + j] = v[i * kReflectorPanel + j];
+      v[i * kReflectorPanel + j] = i == j;
+    }
+  make_t(tau);
+}
+
+// T of H1·...·Hc = I - V·T·Vᵀ, column by column: T[:c, c] = -tau·T[:c, :c]·(Vᵀ·v_c).
+template <class T>
+void Panel<T>::make_t(const T* tau) {
+  alignas(64) T inner[kReflectorPanel * kReflectorPanel];
+  Matrix reflectors = matrix_at(v, rows, count, kReflectorPanel);
+  gemm(dtype_of<T>, reflectors.transposed(), reflectors,
+       matrix_at(inner, count, count, kReflectorPanel));
+  for (int64_t c = 0; c < count; ++c) {
+    for (int64_t i = 0; i < c; ++i) {
+      T sum = 0;
+      for (int64_t j = i; j < c; ++j)
+        sum += t[i * kReflectorPanel + j] * inner[c * kReflectorPanel + j];
+      t[i * kReflectorPanel + c] = -tau[c] * sum;
+    }
+    t[c * kReflectorPanel + c] = tau[c];
+    std::fill_n(t + c * kReflectorPanel, c, T(0));
+  }
+}
+
+// What a is divided by so that no square overflows: 1 but for extreme values.
+template <class T>
+T extreme_size(const T* a, int64_t n) {
+  constexpr T kLarge = sizeof(T) == 4 ? T(1e15) : T(1e140), kSmall = 1 / kLarge;
+  T largest = 0;
+  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(a[i]));
+  if (!(largest > kLarge || (largest < kSmall && largest >= std::numeric_limits<T>::min())) ||
+      !std::isfinite(largest))
+    return 1;
+  int exponent = 0;
+  std::frexp(largest, &exponent);
+  return std::ldexp(T(1), exponent - 1);
+}
+
+}  // namespace fastgrad
