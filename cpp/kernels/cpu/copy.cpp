@@ -82,6 +82,8 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
       cast_wide(wide, src, sizeof(From), dst, sizeof(To), n);
     else
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
+  } else if (std::is_same_v<From, To> && ss == 2 && ds == 1) {  // a number that the compiler knows
+    for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[2 * i]);
   } else if (ss == -1 && ds == 1) {
     for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[-i]);
   } else {
@@ -243,6 +245,20 @@ void transpose_four(const char* from, int64_t step, char* to, int64_t row_to, in
       std::memcpy(out[1] + j, &b, 16);
       std::memcpy(out[2] + j, &c, 16);
       std::memcpy(out[3] + j, &d, 16);
+    }
+  }
+  if constexpr (sizeof(Word) == 8) {
+    typedef uint64_t Two __attribute__((vector_size(16)));
+    for (; j + 2 <= n; j += 2) {
+      Two a[2], b[2];
+      std::memcpy(a, from + j * step, 32);
+      std::memcpy(b, from + (j + 1) * step, 32);
+      for (int k = 0; k < 2; ++k) {
+        const Two first = __builtin_shufflevector(a[k], b[k], 0, 2);
+        const Two second = __builtin_shufflevector(a[k], b[k], 1, 3);
+        std::memcpy(out[2 * k] + j, &first, 16);
+        std::memcpy(out[2 * k + 1] + j, &second, 16);
+      }
     }
   }
 #endif

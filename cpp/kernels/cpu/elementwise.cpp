@@ -273,7 +273,7 @@ bool is_transposed(const Array& a) {
 // that no cache line is read twice. False, and nothing done, where there is none.
 bool run_in_bands(BlockKernel kernel, DType compute, DType result, const Array* const* in,
                   int num_inputs, const Array& out) {
-  constexpr int64_t kFew = 4096, kElements = 1 << 17, kRows = 32;
+  constexpr int64_t kFew = 4096, kElements = 1 << 15, kRows = 32;
   if (out.numel < kFew || out.ndim() < 2 || out.strides.back() != 1) return false;
   bool any = false, transposed[kMaxElementwiseInputs];
   for (int k = 0; k < num_inputs; ++k) {

@@ -4,9 +4,11 @@
 #include <memory>
 #include <vector>
 
+#include "base/isa.h"
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/radix.h"
+#include "kernels/cpu/reduce_lanes.h"
 
 namespace fastgrad {
 namespace {
@@ -110,37 +112,27 @@ class LineWorker {
   }
 
  private:
-  // A short line, by comparing all with all, which processors do several at a time and without a
-  // guess. False, and nothing done, where the values cannot be compared like that.
+  // A short line, by counting who comes before whom: nothing to guess. False, and nothing done,
+  // where the numbers cannot be compared exactly as float or double, or not several at a time.
   static constexpr int64_t kRanked = 127;
   bool sort_by_rank(const T* p, bool descending, T* value, int64_t* index) const {
-    if constexpr (std::is_same_v<T, int64_t>) {
-      return false;
-    } else {
-      using Comparable = std::conditional_t<std::is_same_v<T, double>, double, int32_t>;
-      using Count = std::conditional_t<std::is_same_v<T, double>, int64_t, int32_t>;
-      Comparable key[kRanked];
-      bool ordered = true;
-      for (int64_t i = 0; i < n_; ++i) {
-        if constexpr (std::is_same_v<T, double>) {
-          key[i] = descending ? -p[i] : p[i];
-          ordered &= p[i] == p[i];
-        } else {
-          const Key k = sort_key(p[i]) ^ (Key{1} << 31);
-          key[i] = static_cast<int32_t>(descending ? ~k : k);
-        }
-      }
-      if (!ordered) return false;
-      for (int64_t i = 0; i < n_; ++i) {
-        const Comparable own = key[i];
-        Count rank = 0;
-        for (int64_t j = 0; j < i; ++j) rank += key[j] <= own;
-        for (int64_t j = i + 1; j < n_; ++j) rank += key[j] < own;
-        value[rank] = p[i];
-        index[rank] = i;
-      }
-      return true;
+    using Number = std::conditional_t<(sizeof(T) > 2) && !std::is_same_v<T, float>, double, float>;
+    if (std::is_same_v<T, int64_t> || (sizeof(Number) == 8 && isa() < Isa::Avx2)) return false;
+    Number key[kRanked];
+    int32_t rank[kRanked];
+    bool ordered = true;
+    for (int64_t i = 0; i < n_; ++i) {
+      const auto v = static_cast<Number>(p[i]);
+      key[i] = descending ? -v : v;
+      ordered &= v == v;
     }
+    if (!ordered) return false;
+    lanes(Number{}).ranks(key, n_, rank);
+    for (int64_t i = 0; i < n_; ++i) {
+      value[rank[i]] = p[i];
+      index[rank[i]] = i;
+    }
+    return true;
   }
   bool radix_fits() const { return n_ >= 128 && n_ <= int64_t{UINT32_MAX}; }
 

@@ -26,7 +26,7 @@ struct MomentsReducer {
     return a;
   }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
-    constexpr int64_t kStrip = 128;
+    constexpr int64_t kStrip = 512;
     double mean[kStrip], squares[kStrip];
     const T* part[kReduceRows];
     for (int64_t s = 0; s < m; s += kStrip) {

@@ -26,7 +26,7 @@ struct Lines {
 // that are a multiple of the page apart share few places of the cache.
 template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
-  constexpr int64_t kStrip = 64, kTogether = 8, kGrain = 32768;
+  constexpr int64_t kStrip = 256, kTogether = 8, kGrain = 32768;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
   if (l.inner == 1) {
     const int64_t lag = l.n >= 512 ? 24 : 0;

@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/softmax_lines.h"
 #include "kernels/elementwise.h"
@@ -175,13 +176,15 @@ void softmax_line(const T* x, T* y, int64_t n) {
 // memory is read and written once.
 template <class T, bool kLog>
 void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work) {
-  constexpr int64_t kRows = 16;
+  constexpr int64_t kRows = 16, kLine = kCacheLine / sizeof(T);
   T top[kTile], sums[kTile];
   double total[kTile];
   const T* row[kRows];
   for (int64_t k = 0; k < n; k += kRows) {
     const int64_t rows = std::min(kRows, n - k);
     for (int64_t i = 0; i < rows; ++i) {
+      const T* later = x + (k + i + kRows) * step;  // Note [Prefetch]
+      for (int64_t j = 0; j < m; j += kLine) prefetch_line_to_read(later + j);
       std::copy_n(x + (k + i) * step, m, work + (k + i) * m);
       row[i] = work + (k + i) * m;
     }
@@ -201,6 +204,7 @@ void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work)
     sums[j] = static_cast<T>(kLog ? std::log(total[j]) : 1 / total[j]);
   for (int64_t k = 0; k < n; ++k) {
     T *from = work + k * m, *to = y + k * step;
+    for (int64_t j = 0; j < m; j += kLine) prefetch_line_to_write(to + kRows * step + j);
     if constexpr (kLog) {
       subtract(from, from, top, 0, m);
       subtract(to, from, sums, 0, m);
