@@ -45,21 +45,23 @@ std::string Program::explain() const {
     int64_t kept = 0;
     text += str("group of ", group.last - group.first, " on blocks of ", group.n, " elements:");
     for (size_t k = group.first; k < group.last; ++k) {
-      text += str(" ", g.name_of(g.instructions[k]));
+      text += str(k > group.first && joined_[k - 1] ? "+" : " ", g.name_of(g.instructions[k]));
       const Place& p = g.instructions[k].out[0];
       if (is_block_[at(p.storage)]) ++kept;
     }
     text += str("; ", kept, " results never leave the cache\n");
   }
   size_t small = 0, rows = 0, others = 0, watched = 0;
-  std::string alone;
+  std::string alone, pairs;
   std::map<std::string, size_t> names;
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     const Instruction& i = g.instructions[k];
     unsigned scalars = 0;
     RowForm form;
     if (grouped[k]) continue;
-    if (i.guards()) {
+    if (joined_[k]) {
+      pairs += str(" ", g.name_of(i), "+", g.name_of(g.instructions[k + 1]));
+    } else if (i.guards()) {
       ++watched;
     } else if (i.kind != Instruction::Kind::Elementwise) {
       ++others;
@@ -74,6 +76,7 @@ std::string Program::explain() const {
   }
   text += str(small, " elementwise kernels are one call each, on arrays below ", kMinGroup,
               " elements; ", rows, " are called for each row, or walked.\n");
+  if (!pairs.empty()) text += "of these, two operations at once:" + pairs + "\n";
   if (!alone.empty()) text += "not in a group:\n" + alone;
   text += str(others, " are other kernels");
   const char* separator = ": ";

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <cstring>
 
-#include "base/thread_pool.h"
 #include "core/memory.h"
+#include "kernels/pairs.h"
 #include "kernels/short.h"
 #include "program/execute.h"
 
@@ -36,11 +36,13 @@ Frame::Frame(const Program& p) : program_(p) {
   steps_.reserve(g.instructions.size());
   size_t next = 0;
   for (const Program::Group& group : p.groups_) {
-    for (; next < group.first; ++next) add(g.instructions[next]);
+    for (; next < group.first; ++next)
+      if (!p.joined_[next]) add(next);
     add_group(group);
     next = group.last;
   }
-  for (; next < g.instructions.size(); ++next) add(g.instructions[next]);
+  for (; next < g.instructions.size(); ++next)
+    if (!p.joined_[next]) add(next);
 }
 
 void Frame::add_group(const Program::Group& g) {
@@ -49,76 +51,45 @@ void Frame::add_group(const Program::Group& g) {
   s.call = static_cast<uint32_t>(groups_.size());
   Group& group = groups_.emplace_back();
   group.n = g.n;
+  group.block = g.block;
+  group.far = g.far;
   group.blocks.reserve(g.last - g.first);  // addresses stay: patches point to them
   for (size_t k = g.first; k < g.last; ++k) {
     const Instruction& i = program_.graph().instructions[k];
-    Block& b = group.blocks.emplace_back();
-    auto place = [&](const Place& p, int64_t& step, int64_t& own) {
-      own = program_.is_block_[at(p.storage)] != 0;
-      step = own ? 0 : static_cast<int64_t>(itemsize(p.dtype));
-    };
+    if (program_.joined_[k]) continue;
     if (i.kind != Instruction::Kind::Elementwise) {
-      add_sum(group, b, i);
-      place(i.in[0], b.step_in[0], b.own_in[0]);
+      add_sum(group, i);
       continue;
     }
+    Block& b = group.blocks.emplace_back();
+    Program::Operands operands = program_.operands(k);
     unsigned scalars = 0;
-    is_direct(i, scalars);
-    add_kernel(b.kernel, i, scalars, g.n);
-    place(i.out[0], b.step_out, b.own_out);
-    for (size_t n = 0; n < i.in.size(); ++n)
-      if (!(scalars >> n & 1)) place(i.in[n], b.step_in[n], b.own_in[n]);
+    for (size_t n = 0; n < operands.size(); ++n) {
+      if (operands[n].scalar)
+        scalars |= 1u << n;
+      else
+        b.in[n] = steps_of(operands[n].place());
+    }
+    b.out = steps_of(i.out[0]);
+    add_kernel(b.kernel, k, scalars, g.block);
   }
   group.own_bytes = program_.block_bytes_;
   group.own = arena_base_;
 }
 
-void Frame::add_sum(Group& group, Block& b, const Instruction& i) {
-  b.sum = static_cast<int>(group.sums.size());
+// How a group walks through p.
+Frame::Steps Frame::steps_of(const Place& p) const {
+  auto size = static_cast<int64_t>(itemsize(p.dtype));
+  if (!program_.is_block_[at(p.storage)]) return {size, 0, 0};
+  return {0, program_.is_summed_[at(p.storage)] ? size : 0, 1};
+}
+
+void Frame::add_sum(Group& group, const Instruction& i) {
   Sum& sum = group.sums.emplace_back(Sum{i.in[0].dtype, i.op == Op::Mean});
   sum.parts.resize(static_cast<size_t>((group.n - 1) / SumStream::kChunk + 1));
-  point(const_cast<char**>(&b.kernel.in[0]), i.in[0]);
+  sum.steps = steps_of(i.in[0]);
+  point(const_cast<char**>(&sum.in), i.in[0]);
   point(&sum.out, i.out[0]);
-}
-
-void Frame::Group::run() {
-  parallel_for(n, SumStream::kChunk,
-               [this](int64_t begin, int64_t end) { run_blocks(begin, end); });
-  for (Sum& s : sums) {
-    SumStream all(s.dtype);
-    for (double part : s.parts) all.push(part);
-    SumStream::store(s.dtype, all.total(), s.mean, n, s.out);
-  }
-}
-
-void Frame::Group::run_blocks(int64_t begin, int64_t end) {
-  // Other threads than the first one to come have blocks of their own.
-  static thread_local std::vector<char> memory;
-  int64_t away = 0;
-  if (n > SumStream::kChunk) {
-    if (memory.size() < own_bytes + kArenaAlignment) memory.resize(own_bytes + kArenaAlignment);
-    char* base = memory.data();
-    base +=
-        (kArenaAlignment - reinterpret_cast<uintptr_t>(base) % kArenaAlignment) % kArenaAlignment;
-    away = base - own;
-  }
-  SmallVector<SumStream, 2> running;
-  for (const Sum& s : sums) running.push_back(SumStream(s.dtype));
-  for (int64_t first = begin; first < end; first += kGroupBlock) {
-    int64_t count = std::min(kGroupBlock, end - first);
-    for (const Block& block : blocks) {
-      const char* in[kMaxElementwiseInputs];
-      for (size_t k = 0; k < kMaxElementwiseInputs; ++k)
-        in[k] = block.kernel.in[k] + first * block.step_in[k] + away * block.own_in[k];
-      if (block.sum >= 0)
-        running[static_cast<size_t>(block.sum)].push_block(in[0], count);
-      else
-        block.kernel.kernel(block.kernel.out + first * block.step_out + away * block.own_out, in,
-                            block.kernel.scalars, count);
-    }
-  }
-  for (size_t k = 0; k < sums.size(); ++k)
-    sums[k].parts[static_cast<size_t>(begin / SumStream::kChunk)] = running[k].total();
 }
 
 // Lets *pointer be the address of p, now or before each run.
@@ -140,7 +111,8 @@ Array Frame::array(const Place& p) {
   return a;
 }
 
-void Frame::add(const Instruction& i) {
+void Frame::add(size_t k) {
+  const Instruction& i = program_.graph().instructions[k];
   Step& s = steps_.emplace_back();
   if (i.guards()) {
     s.kind = Kind::Guard;
@@ -150,10 +122,14 @@ void Frame::add(const Instruction& i) {
   RowForm form;
   // Large arrays are left to run_elementwise, which lets the thread pool help.
   bool small = !i.out.empty() && i.out[0].numel < kParallelGrain;
-  if (i.kind == Instruction::Kind::Elementwise && small && is_direct(i, scalars))
-    return add_kernel(s, i, scalars, i.out[0].numel);
+  if (i.kind == Instruction::Kind::Elementwise && small && is_direct(i, scalars)) {
+    scalars = 0;
+    Program::Operands operands = program_.operands(k);
+    for (size_t n = 0; n < operands.size(); ++n) scalars |= (operands[n].scalar ? 1u : 0u) << n;
+    return add_kernel(s, k, scalars, i.out[0].numel);
+  }
   if (i.kind == Instruction::Kind::Elementwise && small && find_rows(i, form)) {
-    add_kernel(s, i, form.scalars, form.n);
+    add_kernel(s, k, form.scalars, form.n);
     s.kind = Kind::Rows;
     s.call = static_cast<uint32_t>(rows_.size());
     rows_.push_back(form);
@@ -224,19 +200,28 @@ void Frame::add_call(Step& s, const Instruction& i) {
   }
 }
 
-// Calls of a kernel on n elements.
-void Frame::add_kernel(Step& s, const Instruction& i, unsigned scalars, int64_t n) {
-  s.kernel = kernel_for(row(i.op), i.compute, n);
+// Calls of the kernel of instruction k, and of the one that is joined to it, on n elements.
+void Frame::add_kernel(Step& s, size_t k, unsigned scalars, int64_t n) {
+  const Instruction& i = program_.graph().instructions[k];
+  if (k > 0 && program_.joined_[k - 1]) {
+    const Instruction& inner = *(&i - 1);
+    size_t operand = i.in[0].storage == inner.out[0].storage ? 0 : 1;
+    s.kernel = pair_kernel(row(inner.op), row(i.op), operand, i.compute, n);
+  } else {
+    s.kernel = kernel_for(row(i.op), i.compute, n);
+  }
   s.scalars = static_cast<uint8_t>(scalars);
   s.n = n;
   point(&s.out, i.out[0]);
-  for (size_t k = 0; k < i.in.size(); ++k) {
-    if (i.in[k].defined()) {
-      point(const_cast<char**>(&s.in[k]), i.in[k]);
+  const char** in = s.in;
+  for (const Program::Operand& o : program_.operands(k)) {
+    if (o.place().defined()) {
+      point(const_cast<char**>(in), o.place());
     } else {
-      numbers_.push_back(number_array_of(i, k));
-      s.in[k] = numbers_.back().data;
+      numbers_.push_back(number_array_of(*o.instruction, o.index));
+      *in = numbers_.back().data;
     }
+    ++in;
   }
   // One element each: no operand need be a scalar to the kernel, but powers by numbers are quicker.
   if (s.n == 1 && i.op != Op::Pow) s.scalars = 0;

@@ -26,25 +26,29 @@ class Frame {
     uint8_t scalars = 0;
     Kind kind = Kind::Kernel;
   };
-  // A group's kernels with their operands in the first block; `step_*` lead to the next one. What
-  // has a step of 0 and is `own_*` lies in the memory of the thread that runs the block.
+  // A group's kernels with their operands in the first block. `step_*` lead from one element to the
+  // next: in all memory, and within kGroupBlock elements. What is `own_*` lies in the memory of the
+  // thread that runs the block.
+  struct Steps {
+    int64_t everywhere = 0, inside = 0, own = 0;  // own: 0 or 1
+  };
   struct Block {
     Step kernel;
-    int64_t step_out = 0;
-    int64_t step_in[kMaxElementwiseInputs] = {};
-    int64_t own_out = 0, own_in[kMaxElementwiseInputs] = {};  // 1: so it is
-    int sum = -1;                                             // or the number of a sum
+    Steps out, in[kMaxElementwiseInputs];
   };
   struct Sum {
     DType dtype;
     bool mean;
+    const char* in = nullptr;
+    Steps steps{};
     char* out = nullptr;
     std::vector<double> parts{};  // of the chunks
   };
   struct Group {
     std::vector<Block> blocks;
     std::deque<Sum> sums;
-    int64_t n = 0;
+    int64_t n = 0, block = kGroupBlock;
+    bool far = false;
     char* own = nullptr;  // the memory of blocks
     size_t own_bytes = 0;
     void run();
@@ -63,12 +67,13 @@ class Frame {
     int64_t offset;
   };
 
-  void add(const Instruction& i);
+  void add(size_t k);
   bool add_bytes(Step& s, const Instruction& i);
   void add_call(Step& s, const Instruction& i);
   void add_group(const Program::Group& g);
-  void add_sum(Group& group, Block& b, const Instruction& i);
-  void add_kernel(Step& s, const Instruction& i, unsigned scalars, int64_t n);
+  void add_sum(Group& group, const Instruction& i);
+  void add_kernel(Step& s, size_t k, unsigned scalars, int64_t n);
+  Steps steps_of(const Place& p) const;
   void point(char** pointer, const Place& p);
   Array array(const Place& p);
   void run_rows(const Step& s) const;

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <set>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "program/direct.h"
 #include "program/program.h"
@@ -9,6 +11,12 @@ namespace {
 
 // How far an instruction may move to join a group.
 constexpr size_t kMaxMove = 64;
+// What the arrays of a block may take of the first-level cache, and the fewest elements for which
+// calling kernels costs little.
+constexpr size_t kCacheBytes = 12 << 10;
+constexpr int64_t kLeastBlock = 256;
+// Outside memory of a group that the second-level cache cannot hold.
+constexpr size_t kFarBytes = 4 << 20;
 
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
@@ -69,27 +77,33 @@ void gather_groups(Graph& g) {
 // (storage, offset, element size), and what serves as one element for all is not written inside.
 // Storages that nothing outside the group reads or writes shrink to a block. Blocks end at
 // multiples of kGroupBlock, so every element is computed by the same kernel from the same values.
-// Sums and means over everything join as well: blocks are the leaves of a reduction's tree.
+// Sums and means over everything join as well. The leaves of their trees have kGroupBlock elements;
+// where that many of all arrays do not fit the cache, the other instructions take the elements in
+// several shorter blocks, and the sums come when all of a leaf is there. So nothing may write, in
+// the same group, to what has been summed.
 void Program::find_groups() {
   const Graph& g = task_.graph;
   is_block_.assign(g.storages.size(), 0);
   struct Use {
     int64_t offset;
     size_t size;
-    bool written, scalar;
+    bool written, scalar, summed;
   };
   std::unordered_map<int32_t, Use> uses;
   auto fits = [&](const Place& p, bool write, bool scalar) {
     auto found = uses.find(p.storage);
     if (found == uses.end()) return true;
     const Use& u = found->second;
+    if (write && u.summed) return false;
     if (!write && !u.written) return true;
     return !scalar && !u.scalar && u.offset == p.offset && u.size == itemsize(p.dtype);
   };
-  auto use = [&](const Place& p, bool write, bool scalar) {
-    auto [found, added] = uses.emplace(p.storage, Use{p.offset, itemsize(p.dtype), write, scalar});
+  auto use = [&](const Place& p, bool write, bool scalar, bool summed) {
+    auto [found, added] =
+        uses.emplace(p.storage, Use{p.offset, itemsize(p.dtype), write, scalar, summed});
     Use& u = found->second;
     if (added) return;
+    u.summed = u.summed || summed;
     // Readers at several places: nobody may write there.
     u.scalar = u.scalar || scalar || u.offset != p.offset || u.size != itemsize(p.dtype);
     u.written = u.written || write;
@@ -108,14 +122,58 @@ void Program::find_groups() {
     if (!joins) {
       uses.clear();
       groups_.push_back({k, k, size});
+      if (k > 0) joined_[k - 1] = 0;
     }
     groups_.back().last = k + 1;
     for (size_t n = 0; n < i.in.size(); ++n)
-      if (i.in[n].defined()) use(i.in[n], false, scalars >> n & 1);
-    use(i.out[0], true, total);
+      if (i.in[n].defined()) use(i.in[n], false, scalars >> n & 1, total);
+    use(i.out[0], true, total, false);
   }
   std::erase_if(groups_, [](const Group& group) { return group.last - group.first < 2; });
 
+  in_register_.assign(g.storages.size(), 0);
+  for (size_t k = 0; k < g.instructions.size(); ++k)
+    if (joined_[k]) in_register_[at(g.instructions[k].out[0].storage)] = 1;
+  find_blocks();
+}
+
+// How many elements pass through all instructions at a time, by the bytes per element of what is in
+// the cache then: memory outside of the group, and the blocks that are in use at a time. `last` is
+// where each storage is used last.
+void Program::choose_block(Group& group, const std::vector<int>& last) const {
+  const Graph& g = task_.graph;
+  std::set<std::pair<int32_t, int64_t>> outside;  // storages and offsets
+  std::unordered_set<int32_t> live;
+  size_t streams = 0, blocks = 0, most = 0;
+  for (size_t k = group.first; k < group.last; ++k) {
+    const Instruction& i = g.instructions[k];
+    if (i.kind != Instruction::Kind::Elementwise) continue;
+    auto meet = [&](const Place& p) {
+      size_t s = at(p.storage);
+      if (in_register(p.storage) || p.numel != group.n) return;
+      if (is_block_[s])
+        blocks += live.insert(p.storage).second ? is_block_[s] : 0;
+      else
+        streams += outside.emplace(p.storage, p.offset).second ? itemsize(p.dtype) : 0;
+    };
+    for (const Place& p : i.in)
+      if (p.defined()) meet(p);
+    meet(i.out[0]);
+    most = std::max(most, blocks);
+    for (const Place& p : i.in)
+      if (p.defined() && last[at(p.storage)] == static_cast<int>(k) && !is_summed_[at(p.storage)] &&
+          live.erase(p.storage))
+        blocks -= is_block_[at(p.storage)];
+  }
+  while (group.block > kLeastBlock &&
+         static_cast<size_t>(group.block) * (streams + most) > kCacheBytes)
+    group.block /= 2;
+  group.far = streams * static_cast<size_t>(group.n) >= kFarBytes;
+}
+
+// Which storages are blocks, and how many elements they have at a time.
+void Program::find_blocks() {
+  const Graph& g = task_.graph;
   std::vector<int> first(g.storages.size(), -1), last(g.storages.size(), -1);
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     auto touch = [&](const Place& p) {
@@ -129,17 +187,24 @@ void Program::find_groups() {
   std::vector<uint8_t> result(g.storages.size(), 0);
   for (const Place& p : task_.results)
     if (p.defined()) result[at(p.storage)] = 1;
-  for (const Group& group : groups_)
+  is_summed_.assign(g.storages.size(), 0);
+  for (Group& group : groups_) {
     for (size_t k = group.first; k < group.last; ++k) {
-      const Place& p = g.instructions[k].out[0];
+      const Instruction& i = g.instructions[k];
+      if (i.kind != Instruction::Kind::Elementwise) {
+        is_summed_[at(i.in[0].storage)] = 1;
+        continue;
+      }
+      const Place& p = i.out[0];
       size_t s = at(p.storage);
-      if (g.instructions[k].kind != Instruction::Kind::Elementwise) continue;
       bool inside =
           g.storages[s].role == Storage::Role::Internal && !g.storages[s].unset && !result[s] &&
           p.offset == 0 && static_cast<size_t>(p.nbytes()) == g.storages[s].nbytes &&
           first[s] >= static_cast<int>(group.first) && last[s] < static_cast<int>(group.last);
       is_block_[s] = inside ? static_cast<uint8_t>(itemsize(p.dtype)) : 0;
     }
+    choose_block(group, last);
+  }
 }
 
 }  // namespace fastgrad

@@ -19,23 +19,6 @@ size_t rounded(size_t n) {
 }
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
-// The inputs whose memory a direct kernel may write its output to, if they die here: those that it
-// reads element by element, at the same place in all operands.
-SmallVector<int32_t, kMaxElementwiseInputs> written_over(const Instruction& i) {
-  SmallVector<int32_t, kMaxElementwiseInputs> storages;
-  unsigned scalars = 0;
-  if (i.kind != Instruction::Kind::Elementwise || !is_direct(i, scalars) ||
-      itemsize(i.compute) != itemsize(i.result) || i.out[0].offset != 0)
-    return storages;
-  for (size_t k = 0; k < i.in.size(); ++k) {
-    bool fits = i.in[k].defined();
-    for (size_t n = 0; fits && n < i.in.size(); ++n)
-      if (i.in[n].storage == i.in[k].storage) fits = i.in[n].offset == 0 && !(scalars >> n & 1);
-    if (fits) storages.push_back(i.in[k].storage);
-  }
-  return storages;
-}
-
 }  // namespace
 
 Program::Program(Task task) : task_(std::move(task)) {
@@ -47,11 +30,13 @@ Program::Program(Task task) : task_(std::move(task)) {
     impure_ = impure_ || (i.kind == Instruction::Kind::Primitive && !i.primitive->pure);
   }
   gather_groups(task_.graph);
+  join_pairs();
   find_groups();
   plan();
   examine_guards();
   idle_ = new Frame(*this);
 }
+
 // What is written before the last guard is no memory that others see: see delay_outside_writes().
 void Program::examine_guards() {
   const Graph& g = task_.graph;
@@ -69,6 +54,25 @@ void Program::examine_guards() {
 }
 Program::~Program() { delete idle_.load(); }
 
+// Those that the kernel reads element by element, at the same place in all operands.
+SmallVector<int32_t, kMaxElementwiseInputs> Program::written_over(size_t k) const {
+  SmallVector<int32_t, kMaxElementwiseInputs> storages;
+  const Instruction& i = task_.graph.instructions[k];
+  unsigned scalars = 0;
+  if (i.kind != Instruction::Kind::Elementwise || !is_direct(i, scalars) ||
+      itemsize(i.compute) != itemsize(i.result) || i.out[0].offset != 0)
+    return storages;
+  Operands all = operands(k);
+  for (const Operand& o : all) {
+    bool fits = o.place().defined();
+    for (const Operand& other : all)
+      if (fits && other.place().storage == o.place().storage)
+        fits = other.place().offset == 0 && !other.scalar;
+    if (fits) storages.push_back(o.place().storage);
+  }
+  return storages;
+}
+
 void Program::plan() {
   const Graph& g = task_.graph;
   arena_offset_.assign(g.storages.size(), -1);
@@ -83,7 +87,7 @@ void Program::plan() {
   std::vector<int> last(g.storages.size(), -1);
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     for (const Place& p : g.instructions[k].in)
-      if (p.defined()) last[at(p.storage)] = static_cast<int>(k);
+      if (p.defined()) last[at(p.storage)] = static_cast<int>(k + joined_[k]);
     for (const Place& p : g.instructions[k].out) last[at(p.storage)] = static_cast<int>(k);
   }
   // Blocks that are free again, by size.
@@ -95,13 +99,15 @@ void Program::plan() {
     return rounded(std::max<size_t>(g.storages[at(s)].nbytes, 1));
   };
   auto planned = [&](int32_t s) {
-    return g.storages[at(s)].role == Storage::Role::Internal && fresh_of_[at(s)] < 0;
+    return g.storages[at(s)].role == Storage::Role::Internal && fresh_of_[at(s)] < 0 &&
+           !in_register_[at(s)];
   };
   auto allocate = [&](int32_t s) {
     if (!planned(s) || arena_offset_[at(s)] >= 0) return;
     size_t size = class_of(s);
     auto& blocks = free[size];
-    if (blocks.empty()) {
+    // What is summed keeps elements while the group passes through its instructions again.
+    if (blocks.empty() || (is_block_[at(s)] && is_summed_[at(s)])) {
       size_t& bytes = is_block_[at(s)] ? block_bytes_ : arena_bytes_;
       arena_offset_[at(s)] = static_cast<int64_t>(bytes);
       bytes += is_block_[at(s)] ? rounded(static_cast<size_t>(kGroupBlock) * size) : size;
@@ -111,7 +117,8 @@ void Program::plan() {
     }
   };
   // The end of the group that instruction k is in; 0: none. What dies inside keeps its memory until
-  // then, because each block of the group passes there again.
+  // then, because each block of the group passes there again; likewise what is summed, because that
+  // comes last.
   std::vector<size_t> end_of_group(g.instructions.size(), 0);
   for (const Group& group : groups_)
     for (size_t k = group.first; k < group.last; ++k) end_of_group[k] = group.last;
@@ -119,7 +126,7 @@ void Program::plan() {
   auto release = [&](int32_t s, size_t k) {
     if (!planned(s) || last[at(s)] != static_cast<int>(k)) return;
     last[at(s)] = -2;  // once
-    if (end_of_group[k] && !is_block_[at(s)])
+    if (end_of_group[k] && (!is_block_[at(s)] || is_summed_[at(s)]))
       dying.push_back(s);
     else
       free[class_of(s)].push_back(arena_offset_[at(s)]);
@@ -128,8 +135,12 @@ void Program::plan() {
     const Instruction& i = g.instructions[k];
     for (const Place& p : i.in)
       if (p.defined()) allocate(p.storage);  // unset memory
-    for (int32_t s : written_over(i)) release(s, k);
+    if (joined_[k]) continue;
+    for (int32_t s : written_over(k)) release(s, k);
     for (const Place& p : i.out) allocate(p.storage);
+    if (k > 0 && joined_[k - 1])
+      for (const Place& p : g.instructions[k - 1].in)
+        if (p.defined()) release(p.storage, k);
     for (const Place& p : i.in)
       if (p.defined()) release(p.storage, k);
     for (const Place& p : i.out) release(p.storage, k);

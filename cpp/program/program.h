@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 
+#include "kernels/elementwise.h"
 #include "program/passes.h"
 
 namespace fastgrad {
@@ -64,19 +65,44 @@ class Program {
   struct Group {
     size_t first, last;  // instructions, the last one excluded
     int64_t n;
+    int64_t block = kGroupBlock;  // elements that pass through all instructions at a time
+    bool far = false;             // its memory is more than the nearer caches hold
   };
+  // What an elementwise kernel reads.
+  struct Operand {
+    const Instruction* instruction;
+    size_t index;
+    bool scalar;  // one element for all
+    const Place& place() const { return instruction->in[index]; }
+  };
+  using Operands = SmallVector<Operand, kMaxElementwiseInputs>;
+  void join_pairs();
   void find_groups();
   void examine_guards();
+  void find_blocks();
+  void choose_block(Group& group, const std::vector<int>& last) const;
   void plan();
+  // Of instruction k, which is not joined to the next one; in order.
+  Operands operands(size_t k) const;
+  // The storages whose memory the kernel of instruction k may write its output to, if they die
+  // there.
+  SmallVector<int32_t, kMaxElementwiseInputs> written_over(size_t k) const;
+  // Whether nothing but a register ever holds a storage.
+  bool in_register(int32_t storage) const { return in_register_[static_cast<size_t>(storage)]; }
 
   Task task_;
   std::vector<int64_t> arena_offset_;  // of every storage; -1: not in the arena
   std::vector<int32_t> fresh_of_;
   std::vector<size_t> fresh_sizes_;
   std::vector<uint8_t> written_late_;
+  // Instructions that are computed along with the next one, and the storages between them: see Note
+  // [Pairs] in pairs.cpp.
+  std::vector<uint8_t> joined_, in_register_;
   std::vector<Group> groups_;
   // Storages of which a group keeps one block at a time: the size of an element; 0 for others.
   std::vector<uint8_t> is_block_;
+  // Those of them that a sum reads when kGroupBlock elements are there.
+  std::vector<uint8_t> is_summed_;
   size_t block_bytes_ = 0;  // what the blocks take, at the front of the arena
   size_t arena_bytes_ = 0, recorded_steps_ = 0;
   bool guarded_ = false, impure_ = false;
