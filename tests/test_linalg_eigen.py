@@ -175,3 +175,42 @@ def test_eigh_of_matrices_with_nothing_to_do(dtype: Any) -> None:
         w, v = (x.numpy() for x in fg.linalg.eigh(fg.tensor(a)))
         np.testing.assert_allclose(v.T @ v, np.eye(40), 0, tolerance)
         np.testing.assert_allclose(a @ v, v * w, 0, 40 * tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(16, 16), (33, 34), (40, 25), (20, 39), (67, 67), (90, 20)])
+def test_svd_of_sizes_with_a_method_of_their_own(shape: tuple[int, int], dtype: Any) -> None:
+    top = np.finfo(dtype)
+    tolerance = 20 * float(top.eps)
+    made = [normal(*shape), np.ones(shape), np.eye(*shape), np.zeros(shape)]
+    for base, size in [(a, 1.0) for a in made] + [
+        (normal(*shape), float(top.max) ** 0.9),
+        (normal(*shape), float(top.tiny) ** 0.9),
+    ]:
+        a = (base * size).astype(dtype)
+        scale = max(float(np.abs(a).max()), float(top.tiny)) * max(shape)
+        wanted = np.linalg.svd(a.astype(np.float64) / scale, compute_uv=False)
+        for full in (True, False):
+            u, s, vh = (x.numpy() for x in fg.linalg.svd(fg.tensor(a), full_matrices=full))
+            k = min(shape)
+            assert u.shape == (shape[0], shape[0] if full else k)
+            assert vh.shape == (shape[1] if full else k, shape[1])
+            np.testing.assert_allclose(s / scale, wanted, 0, tolerance)
+            np.testing.assert_allclose(u[:, :k] * (s / scale) @ vh[:k], a / scale, 0, tolerance)
+            np.testing.assert_allclose(u.T @ u, np.eye(u.shape[1]), 0, 5 * tolerance)
+            np.testing.assert_allclose(vh @ vh.T, np.eye(vh.shape[0]), 0, 5 * tolerance)
+        np.testing.assert_allclose(fg.linalg.svdvals(fg.tensor(a)) / scale, wanted, 0, tolerance)
+
+
+def test_svd_of_batches_shares_them_among_threads() -> None:
+    a = fg.tensor(normal(7, 40, 30))
+    before = fg.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            fg.set_num_threads(threads)
+            results = [*fg.linalg.svd(a), *fg.linalg.qr(a), *fg.linalg.eigh(a @ a.mT)]
+            found.append(b"".join(x.numpy().tobytes() for x in results))
+    finally:
+        fg.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

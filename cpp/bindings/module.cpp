@@ -4,6 +4,7 @@
 #include "bindings/families.h"
 #include "bindings/generator_object.h"
 #include "bindings/gil.h"
+#include "bindings/grad_switch.h"
 #include "bindings/node_object.h"
 #include "bindings/return_types.h"
 #include "bindings/stored_program.h"
@@ -26,6 +27,7 @@ void initialise(PyObject* module) {
   add_node_type(module);
   add_function_type(module);
   add_generator_type(module);
+  add_grad_switch_type(module);
   add_compiled_function_type(module);
   add_stored_program_type(module);
   add_return_types(module);

@@ -52,6 +52,12 @@ using Int = int;
     (const char*, const Int*, T*, T*, T*, const Int*, T*, const Int*, Int*, const Int*, Int*,      \
      size_t))                                                                                      \
   X(sterf, (Int n, T * d, T * e, Int * info), (&n, d, e, info), (const Int*, T*, T*, Int*))        \
+  X(bdsdc,                                                                                         \
+    (char uplo, char job, Int n, T* d, T* e, T* u, Int ldu, T* vt, Int ldvt, T* work, Int* iwork,  \
+     Int* info),                                                                                   \
+    (&uplo, &job, &n, d, e, u, &ldu, vt, &ldvt, nullptr, nullptr, work, iwork, info, 1, 1),        \
+    (const char*, const char*, const Int*, T*, T*, T*, const Int*, T*, const Int*, T*, Int*, T*,   \
+     Int*, Int*, size_t, size_t))                                                                  \
   X(gesdd,                                                                                         \
     (char job, Int m, Int n, T* a, Int lda, T* s, T* u, Int ldu, T* vt, Int ldvt, T* work,         \
      Int lwork, Int* iwork, Int* info),                                                            \

@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
+#include "kernels/cpu/linalg_bidiagonal.h"
 #include "kernels/cpu/linalg_symmetric.h"
 
 namespace fastgrad {
@@ -121,6 +122,70 @@ void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
   });
 }
 
+namespace {
+
+// Working memory and the way to the singular values of matrices of one size.
+template <class T>
+class OwnSvd {
+ public:
+  static bool suits(int64_t m, int64_t n) {
+    const int64_t least = std::min(m, n), most = std::max(m, n);
+    return least >= 16 && most <= 2 * least && most * least <= 512 * 512;
+  }
+
+  OwnSvd(int64_t m, int64_t n, bool vectors)
+      : m_(m),
+        n_(n),
+        most_(std::max(m, n)),
+        least_(std::min(m, n)),
+        bidiagonal_(most_, least_),
+        e_(least_),
+        left_(vectors ? most_ * most_ : 1),
+        u_(vectors ? least_ * least_ : 1),
+        v_(vectors ? least_ * least_ : 1),
+        work_(vectors ? 3 * least_ * least_ + 4 * least_ : 4 * least_),
+        integers_(8 * least_) {}
+
+  // u (m, u_cols) and vh (vh_rows, n) may be null. A matrix with fewer rows than columns is taken
+  // transposed, so that its factors change places.
+  Int run(const T* a, T* u, int64_t u_cols, T* s, T* vh, int64_t vh_rows) {
+    const bool turned = m_ < n_;
+    const Int k = static_cast<Int>(least_);
+    const T size = bidiagonal_.run(a, turned ? 1 : n_, turned ? n_ : 1, s, e_.get());
+    Int status = 0;
+    lapack::bdsdc('U', u ? 'I' : 'N', k, s, e_.get(), u_.get(), k, v_.get(), k, work_.get(),
+                  integers_.get(), &status);
+    for (int64_t i = 0; i < least_; ++i) s[i] *= size;
+    if (!u) return status;
+    const int64_t cols = turned ? vh_rows : u_cols;
+    T* left = turned ? left_.get() : u;
+    // By rows, what bdsdc has written is its u transposed and its v.
+    transpose_into(u_.get(), least_, least_, work_.get());
+    for (int64_t i = 0; i < most_; ++i) {
+      int64_t taken = i < least_ ? least_ : 0;
+      std::copy_n(work_.get() + (taken ? i * least_ : 0), taken, left + i * cols);
+      for (int64_t j = taken; j < cols; ++j) left[i * cols + j] = i == j;
+    }
+    bidiagonal_.apply_left(left, cols);
+    bidiagonal_.apply_right(v_.get(), least_);
+    if (turned) {
+      std::copy_n(v_.get(), least_ * least_, u);
+      transpose_into(left, most_, cols, vh);
+    } else {
+      transpose_into(v_.get(), least_, least_, vh);
+    }
+    return status;
+  }
+
+ private:
+  int64_t m_, n_, most_, least_;
+  Bidiagonal<T> bidiagonal_;
+  Scratch<T> e_, left_, u_, v_, work_;
+  Scratch<Int> integers_;
+};
+
+}  // namespace
+
 // The columns that LAPACK reads are the rows of a, so it decomposes aᵀ = v·diag(s)·uᵀ, and its "u"
 // and "vt" are, read by rows, our vh and u. See Note [Row-major LAPACK].
 void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const Array& info) {
@@ -128,12 +193,28 @@ void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const 
   int64_t u_cols = u ? cols_of(*u) : 0, vh_rows = vh ? rows_of(*vh) : 0;
   std::fill_n(info.ptr<int32_t>(), info.numel, 0);
   Array x = as_contiguous(a);
+  LongWork long_work(cube(k) * static_cast<double>(batches));
   dispatch_float(a.dtype, "svd", [&]<class T>(T) {
     if (k == 0) {  // nothing to decompose; full factors are identities
       for (int64_t i = 0; i < batches; ++i) {
         if (u && u_cols == m) identity(u->ptr<T>() + i * m * m, m);
         if (vh && vh_rows == n) identity(vh->ptr<T>() + i * n * n, n);
       }
+      return;
+    }
+    if (OwnSvd<T>::suits(m, n)) {
+      for_batches(batches, 8 * cube(k), [&](int64_t begin, int64_t end) {
+        OwnSvd<T> each(m, n, u != nullptr);
+        for (int64_t i = begin; i < end; ++i) {
+          const T* from = x.ptr<T>() + i * m * n;
+          info.ptr<int32_t>()[i] =
+              !all_finite(from, m * n)
+                  ? -1
+                  : each.run(from, u ? u->ptr<T>() + i * m * u_cols : nullptr, u_cols,
+                             s.ptr<T>() + i * k, vh ? vh->ptr<T>() + i * vh_rows * n : nullptr,
+                             vh_rows);
+        }
+      });
       return;
     }
     Scratch<T> copy(m * n);

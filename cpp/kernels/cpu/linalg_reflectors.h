@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
+#include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/reflector_lines.h"
 #include "kernels/gemm.h"
 
@@ -138,5 +140,123 @@ T extreme_size(const T* a, int64_t n) {
   std::frexp(largest, &exponent);
   return std::ldexp(T(1), exponent - 1);
 }
+
+// x·y, by eight sums.
+template <class T>
+T dot_of(const T* x, const T* y, int64_t n) {
+  T sums[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t h = 0; h < 8; ++h) sums[h] += x[i + h] * y[i + h];
+  for (; i < n; ++i) sums[i % 8] += x[i] * y[i];
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+// The reflector that makes x a multiple *beta of the first unit vector; returns its factor. x is of
+// a matrix whose largest element is about 1.
+template <class T>
+T make_reflector(const T* x, int64_t n, T* v, T* beta) {
+  constexpr T kTiny = sizeof(T) == 4 ? T(1e-30) : T(1e-290);
+  const T alpha = x[0], rest = dot_of(x + 1, x + 1, n - 1), norm = alpha * alpha + rest;
+  v[0] = 1;
+  *beta = alpha;
+  if (norm < kTiny || rest == 0) {  // smaller than what rounding has made of the matrix
+    std::fill(v + 1, v + n, T(0));
+    return 0;
+  }
+  *beta = alpha > 0 ? -std::sqrt(norm) : std::sqrt(norm);
+  const T scale = 1 / (alpha - *beta);
+  for (int64_t i = 1; i < n; ++i) v[i] = x[i] * scale;
+  return (*beta - alpha) / *beta;
+}
+
+// Reflectors that are made one after another, reflector k beginning at row first + k.
+template <class T>
+class ReflectorChain {
+ public:
+  ReflectorChain(int64_t rows, int64_t first, int64_t count)
+      : rows_(rows),
+        first_(first),
+        count_(std::max<int64_t>(count, 0)),
+        panels_((count_ + kReflectorPanel - 1) / kReflectorPanel),
+        v_(panels_ * rows * kReflectorPanel),
+        t_(panels_ * kReflectorPanel * kReflectorPanel) {}
+
+  void clear() { std::fill_n(v_.get(), panels_ * rows_ * kReflectorPanel, T(0)); }
+  // Notes reflector k < count, all `rows` elements of it, and makes its panel's T when that is
+  // full.
+  void keep(int64_t k, const T* v, T factor) {
+    const int64_t c = k % kReflectorPanel;
+    Panel<T> h = panel(k / kReflectorPanel);
+    for (int64_t i = c; i < h.rows; ++i) h.v[i * kReflectorPanel + c] = v[h.first + i];
+    tau_[c] = factor;
+    if (c + 1 == h.count) h.make_t(tau_);
+  }
+  // z = H0·H1·...·z, for cols columns of a row-major z.
+  void apply(T* z, int64_t cols) {
+    Scratch<T> work(2 * kReflectorPanel * cols);
+    for (int64_t p = panels_; p-- > 0;) {
+      Panel<T> h = panel(p);
+      h.apply(false, z + h.first * cols, cols, cols, work.get());
+    }
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  Panel<T> panel(int64_t p) {
+    const int64_t done = p * kReflectorPanel, first = first_ + done;
+    return {v_.get() + done * rows_, t_.get() + done * kReflectorPanel, first, rows_ - first,
+            std::min(kReflectorPanel, count_ - done)};
+  }
+
+  int64_t rows_, first_, count_, panels_;
+  T tau_[kReflectorPanel];
+  Scratch<T> v_, t_;
+};
+
+// A matrix in rows of whole cache lines, the largest element about 1, and vectors as long as a row.
+template <class T>
+class LinedMatrix {
+ public:
+  static constexpr int64_t kLine = 64 / static_cast<int64_t>(sizeof(T));
+  static int64_t line_of(int64_t k) { return k / kLine * kLine; }
+
+  LinedMatrix(int64_t rows, int64_t cols)
+      : rows_(rows),
+        cols_(cols),
+        stride_((cols + kLine - 1) / kLine * kLine),
+        a_(rows * stride_ + kLine) {}
+  int64_t stride() const { return stride_; }
+  T* row(int64_t i) { return aligned(a_.get()) + i * stride_; }
+
+  // a's elements, the rows and columns of it `row_step` and `col_step` apart, or those of the lower
+  // triangle, divided by what this returns, a power of two.
+  T load(const T* a, int64_t row_step, int64_t col_step, bool triangle) {
+    T largest = 0;
+    for (int64_t i = 0; i < rows_; ++i)
+      for (int64_t j = 0; j < (triangle ? i + 1 : cols_); ++j)
+        largest = std::max(largest, std::abs(a[i * row_step + j * col_step]));
+    int exponent = 0;
+    std::frexp(largest, &exponent);
+    // The reciprocal of the largest power of two is no normal number.
+    exponent = std::clamp(exponent, std::numeric_limits<T>::min_exponent + 2,
+                          std::numeric_limits<T>::max_exponent - 2);
+    const T scale = std::ldexp(T(1), -exponent);
+    for (int64_t i = 0; i < rows_; ++i) {
+      for (int64_t j = 0; j < (triangle ? i + 1 : cols_); ++j)
+        row(i)[j] = a[i * row_step + j * col_step] * scale;
+      std::fill(row(i) + cols_, row(i) + stride_, T(0));
+    }
+    return std::ldexp(T(1), exponent);
+  }
+
+  static T* aligned(T* p) {
+    return reinterpret_cast<T*>((reinterpret_cast<uintptr_t>(p) + 63) / 64 * 64);
+  }
+
+ private:
+  int64_t rows_, cols_, stride_;
+  Scratch<T> a_;
+};
 
 }  // namespace fastgrad

@@ -25,6 +25,13 @@ struct ReflectorLines {
   // = x·to.next, all for the elements [begin, end), whole cache lines.
   void (*rank_two)(T* rows, int64_t stride, int64_t n, const T* v, const T* w, const RankTwo<T>& to,
                    int64_t begin, int64_t end, T* products);
+  // The same, but adds up weights[i] * x in sums.
+  void (*rank_two_sums)(T* rows, int64_t stride, int64_t n, const T* v, const T* w,
+                        const RankTwo<T>& to, const T* weights, int64_t begin, int64_t end,
+                        T* sums);
+  // products[i] = x·y for each of n rows x.
+  void (*dots)(const T* rows, int64_t stride, int64_t n, const T* y, int64_t begin, int64_t end,
+               T* products);
 };
 struct ReflectorLineTable {
   ReflectorLines<float> f32;

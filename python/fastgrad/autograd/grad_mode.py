@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from types import GeneratorType
-from typing import Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from fastgrad import _core
 
@@ -93,26 +93,18 @@ class _Switch:
         return wrapper  # type: ignore[return-value]
 
 
-class _GradSwitch(_Switch):
+class _GradSwitch(_core._GradSwitch, _Switch):
     """Sets grad mode to ``_mode`` and back."""
 
     _mode: bool
 
-    # `@no_grad` and `@no_grad()` both decorate.
-    @overload
-    def __new__(cls, function: _F) -> _F: ...  # type: ignore[misc]
-    @overload
-    def __new__(cls, function: None = None) -> _GradSwitch: ...
-    def __new__(cls, function: Callable[..., Any] | None = None) -> Any:
-        switch = object.__new__(cls)
-        return switch if function is None else switch(function)
-
-    def __enter__(self) -> None:
-        self._before = _core.is_grad_enabled()
-        _core._set_grad_enabled(self._mode)
-
-    def __exit__(self, *exc_info: object) -> None:
-        _core._set_grad_enabled(self._before)
+    if TYPE_CHECKING:
+        # `@no_grad` and `@no_grad()` both decorate.
+        @overload
+        def __new__(cls, function: _F) -> _F: ...  # type: ignore[misc]
+        @overload
+        def __new__(cls, function: None = None) -> _GradSwitch: ...
+        def __new__(cls, function: Callable[..., Any] | None = None) -> Any: ...
 
 
 class no_grad(_GradSwitch):
