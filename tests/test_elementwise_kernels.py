@@ -67,7 +67,7 @@ INTEGER_BINARY = {
     "ge": np.greater_equal,
     "logical_and": np.logical_and,
 }
-LENGTHS = [*range(71), 511, 512, 513, 1025, 2047, 2305, 4100]
+LENGTHS = [*range(71), 511, 512, 513, 1025, 2305, 16500]
 FLOATS = ["float32", "float64"]
 INTEGERS = ["uint8", "int8", "int16", "int32", "int64"]
 

@@ -74,6 +74,30 @@ constexpr bool has_kernel() {
 template <class F, class T>
 using ResultOf = std::conditional_t<F::kTypes == OpTypes::P, bool, T>;
 
+// Long arrays go through the kernel by the kilobyte, and what the next one needs is asked for
+// first: Note [Prefetch].
+constexpr int64_t kLong = 16384;
+[[gnu::noinline]] void run_in_pieces(BlockKernel kernel, char* out, int64_t result_size,
+                                     const char* const* in, int num_inputs, int64_t size,
+                                     unsigned scalars, int64_t n) {
+  const int64_t piece = 1024 / size;
+  for (int64_t i = 0; i < n; i += piece) {
+    const char* part[kMaxElementwiseInputs];
+    for (int k = 0; k < num_inputs; ++k) {
+      part[k] = in[k];
+      if (scalars >> k & 1) continue;
+      part[k] += i * size;
+      for (int64_t b = 1024; b < 2048; b += kCacheLine) prefetch_line_to_read(part[k] + b);
+    }
+    char* to = out + i * result_size;
+    for (int64_t b = piece * result_size; b < 2 * piece * result_size; b += kCacheLine)
+      prefetch_line_to_write(to + b);
+    kernel(to, part, scalars, n - i < piece ? n - i : piece);
+  }
+}
+template <class F, class T>
+constexpr bool kInPieces = std::is_floating_point_v<T> && is_straight(F::kOp);
+
 template <class T>
 void fill(T* y, T value, int64_t n) {
   for (int64_t i = 0; i < n; ++i) y[i] = value;
@@ -82,24 +106,16 @@ void fill(T* y, T value, int64_t n) {
 template <class F, class T>
 void unary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   using R = ResultOf<F, T>;
+  if (kInPieces<F, T> && n >= kLong)
+    return run_in_pieces(unary_loop<F, T>, out, sizeof(R), in, 1, sizeof(T), scalars, n);
   const T* x = reinterpret_cast<const T*>(in[0]);
   R* y = reinterpret_cast<R*>(out);
   if (scalars) {
     fill(y, static_cast<R>(F::template call<T>(*x)), n);
     return;
   }
-  in_pieces<T>(
-      n,
-      [=](int64_t i) {
-        prefetch_line_to_read(x + i);
-        prefetch_line_to_write(y + i);
-      },
-      [=](int64_t begin, int64_t m) {
-        const T* from = x + begin;
-        R* to = y + begin;
 #pragma GCC ivdep
-        for (int64_t i = 0; i < m; ++i) to[i] = static_cast<R>(F::template call<T>(from[i]));
-      });
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<R>(F::template call<T>(x[i]));
 }
 
 // kScalars is known at compile time, so that a scalar operand stays in a register.
@@ -110,26 +126,17 @@ void binary_run(char* out, const char* const* in, int64_t n) {
   const T* b = reinterpret_cast<const T*>(in[1]);
   R* y = reinterpret_cast<R*>(out);
   const T a0 = *a, b0 = *b;
-  in_pieces<T>(
-      n,
-      [=](int64_t i) {
-        if constexpr (!(kScalars & 1)) prefetch_line_to_read(a + i);
-        if constexpr (!(kScalars & 2)) prefetch_line_to_read(b + i);
-        prefetch_line_to_write(y + i);
-      },
-      [=](int64_t begin, int64_t m) {
-        const T *pa = a + begin, *pb = b + begin;
-        R* to = y + begin;
 #pragma GCC ivdep
-        for (int64_t i = 0; i < m; ++i)
-          to[i] = static_cast<R>(
-              F::template call<T>(kScalars & 1 ? a0 : pa[i], kScalars & 2 ? b0 : pb[i]));
-      });
+  for (int64_t i = 0; i < n; ++i)
+    y[i] = static_cast<R>(F::template call<T>(kScalars & 1 ? a0 : a[i], kScalars & 2 ? b0 : b[i]));
 }
 
 template <class F, class T>
 void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   if (n <= 0) return;
+  if (kInPieces<F, T> && n >= kLong)
+    return run_in_pieces(binary_loop<F, T>, out, sizeof(ResultOf<F, T>), in, 2, sizeof(T), scalars,
+                         n);
   switch (scalars) {
     case 0:
       return binary_run<F, T, 0>(out, in, n);
@@ -146,27 +153,17 @@ void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) 
 
 template <class F, class T>
 void ternary_run(ResultOf<F, T>* y, const T* a, const T* b, const T* c, int64_t n) {
-  using R = ResultOf<F, T>;
-  in_pieces<T>(
-      n,
-      [=](int64_t i) {
-        prefetch_line_to_read(a + i);
-        prefetch_line_to_read(b + i);
-        prefetch_line_to_read(c + i);
-        prefetch_line_to_write(y + i);
-      },
-      [=](int64_t begin, int64_t m) {
-        const T *pa = a + begin, *pb = b + begin, *pc = c + begin;
-        R* to = y + begin;
 #pragma GCC ivdep
-        for (int64_t i = 0; i < m; ++i)
-          to[i] = static_cast<R>(F::template call<T>(pa[i], pb[i], pc[i]));
-      });
+  for (int64_t i = 0; i < n; ++i)
+    y[i] = static_cast<ResultOf<F, T>>(F::template call<T>(a[i], b[i], c[i]));
 }
 
 // Scalars are spread over a block: one loop instead of eight per op and type.
 template <class F, class T>
 void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
+  if (kInPieces<F, T> && n >= kLong && !scalars)
+    return run_in_pieces(ternary_loop<F, T>, out, sizeof(ResultOf<F, T>), in, 3, sizeof(T), scalars,
+                         n);
   auto* y = reinterpret_cast<ResultOf<F, T>*>(out);
   const T* p[3];
   for (int k = 0; k < 3; ++k) p[k] = reinterpret_cast<const T*>(in[k]);
