@@ -73,6 +73,31 @@ def test_pseudoinverse_of_symmetric_and_of_rank_deficient_matrices() -> None:
     )
 
 
+@needs_torch
+@pytest.mark.parametrize(
+    ("matrices", "tolerance"),
+    [((2, 3, 3), (2,)), ((3, 3), (2,)), ((2, 3, 4), (5, 1)), ((0, 3, 1), (0, 3, 1))],
+)
+@pytest.mark.parametrize("hermitian", [False, True])
+def test_pseudoinverse_with_a_tolerance_per_matrix(
+    matrices: tuple[int, ...], tolerance: tuple[int, ...], hermitian: bool
+) -> None:
+    if hermitian and matrices[-1] != matrices[-2]:
+        return
+    a, atol = np.random.default_rng(0).normal(size=matrices), np.full(tolerance, 0.4)
+    results = []
+    for m in (fg, torch):
+        x = m.tensor(a, requires_grad=True)
+        both = x + x.mT if hermitian else x
+        y = m.linalg.pinv(both, atol=m.tensor(atol), hermitian=hermitian)
+        y.sum().backward()
+        results.append((to_numpy(y.detach()), to_numpy(x.grad)))
+    for ours, theirs in zip(*results, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
+    with pytest.raises(RuntimeError, match="must match the size"):
+        fg.linalg.pinv(fg.ones(2, 3, 3), atol=fg.ones(3))
+
+
 @only_fastgrad
 class TestRepeatedValues:
     """Results that repeated values leave determined have finite gradients; PyTorch gives NaN."""

@@ -301,6 +301,8 @@ def test_histogram():
                 *m.histogram(m.ones(3), 2),
             ]
         )
+        with pytest.raises(RuntimeError, match="shape"):
+            m.histogram(x, 3, weight=m.ones(2, 5))
     for a, b in zip(*results, strict=True):
         assert_same(a, b)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -294,3 +295,21 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
     finally:
         fg.set_num_threads(before)
     assert results[0] == results[1] == results[2]
+
+
+@only_fastgrad
+def test_subinterpreters_are_refused() -> None:
+    """With an error; waiting for the main interpreter's lock would have no end."""
+    pytest.importorskip("_xxsubinterpreters", reason="Python has another module for it")
+    script = """
+import _xxsubinterpreters as interpreters
+try:
+    interpreters.run_string(interpreters.create(), "import fastgrad")
+except Exception as error:
+    assert "main interpreter" in str(error), error
+else:
+    raise AssertionError("imported")
+import fastgrad as fg
+assert (fg.ones(2) + 1).tolist() == [2.0, 2.0]
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=60)

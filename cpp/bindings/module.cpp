@@ -37,6 +37,8 @@ void initialise(PyObject* module) {
 
 }  // namespace
 
+// pybind11 waits for ever for a lock that a subinterpreter holds; its entry has another name here.
+#define PyInit__core PyInit__core_in_the_main_interpreter
 PYBIND11_MODULE(_core, m) {
   m.doc() = "The compiled core of fastgrad.";
   try {
@@ -52,4 +54,14 @@ PYBIND11_MODULE(_core, m) {
             fastgrad::py::function_table(registry()));
       },
       "Every function and method of the core: name, signatures, doc.");
+}
+#undef PyInit__core
+
+PyMODINIT_FUNC PyInit__core() {
+  if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+    PyErr_SetString(PyExc_ImportError,
+                    "fastgrad runs in the main interpreter only, not in subinterpreters");
+    return nullptr;
+  }
+  return PyInit__core_in_the_main_interpreter();
 }

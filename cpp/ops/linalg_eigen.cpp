@@ -395,11 +395,15 @@ Tensor linalg_pinv(const Tensor& a, const RankTolerance& tolerance, bool hermiti
       a.shape(),
       "}): expected a tensor with 2 or more dimensions of float, double, cfloat or cdouble types");
   check_floating(a, "linalg.pinv");
-  RankTolerance t = complete(a, tolerance);
+  RankTolerance t = complete(a, a.numel() ? tolerance : RankTolerance{});
   Tensor x = a;
+  Dims sizes = broadcast(broadcast(batch_dims(a), t.atol.shape()), t.rtol.shape());
+  sizes.push_back(a.size(-2));
+  sizes.push_back(a.size(-1));
+  if (sizes != a.shape()) x = expand(a, sizes);  // a tolerance may have more matrices
   if (hermitian) {  // the values are those of the lower triangle, the gradient is symmetric
     check_square(a, "linalg.pinv");
-    Tensor symmetric = symmetric_part(a), d = a.detach(), lower = lower_triangle(d, -1);
+    Tensor symmetric = symmetric_part(x), d = x.detach(), lower = lower_triangle(d, -1);
     Tensor read = add(add(lower, matrix_transpose(lower)), diagonal_matrix(diagonal_of(d)));
     x = add(symmetric, sub(read, symmetric.detach()));
   }

@@ -244,6 +244,11 @@ def histogram(
         if low == high:
             low, high = low - 0.5, high + 0.5
         edges = _core.linspace(low, high, bins + 1, dtype=input.dtype)
+    if weight is not None and weight.shape != input.shape:
+        raise RuntimeError(
+            f"[histogram] expected weight to have the input's shape, {list(input.shape)}, "
+            f"got {list(weight.shape)}"
+        )
     count = edges.numel() - 1
     inside = (values >= edges[0]) & (values <= edges[-1])
     place = _core.searchsorted(edges, values[inside], right=True) - 1
