@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import zipfile
 from collections import OrderedDict
 
@@ -248,6 +249,35 @@ def test_a_kill_leaves_the_old_file(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script])
     assert done.returncode == 9 and fg.load(path) == {"v": 1}
+    if sys.platform == "linux":
+        assert os.listdir(tmp_path) == ["x.fg"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs links and pipes")
+def test_links_and_pipes_stay_what_they_are(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "x.fg")
+    for value in (1, 2):
+        fg.save(value, tmp_path / "link")
+        assert fg.load(tmp_path / "x.fg") == value and (tmp_path / "link").is_symlink()
+    os.mkfifo(tmp_path / "pipe")
+    read = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    fg.save(3, tmp_path / "pipe")
+    reader.join()
+    assert (tmp_path / "pipe").is_fifo() and fg.load(io.BytesIO(read[0])) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="concerns files without a name")
+def test_where_files_need_a_name(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "O_TMPFILE")
+    path = tmp_path / "x.fg"
+    for value in (1, 2):
+        fg.save(value, path)
+        assert fg.load(path) == value
+    with pytest.raises(TypeError):
+        fg.save(object(), path)
+    assert fg.load(path) == 2 and os.listdir(tmp_path) == ["x.fg"]
 
 
 def test_the_mode_of_a_file_is_kept(tmp_path):

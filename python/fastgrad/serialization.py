@@ -24,8 +24,8 @@ Nothing in a file is executed: there is no pickle, and classes are chosen from t
 member may not be compressed and its size must be what its header says, so that loading takes no
 more memory than the file has bytes. Checksums find damage.
 
-A save writes a new file beside the old one and then takes its place in one step: whoever is killed
-in between leaves the old file as it was.
+A save writes a new file, which takes the place of the old one in one step: whoever is killed in
+between leaves the old file as it was, and on Linux nothing else.
 """
 
 from __future__ import annotations
@@ -34,10 +34,9 @@ import base64
 import json
 import math
 import os
-import tempfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -388,24 +387,43 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes]) -> None:
     if not isinstance(f, (str, os.PathLike)):
         _write_archive(obj, f)
         return
-    path = Path(f)
-    data = _to_safetensors(obj) if path.suffix == ".safetensors" else None
-    # A new file in the same folder, so that taking the old one's place is one step.
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent or ".")
+    path = Path(os.path.realpath(f))
+    if path.suffix == ".safetensors":
+        data = _to_safetensors(obj)
+        _replace(path, lambda file: file.write(data))
+    else:
+        _replace(path, lambda file: _write_archive(obj, file))
+
+
+def _replace(path: Path, write: Callable[[IO[bytes]], Any]) -> None:
+    """Writes a new file, which takes the place of the old one in one step when it is complete."""
+    if path.exists() and not path.is_file():  # such as /dev/null
+        with open(path, "wb") as file:
+            write(file)
+        return
+    name = path.parent / f".{path.name}.{os.urandom(8).hex()}"
+    # Without a name until it is complete, where that is possible: a kill leaves nothing behind.
+    nameless = hasattr(os, "O_TMPFILE") and os.path.isdir("/proc/self/fd")
+    try:
+        handle = os.open(path.parent, os.O_RDWR | os.O_TMPFILE, 0o666) if nameless else -1
+    except OSError:  # the file system cannot
+        handle = -1
+    nameless = handle >= 0
+    if not nameless:
+        new = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        handle = os.open(name, new, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
-            if data is None:
-                _write_archive(obj, file)
-            else:
-                file.write(data)
+            write(file)
             file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, path.stat().st_mode if path.exists() else 0o666 & ~mask)
+            os.fsync(handle)
+            if nameless:  # the descriptor that goes with it makes os.link follow the link of /proc
+                os.link(f"/proc/self/fd/{handle}", name, src_dir_fd=handle)
+        if path.exists():
+            os.chmod(name, path.stat().st_mode)
         os.replace(name, path)
     except BaseException:
-        os.unlink(name)
+        name.unlink(missing_ok=True)
         raise
 
 
