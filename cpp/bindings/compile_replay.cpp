@@ -283,6 +283,19 @@ inline bool Variant::bind_plain(const Entry& e, const TensorImpl* t, char** base
   return b.data() == here && b.nbytes() >= o.nbytes;
 }
 
+// Runs the program; false: something is not as it was. That is so, too, when a kernel fails and no
+// more has been written to than `expendable`: the function is called, and may catch the exception.
+bool Variant::run(char* const* externals, char* const* fresh,
+                  std::optional<Program::Written> expendable) {
+  Program::Written written = Program::Written::Outside;
+  try {
+    return program_->run(externals, fresh, &written);
+  } catch (const Error&) {
+    if (!expendable || written > *expendable) throw;
+    return false;
+  }
+}
+
 // The replay of a function of tensors without any effects, on the stack.
 PyObject* Variant::replay_plain(const CallArguments& call) {
   if (call.positional != positional_ || call.kwnames || !modes_.holds()) return nullptr;
@@ -310,7 +323,9 @@ PyObject* Variant::replay_plain(const CallArguments& call) {
     Ref<Buffer>& block = blocks.emplace_unchecked([size] { return Buffer::allocate(size); });
     addresses[blocks.size() - 1] = block->data();
   }
-  if (!program_->run(bases, addresses)) return nullptr;
+  using enum Program::Written;
+  if (!run(bases, addresses, program_->impure() ? std::nullopt : std::optional(Results)))
+    return nullptr;
   ++replays;
   auto made = [&](int slot) {
     const Made& m = made_[static_cast<size_t>(-1 - slot)];
@@ -402,8 +417,10 @@ PyObject* Variant::replay(const CallArguments& call) {
     addresses.push_back(blocks.back()->data());
   }
   RandomStates random;  // as before if the replay is given up
-  if (program_->impure() && (program_->guarded() || backward_)) random = random_states();
-  if (!program_->run(bases_.data(), addresses.data())) {
+  if (program_->impure()) random = random_states();
+  using enum Program::Written;
+  bool own_results = std::none_of(blocks.begin(), blocks.end(), [](const auto& b) { return !b; });
+  if (!run(bases_.data(), addresses.data(), own_results ? Results : Nothing)) {
     restore(random);
     return nullptr;
   }

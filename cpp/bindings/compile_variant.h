@@ -138,6 +138,7 @@ class Variant {
   const TensorImpl* captured(const TensorImpl* t) const;
   bool fits(const CallArguments& call, PyObject** arguments) const;
   bool bind(PyObject* const* arguments, TensorImpl** impls, char* numbers);
+  bool run(char* const* externals, char* const* fresh, std::optional<Program::Written> expendable);
   bool fill_numbers(std::span<const double> arguments, char* memory) const;
   bool gives_back(PyObject* result, const CallArguments& call) const;
   bool had_effects(const Trace& trace, const std::vector<struct Before>& before) const;

@@ -2,6 +2,7 @@
 
 #include "bindings/python.h"
 #include "bindings/types.h"
+#include "core/recorder.h"
 
 namespace fastgrad::py {
 namespace {
@@ -44,6 +45,14 @@ PyObject* class_of(ErrorKind kind) {
   return PyExc_RuntimeError;
 }
 
+// A function that is recorded may catch this one, and nothing tells a replay that it comes again.
+// Where linear algebra fails, something does: see check_info().
+void note_exception(const Error& e) {
+  const bool of_values = e.kind() == ErrorKind::Index || e.kind() == ErrorKind::Runtime ||
+                         e.kind() == ErrorKind::Value;
+  if (of_values) refuse_recording("catching an exception of fastgrad");
+}
+
 }  // namespace
 
 void translate_exception() noexcept {
@@ -53,6 +62,7 @@ void translate_exception() noexcept {
   } catch (const CarriedError& e) {
     e.restore();
   } catch (const Error& e) {
+    note_exception(e);
     PyErr_SetString(class_of(e.kind()), e.what());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();

@@ -122,9 +122,12 @@ Tensor view_as(const Meta& m, const Tensor& source, ViewKind kind) {
 [[gnu::cold, gnu::noinline]] void eval_recorded(Op op, const Attrs& attrs, Inputs in,
                                                 std::span<Array> outs) {
   Recorder* r = recorder();
-  {
+  try {
     PauseRecording inside;
     info(op).eval(attrs, in, outs);
+  } catch (const Error&) {  // nobody would notice when it does not come again
+    r->refuse(str("an exception of ", info(op).name));
+    throw;
   }
   if (!info(op).dynamic_shape) return r->op(op, attrs, in, outs);
   for (const Array* a : in)

@@ -38,11 +38,21 @@ Frame::Frame(const Program& p) : program_(p) {
   for (const Program::Group& group : p.groups_) {
     for (; next < group.first; ++next)
       if (!p.joined_[next]) add(next);
+    for (; next < group.last; ++next) note_writes(g.instructions[next]);
     add_group(group);
-    next = group.last;
   }
   for (; next < g.instructions.size(); ++next)
     if (!p.joined_[next]) add(next);
+}
+
+// Notes what the next step, which is part or all of i, writes to.
+void Frame::note_writes(const Instruction& i) {
+  for (const Place& p : i.out) {
+    if (program_.graph().storages[at(p.storage)].role == Storage::Role::External)
+      first_outside_ = std::min(first_outside_, steps_.size());
+    else if (program_.fresh_of_[at(p.storage)] >= 0)
+      first_result_ = std::min(first_result_, steps_.size());
+  }
 }
 
 void Frame::add_group(const Program::Group& g) {
@@ -113,6 +123,7 @@ Array Frame::array(const Place& p) {
 
 void Frame::add(size_t k) {
   const Instruction& i = program_.graph().instructions[k];
+  note_writes(i);
   Step& s = steps_.emplace_back();
   if (i.guards()) {
     s.kind = Kind::Guard;
@@ -268,7 +279,7 @@ bool Frame::run_call(const Step& s) {
   return true;
 }
 
-bool Frame::run(char* const* externals, char* const* fresh) {
+bool Frame::run(char* const* externals, char* const* fresh, Program::Written* written) {
   auto num_externals = static_cast<size_t>(program_.graph().num_externals);
   for (size_t d = 0; d < bound_.size(); ++d) {
     char* to = d < num_externals ? externals[d] : fresh[d - num_externals];
@@ -276,7 +287,21 @@ bool Frame::run(char* const* externals, char* const* fresh) {
     bound_[d] = to;
     for (const Patch& p : patches_[d]) *p.pointer = to + p.offset;
   }
-  for (const Step& s : steps_) {
+  const Step* step = steps_.data();
+  try {
+    return run_steps(step);
+  } catch (...) {
+    using enum Program::Written;
+    auto k = static_cast<size_t>(step - steps_.data());  // it counts as having written
+    if (written) *written = k >= first_outside_ ? Outside : k >= first_result_ ? Results : Nothing;
+    throw;
+  }
+}
+
+// Runs from `step` on, which is the current one at any time.
+inline bool Frame::run_steps(const Step*& step) {
+  for (const Step* end = steps_.data() + steps_.size(); step != end; ++step) {
+    const Step& s = *step;
     if (s.kind == Kind::Kernel) [[likely]] {
       s.kernel(s.out, s.in, s.scalars, s.n);
       continue;

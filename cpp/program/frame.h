@@ -13,7 +13,7 @@ class Frame {
  public:
   explicit Frame(const Program& p);
   // False: a guard failed.
-  bool run(char* const* externals, char* const* fresh);
+  bool run(char* const* externals, char* const* fresh, Program::Written* written);
 
  private:
   enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group };
@@ -76,6 +76,8 @@ class Frame {
   Steps steps_of(const Place& p) const;
   void point(char** pointer, const Place& p);
   Array array(const Place& p);
+  void note_writes(const Instruction& i);
+  bool run_steps(const Step*& step);
   void run_rows(const Step& s) const;
   bool run_call(const Step& s);
   static bool check(const Call& c);
@@ -87,6 +89,7 @@ class Frame {
   std::vector<Ref<Buffer>> buffers_;  // of the storages inside
   std::vector<Array> numbers_;
   std::vector<Step> steps_;
+  size_t first_result_ = SIZE_MAX, first_outside_ = SIZE_MAX;  // steps that write there
   std::vector<RowForm> rows_;
   std::deque<Call> calls_;
   std::deque<Group> groups_;

@@ -159,7 +159,7 @@ void Program::plan() {
 // thread only has entered the library (Note [Reference counts] in base/threads.h), that needs no
 // atomic exchange, which costs as much as some kernels; a second thread may come in the middle of a
 // run, and then finds no idle frame, as it should.
-bool Program::run(char* const* externals, char* const* fresh) {
+bool Program::run(char* const* externals, char* const* fresh, Written* written) {
   struct Lease {
     Program& program;
     Frame* frame;
@@ -185,7 +185,7 @@ bool Program::run(char* const* externals, char* const* fresh) {
   } lease(*this);
   if (!lease.frame) [[unlikely]]
     lease.frame = new Frame(*this);
-  return lease.frame->run(externals, fresh);
+  return lease.frame->run(externals, fresh, written);
 }
 
 }  // namespace fastgrad

@@ -46,7 +46,9 @@ class Program {
 
   // Runs with the addresses of the external storages and of fresh blocks. False: a guard failed,
   // and nothing outside has changed.
-  bool run(char* const* externals, char* const* fresh);
+  // When a kernel throws, `written` says what the steps before it may have written to.
+  enum class Written : uint8_t { Nothing, Results, Outside };
+  bool run(char* const* externals, char* const* fresh, Written* written = nullptr);
 
   const Graph& graph() const { return task_.graph; }
   // What became of the recording, for a person to read.
