@@ -375,3 +375,29 @@ def test_random_expressions(seed: int) -> None:
         a, b = compiled(x, s, t), fn(z, s, t)
         assert same_bits(a[0].detach(), b[0].detach()) and same_bits(a[1], b[1]), (seed, s, t)
         assert same_bits(fg.autograd.grad(a[0], x), fg.autograd.grad(b[0], z))
+
+
+def test_no_stand_in_is_left_behind() -> None:
+    class Holder:
+        keep = False
+        last = 0.0
+
+    holder, history, table = Holder(), [], {}  # type: ignore[var-annotated]
+    cell = 0.0
+
+    @fg.compile
+    def fn(x: fg.Tensor, s: float) -> fg.Tensor:
+        nonlocal cell
+        if holder.keep:
+            history.append(s)
+            table["s"] = s * 2
+            holder.last = s
+            cell = -s
+        return x * s
+
+    for k, s in enumerate((1.0, 2.0, 3.0, 4.0, 5.0, 6.0)):
+        holder.keep = k == 4
+        assert fn(vec(1.0), s).tolist() == [s]
+    found = [*history, *table.values(), holder.last, cell]
+    assert found == [5.0, 10.0, 5.0, -5.0] and {type(v) for v in found} == {float}
+    assert fn.stats()["replays"] >= 2, fn.stats()  # type: ignore[attr-defined]

@@ -348,10 +348,20 @@ def what_every_call_changes(xp: Any, wrap: Wrap) -> Any:
     return around(xp, wrap(Counter()), *nothing), around(xp, wrap(counted), *nothing)
 
 
-@replayed(1)
-def attribute_called_like_a_module(xp: Any, wrap: Wrap) -> Any:
-    times = types.SimpleNamespace(sys=2.0)
-    return around(xp, wrap(lambda x: x * times.sys), put(times, "sys", 3.0))
+calls = 0
+
+
+@replayed(3)
+def attributes_called_like_globals(xp: Any, wrap: Wrap) -> Any:
+    global calls
+    things = types.SimpleNamespace(sys=2.0, calls=1.0)
+    f = wrap(lambda x: x * things.sys * things.calls)
+    seen = []
+    for _ in range(4):
+        calls += 1
+        seen.append(f(xp.ones(2)))
+    things.sys = 3.0
+    return [*seen, f(xp.ones(2))]
 
 
 @replayed(1)

@@ -124,7 +124,12 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
                    !v->had_effects(trace, before);
     return r;
   }
-  if (!varying.empty()) r.result = without_stand_ins(r.result.get());
+  if (!varying.empty()) {
+    r.result = without_stand_ins(r.result.get());
+    given.assign(call.args, call.args + call.size());
+    stand_ins.clear();
+    settle_stand_ins();
+  }
 
   r.refusal = trace.refusal();
   r.in_parts = trace.refused_in_parts();

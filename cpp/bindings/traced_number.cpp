@@ -18,6 +18,8 @@ struct StandIn {
 };
 PyTypeObject* g_type = nullptr;
 
+std::vector<PyObject*> g_alive;  // borrowed
+
 StandIn* self_of(PyObject* o) { return reinterpret_cast<StandIn*>(o); }
 
 PyObject* make(std::shared_ptr<NumberInputs> recording, NumberFormula formula, double value) {
@@ -27,17 +29,26 @@ PyObject* make(std::shared_ptr<NumberInputs> recording, NumberFormula formula, d
   new (&s->formula) NumberFormula(std::move(formula));
   s->value = value;
   ++g_stand_ins;
+  g_alive.push_back(o);
   return o;
 }
 
 void dealloc(PyObject* o) {
+  PyObject_GC_UnTrack(o);
   StandIn* s = self_of(o);
   --g_stand_ins;
+  std::erase(g_alive, o);
   std::destroy_at(&s->recording);
   std::destroy_at(&s->formula);
   PyTypeObject* type = Py_TYPE(o);
   type->tp_free(o);
   Py_DECREF(type);
+}
+
+// Nothing to visit, but dictionaries without anything to visit are not among gc.get_referrers().
+int traverse(PyObject* o, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(o));
+  return 0;
 }
 
 // The number that is needed: a new reference.
@@ -181,6 +192,7 @@ void* slot(Slot f) {
 }
 PyType_Slot slots[] = {
     {Py_tp_dealloc, slot(dealloc)},
+    {Py_tp_traverse, slot(traverse)},
     {Py_tp_methods, methods},
     {Py_tp_getattro, slot(attribute)},
     {Py_tp_richcompare, slot(compare)},
@@ -205,7 +217,8 @@ PyType_Slot slots[] = {
     {0, nullptr},
 };
 PyType_Spec spec = {"fastgrad._core.NumberInput", sizeof(StandIn), 0,
-                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+                    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                    slots};
 
 }  // namespace
 
@@ -309,6 +322,14 @@ Object without_stand_ins(PyObject* o, int depth) {
     }
   }
   return Object::borrow(o);
+}
+
+void settle_stand_ins() {
+  if (g_alive.empty()) return;
+  Object list = own(PyList_New(0));
+  for (PyObject* o : g_alive) check_status(PyList_Append(list.get(), o));
+  Object module = own(PyImport_ImportModule("fastgrad._examine"));
+  own(PyObject_CallMethod(module.get(), "put_numbers", "O", list.get()));
 }
 
 void add_stand_in_type() {

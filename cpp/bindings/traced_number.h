@@ -66,6 +66,8 @@ class NumberInputs : public std::enable_shared_from_this<NumberInputs> {
 
 // How many there are; hardly ever any.
 extern int g_stand_ins;
+// Puts numbers where the function that was recorded has left stand-ins.
+void settle_stand_ins();
 bool is_stand_in(PyObject* o);
 // The number itself, which somebody needs: a new reference.
 PyObject* number_behind(PyObject* stand_in);

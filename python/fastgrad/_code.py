@@ -79,7 +79,13 @@ def names_in(code: types.CodeType) -> set[str]:
 
 
 _IS, _CONSTANT = dis.opmap["IS_OP"], dis.opmap["LOAD_CONST"]
-_IMPORT = dis.opmap["IMPORT_NAME"]
+_IMPORT, _EXTENDED = dis.opmap["IMPORT_NAME"], dis.opmap["EXTENDED_ARG"]
+# What looks a name up among the globals, with the bits of its operand that are flags.
+_BY_NAME = {
+    number: int(name == "LOAD_GLOBAL" and sys.version_info >= (3, 11))
+    for name, number in dis.opmap.items()
+    if name in ("LOAD_NAME", "STORE_NAME") or "GLOBAL" in name
+}
 
 
 def compares_identity(code: types.CodeType) -> bool:
@@ -95,11 +101,21 @@ def compares_identity(code: types.CodeType) -> bool:
     )
 
 
-def loads(code: types.CodeType, name: str) -> bool:
-    """Whether the code, or code inside it, reads a global of that name."""
-    return any(
-        i.argval == name and "GLOBAL" in i.opname for i in dis.get_instructions(code)
-    ) or any(loads(inner, name) for inner in code.co_consts if isinstance(inner, types.CodeType))
+def globals_in(code: types.CodeType) -> set[str]:
+    """Returns the names of the globals and builtins of a code object and of those inside it."""
+    found: set[str] = set()
+    operand = 0
+    for op, byte in zip(code.co_code[::2], code.co_code[1::2]):
+        operand = operand << 8 | byte
+        if op == _EXTENDED:
+            continue
+        if op in _BY_NAME:
+            found.add(code.co_names[operand >> _BY_NAME[op]])
+        operand = 0
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found |= globals_in(inner)
+    return found
 
 
 def imports(code: types.CodeType) -> list[tuple[str, int, tuple[str, ...]]]:

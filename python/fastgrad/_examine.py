@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import collections
 import functools
+import gc
 import sys
 import types
 import weakref
@@ -19,10 +20,10 @@ from fastgrad import _core
 from fastgrad._code import (
     PURE_MODULES,
     compares_identity,
+    globals_in,
     imports,
     is_library,
     is_standard,
-    loads,
     names_in,
     root_of,
 )
@@ -286,21 +287,16 @@ class _Walk:
 
     def code(self, code: types.CodeType, space: dict[str, Any]) -> None:
         """Follows the global names of a function of the user's."""
-        names = frozenset(names_in(code))
-        self.use(names)
+        self.use(frozenset(names_in(code)))
+        names = globals_in(code)
         if names & _TYPE_BUILTINS or compares_identity(code):
             self.looks_at_types = True
         for name in names:
+            self.entry(space, name, name)
             if name in space:
-                if isinstance(space[name], types.ModuleType) and not loads(code, name):
-                    continue  # an attribute that is called like some module
-                self.entry(space, name, name)
                 self.add(space[name], name)
-                continue
-            if name in _IMPURE_BUILTINS and loads(code, name):
+            elif name in _IMPURE_BUILTINS:
                 raise _Refusal(f"it uses {name}()")
-            if hasattr(builtins, name):
-                self.entry(space, name, name)
         for name, level, members in imports(code):
             if level:
                 package = str(space.get("__package__") or space.get("__name__", ""))
@@ -514,6 +510,22 @@ def examine(
     except _Refusal as refusal:
         return [], [], str(refusal), [], False
     return walk.guards, walk.tensors, None, walk.generators, not walk.looks_at_types
+
+
+def put_numbers(stand_ins: list[Any]) -> None:
+    """Puts the floats where a function that was recorded has left stand-ins for them."""
+    for stand_in in stand_ins:
+        number = float(stand_in)
+        for holder in gc.get_referrers(stand_in):
+            if holder is stand_ins:
+                continue
+            if isinstance(holder, types.CellType):
+                holder.cell_contents = number
+                continue
+            space = holder if isinstance(holder, (dict, list)) else getattr(holder, "__dict__", {})
+            for key, item in list(space.items() if isinstance(space, dict) else enumerate(space)):
+                if item is stand_in:
+                    space[key] = number
 
 
 def _add_argument(walk: _Walk, value: Any, label: str) -> None:
