@@ -222,9 +222,11 @@ def test_single_elements_are_computed_as_arrays_are(dtype: Any) -> None:
             [a + b, b - a, x / y, -x, x.abs(), x.sign(), x.reciprocal(), y.sqrt(), y.rsqrt()],
             [x**3, x**y, fg.maximum(x, y), x.clamp(-1, 1), x.relu(), x.floor(), x % y],
             [fg.addcmul(x, a, b), fg.lerp(x, y, 0.3), fg.add(x, y, alpha=0.7), fg.fmod(x, y)],
+            [x.exp(), x.expm1(), x.log(), x.log1p(), x.sin(), x.cos(), x.tanh(), x.sigmoid()],
+            [fg.nn.functional.softplus(x), a.sin(), a.cos(), b.tanh(), b.exp(), a.abs().log()],
         )
 
-    values = [0.3, -0.0, 1e-310, -2.5, float("inf"), float("nan"), 7.25]
+    values = [0.3, -0.0, 1e-310, -2.5, float("inf"), float("nan"), 7.25, 3e7, -710.2]
     pairs = [(a, b) for a in values for b in values]
     wide = f(*(fg.tensor(column, dtype=dtype) for column in zip(*pairs, strict=True)))
     compiled = fg.compile(f, fullgraph=True)

@@ -4,6 +4,7 @@
 
 #include "base/isa.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/elementwise_single.h"
 #include "kernels/cpu/elementwise_table.h"
 #include "kernels/short.h"
 
@@ -227,6 +228,8 @@ const KernelTable& single_kernels() {
   static const KernelTable table = [] {
     KernelTable t = short_kernels();
     fill_single_kernels(t);
+    if (isa() >= Isa::Avx2) fill_single_kernels_avx2(t);
+    if (isa() >= Isa::Avx512) fill_single_kernels_avx512(t);
     return t;
   }();
   return table;

@@ -330,12 +330,56 @@ void fill_row(BlockKernel* row) {
   install_for<Op, kArity, double>(row[static_cast<int>(DType::Float64)]);
 }
 
+#ifdef FG_SINGLE
+// One element, without the masks, which take as long as a short function. Of those that programs of
+// single numbers are made of.
+constexpr bool has_single_form(ElementwiseOp op) {
+  switch (op) {
+    case ElementwiseOp::Exp:
+    case ElementwiseOp::Expm1:
+    case ElementwiseOp::Log:
+    case ElementwiseOp::Log1p:
+    case ElementwiseOp::Sin:
+    case ElementwiseOp::Cos:
+    case ElementwiseOp::Tanh:
+    case ElementwiseOp::Sigmoid:
+    case ElementwiseOp::Softplus:
+      return true;
+    default:
+      return false;
+  }
+}
+
+template <class Op, class T>
+void single(char* out, const char* const* in, unsigned, int64_t) {
+  Register<T> v[1] = {};
+  v[0][0] = *reinterpret_cast<const T*>(in[0]);
+  apply<Op, T>(v);
+  *reinterpret_cast<T*>(out) = v[0][0];
+}
+
+template <class Op, class T>
+void install_single(BlockKernel& slot) {
+  if constexpr (has_single_form(Op::kOp) && is_installed(Op::kOp, std::is_same_v<T, double>))
+    slot = single<Op, T>;
+}
+
+void fill_single_rows(KernelTable& table) {
+#define FG_UNARY(Id, ...)                                                   \
+  install_single<formula::Id, float>(                                       \
+      table.k[index(ElementwiseOp::Id)][static_cast<int>(DType::Float32)]); \
+  install_single<formula::Id, double>(                                      \
+      table.k[index(ElementwiseOp::Id)][static_cast<int>(DType::Float64)]);
+#include "base/op_rows.def"
+}
+#else
 void fill_rows(KernelTable& table) {
 #define FG_UNARY(Id, ...) fill_row<formula::Id, 1>(table.k[index(ElementwiseOp::Id)]);
 #define FG_BINARY(Id, ...) fill_row<formula::Id, 2>(table.k[index(ElementwiseOp::Id)]);
 #define FG_TERNARY(Id, ...) fill_row<formula::Id, 3>(table.k[index(ElementwiseOp::Id)]);
 #include "base/op_rows.def"
 }
+#endif
 
 }  // namespace
 }  // namespace fastgrad
