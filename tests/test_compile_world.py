@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import argparse
 import collections
 import enum
@@ -11,7 +12,7 @@ import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pytest
@@ -92,6 +93,22 @@ def module_asked_by_name(xp: Any, wrap: Wrap) -> Any:
     names = ["rate"]
     f = wrap(lambda x: x * getattr(settings, names[0]))
     return around(xp, f, put(settings, "rate", 3.0))
+
+
+@replayed(1)
+def module_with_a_getattr(xp: Any, wrap: Wrap) -> Any:
+    rates = [2.0]
+    settings = module_with(__getattr__=lambda name: rates[0])
+    return around(xp, wrap(lambda x: x * settings.anything), put(rates, 0, 3.0))
+
+
+@replayed(0)
+def settings_of_the_library(xp: Any, wrap: Wrap) -> Any:
+    f = wrap(lambda x: x * (2.0 if xp.are_deterministic_algorithms_enabled() else 1.0))
+    try:
+        return around(xp, f, lambda: xp.use_deterministic_algorithms(True))
+    finally:
+        xp.use_deterministic_algorithms(False)
 
 
 @replayed(1)
@@ -314,6 +331,25 @@ def classes(xp: Any, wrap: Wrap) -> Any:
             put(two, "scale", lambda: 6.0),
         ),
     ]
+
+
+@replayed(1)
+def generic_classes(xp: Any, wrap: Wrap) -> Any:
+    rates = [2.0]
+    kind = TypeVar("kind")
+
+    class Base(abc.ABC, Generic[kind]):
+        @abc.abstractmethod
+        def rate(self) -> float: ...
+
+        def scaled(self, x: Any) -> Any:
+            return x * self.rate()
+
+    class Derived(Base[int]):
+        def rate(self) -> float:
+            return rates[0]
+
+    return around(xp, wrap(Derived().scaled), put(rates, 0, 3.0))
 
 
 @replayed(2)

@@ -86,6 +86,9 @@ _UNWATCHED = frozenset(
         "__doc__",
         "__dataclass_fields__",
         "__dataclass_params__",
+        "__orig_bases__",
+        "__parameters__",
+        "__type_params__",
         "__module__",
         "__annotations__",
         "__repr__",
@@ -120,6 +123,17 @@ _SEEN_THROUGH: tuple[type, ...] = (
     BaseException,
     collections.OrderedDict,
     collections.defaultdict,
+)
+# Functions of the library that tell what has been set, which no guard looks at.
+_SETTINGS = frozenset(
+    {
+        "are_deterministic_algorithms_enabled",
+        "get_deterministic_debug_mode",
+        "get_float32_matmul_precision",
+        "get_num_interop_threads",
+        "get_num_threads",
+        "is_deterministic_algorithms_warn_only_enabled",
+    }
 )
 # Classes of the standard library that are nothing but their attributes.
 _PLAIN_CLASSES = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
@@ -319,6 +333,8 @@ class _Walk:
         for name in list(self.waiting) if everything else fresh & self.waiting.keys():
             for value, label in self.waiting.pop(name):
                 self.add(value, label)
+        for name in fresh & _SETTINGS:
+            raise _Refusal(f"it uses {name}()")
         if self.numpy and "random" in fresh:
             raise _Refusal("it uses numpy.random")
         for module, label in list(self.modules.values()):
@@ -344,6 +360,7 @@ class _Walk:
         if is_standard(root):
             raise _Refusal(f"it uses the module {module.__name__}")
         self.modules[id(module)] = (module, label)
+        self.add(module.__dict__.get("__getattr__"), f"{label}.__getattr__")
         self.members(module, label, self.used)
 
     def members(self, module: types.ModuleType, label: str, names: set[str]) -> None:
