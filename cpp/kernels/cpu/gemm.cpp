@@ -357,8 +357,8 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
     return;
   }
   int64_t step = o.sum_batches ? 0 : mc.rows * mc.cols;
-  auto run = [&](int64_t begin, int64_t end) {
-    GemmOptions each = options;
+  // Calls f(batch, offset of a, offset of b) for the batches of a range.
+  auto walk = [&](int64_t begin, int64_t end, auto&& f) {
     Dims index(n, 0);
     int64_t offset_a = 0, offset_b = 0, rest = begin;
     for (size_t k = n; k-- > 0; rest /= d.shape[k]) {
@@ -367,10 +367,7 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
       offset_b += index[k] * d.b[k];
     }
     for (int64_t i = begin; i < end; ++i) {
-      gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
-           {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
-           {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, each);
-      if (o.sum_batches) each.accumulate = true;
+      f(i, offset_a, offset_b);
       for (size_t k = n; k-- > 0;) {
         offset_a += d.a[k];
         offset_b += d.b[k];
@@ -380,6 +377,32 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
         index[k] = 0;
       }
     }
+  };
+  // Many small products: what is the same for all is asked once.
+  auto run_small = [&]<class T>(T, int64_t begin, int64_t end) {
+    const SmallGemm<T> multiply = own_gemm(T{}).small;
+    const T alpha = options.alpha.to<T>();
+    bool adds = options.accumulate;
+    walk(begin, end, [&](int64_t i, int64_t offset_a, int64_t offset_b) {
+      T* c = at<T>(mc) + i * step;
+      multiply(mc.rows, mc.cols, ma.cols, at<T>(ma) + offset_a, ma.row_stride, ma.col_stride,
+               at<T>(mb) + offset_b, mb.row_stride, c, mc.row_stride, alpha, adds ? c : nullptr,
+               mc.row_stride);
+      if (o.sum_batches) adds = true;
+    });
+  };
+  const bool small = mc.rows <= kSmall && mc.cols <= kSmall && ma.cols <= kSmall && ma.cols > 0 &&
+                     mc.rows > 0 && (mb.col_stride == 1 || mb.cols == 1) && !o.row;
+  auto run = [&](int64_t begin, int64_t end) {
+    if (small && out.dtype == DType::Float32) return run_small(float{}, begin, end);
+    if (small && out.dtype == DType::Float64) return run_small(double{}, begin, end);
+    GemmOptions each = options;
+    walk(begin, end, [&](int64_t i, int64_t offset_a, int64_t offset_b) {
+      gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
+           {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
+           {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, each);
+      if (o.sum_batches) each.accumulate = true;
+    });
   };
   double each = static_cast<double>(mc.rows * mc.cols) * static_cast<double>(ma.cols);
   double all = each * static_cast<double>(batches);

@@ -31,14 +31,15 @@ struct F64 {
   static V set(T x) { return _mm256_set1_pd(x); }
   static V mul(V a, V b) { return _mm256_mul_pd(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
-  [[gnu::always_inline]] static void transpose(const T* from, int64_t ld, T* to, int64_t to_ld) {
+  template <class F>
+  [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V a = load(from), b = load(from + ld), c = load(from + 2 * ld), d = load(from + 3 * ld);
     V ab = _mm256_unpacklo_pd(a, b), ab_odd = _mm256_unpackhi_pd(a, b);
     V cd = _mm256_unpacklo_pd(c, d), cd_odd = _mm256_unpackhi_pd(c, d);
-    store(to, _mm256_permute2f128_pd(ab, cd, 0x20));
-    store(to + to_ld, _mm256_permute2f128_pd(ab_odd, cd_odd, 0x20));
-    store(to + 2 * to_ld, _mm256_permute2f128_pd(ab, cd, 0x31));
-    store(to + 3 * to_ld, _mm256_permute2f128_pd(ab_odd, cd_odd, 0x31));
+    put(0, _mm256_permute2f128_pd(ab, cd, 0x20));
+    put(1, _mm256_permute2f128_pd(ab_odd, cd_odd, 0x20));
+    put(2, _mm256_permute2f128_pd(ab, cd, 0x31));
+    put(3, _mm256_permute2f128_pd(ab_odd, cd_odd, 0x31));
   }
 };
 struct F32 {
@@ -58,7 +59,8 @@ struct F32 {
   static V set(T x) { return _mm256_set1_ps(x); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
-  [[gnu::always_inline]] static void transpose(const T* from, int64_t ld, T* to, int64_t to_ld) {
+  template <class F>
+  [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[8], s[8];
     for (int i = 0; i < 8; ++i) r[i] = load(from + i * ld);
     for (int i = 0; i < 8; i += 2) {
@@ -71,8 +73,8 @@ struct F32 {
         r[i + 2 * h + 1] = _mm256_shuffle_ps(s[i + h], s[i + 2 + h], 0xee);
       }
     for (int c = 0; c < 4; ++c) {
-      store(to + c * to_ld, _mm256_permute2f128_ps(r[c], r[c + 4], 0x20));
-      store(to + (c + 4) * to_ld, _mm256_permute2f128_ps(r[c], r[c + 4], 0x31));
+      put(c, _mm256_permute2f128_ps(r[c], r[c + 4], 0x20));
+      put(c + 4, _mm256_permute2f128_ps(r[c], r[c + 4], 0x31));
     }
   }
 };

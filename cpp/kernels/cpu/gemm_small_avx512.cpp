@@ -28,7 +28,8 @@ struct F64 {
   static V set(T x) { return _mm512_set1_pd(x); }
   static V mul(V a, V b) { return _mm512_mul_pd(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
-  [[gnu::always_inline]] static void transpose(const T* from, int64_t ld, T* to, int64_t to_ld) {
+  template <class F>
+  [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[8], s[8];
     for (int i = 0; i < 8; ++i) r[i] = load(from + i * ld);
     for (int i = 0; i < 8; i += 2) {  // pairs of rows in pairs of columns
@@ -41,8 +42,8 @@ struct F64 {
                   : _mm512_shuffle_f64x2(s[i], s[i + 2], 0x88);
         V high = h ? _mm512_shuffle_f64x2(s[i + 4], s[i + 6], 0xdd)
                    : _mm512_shuffle_f64x2(s[i + 4], s[i + 6], 0x88);
-        store(to + (i + 2 * h) * to_ld, _mm512_shuffle_f64x2(low, high, 0x88));
-        store(to + (i + 2 * h + 4) * to_ld, _mm512_shuffle_f64x2(low, high, 0xdd));
+        put(i + 2 * h, _mm512_shuffle_f64x2(low, high, 0x88));
+        put(i + 2 * h + 4, _mm512_shuffle_f64x2(low, high, 0xdd));
       }
   }
 };
@@ -61,7 +62,8 @@ struct F32 {
   static V set(T x) { return _mm512_set1_ps(x); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
-  [[gnu::always_inline]] static void transpose(const T* from, int64_t ld, T* to, int64_t to_ld) {
+  template <class F>
+  [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[16], s[16];
     for (int i = 0; i < 16; ++i) r[i] = load(from + i * ld);
     for (int i = 0; i < 16; i += 2) {
@@ -79,10 +81,10 @@ struct F32 {
         low_odd = _mm512_shuffle_f32x4(r[c], r[c + 4], 0xdd),
         high = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0x88),
         high_odd = _mm512_shuffle_f32x4(r[c + 8], r[c + 12], 0xdd);
-      store(to + c * to_ld, _mm512_shuffle_f32x4(low, high, 0x88));
-      store(to + (c + 4) * to_ld, _mm512_shuffle_f32x4(low_odd, high_odd, 0x88));
-      store(to + (c + 8) * to_ld, _mm512_shuffle_f32x4(low, high, 0xdd));
-      store(to + (c + 12) * to_ld, _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd));
+      put(c, _mm512_shuffle_f32x4(low, high, 0x88));
+      put(c + 4, _mm512_shuffle_f32x4(low_odd, high_odd, 0x88));
+      put(c + 8, _mm512_shuffle_f32x4(low, high, 0xdd));
+      put(c + 12, _mm512_shuffle_f32x4(low_odd, high_odd, 0xdd));
     }
   }
 };
