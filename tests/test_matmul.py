@@ -240,3 +240,15 @@ def test_large_products(dtype: Any, layout: tuple[bool, bool]) -> None:
         c = fg.tensor(r.integers(-4, 5, (m, n)).astype(dtype))
         found = fg.addmm(c, x, y, alpha=-2)
         np.testing.assert_array_equal(found.numpy(), c.numpy() - 2 * (a @ b))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_column_that_stands_for_all(dtype: Any) -> None:
+    """Its memory ends with the last row: nothing behind that may be read."""
+    r = np.random.default_rng(5)
+    for m in (48, 57, 301):
+        column, b = r.integers(-4, 5, m).astype(dtype), r.integers(-4, 5, (40, 300)).astype(dtype)
+        a = fg.tensor(column)[:, None].expand(m, 40)
+        np.testing.assert_array_equal(
+            (a @ fg.tensor(b)).numpy(), np.outer(column, b.sum(0)), err_msg=str(m)
+        )
