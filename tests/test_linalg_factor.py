@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from derivatives import assert_like_torch
-from reference import fg, needs_torch, torch
+from reference import fg, needs_torch, only_fastgrad, torch
 
 R = np.random.default_rng(17)
 SHAPES = [(1, 1), (3, 3), (4, 2), (2, 4)]
@@ -146,3 +146,11 @@ def test_qr_of_deficient_matrices(dtype: Any) -> None:
     eps = float(np.finfo(dtype).eps)
     np.testing.assert_allclose(q.T @ q, np.eye(12), 0, 100 * eps)
     np.testing.assert_allclose(q @ r, a, 0, 100 * eps)
+
+
+@only_fastgrad
+def test_lu_unpack_checks_the_number_of_pivots() -> None:
+    # Nothing may be read beyond them; PyTorch ends here.
+    for pivots in ((3,), (2, 4), (2, 2), (45,)):
+        with pytest.raises(RuntimeError, match="LU_pivots is expected to have shape"):
+            fg.lu_unpack(fg.ones(2, 3, 3), fg.ones(pivots, dtype=fg.int32))

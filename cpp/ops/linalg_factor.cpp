@@ -351,6 +351,10 @@ Tensors lu_unpack(const Tensor& lu, const Tensor& pivots, bool unpack_data, bool
   int64_t m = lu.size(-2), n = lu.size(-1), k = std::min(m, n);
   Tensor none = zeros(Dims{0}, lu.dtype());
   Tensors out{none, none, none};
+  const Dims expected = with(Dims(batch_dims(lu)), {k});
+  FG_CHECK(!unpack_pivots || pivots.shape() == expected,
+           "torch.lu_unpack: LU_pivots is expected to have shape ", to_string(expected),
+           " for LU_data of shape ", lu.shape(), ", got ", pivots.shape());
   if (unpack_pivots) out[0] = permutation_of(pivots, m, lu.dtype());
   if (!unpack_data) return out;
   Tensor l = lower_triangle(m < n ? columns(lu, 0, k) : lu, -1);
