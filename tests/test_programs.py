@@ -13,6 +13,7 @@ import pytest
 
 import fastgrad as fg
 from compiled import same
+from examples import FACTOR
 from fastgrad._programs import Program
 from fastgrad.serialization import LoadError
 
@@ -59,7 +60,59 @@ def classified(x: fg.Tensor) -> Any:
     return loss.detach(), fg.autograd.grad(loss, x)[0]
 
 
-FUNCTIONS = [chain, products, selections, classified]
+def positions(x: fg.Tensor) -> Any:
+    """Whatever chooses places in memory."""
+    order, i = x.sort(1)
+    j = (x[0] * 3).long().remainder(4)
+    y = x.gather(1, i) + x.take(j) + x.index_select(0, j) + order.flip(0)
+    y = y.scatter_add(1, i, x * 2).index_add(0, j, x).index_fill(1, j, 0.5)
+    y = y.scatter(0, i, 0.25) + fg.nn.functional.embedding(j, x) + x.topk(2, 0).values.repeat(2, 1)
+    y = y + x.kthvalue(2, 1).values + x.median(1).values + x.cummax(0).values + x.roll(1, 0)
+    z = fg.take_along_dim(y, i, 1).masked_select(x.detach().bool())
+    at = x.nonzero()[:, 0], fg.nn.functional.one_hot(j, 4), fg.searchsorted(order[0], x[1])
+    (g,) = fg.autograd.grad((y * y).sum() + (z * z).sum(), x)
+    return y.detach(), z.detach(), g, at, x.logcumsumexp(1).detach(), fg.diag_embed(x.detach())
+
+
+def matrices(x: fg.Tensor) -> Any:
+    """Linear algebra."""
+    a = x @ x.t() + 4 * fg.eye(4, dtype=x.dtype)
+    lower = fg.linalg.cholesky(a)
+    y = fg.linalg.solve(a, x) + fg.linalg.inv(a) + fg.linalg.solve_triangular(lower, x, upper=False)
+    s = fg.linalg.det(a) + fg.linalg.slogdet(a)[1] + fg.linalg.pinv(x[:3]).sum() + a.trace()
+    q, r = fg.linalg.qr(x)
+    w, v = fg.linalg.eigh(a)
+    u, d, vh = fg.linalg.svd(x.detach(), full_matrices=False)
+    p, lo, up = fg.linalg.lu(x.detach())
+    z = fg.linalg.cross(x[:, :3], x[:, 1:]) + fg.linalg.matrix_exp(x * 0.1)[:, :3]
+    z = z + fg.cdist(x[:3, :2], x[:, 2:]).t() + fg.linalg.lstsq(x, x).solution[:, 1:]
+    (g,) = fg.autograd.grad((y + q + r + v).tanh().sum() + s + w.sum() + z.sum(), x)
+    return y.detach(), g, u, d, vh, p, lo, up, fg.linalg.svdvals(x.detach())
+
+
+def layers(x: fg.Tensor) -> Any:
+    """What networks are made of."""
+    F = fg.nn.functional
+    image = x.reshape(1, 2, 4, 2)
+    y = F.conv2d(image, image[:, :, :2].reshape(2, 1, 2, 2), x[0, :2], padding=1, groups=2)
+    y = F.conv_transpose2d(y, image[:, :1, :2].expand(2, 1, 2, 2), stride=2)
+    y = F.max_pool2d(y, 2) + F.avg_pool2d(y, 2) + F.adaptive_avg_pool2d(y, 1)
+    y = F.pad(y, (1, 2, 0, 1), "reflect").sum() + F.unfold(image, 2).sum()
+    n = F.layer_norm(x, (4,), x[1], x[2]) + F.group_norm(image, 2).reshape(4, 4)
+    n = n + F.batch_norm(x, None, None, x[3], training=True) + F.dropout(x, 0.5)
+    h = F.scaled_dot_product_attention(image, image * 2, image, fg.ones(4, 4).bool().tril())
+    loss = F.nll_loss(n.log_softmax(1), (x[1] > 0).long()) + h.tanh().sum() + y
+    z = x.clone()
+    z[1:, 1:].diagonal()[:2].mul_(x[0, 0])
+    gates = fg.nn.GRU(4, 3, dtype=x.dtype)
+    for k, w in enumerate(gates.parameters()):
+        w.data.fill_(0.1 * (k + 1))
+    steps, last = gates(x)
+    (g,) = fg.autograd.grad(loss + (z * z).sum() + steps.sum() + last.sum(), x)
+    return n.detach(), g, h.detach(), steps.detach(), fg.frexp(x.detach())
+
+
+FUNCTIONS = [chain, products, selections, classified, positions, matrices, layers]
 IDS = [f.__name__ for f in FUNCTIONS]
 
 
@@ -77,6 +130,7 @@ def test_a_loaded_program_does_what_the_function_does(fn: Callable[..., Any]) ->
             x = argument(fn, seed)
             with fg.enable_grad():
                 expected = fn(x)
+            argument(fn, seed)  # for the same random numbers
             for got, want in zip(flat(program(x)), flat(expected), strict=True):
                 assert same(got, want.detach() if isinstance(want, fg.Tensor) else want)
     assert program.graph() and program.explain() and program.dot().startswith("digraph")
@@ -284,7 +338,8 @@ def changed(value: Any, draw: random.Random) -> Any:
     if isinstance(value, float):
         return draw.choice([-value, 0.0, float("inf"), 1e300])
     if isinstance(value, str):
-        names = "Mul Add Where Sum Mm Softmax Index Cat copy fill sgd_step first_index float32"
+        names = "Mul Add Where Sum Mm Softmax Index Cat copy fill sgd_step first_index float32 Sort"
+        names += " Scatter TakeAlong Solve Svd ConvForward MaxPool RowNorm Recurrent Pad one_hot"
         return draw.choice([*names.split(), "int64", "bool", "complex64", "outside", "inside", "x"])
     if isinstance(value, list) and value:
         some = list(value)
@@ -298,6 +353,21 @@ def changed(value: Any, draw: random.Random) -> Any:
             draw.shuffle(some)
         return some
     return None
+
+
+def with_change(form: Any, path: tuple[Any, ...], draw: random.Random) -> Any:
+    """Returns a form with something else at a path; what is beside it is shared."""
+    if not path:
+        return changed(form, draw)
+    if not isinstance(form, (dict, list)):
+        return form  # another change was made above
+    key, *rest = path
+    edited = copy.copy(form)
+    try:
+        edited[key] = with_change(form[key], tuple(rest), draw)
+    except (KeyError, IndexError, TypeError):
+        return form
+    return edited
 
 
 @pytest.mark.parametrize("fn", [*FUNCTIONS, "step"], ids=[*IDS, "step"])
@@ -320,17 +390,11 @@ def test_every_edited_field_is_refused_or_harmless(fn: Any) -> None:
     everywhere = list(places_in(form))
     draw = random.Random(2)
     refused = 0
-    for _ in range(1500):
-        edited = copy.deepcopy(form)
+    edits = (1500 if fn in FUNCTIONS[:4] or is_step else 400) * max(FACTOR, 1)
+    for _ in range(edits):
+        edited = form
         for _ in range(draw.choice([1, 1, 1, 2])):
-            *path, last = draw.choice(everywhere)
-            try:
-                holder = edited
-                for key in path:
-                    holder = holder[key]
-                holder[last] = changed(holder[last], draw)
-            except (KeyError, IndexError, TypeError):
-                continue
+            edited = with_change(edited, draw.choice(everywhere), draw)
         try:
             program = Program(edited)
         except LoadError:
@@ -340,4 +404,4 @@ def test_every_edited_field_is_refused_or_harmless(fn: Any) -> None:
             program(input_of(1))
         except (ValueError, TypeError, RuntimeError, IndexError):
             continue
-    assert refused > 700
+    assert refused > edits * 0.45

@@ -224,10 +224,17 @@ Tensor shifted_normal(const Operand& mean, const Operand& std, DimSpan shape, DT
 }  // namespace
 
 std::span<const Primitive* const> random_primitives() {
-  static const Primitive* const kAll[] = {
-      &kUniform.shared,   &kNormal.shared,     &kBernoulli.shared, &kExponential.shared,
-      &kGeometric.shared, &kCauchy.shared,     &kLogNormal.shared, &kIntegers.shared,
-      &kPoisson.shared,   &kPermutation.shared};
+  static const Primitive* const kAll[] = {&kUniform.shared,
+                                          &kNormal.shared,
+                                          &kBernoulli.shared,
+                                          &kExponential.shared,
+                                          &kGeometric.shared,
+                                          &kCauchy.shared,
+                                          &kLogNormal.shared,
+                                          &kIntegers.shared,
+                                          &kPoisson.shared,
+                                          &kPermutation.shared,
+                                          &kStream};
   return kAll;
 }
 

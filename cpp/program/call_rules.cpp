@@ -5,10 +5,12 @@
 
 #include "core/elementwise.h"
 #include "core/memory.h"
+#include "kernels/copy.h"
 #include "kernels/index.h"
 #include "ops/basic_index.h"
 #include "ops/index.h"
 #include "ops/optim.h"
+#include "ops/random.h"
 #include "program/execute.h"
 
 namespace fastgrad {
@@ -334,10 +336,19 @@ bool fits_step(const Call& c) {
 // Draws from the default generator.
 bool fits_random(const Call& c) {
   std::string_view name = c.i.primitive->name;
-  if (!c.i.in.empty() || c.i.out.size() != 1 || !c.i.out[0].contiguous) return false;
-  return is_floating(c.i.out[0].dtype) &&
-         (name == "uniform_" || name == "normal_" || name == "exponential_");
+  if (c.i.out.size() != 1 || !c.i.out[0].contiguous || is_complex(c.i.out[0].dtype)) return false;
+  const Place& out = c.i.out[0];
+  if (name == "bernoulli_")
+    return c.takes(1) && is_floating(c.in(0).dtype) && c.in(0).storage != out.storage &&
+           (c.in(0).numel == 1 || c.in(0).shape == out.shape);
+  if (!c.i.in.empty()) return false;
+  if (name == "random_stream")
+    return out.dtype == DType::Int64 && out.shape == Dims{2} && c.integer(0) >= 0;
+  return name == "random_" || name == "randperm" || is_floating(out.dtype);
 }
+constexpr std::string_view kRandom[] = {"uniform_",   "normal_",      "exponential_", "geometric_",
+                                        "cauchy_",    "random_",      "log_normal_",  "randperm",
+                                        "bernoulli_", "random_stream"};
 
 Rule rule_of(const Primitive* p) {
   std::string_view name = p->name;
@@ -351,7 +362,7 @@ Rule rule_of(const Primitive* p) {
   if (name == "one_hot") return fits_one_hot;
   if (name == "pivots_to_matrix") return fits_pivots;
   if (name == "sgd_step" || name == "adam_step") return fits_step;
-  if (name == "uniform_" || name == "normal_" || name == "exponential_") return fits_random;
+  if (std::ranges::find(kRandom, name) != std::end(kRandom)) return fits_random;
   return nullptr;
 }
 
@@ -378,7 +389,13 @@ std::string examine_results(const Call& c) {
   return "";
 }
 
-// Integer divisions fail at zero, which is checked before they are recorded.
+// A number among the operands, in the type that the kernel computes in.
+int64_t number_of(const Instruction& i, size_t operand) {
+  Array number = number_array_of(i, operand);
+  return *contiguous_copy(number, DType::Int64).ptr<int64_t>();
+}
+
+// Integer divisions fail at zero: the divisor must be another number, or be checked.
 bool divides_integers(const Instruction& i) {
   return is_integral(i.compute, true) && (i.op == Op::FloorDivide || i.op == Op::DivTrunc ||
                                           i.op == Op::Remainder || i.op == Op::Fmod);
@@ -396,11 +413,11 @@ bool is_result_shape(const Call& c, size_t k) {
 bool is_storable(const Instruction& i) {
   switch (i.kind) {
     case Instruction::Kind::Elementwise:
-      return !divides_integers(i);
+      return true;
     case Instruction::Kind::Op:
       return rule_of(i.op) != nullptr;
     case Instruction::Kind::Primitive:
-      return rule_of(i.primitive) != nullptr;
+      return rule_of(i.primitive) != nullptr && !own_generator(*i.primitive, i.attrs);
     default:
       return true;
   }
@@ -412,7 +429,14 @@ std::string examine_call(const Graph& g, size_t instruction) {
   if (!is_storable(i)) return "files have no form for it";
   switch (i.kind) {
     case Instruction::Kind::Elementwise:
-      return "";
+      if (!divides_integers(i)) return "";
+      // What is no zero as it is stored may be one in a narrower type.
+      if (i.in[1].defined())
+        return is_integral(i.in[1].dtype, true) && itemsize(i.in[1].dtype) <= itemsize(i.compute) &&
+                       is_never_zero(c, 1)
+                   ? ""
+                   : "it may divide by zero";
+      return number_of(i, 1) != 0 ? "" : "it divides by zero";
     case Instruction::Kind::Op:
       for (const Place& p : i.in)
         if (p.defined() && p.dtype == DType::Bool && i.op == Op::Prod)

@@ -72,6 +72,8 @@ bool are_positions(const Call& c, size_t k, int64_t count);
 // Whether a condition has found that input k's values are in [low, end), and nobody has written to
 // them since.
 bool is_checked(const Call& c, size_t k, int64_t low, int64_t end);
+// The same for: no value is zero.
+bool is_never_zero(const Call& c, size_t k);
 // Attributes position and list 0 of an indexing op, for an array of this shape; `count` becomes how
 // many entries the dimensions have.
 bool index_fits(const Call& c, DimSpan shape, int64_t& count);

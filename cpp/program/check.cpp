@@ -139,7 +139,7 @@ void check_graph(const Graph& g, std::span<const Place> results) {
     if (wrong.empty() && i.kind == Instruction::Kind::Elementwise) wrong = examine_elementwise(i);
     if (wrong.empty() && i.kind == Instruction::Kind::Op && !lies_apart(i))
       wrong = "it writes to what it reads";
-    if (wrong.empty() && i.kind != Instruction::Kind::Elementwise) wrong = examine_call(g, k);
+    if (wrong.empty()) wrong = examine_call(g, k);
     FG_CHECK_VALUE(wrong.empty(), "instruction ", k, ", ", g.name_of(i), ": ", wrong);
   }
   for (const Place& p : results) {

@@ -64,11 +64,27 @@ int64_t reach_of(const Instruction& i, size_t k) {
   }
 }
 
-// Whether the instruction checks that all of p is in [low, end).
+// Whether the instruction asks all of p, and goes on only with this answer.
+bool asks(const Instruction& i, const Place& p, const Condition& condition, bool answer) {
+  return i.kind == Instruction::Kind::Condition && i.condition == &condition &&
+         i.outcome == answer && lies_in(p, i.in[0]);
+}
+// Whether it checks that all of p is in [low, end).
 bool checks(const Instruction& i, const Place& p, int64_t low, int64_t end) {
-  return i.kind == Instruction::Kind::Condition && i.condition == &kInRange && i.outcome &&
-         i.attrs.lists().empty() && i.attrs.integer(0) >= low && i.attrs.integer(1) <= end &&
-         lies_in(p, i.in[0]);
+  return asks(i, p, kInRange, true) && i.attrs.lists().empty() && i.attrs.integer(0) >= low &&
+         i.attrs.integer(1) <= end;
+}
+
+// Whether `test` holds for an instruction behind which nobody writes to input k.
+template <class Test>
+bool is_known(const Call& c, size_t k, Test test) {
+  bool known = false;
+  for (size_t n = 0; n < c.number; ++n) {
+    const Instruction& i = c.graph.instructions[n];
+    known = known || test(i);
+    for (const Place& o : i.out) known = known && o.storage != c.in(k).storage;
+  }
+  return known;
 }
 
 }  // namespace
@@ -105,14 +121,13 @@ bool are_positions(const Call& c, size_t k, int64_t count) {
 }
 
 bool is_checked(const Call& c, size_t k, int64_t low, int64_t end) {
+  return is_known(c, k, [&](const Instruction& i) { return checks(i, c.in(k), low, end); });
+}
+bool is_never_zero(const Call& c, size_t k) {
   const Place& p = c.in(k);
-  bool known = false;
-  for (size_t n = 0; n < c.number; ++n) {
-    const Instruction& i = c.graph.instructions[n];
-    known = known || checks(i, p, low, end);
-    for (const Place& o : i.out) known = known && o.storage != p.storage;
-  }
-  return known;
+  if (const Storage& s = c.graph.storages[at(p.storage)]; s.role == Storage::Role::Constant)
+    return p.numel == 0 || !kHasZero.holds({}, array_at(p, s.value.data, s.value.buffer));
+  return is_known(c, k, [&](const Instruction& i) { return asks(i, p, kHasZero, false); });
 }
 
 bool is_made_by(const Call& c, size_t k, Op op, size_t number) {
