@@ -194,6 +194,52 @@ def indexed(m: Any, a: Any, b: Any, r: float, x: Any) -> Any:
     return a.index_select(1, m.tensor([cols - 1, 0]))
 
 
+def places(m: Any, a: Any, size: int) -> Any:
+    """Returns numbers below size, of a's shape, that depend on its values."""
+    return (a.detach().abs() * 7 + 0.3137).long().remainder(size)
+
+
+def chosen(m: Any, a: Any, b: Any, r: float, x: Any) -> Any:
+    """Indices, masks and classes that are others at every call."""
+    rows, cols = a.shape
+    down, across = places(m, a, rows), places(m, a, cols)
+    i, j = down[:, 0], across[:, 0]
+    b = whole(b, a)
+    k = int(r * 15)
+    if k == 0:
+        return a.gather(0, down)
+    if k == 1:
+        return a.scatter_add(1, across, b * 0.5)
+    if k == 2:
+        return a[i] + b[i, j].unsqueeze(1)
+    if k == 3:
+        return a.index_add(0, i, b, alpha=0.5)
+    if k == 4:
+        return a.index_put((i, j), b[:, 0] * 0.5, accumulate=True)
+    if k == 5:
+        return a * 0.5 + a[a.detach() > number(r)].sum() * 0.1
+    if k == 6:
+        return a + m.nn.functional.cross_entropy(a, j) * 0.1
+    if k == 7:
+        return m.nn.functional.embedding(down, a).mean(1)
+    if k == 8:
+        return m.take_along_dim(a, b.detach().argsort(1), 1)
+    if k == 9:
+        return m.nn.functional.one_hot(i, rows).to(m.float64) @ a
+    if k == 10:
+        return a.take(down * cols + across) * 0.5 + b
+    if k == 11:
+        return a.index_fill(1, across[0], 0.25).index_select(0, i)
+    if k == 12:
+        a = a.clone()
+        a[a.detach() > b.detach()] = 0.5
+        a[i] = a[i] * 0.5
+        return a
+    if k == 13:
+        return a + (down // (across + 1)).to(m.float64)
+    return a.masked_scatter(a.detach() > 0, b * 2)
+
+
 def in_place(m: Any, a: Any, b: Any, r: float, x: Any) -> Any:
     rows, cols = a.shape
     a = a.clone()
@@ -258,7 +304,7 @@ def inner_gradient(m: Any, a: Any, b: Any, r: float, x: Any) -> Any:
 
 
 STEPS = [
-    arithmetic, arithmetic, function, function, product, reduction, view, indexed,
+    arithmetic, arithmetic, function, function, product, reduction, view, indexed, chosen,
     in_place, outside, branch, loop, converted, inner_gradient,
 ]  # fmt: skip
 

@@ -184,7 +184,7 @@ class TestDynamic:
         assert f.stats()["recordings"] == 4
 
     def test_more_shapes_than_are_kept(self) -> None:
-        f = fg.compile(lambda x: x * x.shape[0], dynamic=True)
+        f = fg.compile(lambda x: x * x.shape[0])
         with pytest.warns(UserWarning, match="64 times"):
             for n in list(range(1, 70)) * 2:
                 x = fg.randn(n)

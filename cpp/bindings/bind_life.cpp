@@ -99,7 +99,8 @@ PyObject* module_function(const char* name) {
 // in.
 PyObject* reduce(PyObject* self) {
   refuse_recording("pickling a tensor");
-  static PyObject* rebuild = module_function("_rebuild_tensor");
+  static PyObject* rebuild = nullptr;
+  if (!rebuild) rebuild = module_function("_rebuild_tensor");
   Tensor t = tensor_of(self);
   const Array& a = t.array();
   Dims strides = dense_strides_like(a.shape, a.strides);

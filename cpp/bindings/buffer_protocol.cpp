@@ -256,7 +256,9 @@ std::string unsupported_array_text(const char* type) {
 }
 
 PyObject* numpy_array(PyObject* t) {
-  static PyObject* asarray = numpy_function("asarray");
+  // Not initialised under a lock of C++: the import lets go of the GIL.
+  static PyObject* asarray = nullptr;
+  if (!asarray) asarray = numpy_function("asarray");
   Object view = own(PyMemoryView_FromObject(t));
   return PyObject_CallOneArg(asarray, view.get());
 }

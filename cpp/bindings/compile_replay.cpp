@@ -180,14 +180,28 @@ const TensorImpl* Variant::captured(const TensorImpl* t) const {
 }
 
 // Whether arguments and the world of Python are as they were; the tensors among the arguments.
-bool Variant::fits(const CallArguments& call, PyObject** arguments) const {
+bool Variant::match(const CallArguments& call, PyObject** arguments) const {
   if (call.positional != positional_) return false;
   PyObject* names = kwnames_.get();
   if (call.kwnames != names && !(names && call.kwnames && same_value(call.kwnames, names)))
     return false;
   for (size_t i = 0; i < arguments_.size(); ++i)
     if (!arguments_[i].match(call.args[i], arguments)) return false;
-  return modes_.holds() && !guards_->check();
+  return true;
+}
+
+bool Variant::is_of_world(const CallArguments& call) const {
+  SmallVector<PyObject*, 16> arguments;
+  arguments.reset(num_argument_tensors_);
+  return match(call, arguments.data()) && !guards_->check();
+}
+
+bool Variant::fits(const CallArguments& call, PyObject** arguments) const {
+  if (!match(call, arguments) || !modes_.holds()) return false;
+  // Shapes differ more often than Python's world, and are compared sooner.
+  for (size_t i = 0; i < num_argument_tensors_; ++i)
+    if (!same_place(impl_of(arguments[i])->array, entries_[i].place)) return false;
+  return !guards_->check();
 }
 
 // Whether a tensor from outside is as it was, but for where its memory lies.
@@ -485,8 +499,7 @@ int Variant::traverse(visitproc visit, void* arg) const {
   for (const ArgumentTree& a : arguments_)
     if (int status = a.traverse(visit, arg)) return status;
   for (const Object& o : generators_) Py_VISIT(o.get());
-  if (int status = result_.traverse(visit, arg)) return status;
-  return guards_->traverse(visit, arg);
+  return result_.traverse(visit, arg);
 }
 
 }  // namespace fastgrad::py

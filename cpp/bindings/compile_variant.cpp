@@ -51,9 +51,14 @@ bool Variant::knows_generators(const Graph& g, PyObject* list, std::string& why)
   return true;
 }
 
+World::World(Object examined)
+    : found(std::move(examined)),
+      guards(std::make_shared<PythonGuards>(PyTuple_GET_ITEM(found.get(), 0))) {}
+
 Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& call,
-                         std::span<const int> varying, PyObject* guards, PyObject* captured,
-                         PyObject* generators, std::string (*describe_line)()) {
+                         std::span<const int> varying, const World& world,
+                         std::string (*describe_line)()) {
+  PyObject* captured = world.captured();
   Recorded r;
   std::unique_ptr<Variant> v(new Variant);
   v->owner_ = owner;
@@ -63,7 +68,7 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
   v->positional_ = call.positional;
   v->kwnames_ = Object::borrow(call.kwnames);
   v->num_argument_tensors_ = tensors.size();
-  v->guards_ = std::make_unique<PythonGuards>(guards);
+  v->guards_ = world.guards;
   v->modes_ = {t_modes.grad, default_dtype()};
 
   Trace trace;
@@ -144,7 +149,7 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
     r.changed = "its arguments";
     return r;
   }
-  if (!v->knows_generators(trace.graph(), generators, r.refusal)) return r;
+  if (!v->knows_generators(trace.graph(), world.generators(), r.refusal)) return r;
   std::vector<Place> results;
   if (!v->find_effects(trace, results, before, r.refusal)) return r;
   auto number = [&](PyObject* o) -> int {

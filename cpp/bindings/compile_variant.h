@@ -34,6 +34,18 @@ struct CallArguments {
   Py_ssize_t size() const { return positional + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0); }
 };
 
+// What fastgrad._examine has found, for all variants that were recorded in the same world.
+struct World {
+  Object found;  // a tuple: see examine()
+  std::shared_ptr<PythonGuards> guards;
+
+  explicit World(Object examined);
+  PyObject* captured() const { return PyTuple_GET_ITEM(found.get(), 1); }
+  PyObject* refusal() const { return PyTuple_GET_ITEM(found.get(), 2); }
+  PyObject* generators() const { return PyTuple_GET_ITEM(found.get(), 3); }
+  bool allows_stand_ins() const { return PyTuple_GET_ITEM(found.get(), 4) == Py_True; }
+};
+
 // What came of a recording: a variant, or why there is none.
 struct Recorded {
   Object result;  // of the function itself, which has run
@@ -46,11 +58,15 @@ struct Recorded {
 
 class Variant {
  public:
-  // Runs fn under a recorder. `guards`, `captured` and `generators` are what fastgrad._examine
-  // found. `owner` keeps fn and the variant. The floats at `varying` may become inputs.
+  // Runs fn under a recorder. `owner` keeps fn and the variant. The floats at `varying` may become
+  // inputs.
   static Recorded record(PyObject* owner, PyObject* fn, const CallArguments& call,
-                         std::span<const int> varying, PyObject* guards, PyObject* captured,
-                         PyObject* generators, std::string (*describe_line)());
+                         std::span<const int> varying, const World& world,
+                         std::string (*describe_line)());
+  // Whether everything is as it was when this was recorded, but for the shapes of tensors and what
+  // they hold: fastgrad._examine would find the same world.
+  bool is_of_world(const CallArguments& call) const;
+  const std::shared_ptr<PythonGuards>& guards() const { return guards_; }
   // A new reference to the result; null without an exception: this variant does not fit.
   PyObject* replay(const CallArguments& call);
 
@@ -136,6 +152,7 @@ class Variant {
   bool bind_plain(const Entry& e, const TensorImpl* t, char** bases) const;
   PyObject* replay_plain(const CallArguments& call);
   const TensorImpl* captured(const TensorImpl* t) const;
+  bool match(const CallArguments& call, PyObject** arguments) const;
   bool fits(const CallArguments& call, PyObject** arguments) const;
   bool bind(PyObject* const* arguments, TensorImpl** impls, char* numbers);
   bool run(char* const* externals, char* const* fresh, std::optional<Program::Written> expendable);
@@ -160,7 +177,7 @@ class Variant {
   std::vector<int> same_as_;  // argument tensor i is the object of argument tensor same_as_[i]
   // The captured tensors, sorted, and those of them that argument tensors are; null: none.
   std::vector<const TensorImpl*> captured_, argument_is_;
-  std::unique_ptr<PythonGuards> guards_;
+  std::shared_ptr<PythonGuards> guards_;  // of a World, whose owner visits them
   ModeGuard modes_{};
   std::unique_ptr<Program> program_;
   // Memory outside, by the program's numbers.

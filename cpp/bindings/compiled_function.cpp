@@ -12,8 +12,9 @@
 namespace fastgrad::py {
 namespace {
 
-// More recordings than this are a sign that something changes at every call.
-constexpr size_t kMaxVariants = 64;
+// More recordings than this are a sign that something changes at every call. Where shapes are said
+// to vary, there may be more, and other ones run as they are.
+constexpr size_t kMaxVariants = 64, kMaxShapes = 1024;
 // A function may set itself up at its first calls.
 constexpr int kMaxChanges = 3;
 // Nobody asked for a quiet function to be compiled: so many recordings must have been worth it.
@@ -25,7 +26,9 @@ thread_local bool t_in_parts = false;
 struct State {
   std::vector<std::unique_ptr<Variant>> variants;  // never moves, never shrinks
   size_t last = 0;                                 // the variant that fitted last
+  std::vector<std::shared_ptr<const World>> worlds;
   bool fullgraph = false;
+  bool dynamic = false;
   bool quiet = false;  // gives up without a warning, and as soon as recordings do not pay
   int changes = 0;     // calls in a row that changed Python objects
   // Floats among the arguments at the last recording: those that vary may become inputs.
@@ -34,7 +37,10 @@ struct State {
   std::string reason;     // why it is not compiled any more; empty: it is
   bool in_parts = false;  // but what it gives to others to call is
   int64_t recordings = 0, misses = 0, eager_calls = 0;
-  State() { variants.reserve(kMaxVariants); }
+  explicit State(bool shapes_vary = false) : dynamic(shapes_vary) {
+    variants.reserve(shapes_vary ? kMaxShapes : kMaxVariants);
+  }
+  bool is_full() const { return dynamic && variants.size() == kMaxShapes; }
   int64_t replays() const {
     int64_t sum = 0;
     for (const auto& v : variants) sum += v->replays;
@@ -128,26 +134,42 @@ void note_floats(State& s, const CallArguments& call) {
       s.floats[static_cast<size_t>(i)] = PyFloat_AS_DOUBLE(call.args[i]);
 }
 
-PyObject* record(CompiledObject* self, const CallArguments& call) {
-  State& s = *self->state;
+// What the function can reach. The walk costs more than the rest of a recording.
+std::shared_ptr<const World> examine(CompiledObject* self, const CallArguments& call) {
   Object list = own(PyList_New(0));
   for (Py_ssize_t i = 0; i < call.size(); ++i)
     check_status(PyList_Append(list.get(), call.args[i]));
-  Object found = own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(),
-                                                  nullptr));  // see examine()
-  PyObject* refusal = PyTuple_GET_ITEM(found.get(), 2);
-  if (refusal != Py_None) {
-    give_up(self, text_of(refusal));
+  return std::make_shared<const World>(
+      own(PyObject_CallFunctionObjArgs(self->examine, self->function, list.get(), nullptr)));
+}
+
+// The world that this call is in, where it has been examined; null: it has not.
+std::shared_ptr<const World> world_of(const State& s, const CallArguments& call) {
+  for (size_t k = s.variants.size(); k-- > 0;)  // the latest one is the likeliest
+    if (s.variants[k]->is_of_world(call))
+      for (const auto& w : s.worlds)
+        if (w->guards == s.variants[k]->guards()) return w;
+  return nullptr;
+}
+
+PyObject* record(CompiledObject* self, const CallArguments& call) {
+  State& s = *self->state;
+  // Other threads may add worlds while the function runs.
+  std::shared_ptr<const World> shared = world_of(s, call);
+  bool known = shared != nullptr;
+  if (!known) shared = examine(self, call);
+  const World& world = *shared;
+  if (world.refusal() != Py_None) {
+    give_up(self, text_of(world.refusal()));
     return nullptr;
   }
   ++s.recordings;
-  PyObject** parts = PySequence_Fast_ITEMS(found.get());
   auto record_with = [&](std::span<const int> varying) {
-    return Variant::record(reinterpret_cast<PyObject*>(self), self->function, call, varying,
-                           parts[0], parts[1], parts[3], user_line);
+    return Variant::record(reinterpret_cast<PyObject*>(self), self->function, call, varying, world,
+                           user_line);
   };
   std::vector<int> varying = varying_floats(s, call);
-  if (parts[4] != Py_True || !s.stand_ins) varying.clear();
+  if (!world.allows_stand_ins() || !s.stand_ins) varying.clear();
   Recorded r = record_with(varying);
   if (!r.result && r.repeatable) {
     PyErr_Clear();
@@ -166,9 +188,13 @@ PyObject* record(CompiledObject* self, const CallArguments& call) {
   } else {
     s.changes = 0;
     note_floats(s, call);
-    s.last = s.variants.size();
-    s.variants.push_back(std::move(r.variant));
-    if (s.variants.size() == kMaxVariants)
+    // Threads that record at once may fill the list together; it never moves.
+    if (s.variants.size() < s.variants.capacity()) {
+      s.last = s.variants.size();
+      s.variants.push_back(std::move(r.variant));
+      if (!known) s.worlds.push_back(std::move(shared));
+    }
+    if (s.variants.size() == kMaxVariants && !s.dynamic)
       give_up(self, str("it was recorded ", kMaxVariants,
                         " times for different shapes, values or branches"));
     else if (s.quiet && s.recordings % kQuietRecordings == 0 && s.replays() < s.recordings)
@@ -197,7 +223,7 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
       if (PyErr_Occurred()) return nullptr;
       ++s.misses;
     }
-    PyObject* result = record(self, c);
+    PyObject* result = s.is_full() ? nullptr : record(self, c);
     if (result || PyErr_Occurred()) return result;
     ++s.eager_calls;
     return call_plainly(self, args, nargsf, kwnames);
@@ -208,18 +234,18 @@ PyObject* call(PyObject* object, PyObject* const* args, size_t nargsf, PyObject*
 
 PyObject* make(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
   PyObject *function, *examine;
-  int fullgraph = 0, quiet = 0;
-  static const char* names[] = {"function", "examine", "fullgraph", "quiet", nullptr};
-  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|pp:CompiledFunction",
+  int fullgraph = 0, quiet = 0, dynamic = 0;
+  static const char* names[] = {"function", "examine", "fullgraph", "quiet", "dynamic", nullptr};
+  if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|ppp:CompiledFunction",
                                    const_cast<char**>(names), &function, &examine, &fullgraph,
-                                   &quiet))
+                                   &quiet, &dynamic))
     return nullptr;
   auto* self = reinterpret_cast<CompiledObject*>(type->tp_alloc(type, 0));
   if (!self) return nullptr;
   self->vectorcall = call;
   self->function = Py_NewRef(function);
   self->examine = Py_NewRef(examine);
-  self->state = new State;
+  self->state = new State(dynamic != 0);
   self->state->fullgraph = fullgraph != 0;
   self->state->quiet = quiet != 0;
   return reinterpret_cast<PyObject*>(self);
@@ -231,9 +257,13 @@ int traverse(PyObject* o, visitproc visit, void* arg) {
   Py_VISIT(self->function);
   Py_VISIT(self->examine);
   Py_VISIT(self->dict);
-  if (self->state)
-    for (const auto& v : self->state->variants)
-      if (int status = v->traverse(visit, arg)) return status;
+  if (!self->state) return 0;
+  for (const auto& v : self->state->variants)
+    if (int status = v->traverse(visit, arg)) return status;
+  for (const auto& w : self->state->worlds) {
+    Py_VISIT(w->found.get());
+    if (int status = w->guards->traverse(visit, arg)) return status;
+  }
   return 0;
 }
 int clear(PyObject* o) {

@@ -68,7 +68,9 @@ def compile(
     Args:
         fn: The function, method, or object to call. Absent when used as `@compile(...)`.
         fullgraph: Raises an error in place of that warning.
-        dynamic: Accepted for PyTorch's sake: every combination of shapes has its own recording.
+        dynamic: Every combination of shapes has a recording of its own, which costs some calls of
+            `fn`. With True there may be 1024 of them, and further shapes run as they are; else
+            `fn` runs uncompiled, after a warning, once there are 64.
         backend: Accepted for PyTorch's sake: there is one.
         mode: Accepted likewise.
         options: Accepted likewise.
@@ -102,7 +104,7 @@ def compile(
         raise TypeError(f"compile expects a callable, got {type(fn).__name__}")
     if isinstance(fn, CompiledFunction):
         return fn
-    compiled = CompiledFunction(fn, examine, fullgraph=fullgraph)
+    compiled = CompiledFunction(fn, examine, fullgraph=fullgraph, dynamic=bool(dynamic))
     nn = sys.modules.get("fastgrad.nn")  # without it, fn is no module
     if nn is not None and isinstance(fn, nn.Module):
         from fastgrad.nn.modules.compiled import OptimizedModule

@@ -123,7 +123,12 @@ class CompiledFunction:
     @property
     def active(self) -> _bool: ...
     def __new__(
-        cls, function: Any, examine: Any, fullgraph: _bool = False, quiet: _bool = False
+        cls,
+        function: Any,
+        examine: Any,
+        fullgraph: _bool = False,
+        quiet: _bool = False,
+        dynamic: _bool = False,
     ) -> CompiledFunction: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def stats(self) -> dict[_str, Any]: ...
