@@ -331,7 +331,9 @@ class TestInterruptions:
     def test_ctrl_c_among_replays(self) -> None:
         """In a process of its own: after the interruption results and gradients are right."""
         program = """
+import signal
 import fastgrad as fg
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
 w = fg.ones(200, 200, requires_grad=True)
 @fg.compile(fullgraph=True)
 def step(x):
@@ -354,11 +356,14 @@ print("right", y == step.__wrapped__(x * 2).item(), step.stats()["reason"], flus
         process = subprocess.Popen(
             [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
         )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        output, _ = process.communicate(timeout=60)
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(0.2)
+            process.send_signal(signal.SIGINT)
+            output, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
         assert output == "right True None\n"
 
 
