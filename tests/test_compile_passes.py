@@ -214,6 +214,11 @@ def test_squares(n: int, dtype: Any) -> None:
     assert same(fg.tensor([3, -4]) ** 2, fg.compile(lambda i: i**2)(fg.tensor([3, -4])))
 
 
+def without_nan_signs(parts: Any) -> Any:
+    """Registers of different width may make NaN of different signs."""
+    return tuple([fg.where(t.isnan(), float("nan"), t) for t in part] for part in parts)
+
+
 @pytest.mark.parametrize("dtype", [fg.float32, fg.float64], ids=str)
 def test_single_elements_are_computed_as_arrays_are(dtype: Any) -> None:
     def f(x: fg.Tensor, y: fg.Tensor) -> Any:
@@ -232,7 +237,8 @@ def test_single_elements_are_computed_as_arrays_are(dtype: Any) -> None:
     compiled = fg.compile(f, fullgraph=True)
     for k, (a, b) in enumerate(pairs):
         single = compiled(fg.tensor([a], dtype=dtype), fg.tensor([b], dtype=dtype))
-        assert same(single, tuple([t[k : k + 1] for t in part] for part in wide)), (a, b)
+        part_of_wide = tuple([t[k : k + 1] for t in part] for part in wide)
+        assert same(without_nan_signs(single), without_nan_signs(part_of_wide)), (a, b)
     assert compiled.stats()["replays"] == len(pairs) - 1
 
 

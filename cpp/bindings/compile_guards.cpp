@@ -52,10 +52,9 @@ PyObject* dict_of(PyObject* o) {
   return dict ? *dict : nullptr;
 }
 
-PyObject* item_of(PyObject* list, size_t i) {
-  auto k = static_cast<Py_ssize_t>(i);
-  return k < PyList_GET_SIZE(list) ? PyList_GET_ITEM(list, k) : nullptr;
-}
+// Whether a dictionary has an order of its own to check: that of an OrderedDict has no version, but
+// fewer than two entries have but one.
+bool is_linked(PyObject* dict) { return PyODict_Check(dict) && PyDict_GET_SIZE(dict) > 1; }
 
 }  // namespace
 
@@ -97,7 +96,7 @@ bool PythonGuards::note(const Holder& h, std::vector<Word>& words) {
     case Holder::Kind::Class: {
       bool is_class = h.kind == Holder::Kind::Class;
       PyObject* dict = is_class ? reinterpret_cast<PyTypeObject*>(holder)->tp_dict : holder;
-      if (PyODict_Check(dict)) return false;  // its order has no version
+      if (is_linked(dict)) return false;
       add(&reinterpret_cast<PyDictObject*>(dict)->ma_version_tag);
       return true;
     }
@@ -134,7 +133,7 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
       else if (h.kind == Holder::Kind::Instance)
         dict = Py_TYPE(holder) == h.type ? dict_of(holder) : nullptr;
       if (!dict) return false;
-      bool linked = PyODict_Check(dict);  // its order has no version
+      bool linked = is_linked(dict);
       uint64_t version = linked ? 0 : version_of(dict);
       if (version && version == h.version) return true;
       if (h.size >= 0 && PyDict_GET_SIZE(dict) != h.size) return false;
@@ -150,14 +149,15 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
             return false;
         }
       } else {
-        Object keys(whole ? PySequence_List(dict) : nullptr);
+        Object keys(whole ? PyObject_GetIter(dict) : nullptr);
         if (whole && !keys) PyErr_Clear();
-        for (size_t i = 0; i < h.entries.size(); ++i) {
-          const Entry& e = h.entries[i];
+        for (const Entry& e : h.entries) {
           *changed = &e;
-          if (!same_value(find(dict, e.key.get()), e.expected.get()) ||
-              (whole && (!keys || !same_value(item_of(keys.get(), i), e.key.get()))))
-            return false;
+          if (!same_value(find(dict, e.key.get()), e.expected.get())) return false;
+          if (!whole) continue;
+          Object key(keys ? PyIter_Next(keys.get()) : nullptr);
+          if (!key) PyErr_Clear();
+          if (!same_value(key.get(), e.key.get())) return false;
         }
       }
       h.version = version;
