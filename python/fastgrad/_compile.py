@@ -60,7 +60,8 @@ def compile(
     outcome of every `if` on a tensor's value. Whatever differs is recorded too, as another variant.
     A float among the arguments that varies becomes an input, unless more is done with it than
     arithmetic with numbers and tensors. The values of index tensors may vary as long as they are in
-    range, masks as long as they select as many elements. Results are those of `fn`, bit for bit.
+    range, masks as long as they select as many elements. Results are those of `fn`, bit for bit,
+    but that a NaN may have another sign.
 
     A function that cannot be replayed, such as one that uses `.item()` or appends to a list
     outside, runs as it is, after one warning that says why and where.
