@@ -65,10 +65,7 @@ class Callable {
   explicit Callable(PyObject* f) : f_(Object::borrow(f)) {}
   Callable(const Callable&) = delete;
   Callable& operator=(const Callable&) = delete;
-  ~Callable() {
-    AcquireGil gil;
-    Object last = std::move(f_);
-  }
+  ~Callable() { drop(f_.release()); }
   PyObject* get() const { return f_.get(); }
   template <class... Args>
   Object operator()(Args... args) const {
@@ -164,10 +161,7 @@ PyObject* add_node_hook(const Ref<Node>& node, PyObject* f, bool post) {
 struct PythonPacked : PackedTensor {
   PythonPacked(Object v, std::shared_ptr<Callable> u)
       : value(std::move(v)), unpack_hook(std::move(u)) {}
-  ~PythonPacked() override {
-    AcquireGil gil;
-    Object last = std::move(value);
-  }
+  ~PythonPacked() override { drop(value.release()); }
   Tensor unpack() override {
     AcquireGil gil;
     Object t = (*unpack_hook)(value.get());

@@ -104,6 +104,7 @@ struct HeldView {
   ~HeldView() { PyBuffer_Release(&view); }
 };
 void release_held(void* context) {
+  if (interpreter_is_gone()) return;
   AcquireGil gil;
   delete static_cast<HeldView*>(context);
 }

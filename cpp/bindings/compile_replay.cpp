@@ -127,10 +127,7 @@ CompiledBackward::Again Variant::again(Moment m) const {
     explicit Owner(PyObject* o) : object(Py_NewRef(o)) {}
     Owner(const Owner&) = delete;
     Owner& operator=(const Owner&) = delete;
-    ~Owner() {
-      AcquireGil gil;
-      Py_DECREF(object);
-    }
+    ~Owner() { drop(object); }
   };
   return [this, owner = std::make_shared<Owner>(owner_), m = std::move(m)] {
     AcquireGil gil;

@@ -22,8 +22,7 @@ class PythonRule : public CustomRule {
       : ctx_(std::move(ctx)), self_(std::make_shared<PythonRule*>(this)), node_(node) {}
   ~PythonRule() override {
     *self_ = nullptr;
-    AcquireGil gil;
-    Object last = std::move(ctx_);
+    drop(ctx_.release());
   }
 
   std::string name() const override {

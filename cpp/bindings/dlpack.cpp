@@ -16,6 +16,7 @@ constexpr const char* kUsedName =
 // Consumers may drop their export on any thread, with or without the GIL.
 template <class M>
 void release_export(M* m) {
+  if (interpreter_is_gone()) return;
   AcquireGil gil;
   enter_thread();
   dlpack::destroy(m);

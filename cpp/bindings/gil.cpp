@@ -48,6 +48,21 @@ auto take_gil(F&& take) {
 AcquireGil::AcquireGil()
     : state_(PyGILState_Check() ? PyGILState_Ensure() : take_gil(PyGILState_Ensure)) {}
 
+bool interpreter_is_gone() {
+  // Py_IsInitialized alone is false already while the interpreter takes its own objects down.
+#if PY_VERSION_HEX >= 0x030D0000
+  return !Py_IsInitialized() && !PyThreadState_GetUnchecked();
+#else
+  return !Py_IsInitialized() && !_PyThreadState_UncheckedGet();
+#endif
+}
+
+void drop(PyObject* owned) {
+  if (!owned || interpreter_is_gone()) return;
+  AcquireGil gil;
+  Py_DECREF(owned);
+}
+
 void install_long_work() {
   g_release_interpreter = []() -> void* {
     if (!PyGILState_Check()) return nullptr;  // in a backward pass that has let go already

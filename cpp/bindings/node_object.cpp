@@ -59,11 +59,8 @@ PyObject* register_prehook(PyObject* self, PyObject* f) {
 }
 PyObject* metadata(PyObject* self, void*) {
   Node& n = node_of(self);
-  auto drop = [](void* dict) {
-    AcquireGil gil;
-    Py_XDECREF(static_cast<PyObject*>(dict));
-  };
-  if (!n.extra().metadata) n.extra().metadata = std::shared_ptr<void>(PyDict_New(), drop);
+  auto release = [](void* dict) { drop(static_cast<PyObject*>(dict)); };
+  if (!n.extra().metadata) n.extra().metadata = std::shared_ptr<void>(PyDict_New(), release);
   return Py_XNewRef(static_cast<PyObject*>(n.extra().metadata.get()));
 }
 

@@ -136,11 +136,9 @@ Attrs attributes_of(PyObject* form) {
   return a;
 }
 
-const Tensor& checked_tensor(PyObject* o, const char* what) {
+Tensor checked_tensor(PyObject* o, const char* what) {
   FG_CHECK_VALUE(is_tensor(o), what, " is no tensor");
-  static thread_local Tensor t;
-  t = tensor_of(o);
-  return t;
+  return tensor_of(o);
 }
 
 Instruction decode_instruction(PyObject* form) {
@@ -285,7 +283,7 @@ Task decode_task(PyObject* form) {
       s.last = integer_of(item_of(d, "last"), "the bounds of a storage");
     }
     if (s.role == Storage::Role::Constant && nbytes > 0) {
-      const Tensor& values = checked_tensor(item_of(d, "values"), "a constant");
+      Tensor values = checked_tensor(item_of(d, "values"), "a constant");
       FG_CHECK_VALUE(values.dtype() == DType::UInt8 && values.ndim() == 1,
                      "a constant is no bytes");
       s.value = contiguous_copy(values.array());  // aligned

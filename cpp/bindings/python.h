@@ -79,6 +79,14 @@ class AcquireGil {
   PyGILState_STATE state_;
 };
 
+// Note [After the interpreter]
+// Static and thread-local C++ objects die after the interpreter, and tensors and hooks among them
+// may still own Python objects. Those went with it, or nobody can free them any more: whatever lets
+// go of a Python object in a destructor asks first, or calls drop().
+bool interpreter_is_gone();
+// Gives a reference back from any thread, with or without the GIL.
+void drop(PyObject* owned);
+
 // Releases the GIL while other threads use fastgrad: see Note [Reference counts].
 class ReleaseGil {
  public:

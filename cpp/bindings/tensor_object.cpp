@@ -171,6 +171,7 @@ int set_attribute(PyObject* self, PyObject* name, PyObject* value) {
 
 void release_wrapper(void* tagged) {
   // A TensorImpl that owns its wrapper dies, possibly without the GIL.
+  if (interpreter_is_gone()) return;
   AcquireGil gil;
   auto* o = reinterpret_cast<TensorObject*>(reinterpret_cast<uintptr_t>(tagged) & ~uintptr_t{1});
   if (!(reinterpret_cast<uintptr_t>(tagged) & 1)) return;
