@@ -1,12 +1,14 @@
 """Time of a whole training step beside PyTorch's, and whether the losses agree.
 
-Usage: python bench/training.py [--rounds N] [--models mlp lenet ...] [--threads N] [--compiled]
+Usage: python bench/training.py [--rounds N] [--models mlp ...] [--threads N ...] [--compiled]
+       [--save]
 
 Every model is built by the same code for both libraries, gets the same weights and the same data,
 and takes the same first steps, whose losses are compared. Then both take turns, round by round, in
 one process. Printed are the medians over the rounds, their ratio and the ratio of the minima, which
-a busy machine disturbs less. With --compiled, each step is also run through fastgrad.compile and
-torch.compile, where these work.
+a busy machine disturbs less, for each number of threads: one, and as many as both libraries take
+by themselves. With --compiled, each step is also run through fastgrad.compile and torch.compile,
+where these work.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import numpy as np
 import torch
 
 import fastgrad as fg
+import harness
 
 LETTERS = 65
 
@@ -137,30 +140,45 @@ def compare(name, ours, theirs, rounds, owed):
     least = min(b for _, b in times) / min(a for a, _ in times)
     print(f"{name:22}{mine:12.1f}{other:12.1f}{other / mine:8.2f}{least:8.2f}{owed:8.2f}"
           f"{apart:12.1e}")  # fmt: skip
+    return {"row": name.strip(), "fastgrad": mine, "torch": other, "minima": least, "owed": owed}
+
+
+def measure(name, rounds, compiled):
+    """Returns the rows of one model."""
+    build, eager_owed, compiled_owed = MODELS[name]
+    rows = [compare(name, *make_steps(build), rounds, eager_owed)]
+    if not compiled:
+        return rows
+    ours, theirs = make_steps(build)
+    for kind, other in (("eager", theirs), ("torch.compile", torch.compile(theirs))):
+        try:
+            row = compare(f"  compiled, {kind}", fg.compile(ours), other, rounds, compiled_owed)
+            rows.append({**row, "row": f"{name} {row['row']}"})
+        except Exception as error:
+            print(f"  compiled, {kind}: {type(error).__name__}: {error}")
+    return rows
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--models", nargs="+", default=list(MODELS), choices=list(MODELS))
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, fg.get_num_threads()}))
     parser.add_argument("--compiled", action="store_true")
+    parser.add_argument("--save", action="store_true", help="write bench/results/training.json")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    fg.set_num_threads(arguments.threads)
-    print(f"{'':22}{'fastgrad µs':>12}{'PyTorch µs':>12}{'ratio':>8}{'minima':>8}{'owed':>8}"
-          f"{'losses apart':>14}")  # fmt: skip
-    for name in arguments.models:
-        build, eager, compiled = MODELS[name]
-        compare(name, *make_steps(build), arguments.rounds, eager)
-        if arguments.compiled:
-            ours, theirs = make_steps(build)
-            for kind, other in (("eager", theirs), ("torch.compile", torch.compile(theirs))):
-                try:
-                    compare(f"  compiled, {kind}", fg.compile(ours), other, arguments.rounds,
-                            compiled)  # fmt: skip
-                except Exception as error:
-                    print(f"  compiled, {kind}: {type(error).__name__}: {error}")
+    rows = []
+    for threads in arguments.threads:
+        torch.set_num_threads(threads)
+        fg.set_num_threads(threads)
+        title = f"{threads} thread" + "s" * (threads != 1)
+        print(f"{title:22}{'fastgrad µs':>12}{'PyTorch µs':>12}{'ratio':>8}{'minima':>8}{'owed':>8}"
+              f"{'losses apart':>14}")  # fmt: skip
+        for name in arguments.models:
+            found = measure(name, arguments.rounds, arguments.compiled)
+            rows += [{"threads": threads, **row} for row in found]
+    if arguments.save:
+        print(f"wrote {harness.save('training', {'microseconds': rows})}")
 
 
 if __name__ == "__main__":

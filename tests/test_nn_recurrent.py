@@ -227,3 +227,22 @@ def test_the_same_bits_for_any_number_of_threads(kind, kwargs):
     finally:
         fg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+@only_fastgrad
+@pytest.mark.parametrize("kind", KINDS)
+def test_packed_sequences_on_any_number_of_threads(kind):
+    before = fg.get_num_threads()
+    net = getattr(fg.nn, kind)(20, 72, bidirectional=True)
+    x = fg.tensor(randn(30, 24, 20, grad=False).numpy(), dtype=fg.float32)
+    packed = fg.nn.utils.rnn.pack_padded_sequence(x, list(range(30, 6, -1)))
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            fg.set_num_threads(threads)
+            out = net(packed)[0].data
+            grads = fg.autograd.grad(out.square().sum(), list(net.parameters()))
+            found.append([part.detach().numpy().tobytes() for part in (out, *grads)])
+    finally:
+        fg.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

@@ -30,11 +30,17 @@ inline constexpr int64_t kMaxPanelWidth = 32;
 template <class T>
 using PackPanels = void (*)(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col,
                             T* panels);
-// The same with a packed b.
+// Memory that is used after a product, fetched into the second-level cache meanwhile.
+struct Upcoming {
+  const char* at;
+  int64_t bytes;
+  const Upcoming* then;
+};
+// SmallGemm with a packed b, contiguous rows of a and alpha 1; any depth is one piece.
 template <class T>
 using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
-                           int64_t a_col, const T* panels, T* c, int64_t c_row, T alpha,
-                           const T* from, int64_t from_row);
+                           const T* panels, T* c, int64_t c_row, const T* from, int64_t from_row,
+                           const Upcoming* next);
 
 // Note [Blocks]
 // A product of any size packs b in blocks that fit the second-level cache, kPanelDepth rows deep,

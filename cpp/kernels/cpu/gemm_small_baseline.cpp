@@ -39,14 +39,11 @@ void pack_panels(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col,
 }
 
 template <class T>
-void panel_gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, int64_t a_col,
-                const T* panels, T* c, int64_t c_row, T alpha, const T* from, int64_t from_row) {
-  for (int64_t p = 0; p < k; p += kPanelDepth<T>, from = c, from_row = c_row)
-    for (int64_t j = 0; j < n; j += kWidth)
-      small_gemm(m, n - j < kWidth ? n - j : kWidth,
-                 k - p < kPanelDepth<T> ? k - p : kPanelDepth<T>, a + p * a_col, a_row, a_col,
-                 panels + j * k + p * kWidth, kWidth, c + j, c_row, alpha,
-                 from ? from + j : nullptr, from_row);
+void panel_gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, const T* panels, T* c,
+                int64_t c_row, const T* from, int64_t from_row, const Upcoming*) {
+  for (int64_t j = 0; j < n; j += kWidth)
+    small_gemm(m, n - j < kWidth ? n - j : kWidth, k, a, a_row, 1, panels + j * k, kWidth, c + j,
+               c_row, T(1), from ? from + j : nullptr, from_row);
 }
 
 template <class T>

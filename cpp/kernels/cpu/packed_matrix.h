@@ -15,11 +15,11 @@ class PackedMatrix {
     memory_ = Buffer::allocate(static_cast<size_t>(panels * width * k) * sizeof(T));
     kernels_.pack(k, n, b, b_row, b_col, reinterpret_cast<T*>(memory_->data()));
   }
-  // c = a·b + from for m rows; see SmallGemm for `from`.
+  // c = a·b + from for m > 0 rows; see SmallGemm for `from`.
   void multiply(int64_t m, const T* a, int64_t a_row, T* c, int64_t c_row, const T* from,
-                int64_t from_row) const {
-    kernels_.panels(m, n_, k_, a, a_row, 1, reinterpret_cast<const T*>(memory_->data()), c, c_row,
-                    T(1), from, from_row);
+                int64_t from_row, const Upcoming* next) const {
+    kernels_.panels(m, n_, k_, a, a_row, reinterpret_cast<const T*>(memory_->data()), c, c_row,
+                    from, from_row, next);
   }
 
  private:

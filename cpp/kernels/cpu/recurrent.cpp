@@ -48,6 +48,34 @@ struct Steps {
   int64_t count, batch;
 };
 
+// What the next step reads or writes, fetched during this one's product: a step's work on its gates
+// would else wait for memory most of its time.
+template <class T>
+class NextRows {
+ public:
+  // The rows of sequences [first, end) at the step that is walked as number i, if there is one.
+  NextRows(const Steps& steps, int64_t i, int64_t first, int64_t end) {
+    if (i < 0 || i >= steps.count) return;
+    const int64_t t = steps.at(i);
+    begin_ = steps.offset(t) + first;
+    rows_ = std::max<int64_t>(0, std::min(steps.size(t), end) - first);
+  }
+  // An array with so many elements in a row, or null.
+  void add(const T* p, int64_t width) {
+    if (!p || rows_ * width == 0) return;
+    list_[count_] = {reinterpret_cast<const char*>(p + begin_ * width),
+                     rows_ * width * static_cast<int64_t>(sizeof(T)), nullptr};
+    if (count_ > 0) list_[count_ - 1].then = &list_[count_];
+    ++count_;
+  }
+  const Upcoming* get() const { return count_ > 0 ? list_ : nullptr; }
+
+ private:
+  int64_t begin_ = 0, rows_ = 0;
+  Upcoming list_[3];
+  int count_ = 0;
+};
+
 template <class T>
 void copy_row(T* to, const T* from, int64_t n) {
   std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
@@ -66,19 +94,22 @@ void forward(const Steps& steps, const Array& gates, const PackedMatrix<T>& acro
     const T* x = gates.ptr<T>() + row * G;
     T *h = hidden + first * H, *y = outputs + row * H;
     T* k = kept ? kept + row * K : scratch + first * K;
+    NextRows<T> next(steps, i + 1, first, end);
+    next.add(gates.ptr<T>(), G);
+    next.add(kept, K);
     switch (s.kind) {
       case RecurrentKind::Lstm:
-        across.multiply(n, h, H, k, K, x, G);
+        across.multiply(n, h, H, k, K, x, G, next.get());
         for (int64_t r = 0; r < n; ++r) lines.lstm(k + r * K, cell + (first + r) * H, h + r * H, H);
         break;
       case RecurrentKind::Gru: {
         T* u = scratch + steps.batch * K + first * G;
-        across.multiply(n, h, H, u, G, bias, 0);
+        across.multiply(n, h, H, u, G, bias, 0, next.get());
         for (int64_t r = 0; r < n; ++r) lines.gru(x + r * G, u + r * G, k + r * K, h + r * H, H);
         break;
       }
       default:
-        across.multiply(n, h, H, y, H, x, H);
+        across.multiply(n, h, H, y, H, x, H, next.get());
         (s.kind == RecurrentKind::Relu ? lines.relu : lines.tanh)(y, n * H);
         copy_row(h, y, n * H);
         continue;
@@ -126,8 +157,13 @@ void backward(const Steps& steps, const RecurrentSaved& saved, const PackedMatri
           break;
       }
     }
+    NextRows<T> next(steps, i - 1, first, end);
+    next.add(d_outputs, H);
+    next.add(kept, K);
+    next.add(d_gates, G);
     bool direct = s.kind == RecurrentKind::Gru;  // dh has a part already
-    back.multiply(n, direct ? d_hidden_gates + row * G : da, G, d, H, direct ? d : nullptr, H);
+    back.multiply(n, direct ? d_hidden_gates + row * G : da, G, d, H, direct ? d : nullptr, H,
+                  next.get());
   }
 }
 
