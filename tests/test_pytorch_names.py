@@ -64,8 +64,22 @@ def test_autocast_that_is_off():
 
 @only_fastgrad
 def test_autocast_keeps_element_types_and_says_so():
-    with pytest.warns(UserWarning, match="Disabling autocast"), fg.autocast("cpu"):
+    with pytest.warns(UserWarning, match="element types of the operands"), fg.autocast("cpu"):
         assert (fg.ones(2, 2) @ fg.ones(2)).dtype is fg.float32
+    with pytest.warns(UserWarning, match="Disabling autocast"), fg.autocast("cuda"):
+        assert not fg.is_autocast_enabled("cuda")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_autocast_knows_where_it_is_on():
+    region = fg.autocast("cpu", dtype=fg.bfloat16)
+    for _ in range(2):
+        with region, fg.autocast("cpu", enabled=False):
+            assert not fg.is_autocast_enabled("cpu")
+            with region:
+                assert fg.is_autocast_enabled("cpu") and not fg.is_autocast_enabled()
+            assert not fg.is_autocast_enabled("cpu")
+        assert not fg.is_autocast_enabled("cpu")
 
 
 def scaled_steps(module):

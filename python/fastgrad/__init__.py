@@ -168,12 +168,12 @@ _LATER_NAMES = {
     for module, names in {
         "serialization": "load save",
         "_programs": "load_program save_program",
-        "amp": "autocast GradScaler",
+        "amp": "autocast GradScaler is_autocast_enabled",
         "_functions": (
             "adaptive_max_pool1d alpha_dropout are_deterministic_algorithms_enabled batch_norm "
             "blackman_window dropout embedding get_float32_matmul_precision gradient histogram "
             "get_num_interop_threads hamming_window hann_window instance_norm "
-            "is_autocast_enabled is_deterministic_algorithms_warn_only_enabled isin renorm "
+            "is_deterministic_algorithms_warn_only_enabled isin renorm "
             "set_default_tensor_type set_float32_matmul_precision set_flush_denormal "
             "set_num_interop_threads typename unravel_index use_deterministic_algorithms"
         ),

@@ -464,7 +464,6 @@ from fastgrad._functions import hamming_window as hamming_window
 from fastgrad._functions import hann_window as hann_window
 from fastgrad._functions import histogram as histogram
 from fastgrad._functions import instance_norm as instance_norm
-from fastgrad._functions import is_autocast_enabled as is_autocast_enabled
 from fastgrad._functions import (
     is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled,
 )
@@ -485,6 +484,7 @@ from fastgrad._programs import save_program as save_program
 from fastgrad._type_info import finfo as finfo
 from fastgrad._type_info import iinfo as iinfo
 from fastgrad.amp.autocast_mode import autocast as autocast
+from fastgrad.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
 from fastgrad.amp.grad_scaler import GradScaler as GradScaler
 from fastgrad.autograd.grad_mode import enable_grad as enable_grad
 from fastgrad.autograd.grad_mode import inference_mode as inference_mode

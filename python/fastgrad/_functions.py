@@ -461,11 +461,6 @@ def is_deterministic_algorithms_warn_only_enabled() -> bool:
     return all(_deterministic)
 
 
-def is_autocast_enabled(device_type: str = "cuda") -> bool:
-    """Returns whether operations choose their element type: never; see `fastgrad.amp`."""
-    return False
-
-
 def set_flush_denormal(mode: bool) -> bool:
     """Asks for tiny numbers to be taken as 0: not supported, which False says."""
     return False

@@ -16,7 +16,15 @@ from fastgrad.amp.autocast_mode import (
     custom_bwd,
     custom_fwd,
     is_autocast_available,
+    is_autocast_enabled,
 )
 from fastgrad.amp.grad_scaler import GradScaler
 
-__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd", "is_autocast_available"]
+__all__ = [
+    "GradScaler",
+    "autocast",
+    "custom_bwd",
+    "custom_fwd",
+    "is_autocast_available",
+    "is_autocast_enabled",
+]

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+# Of each thread, by device: whether it is in a region that is on.
+_regions = threading.local()
+
+
+def is_autocast_enabled(device_type: str = "cuda") -> bool:
+    """Returns whether this is inside a region of `autocast` that is on; see there what it does.
+
+    Example:
+        >>> fg.is_autocast_enabled("cpu")
+        False
+    """
+    return getattr(_regions, device_type, False)
 
 
 class autocast:
@@ -39,20 +53,25 @@ class autocast:
                 f"Expected `device_type` of type `str`, got: `{type(device_type)}`. "
                 "Give the type of a device, device.type"
             )
+        here = device_type == "cpu"
         if enabled:
             warnings.warn(
                 f"autocast: fastgrad computes with the element types of the operands on "
-                f"{device_type!r} devices. Disabling autocast",
+                f"{device_type!r} devices" + ("" if here else ". Disabling autocast"),
                 stacklevel=2,
             )
-        self.device, self.fast_dtype = device_type, dtype
+        self.device, self.fast_dtype, self.enabled = device_type, dtype, enabled and here
+        self._before: list[bool] = []  # of every region around, for one may be entered again
 
     def __enter__(self) -> autocast:
         """Begins the region."""
+        self._before.append(is_autocast_enabled(self.device))
+        setattr(_regions, self.device, self.enabled)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Ends the region."""
+        setattr(_regions, self.device, self._before.pop())
 
     def __call__(self, function: F) -> F:
         """Returns the function, with its body as the region."""
