@@ -31,7 +31,8 @@ void update_slow_record() {
 
 // ---- TensorImpl
 
-void TensorImpl::release_rare() {
+// Not part of what is flattened below: that would be most of 300 KB, and of a minute's compilation.
+[[gnu::noinline]] void TensorImpl::release_rare() {
   if (extras && extras->self_cell) *extras->self_cell = nullptr;
   if (Node* n = accumulator.load(std::memory_order_relaxed)) {
     n->~Node();
