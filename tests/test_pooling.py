@@ -155,6 +155,8 @@ def test_errors() -> None:
         f = m.nn.functional
         with pytest.raises(RuntimeError, match="pad should be at most half of effective kernel"):
             f.max_pool2d(m.zeros(1, 4, 4), 2, padding=2)
+        with pytest.raises(RuntimeError, match="pad should be smaller than or equal to half of"):
+            f.max_pool2d(m.zeros(1, 4, 4), 2, padding=2, dilation=3)
         with pytest.raises(RuntimeError, match="Output size is too small"):
             f.max_pool2d(m.zeros(1, 2, 2), 3)
         with pytest.raises(RuntimeError, match="divisor must be not zero"):
@@ -196,3 +198,15 @@ def test_the_smallest_divisor() -> None:
     x = fg.ones(1, 1, 4, 4)
     y = fg.nn.functional.avg_pool2d(x, 2, divisor_override=-(2**63))
     assert y.tolist() == [[[[-4.0 / 2**63] * 2] * 2]]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (5, 1)])
+def test_windows_that_step_over_the_input(size: tuple[int, int]) -> None:
+    # From the padding in front of a short dimension to that behind it.
+    x = fg.zeros(1, 1, *size, requires_grad=True)
+    step = tuple(2 if n == 1 else 1 for n in size)
+    y, places = fg.nn.functional.max_pool2d(
+        x, 2, stride=1, padding=1, dilation=step, return_indices=True
+    )
+    assert y.isneginf().all() and places.min() >= 0 and places.max() < x.numel()
+    y.sum().backward()

@@ -196,6 +196,9 @@ Attrs sliding(const Tensor& x, const PoolOptions& o, int64_t dims, int64_t divis
     FG_CHECK(pad[d] <= ((kernel[d] - 1) * dilation[d] + 1) / 2,
              "pad should be at most half of effective kernel size, but got pad=", pad[d],
              ", kernel_size=", kernel[d], " and dilation=", dilation[d], " (in ", name, ")");
+    FG_CHECK(pad[d] <= kernel[d] / 2,
+             "pad should be smaller than or equal to half of kernel size, but got pad=", pad[d],
+             " and kernel_size=", kernel[d], " (in ", name, ")");
     int64_t room = in[d] + 2 * pad[d] - dilation[d] * (kernel[d] - 1) - 1;
     int64_t n = room < 0 ? (o.ceil_mode && room + stride[d] - 1 >= 0 ? 1 : 0)
                          : (room + (o.ceil_mode ? stride[d] - 1 : 0)) / stride[d] + 1;

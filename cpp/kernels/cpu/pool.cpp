@@ -45,6 +45,20 @@ void for_rows(const PoolGeometry& g, size_t d, size_t h, F&& f) {
       f((i * wh.size + j) * g.dims[2].size);
 }
 
+// Whether windows in these rows have elements: wide steps may lead from the padding in front of a
+// short dimension to that behind it.
+bool has_rows(const PoolGeometry& g, size_t d, size_t h) {
+  return g.dims[0].start[d] < g.dims[0].stop[d] && g.dims[1].start[h] < g.dims[1].stop[h];
+}
+// The place that a window without elements gets.
+int64_t nearest_place(const PoolGeometry& g, size_t d, size_t h, size_t w) {
+  auto near = [](const PoolWindows& dim, size_t o) {
+    return std::clamp<int64_t>(dim.start[o], 0, dim.size - 1);
+  };
+  return (near(g.dims[0], d) * g.dims[1].size + near(g.dims[1], h)) * g.dims[2].size +
+         near(g.dims[2], w);
+}
+
 template <class T>
 T lowest() {
   if constexpr (std::is_floating_point_v<T>)
@@ -161,16 +175,16 @@ void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array
               }
             });
             to[w] = best;
-            place[w] = at;
+            place[w] = at < 0 ? nearest_place(g, d, h, static_cast<size_t>(w)) : at;
           };
           for (int64_t d = 0; d < g.dims[0].outputs(); ++d)
             for (int64_t h = 0; h < g.dims[1].outputs(); ++h) {
               auto sd = static_cast<size_t>(d), sh = static_cast<size_t>(h);
-              for (int64_t w = 0; w < regular.first; ++w) one(sd, sh, w);
-              for (int64_t w = regular.first; w < regular.end; w += kTile)
-                max_of_regular(g, sd, sh, regular, w, std::min(kTile, regular.end - w), plane, to,
-                               place);
-              for (int64_t w = regular.end; w < last.outputs(); ++w) one(sd, sh, w);
+              const Regular here = has_rows(g, sd, sh) ? regular : Regular();
+              for (int64_t w = 0; w < here.first; ++w) one(sd, sh, w);
+              for (int64_t w = here.first; w < here.end; w += kTile)
+                max_of_regular(g, sd, sh, here, w, std::min(kTile, here.end - w), plane, to, place);
+              for (int64_t w = here.end; w < last.outputs(); ++w) one(sd, sh, w);
               to += last.outputs();
               place += last.outputs();
             }
