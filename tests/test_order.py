@@ -134,6 +134,8 @@ class TestCounting:
         x = fg.tensor([0.0, 1.0, 1.0, 3.0, math.nan, 9.0, -1.0])
         assert fg.histc(x, bins=3, min=0, max=3).tolist() == [1.0, 2.0, 1.0]
         assert fg.histc(fg.tensor([2.0, 2.0]), bins=3).tolist() == [0.0, 2.0, 0.0]
+        wide = fg.tensor([0.0, 1e38, 3e38])  # ten times which no float32 is
+        assert fg.histc(wide, 10, 0, 3e38).nonzero().flatten().tolist() == [0, 3, 9]
 
     @pytest.mark.parametrize("right", [False, True])
     def test_places_are_numpys(self, right: bool) -> None:

@@ -1,6 +1,7 @@
 #include "kernels/count.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <vector>
@@ -19,10 +20,13 @@ void histogram(const Array& x, double lo, double hi, const Array& out) {
   dispatch_float(compute, "histc", [&]<class T>(T) {
     const T low = static_cast<T>(lo), high = static_cast<T>(hi), scale = static_cast<T>(bins);
     const T* p = from.ptr<T>();
+    // Where the range is so wide that products overflow, everything is made smaller.
+    const T unit = std::isfinite((high - low) * scale) ? T(1) : T(0x1p-40);
     for (int64_t i = 0; i < from.numel; ++i) {
       if (!(p[i] >= low && p[i] <= high)) continue;
-      auto bin = static_cast<int64_t>((p[i] - low) * scale / (high - low));
-      ++counts[static_cast<size_t>(std::min(bin, bins - 1))];
+      const T bin = (p[i] * unit - low * unit) * scale / (high * unit - low * unit);
+      ++counts[static_cast<size_t>(bin < scale ? std::min(static_cast<int64_t>(bin), bins - 1)
+                                               : bins - 1)];
     }
   });
   cast_kernel(DType::Int64, out.dtype)(reinterpret_cast<const char*>(counts.data()), 1, out.data, 1,
