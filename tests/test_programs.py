@@ -405,3 +405,66 @@ def test_every_edited_field_is_refused_or_harmless(fn: Any) -> None:
         except (ValueError, TypeError, RuntimeError, IndexError):
             continue
     assert refused > edits * 0.45
+
+
+def form_of(fn: Callable[..., Any], *args: Any) -> Any:
+    """What a file says, to be changed and made a program of."""
+    return fg.load(io.BytesIO(saved(recorded(fn, *args))))
+
+
+def test_state_is_given_out_as_tensors_of_their_own() -> None:
+    first, second = fg.full((500,), 2.0), fg.full((500,), 3.0)
+    program = again(lambda x: x * first + second, fg.ones(500))
+    program.state[0].data = fg.zeros(1)
+    assert program(fg.ones(500)).tolist() == [5.0] * 500
+    for kept in program.state:
+        kept.mul_(2)
+    assert program(fg.ones(500)).tolist() == [10.0] * 500
+
+
+def test_state_in_another_order_is_saved_in_that_order() -> None:
+    first, second = fg.full((3,), 2.0), fg.full((3,), 3.0)
+    form = form_of(lambda x: x * first + second, fg.ones(3))
+    form["state"].reverse()
+    program = Program(form)
+    next(t for t in program.state if t[0] == 3.0).mul_(10)
+    assert loaded(saved(program))(fg.ones(3)).tolist() == [32.0] * 3
+
+
+def test_numbers_must_have_the_same_sign_of_zero() -> None:
+    program = again(lambda x, s: x * s, fg.ones(2), 0.0)
+    assert program(fg.ones(2), 0.0).tolist() == [0.0, 0.0]
+    with pytest.raises(ValueError, match=r"was 0\.0 when"):
+        program(fg.ones(2), -0.0)
+
+
+def instruction(form: Any, op: str) -> Any:
+    return next(i for i in form["task"]["instructions"] if i.get("op") == op)
+
+
+def test_sizes_whose_products_overflow_are_refused() -> None:
+    weight = fg.ones(3)
+    form = form_of(lambda x: weight + 1, fg.ones(3))
+    form["inputs"][0][4] = [1 << 61]  # with which the third element seems to lie on the first
+    form["task"]["storages"][form["inputs"][0][0]]["last"] = 4
+    with pytest.raises(LoadError):
+        Program(form)
+
+    form = form_of(lambda x: fg.nn.functional.fold(x, (3, 3), 2), fg.ones(1, 4, 4))
+    padding, kernel = [1 << 22] * 3, [1 << 22] * 3  # which is 2^66 elements
+    sizes = [3, *[1] * 3, *padding, *[1] * 3, *[3] * 3, *[1] * 3, *kernel]
+    instruction(form, "Col2Im")["attributes"]["lists"][0] = sizes
+    with pytest.raises(LoadError):
+        Program(form)
+
+    form = form_of(lambda x: x.repeat(2, 2), fg.ones(1, 4))
+    instruction(form, "Repeat")["attributes"]["lists"][0] = [1 << 31, 1 << 62]
+    with pytest.raises(LoadError):
+        Program(form)
+
+
+def test_positions_of_no_dimension_are_refused() -> None:
+    form = form_of(lambda x: x.gather(1, x.max(1, keepdim=True).indices), fg.randn(3, 4))
+    instruction(form, "Max")["attributes"]["numbers"][0] = 0
+    with pytest.raises(LoadError):
+        Program(form)

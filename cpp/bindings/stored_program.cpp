@@ -5,6 +5,7 @@
 #include "bindings/tensor_object.h"
 #include "kernels/copy.h"
 #include "ops/random.h"
+#include "program/check.h"
 #include "program/execute.h"
 #include "program/program.h"
 
@@ -34,13 +35,11 @@ class StoredProgram {
     };
     for (PyObject* item : items_of_list(item_of(form, "inputs"), "inputs")) {
       Place p = decode_place(item);
-      FG_CHECK_VALUE(p.defined(), "an input has no place");
-
+      check_place(g, p);
       Source& s = source(p.storage);
       auto [first, last] = p.bytes();
-      FG_CHECK_VALUE(
-          p.offset >= 0 && (p.numel == 0 ? s.first == s.last : first == s.first && last == s.last),
-          "an input is not the memory that the program uses");
+      FG_CHECK_VALUE(p.numel == 0 ? s.first == s.last : first == s.first && last == s.last,
+                     "an input is not the memory that the program uses");
       s.input = static_cast<int>(inputs_.size());
       inputs_.push_back(std::move(p));
     }
@@ -48,8 +47,9 @@ class StoredProgram {
       std::span<PyObject*> pair = items_of_list(item, "an entry of state");
       FG_CHECK_VALUE(pair.size() == 2 && is_tensor(pair[1]), "an entry of state is no tensor");
       Source& s = source(integer_of(pair[0], "a storage"));
-      s.state = Tensor(contiguous_copy(tensor_of(pair[1]).array()));
-      FG_CHECK_VALUE(s.state.array().nbytes() == s.last - s.first,
+      s.state = contiguous_copy(tensor_of(pair[1]).array());
+      states_.push_back(static_cast<size_t>(&s - sources_.data()));
+      FG_CHECK_VALUE(s.state.nbytes() == s.last - s.first,
                      "an entry of state has another size than its storage");
     }
     for (const Source& s : sources_)
@@ -73,7 +73,7 @@ class StoredProgram {
     std::vector<char*> bases;
     for (const Source& s : sources_)
       bases.push_back(s.input >= 0 ? arrays[at(s.input)].data - inputs_[at(s.input)].offset
-                                   : s.state.array().data - s.first);
+                                   : s.state.data - s.first);
     check_apart(bases);
     std::vector<Ref<Buffer>> blocks;
     std::vector<char*> addresses;
@@ -90,8 +90,7 @@ class StoredProgram {
     }
     for (size_t k = 0; k < sources_.size(); ++k) {
       if (!sources_[k].written) continue;
-      (sources_[k].input >= 0 ? arrays[at(sources_[k].input)].buffer
-                              : sources_[k].state.array().buffer)
+      (sources_[k].input >= 0 ? arrays[at(sources_[k].input)].buffer : sources_[k].state.buffer)
           ->bump_version();
     }
     Object results = own(PyList_New(0));
@@ -103,19 +102,19 @@ class StoredProgram {
       } else {
         size_t k = at(program_->graph().storages[at(p.storage)].external);
         const Source& s = sources_[k];
-        t = Tensor(array_at(p, bases[k],
-                            s.input >= 0 ? arrays[at(s.input)].buffer : s.state.array().buffer));
+        t = Tensor(
+            array_at(p, bases[k], s.input >= 0 ? arrays[at(s.input)].buffer : s.state.buffer));
       }
       check_status(PyList_Append(results.get(), own(wrap(std::move(t))).get()));
     }
     return results.release();
   }
 
-  // What was captured, in the order of the file.
+  // What was captured, in the order of the file. The tensors share the program's memory, but
+  // whoever gives them other memory leaves the program what it has.
   PyObject* state() const {
     Tensors found;
-    for (const Source& s : sources_)
-      if (s.state.defined()) found.push_back(s.state);
+    for (size_t k : states_) found.push_back(Tensor(sources_[k].state));
     return wrap(found);
   }
   const Program& program() const { return *program_; }
@@ -123,7 +122,7 @@ class StoredProgram {
  private:
   struct Source {
     int input = -1;
-    Tensor state;
+    Array state;
     bool written = false;
     int64_t first = 0, last = 0;
   };
@@ -161,6 +160,7 @@ class StoredProgram {
   std::unique_ptr<Program> program_;
   std::vector<Place> inputs_;
   std::vector<Source> sources_;  // of the program's externals
+  std::vector<size_t> states_;   // those that are state
   bool differentiable_ = false;
 };
 

@@ -127,7 +127,8 @@ bool fits_triangle(const Call& c) {
 }
 bool fits_masked_fill(const Call& c) {
   return c.takes(3) && c.in(1).dtype == DType::Bool && c.rank(2) == 0 &&
-         try_broadcast(c.in(0).shape, c.in(1).shape).has_value() && !is_complex(c.in(0).dtype) &&
+         !is_complex(c.in(2).dtype) && try_broadcast(c.in(0).shape, c.in(1).shape).has_value() &&
+         !is_complex(c.in(0).dtype) &&
          block_kernel(ElementwiseOp::Where, compute_dtype(c.in(0).dtype));
 }
 
@@ -201,8 +202,6 @@ constexpr OpRule kOpRules[] = {
     {Op::Aminmax, fits_extreme},
     {Op::MaxAll, fits_extreme},
     {Op::MinAll, fits_extreme},
-    {Op::Max, fits_extreme},
-    {Op::Min, fits_extreme},
     {Op::Argmax, fits_extreme},
     {Op::Argmin, fits_extreme},
     {Op::Softmax, fits_softmax},

@@ -123,6 +123,11 @@ std::string examine_elementwise(const Instruction& i) {
 
 }  // namespace
 
+void check_place(const Graph& g, const Place& p) {
+  std::string wrong = examine_place(g, p, false);
+  FG_CHECK_VALUE(wrong.empty(), "an input or a result: ", wrong);
+}
+
 void check_graph(const Graph& g, std::span<const Place> results) {
   check_storages(g);
   for (size_t k = 0; k < g.instructions.size(); ++k) {
@@ -142,10 +147,7 @@ void check_graph(const Graph& g, std::span<const Place> results) {
     if (wrong.empty()) wrong = examine_call(g, k);
     FG_CHECK_VALUE(wrong.empty(), "instruction ", k, ", ", g.name_of(i), ": ", wrong);
   }
-  for (const Place& p : results) {
-    std::string wrong = examine_place(g, p, false);
-    FG_CHECK_VALUE(wrong.empty(), "a result: ", wrong);
-  }
+  for (const Place& p : results) check_place(g, p);
   g.verify();
 }
 

@@ -17,6 +17,8 @@ namespace fastgrad {
 
 // Fails with a text that names the instruction.
 void check_graph(const Graph& g, std::span<const Place> results);
+// Fails unless the place lies in its storage.
+void check_place(const Graph& g, const Place& p);
 // Whether files have a form for the instruction.
 bool is_storable(const Instruction& i);
 // What is wrong with operands, attributes and results; empty: nothing.

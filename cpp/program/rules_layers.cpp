@@ -141,6 +141,12 @@ DimSpan part(const Call& c, size_t number) {
   auto dims = static_cast<size_t>(list[0]);
   return list.subspan(1 + number * dims, dims);
 }
+// The product of sizes that are not negative; false: it is too large.
+bool multiply(DimSpan sizes, int64_t& product) {
+  product = 1;
+  return std::none_of(sizes.begin(), sizes.end(),
+                      [&](int64_t n) { return __builtin_mul_overflow(product, n, &product); });
+}
 bool ends_with(DimSpan shape, DimSpan sizes) {
   return shape.size() >= sizes.size() && std::ranges::equal(shape.last(sizes.size()), sizes);
 }
@@ -183,13 +189,24 @@ bool fits_conv_weight_grad(const Call& c) {
   return is_conv_array(c, 0, kOut) && is_conv_array(c, 1, kIn) && c.size(0, 0) == c.size(1, 0) &&
          c.size(0, 1) % groups == 0 && c.size(1, 1) % groups == 0;
 }
+// Whether columns of this shape, (batch, channels times window, number of windows), are those of
+// the sizes in list 0; `channels` becomes how many there are.
+bool are_columns(const Call& c, DimSpan shape, int64_t& channels) {
+  int64_t window, count;
+  if (shape.size() != 3 || !multiply(part(c, kKernel), window) || !multiply(part(c, kOut), count))
+    return false;
+  channels = shape[1] / window;
+  return shape[1] % window == 0 && shape[2] == count;
+}
 bool fits_im2col(const Call& c) {
-  return c.takes(1) && conv_sizes_fit(c) && is_conv_array(c, 0, kIn);
+  int64_t channels;
+  return c.takes(1) && conv_sizes_fit(c) && is_conv_array(c, 0, kIn) && c.i.out.size() == 1 &&
+         are_columns(c, c.i.out[0].shape, channels) && channels == c.size(0, 1);
 }
 bool fits_col2im(const Call& c) {
-  if (!c.takes(1) || !conv_sizes_fit(c) || !c.is_float(0) || c.rank() != 3) return false;
-  auto count = [&](ConvPart sizes) { return numel_of(part(c, sizes)); };
-  return c.size(0, 1) % count(kKernel) == 0 && c.size(0, 2) == count(kOut);
+  int64_t channels;
+  return c.takes(1) && conv_sizes_fit(c) && c.is_float(0) &&
+         are_columns(c, c.in(0).shape, channels);
 }
 
 enum PoolPart : size_t { kPoolIn, kPoolOut, kPoolKernel, kPoolStride, kPoolPad, kPoolDilation };
@@ -206,8 +223,7 @@ bool pool_sizes_fit(const Call& c) {
     if (adaptive) continue;
     int64_t kernel = part(c, kPoolKernel)[d], stride = part(c, kPoolStride)[d],
             pad = part(c, kPoolPad)[d], step = part(c, kPoolDilation)[d];
-    if (kernel < 1 || stride < 1 || step < 1 || pad > ((kernel - 1) * step + 1) / 2 ||
-        (out - 1) * stride >= in + pad)
+    if (kernel < 1 || stride < 1 || step < 1 || pad > kernel / 2 || (out - 1) * stride >= in + pad)
       return false;
   }
   return true;
@@ -255,8 +271,11 @@ bool fits_roll(const Call& c) {
 bool fits_repeat(const Call& c) {
   DimSpan repeats = c.attrs().list(0);
   if (!c.takes(1) || repeats.size() < c.rank() || repeats.size() > 64) return false;
-  return std::all_of(repeats.begin(), repeats.end(),
-                     [](int64_t r) { return r >= 0 && r <= kMaxSize; });
+  for (size_t d = 0, lead = repeats.size() - c.rank(); d < repeats.size(); ++d) {
+    int64_t size = d < lead ? 1 : c.size(0, d - lead);
+    if (repeats[d] < 0 || __builtin_mul_overflow(size, repeats[d], &size)) return false;
+  }
+  return true;
 }
 // Attributes: offset and the two dimensions of the output; list 0: its shape.
 bool fits_diag_embed(const Call& c) {

@@ -284,6 +284,8 @@ constexpr OpRule kRules[] = {
     {Op::PutAlong, fits_put_along},
     {Op::Sort, fits_sort},
     {Op::Topk, fits_topk},
+    {Op::Max, fits_pick<false>},
+    {Op::Min, fits_pick<false>},
     {Op::Kthvalue, fits_pick<true>},
     {Op::MedianDim, fits_pick<false>},
     {Op::NanmedianDim, fits_pick<false>},

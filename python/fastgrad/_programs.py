@@ -23,6 +23,8 @@ _MAX_DEPTH = 64
 
 
 def _same_value(a: Any, b: Any) -> bool:
+    if type(a) is float and type(b) is float:
+        return a.hex() == b.hex()  # -0.0 is not 0.0, and NaN is NaN
     return a is b or (type(a) is type(b) and a == b)
 
 
@@ -60,7 +62,7 @@ def _build(form: dict[str, Any], tensors: list[Tensor]) -> Any:
         return tensors[form["value"]]
     if kind == "value":
         return form.get("value")
-    items = [_build(part, tensors) for part in form["items"]]
+    items = [_build(part, tensors) for part in form.get("items", [])]
     if kind == "dict":
         return dict(zip(form["value"], items, strict=True))
     return tuple(items) if kind == "tuple" else items
