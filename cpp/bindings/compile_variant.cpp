@@ -19,6 +19,15 @@ bool same_array_form(const Array& a, const Array& b) {
   return a.dtype == b.dtype && a.shape == b.shape && a.strides == b.strides;
 }
 
+// Puts the exception that is set aside.
+struct PendingException {
+  PyObject *type, *value, *trace;
+  PendingException() { PyErr_Fetch(&type, &value, &trace); }
+  ~PendingException() { PyErr_Restore(type, value, trace); }
+  PendingException(const PendingException&) = delete;
+  PendingException& operator=(const PendingException&) = delete;
+};
+
 bool same_array(const Array& a, const Array& b) {
   return a.buffer == b.buffer && a.data == b.data && a.dtype == b.dtype && a.shape == b.shape &&
          a.strides == b.strides;
@@ -125,8 +134,9 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
       PyObject_Vectorcall(fn, given.data(), static_cast<size_t>(call.positional), call.kwnames));
   trace.stop();
   if (!r.result) {
-    r.repeatable = !varying.empty() && PyErr_ExceptionMatches(PyExc_Exception) &&
-                   !v->had_effects(trace, before);
+    const bool expected = !varying.empty() && PyErr_ExceptionMatches(PyExc_Exception);
+    PendingException kept;  // guards ask dictionaries, and forget what those raise
+    r.repeatable = expected && !v->had_effects(trace, before);
     return r;
   }
   if (!varying.empty()) {

@@ -106,6 +106,7 @@ PyObject* arithmetic(PyObject* a, PyObject* b) {
 PyObject* negative(PyObject* a) {
   return guarded([&]() -> PyObject* {
     NumberFormula f = self_of(a)->formula;
+    if (f.size() >= kMaxSteps) return check(PyNumber_Negative(plain(a).get()));
     f.push_back({NumberStepKind::Neg});
     return make(self_of(a)->recording, std::move(f), -self_of(a)->value);
   });
