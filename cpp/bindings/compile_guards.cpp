@@ -1,6 +1,8 @@
 #include "bindings/compile_guards.h"
 
+#include <algorithm>
 #include <cstring>
+#include <string_view>
 
 namespace fastgrad::py {
 
@@ -59,15 +61,15 @@ bool is_linked(PyObject* dict) { return PyODict_Check(dict) && PyDict_GET_SIZE(d
 }  // namespace
 
 PythonGuards::PythonGuards(PyObject* list) {
-  static constexpr const char* kKinds[] = {"dict",      "instance", "list",  "cell", "function",
-                                           "attribute", "class",    "bytes", "set"};
+  static constexpr std::string_view kKinds[] = {"dict",     "instance",  "list",  "cell",
+                                                "function", "attribute", "class", "bytes",
+                                                "set",      "bases"};
   for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); ++i) {
     PyObject* g = PyList_GET_ITEM(list, i);
     Holder h;
-    std::string kind = text_of(item(g, 0));
-    size_t k = 0;
-    while (kind != kKinds[k]) ++k;
-    h.kind = static_cast<Holder::Kind>(k);
+    const auto* kind = std::ranges::find(kKinds, text_of(item(g, 0)));
+    FG_CHECK(kind != std::end(kKinds), "there are no guards of this kind");
+    h.kind = static_cast<Holder::Kind>(kind - kKinds);
     h.holder = Object::borrow(item(g, 1));
     h.size = PyLong_AsSsize_t(item(g, 2));
     h.type = Py_TYPE(h.holder.get());
@@ -113,6 +115,12 @@ bool PythonGuards::note(const Holder& h, std::vector<Word>& words) {
       for (size_t i = 0; i < h.entries.size(); ++i)
         if ((*parts[i] ? *parts[i] : Py_None) != h.entries[i].expected.get()) return false;
       for (size_t i = 0; i < h.entries.size(); ++i) add(parts[i]);
+      return true;
+    }
+    case Holder::Kind::Bases: {
+      PyObject** bases = &reinterpret_cast<PyTypeObject*>(holder)->tp_mro;
+      if (*bases != h.entries[0].expected.get()) return false;
+      add(bases);
       return true;
     }
     default:
@@ -184,9 +192,13 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
         if (!same_value(parts[i] ? parts[i] : Py_None, h.entries[i].expected.get())) return false;
       return true;
     }
+    case Holder::Kind::Bases:
+      *changed = &h.entries[0];
+      return reinterpret_cast<PyTypeObject*>(holder)->tp_mro == h.entries[0].expected.get();
     case Holder::Kind::Attribute:
       for (const Entry& e : h.entries) {
         *changed = &e;
+        if (Py_TYPE(holder) != h.type) return false;
         Object now(PyObject_GetAttr(holder, e.key.get()));
         if (!now) PyErr_Clear();
         if (!same_value(now.get(), e.expected.get())) return false;
@@ -223,26 +235,29 @@ const char* PythonGuards::check() {
   for (const Word& w : words_)
     if (!w.holds()) [[unlikely]]
       return check_all();
-  for (size_t k : wordless_) {
+  for (size_t i = 0; i < wordless_.size(); ++i) {
     const Entry* changed = nullptr;
-    if (!holds(holders_[k], &changed)) return changed ? changed->label.c_str() : "a container";
+    if (!holds(holders_[wordless_[i]], &changed))
+      return changed ? changed->label.c_str() : "a container";
   }
-  return nullptr;
+  return words_.empty() ? check_all() : nullptr;  // somebody else has found a change meanwhile
 }
 
 const char* PythonGuards::check_all() {
-  words_.clear();
-  wordless_.clear();
-  for (size_t k = 0; k < holders_.size(); ++k) {
-    const Entry* changed = nullptr;
-    bool noted = note(holders_[k], words_);
-    if (!holds(holders_[k], &changed)) {
-      words_.clear();
-      return changed ? changed->label.c_str() : "a container";
-    }
-    if (!noted) wordless_.push_back(k);
+  std::vector<Word> words;
+  std::vector<size_t> wordless;
+  const Entry* changed = nullptr;
+  bool all = true;
+  for (size_t k = 0; k < holders_.size() && all; ++k) {
+    changed = nullptr;
+    if (!note(holders_[k], words)) wordless.push_back(k);
+    all = holds(holders_[k], &changed);
   }
-  return nullptr;
+  if (!all) words.clear();
+  words_ = std::move(words);
+  wordless_ = std::move(wordless);
+  if (all) return nullptr;
+  return changed ? changed->label.c_str() : "a container";
 }
 
 bool PythonGuards::watches(PyObject* container) const {

@@ -22,7 +22,8 @@ class PythonGuards {
  public:
   // `list`: tuples (kind, holder, ...) as fastgrad._examine makes them.
   explicit PythonGuards(PyObject* list);
-  // Null when all hold, else what has changed.
+  // Null when all hold, else what has changed. Looking at some holders runs code of the user's
+  // (hashes of keys), which may come here again, as may other threads meanwhile.
   const char* check();
   bool watches(PyObject* container) const;
   int traverse(visitproc visit, void* arg) const;
@@ -42,7 +43,8 @@ class PythonGuards {
       Attribute,
       Class,
       Bytes,
-      Set
+      Set,
+      Bases
     } kind;
     Object holder;
     PyTypeObject* type = nullptr;  // of the holder

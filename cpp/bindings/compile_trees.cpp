@@ -22,8 +22,9 @@ ArgumentTree::ArgumentTree(PyObject* o, std::vector<PyObject*>& tensors) : kind_
   if (PyDict_CheckExact(o)) {
     kind_ = Kind::Dict;
     value_ = own(PySequence_Tuple(o));
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(value_.get()); ++i)
-      children_.emplace_back(PyDict_GetItem(o, PyTuple_GET_ITEM(value_.get(), i)), tensors);
+    Py_ssize_t at = 0;
+    PyObject *key, *value;
+    while (PyDict_Next(o, &at, &key, &value)) children_.emplace_back(value, tensors);
     return;
   }
   value_ = Object::borrow(o);

@@ -67,11 +67,39 @@ def is_library(module: str | None) -> bool:
     return is_standard(root) or (root in PURE_MODULES and root not in sys.stdlib_module_names)
 
 
+def home_of(function: types.FunctionType) -> str:
+    """Returns the name of the module that a function's code stands in.
+
+    Its `__module__` may be another one: `functools.wraps` copies that of the wrapped function.
+    """
+    name = function.__globals__.get("__name__")
+    return name if isinstance(name, str) else ""
+
+
+# Members of classes that make text of an object.
+TEXT_MEMBERS = frozenset({"__str__", "__repr__"})
+_TEXT_BUILTINS = frozenset({"str", "repr", "ascii", "format"})
+_FORMATS = {number for name, number in dis.opmap.items() if name.startswith(("FORMAT_", "CONVERT"))}
+
+
+def _makes_text(code: types.CodeType) -> bool:
+    return (
+        not _TEXT_BUILTINS.isdisjoint(code.co_names)
+        or not _FORMATS.isdisjoint(code.co_code[::2])
+        or any(isinstance(c, str) and "%" in c for c in code.co_consts)
+    )
+
+
 def names_in(code: types.CodeType) -> set[str]:
-    """Returns every global and attribute name of a code object and of those inside it."""
+    """Returns every global and attribute name of a code object and of those inside it.
+
+    Where the code makes text of objects, the members that do so are among them.
+    """
     found = set(code.co_names)
     if "hasattr" in found or "getattr" in found:
         found.update(c for c in code.co_consts if isinstance(c, str) and c.isidentifier())
+    if _makes_text(code):
+        found |= TEXT_MEMBERS
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             found |= names_in(constant)

@@ -19,8 +19,10 @@ from typing import Any
 from fastgrad import _core
 from fastgrad._code import (
     PURE_MODULES,
+    TEXT_MEMBERS,
     compares_identity,
     globals_in,
+    home_of,
     imports,
     is_library,
     is_standard,
@@ -91,8 +93,6 @@ _UNWATCHED = frozenset(
         "__type_params__",
         "__module__",
         "__annotations__",
-        "__repr__",
-        "__str__",
         "__del__",
         "__reduce__",
         "__getstate__",
@@ -124,6 +124,8 @@ _SEEN_THROUGH: tuple[type, ...] = (
     collections.OrderedDict,
     collections.defaultdict,
 )
+# Members of NumPy that draw random numbers or read files.
+_IMPURE_OF_NUMPY = frozenset({"random", "loadtxt", "genfromtxt", "fromfile", "memmap"})
 # Functions of the library that tell what has been set, which no guard looks at.
 _SETTINGS = frozenset(
     {
@@ -132,6 +134,7 @@ _SETTINGS = frozenset(
         "get_float32_matmul_precision",
         "get_num_interop_threads",
         "get_num_threads",
+        "is_autocast_enabled",
         "is_deterministic_algorithms_warn_only_enabled",
     }
 )
@@ -148,6 +151,18 @@ class _Refusal(Exception):
 def _is_optimizer(value: Any) -> bool:
     module = sys.modules.get("fastgrad.optim.optimizer")  # without it there is none
     return module is not None and isinstance(value, module.Optimizer)
+
+
+def _is_pure(module: str) -> bool:
+    """Whether what the module has does the same thing at every call, or is followed."""
+    root = root_of(module)
+    return root in PURE_MODULES or not is_standard(root)
+
+
+def _may_be_called(cls: type) -> bool:
+    """Whether a class is no `Path` or `datetime`, which look at the world outside."""
+    name = (cls.__module__, cls.__qualname__)
+    return _is_pure(cls.__module__) or name in _PLAIN_CLASSES or issubclass(cls, BaseException)
 
 
 def _is_array(value: Any) -> bool:
@@ -246,6 +261,8 @@ class _Walk:
             self.add(value.args, label)
             self.add(value.keywords, label)
         elif isinstance(value, type):
+            if not _may_be_called(value):
+                raise _Refusal(f"it uses {value.__module__}.{value.__qualname__}")
             self.cls(value, made=True)
         elif _is_optimizer(value):
             self.cls(kind)
@@ -295,7 +312,10 @@ class _Walk:
                 continue
             self.watch("cell", cell, [(name, 0, value)])
             self.add(value, name)
-        if not is_library(f.__module__):
+        home = home_of(f)
+        if not _is_pure(home):
+            raise _Refusal(f"it uses {home}.{f.__qualname__}")
+        if not is_library(home):
             self.attributes(f, label)
             self.code(f.__code__, f.__globals__)
 
@@ -311,6 +331,9 @@ class _Walk:
                 self.add(space[name], name)
             elif name in _IMPURE_BUILTINS:
                 raise _Refusal(f"it uses {name}()")
+            else:
+                self.entry(builtins.__dict__, name, name)
+                self.add(builtins.__dict__.get(name), name)
         for name, level, members in imports(code):
             if level:
                 package = str(space.get("__package__") or space.get("__name__", ""))
@@ -335,8 +358,8 @@ class _Walk:
                 self.add(value, label)
         for name in fresh & _SETTINGS:
             raise _Refusal(f"it uses {name}()")
-        if self.numpy and "random" in fresh:
-            raise _Refusal("it uses numpy.random")
+        for name in fresh & _IMPURE_OF_NUMPY if self.numpy else ():
+            raise _Refusal(f"it uses numpy.{name}")
         for module, label in list(self.modules.values()):
             self.members(module, label, fresh)
 
@@ -353,7 +376,9 @@ class _Walk:
         root = root_of(module.__name__)
         if root == "numpy":
             self.numpy = True
-            if "random" in self.used or module.__name__.startswith("numpy.random"):
+            for name in self.used & _IMPURE_OF_NUMPY:
+                raise _Refusal(f"it uses numpy.{name}")
+            if module.__name__.startswith("numpy.random"):
                 raise _Refusal("it uses numpy.random")
         if (root in PURE_MODULES and is_library(root)) or id(module) in self.modules:
             return
@@ -411,14 +436,17 @@ class _Walk:
                 entries.append((label, key, value))
                 if key in _MAKERS:
                     continue
-                operator = key.startswith("__") and key.endswith("__")
-                if operator or key in self.used or self.used & _BY_ANY_NAME:
+                # Python calls operators, and the library its own methods, such as forward().
+                by_others = key not in TEXT_MEMBERS and (
+                    (key.startswith("__") and key.endswith("__"))
+                    or any(hasattr(library, key) for library in inherited)
+                )
+                if by_others or key in self.used or self.used & _BY_ANY_NAME:
                     self.add(value, label)
-                elif any(hasattr(library, key) for library in inherited):
-                    self.add(value, label)  # such as forward(), which the library calls
                 else:
                     self.waiting.setdefault(key, []).append((value, label))
             self.watch("class", base, entries, len(base.__dict__))
+            self.watch("bases", base, [(f"the bases of {base.__name__}", 0, base.__mro__)])
 
     def attributes(self, value: Any, label: str) -> None:
         if not hasattr(value, "__dict__"):
