@@ -191,6 +191,8 @@ PyGetSetDef g_attributes[] = {
     {"_version", get<version>, nullptr, "How often the memory was written in place.", nullptr},
     {"_base", get<base>, nullptr, "The tensor that this one is a view of, or None.", nullptr},
     {"is_cuda", get<always_false>, nullptr, "False: tensors live on the CPU.", nullptr},
+    {"is_mps", get<always_false>, nullptr, "False: tensors live on the CPU.", nullptr},
+    {"is_xpu", get<always_false>, nullptr, "False: tensors live on the CPU.", nullptr},
     {"is_sparse", get<always_false>, nullptr, "False: tensors are dense.", nullptr},
     {"is_quantized", get<always_false>, nullptr, "False.", nullptr},
     {"is_cpu", get<always_true>, nullptr, "True: tensors live on the CPU.", nullptr},

@@ -149,6 +149,7 @@ _LATER = (
     "backends",
     "compiler",
     "cuda",
+    "distributed",
     "distributions",
     "integrate",
     "jit",
@@ -169,6 +170,10 @@ _LATER_NAMES = {
         "serialization": "load save",
         "_programs": "load_program save_program",
         "amp": "autocast GradScaler is_autocast_enabled",
+        "_assertions": (
+            "_assert _check _check_index _check_is_size _check_not_implemented _check_type "
+            "_check_value"
+        ),
         "_functions": (
             "adaptive_max_pool1d alpha_dropout are_deterministic_algorithms_enabled batch_norm "
             "blackman_window dropout embedding get_float32_matmul_precision gradient histogram "
@@ -194,6 +199,10 @@ def __getattr__(name: str) -> Any:
 
     if name in _LATER:
         return importlib.import_module(f"fastgrad.{name}")
+    if name.startswith("_foreach_"):
+        found = getattr(importlib.import_module("fastgrad._foreach"), name, None)
+        if found is not None:
+            return found
     if name in _LATER_NAMES:
         found = getattr(importlib.import_module(f"fastgrad.{_LATER_NAMES[name]}"), name)
         globals()[name] = found  # the next access does not come here

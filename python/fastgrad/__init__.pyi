@@ -8,6 +8,7 @@ from fastgrad import autograd as autograd
 from fastgrad import backends as backends
 from fastgrad import compiler as compiler
 from fastgrad import cuda as cuda
+from fastgrad import distributed as distributed
 from fastgrad import distributions as distributions
 from fastgrad import func as func
 from fastgrad import gradient_tape as gradient_tape

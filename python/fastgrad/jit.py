@@ -15,7 +15,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from fastgrad.nn.modules.module import Module
+
 T = TypeVar("T")
+
+
+class Final:
+    """Marks an attribute as a constant; `Final[int]` is `int`.
+
+    Example:
+        >>> fg.jit.Final[int]
+        <class 'int'>
+    """
+
+    def __class_getitem__(cls, item: Any) -> Any:
+        return item
+
+
+class ScriptModule(Module):
+    """A module compiled by TorchScript: nothing here is one."""
+
+
+class TracerWarning(Warning):
+    """What the tracer of TorchScript warns with: it is not used here."""
 
 
 def script(obj: T, *args: Any, **kwargs: Any) -> T:
@@ -26,6 +48,32 @@ def script(obj: T, *args: Any, **kwargs: Any) -> T:
 def trace(func: T, example_inputs: Any = None, *args: Any, **kwargs: Any) -> T:
     """Returns the function or module as it is; what it does with the example is not fixed."""
     return func
+
+
+def trace_module(mod: T, inputs: Any = None, *args: Any, **kwargs: Any) -> T:
+    """Returns the module as it is."""
+    return mod
+
+
+def script_method(fn: T) -> T:
+    """Returns the function as it is."""
+    return fn
+
+
+def script_if_tracing(fn: T) -> T:
+    """Returns the function as it is."""
+    return fn
+
+
+_script_if_tracing = script_if_tracing
+
+
+def _overload(fn: T) -> T:
+    """Returns the function as it is; of several with one name the last stays, in Python."""
+    return fn
+
+
+_overload_method = _overload
 
 
 def ignore(fn: Any = None, drop: bool = False) -> Any:

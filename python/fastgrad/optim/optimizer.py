@@ -18,6 +18,7 @@ from fastgrad.utils.hooks import Hook, RemovableHandle
 StateDict: TypeAlias = dict[str, Any]
 Group: TypeAlias = dict[str, Any]
 Params: TypeAlias = Iterable[Tensor] | Iterable[Group] | Iterable[tuple[str, Tensor]]
+ParamsT: TypeAlias = Params  # the name that optimisers of users import
 Closure: TypeAlias = Callable[[], Any]
 
 _global_pre_hooks: OrderedDict[int, Hook] = OrderedDict()

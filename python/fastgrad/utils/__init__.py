@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import sys as _sys
 from typing import Any
 
 from fastgrad.utils import checkpoint, hooks, pytree
+
+# PyTorch's name for it, which scripts import from although it is private.
+_sys.modules.setdefault(f"{__name__}._pytree", pytree)
+_pytree = pytree
 
 __all__ = ["checkpoint", "data", "hooks", "pytree"]
 

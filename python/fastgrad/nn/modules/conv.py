@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from fastgrad import _core
 from fastgrad._core import Tensor
@@ -136,6 +136,8 @@ class _ConvNd(Module):
 
 
 class _Conv(_ConvNd):
+    _function: ClassVar[Any]
+
     def __init__(
         self,
         in_channels: int,
@@ -166,12 +168,13 @@ class _Conv(_ConvNd):
             dtype,
         )
 
-    def _conv(self, function: Any, input: Tensor) -> Tensor:
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Returns the convolution with another weight, which layers of users give it."""
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input, padding = F.pad(input, self._edges(), mode=self.padding_mode), 0
-        result: Tensor = function(
-            input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
+        result: Tensor = self._function(
+            input, weight, bias, self.stride, padding, self.dilation, self.groups
         )
         return result
 
@@ -198,10 +201,11 @@ class Conv1d(_Conv):
     """
 
     _dims = 1
+    _function = staticmethod(F.conv1d)
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns the convolution."""
-        return self._conv(F.conv1d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class Conv2d(_Conv):
@@ -213,10 +217,11 @@ class Conv2d(_Conv):
     """
 
     _dims = 2
+    _function = staticmethod(F.conv2d)
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns the convolution."""
-        return self._conv(F.conv2d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class Conv3d(_Conv):
@@ -228,10 +233,11 @@ class Conv3d(_Conv):
     """
 
     _dims = 3
+    _function = staticmethod(F.conv3d)
 
     def forward(self, input: Tensor) -> Tensor:
         """Returns the convolution."""
-        return self._conv(F.conv3d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class _ConvTranspose(_ConvNd):

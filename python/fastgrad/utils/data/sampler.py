@@ -11,6 +11,8 @@ from fastgrad._core import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 
+_DRAWN_AT_ONCE = 1024
+
 
 class Sampler(Generic[T_co]):
     """The base of samplers; a subclass defines `__iter__`, which yields indices.
@@ -98,11 +100,13 @@ class RandomSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         count, wanted = len(self.data_source), self.num_samples
-        if self.replacement:
-            drawn: Any = _core.randint(count, (wanted,), generator=self.generator).tolist()
-            yield from drawn
-            return
         while wanted > 0:
+            if self.replacement:  # by blocks: scripts that never stop ask for 10**10
+                size = min(wanted, _DRAWN_AT_ONCE)
+                drawn: Any = _core.randint(count, (size,), generator=self.generator).tolist()
+                wanted -= size
+                yield from drawn
+                continue
             order = _order(count, self.generator)[:wanted]
             wanted -= len(order)
             yield from order
