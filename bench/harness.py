@@ -52,10 +52,14 @@ class Row:
 
 
 def calls_per_round(function: Callable[[], Any], seconds: float) -> int:
-    """Returns how many calls of `function` fill `seconds`; calling it warms it up too."""
+    """Returns how many calls of `function` fill `seconds`; calling it warms it up too.
+
+    One disturbed timing must not settle it: with too few calls each round would time caches and
+    branches that the other sides have filled.
+    """
     calls = 1
     while True:
-        taken = time_calls(function, calls)
+        taken = min(time_calls(function, calls) for _ in range(3))
         if taken >= seconds / 4:
             return max(1, round(calls * seconds / taken))
         calls *= 4

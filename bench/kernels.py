@@ -9,7 +9,11 @@ kernel_rows.py lists the rows. Cases of fixed size (kernel_data.py: reductions, 
 movement; kernel_layers.py: convolutions, layers, products, decompositions) follow, beside PyTorch
 and with the ratio that is due, unless --sizes asks for small ones alone.
 
-Usage: python bench/kernels.py [--rows TEXT ...] [--sizes N ...] [--threads N ...] [--save]
+--isa avx2 (or baseline) measures what older processors would see: every library is kept from newer
+instructions, as far as it can be told so, or with --own-isa fastgrad alone.
+
+Usage: python bench/kernels.py [--rows TEXT ...] [--sizes N ...] [--threads N ...] [--isa ISA]
+                               [--save]
 """
 
 from __future__ import annotations
@@ -41,6 +45,28 @@ SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 DTYPES = ("float32", "float64")
 LIBRARIES = ("fastgrad", "torch", "numpy", "jax")
 THREADS = "FASTGRAD_BENCH_THREADS"
+# What keeps each library, and the BLAS beneath, to an instruction set; the names are NumPy 2.4's.
+ISA = {
+    "avx2": {
+        "FASTGRAD_ISA": "avx2",
+        "OPENBLAS_CORETYPE": "Haswell",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    },
+    "baseline": {
+        "FASTGRAD_ISA": "baseline",
+        "OPENBLAS_CORETYPE": "Prescott",
+        "ATEN_CPU_CAPABILITY": "default",
+        "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
+        "NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR",
+        "XLA_FLAGS": "--xla_cpu_max_isa=SSE4_2",
+    },
+}
+OWN = ("FASTGRAD_ISA", "OPENBLAS_CORETYPE")
 
 
 # ---- libraries
@@ -262,10 +288,19 @@ def print_result(result: dict[str, Any], libraries: Sequence[Library]) -> None:
     )
 
 
-def run_in_process(threads: int) -> dict[str, Any]:
+def isa_variables(options: argparse.Namespace) -> dict[str, str]:
+    """What tells the libraries which instructions to keep to."""
+    if options.own_isa:
+        return {name: ISA[options.own_isa][name] for name in OWN}
+    return dict(ISA.get(options.isa, {}))
+
+
+def run_in_process(threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """The same, in a process whose libraries have been told how many threads to start."""
+    variables = isa_variables(options)
     flags = f"--xla_cpu_multi_thread_eigen={'false' if threads == 1 else 'true'}"
-    variables = {THREADS: str(threads), "OMP_NUM_THREADS": str(threads), "XLA_FLAGS": flags}
+    variables["XLA_FLAGS"] = f"{variables.get('XLA_FLAGS', '')} {flags}".strip()
+    variables |= {THREADS: str(threads), "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, *sys.argv]
     process = subprocess.Popen(
         command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
@@ -291,6 +326,9 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=(1, 2))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--round-seconds", type=float, default=0.003)
+    of_isa = parser.add_mutually_exclusive_group()
+    of_isa.add_argument("--isa", choices=sorted(ISA), help="keep every library to it")
+    of_isa.add_argument("--own-isa", choices=sorted(ISA), help="keep fastgrad alone to it")
     parser.add_argument("--save", action="store_true", help="write results/kernels.{json,svg}")
     options = parser.parse_args()
     if THREADS in os.environ:
@@ -299,7 +337,10 @@ def main() -> None:
     print(harness.machine_line())
     if hasattr(os, "getloadavg"):
         print(f"load average {os.getloadavg()[0]:.2f}")
-    measured = [run_in_process(threads) for threads in options.threads]
+    if options.isa or options.own_isa:
+        who = "all libraries" if options.isa else "fastgrad"
+        print(f"{who} kept to {options.isa or options.own_isa}")
+    measured = [run_in_process(threads, options) for threads in options.threads]
     if options.save:
         print(harness.save("kernels", {"threads": measured}))
         path = harness.RESULTS / "kernels.svg"
