@@ -118,7 +118,7 @@ class LineWorker {
   bool sort_by_rank(const T* p, bool descending, T* value, int64_t* index) const {
     using Number = std::conditional_t<(sizeof(T) > 2) && !std::is_same_v<T, float>, double, float>;
     if (std::is_same_v<T, int64_t> || (sizeof(Number) == 8 && isa() < Isa::Avx2)) return false;
-    Number key[kRanked];
+    Number key[kRanked + 1] = {};  // whole registers
     int32_t rank[kRanked];
     bool ordered = true;
     for (int64_t i = 0; i < n_; ++i) {
