@@ -67,6 +67,7 @@ class Function:
     low: float
     high: float
     slow: bool = False  # the reference is
+    positive: bool = False  # only there: sums of large terms that cancel have no such bound
 
 
 FUNCTIONS = [
@@ -93,6 +94,7 @@ FUNCTIONS = [
     Function("erf", by_mpmath(mpmath.erf), -4, 4, slow=True),
     Function("erfc", by_mpmath(mpmath.erfc), -5, 26, slow=True),
     Function("lgamma", by_mpmath(log_gamma, flat=np.inf), 0, 20, slow=True),
+    Function("digamma", by_mpmath(mpmath.digamma, flat=np.inf), 0, 5, slow=True, positive=True),
     Function("sqrt", np.sqrt, 0, 4),
     Function("rsqrt", lambda x: 1 / np.sqrt(x), 0, 4),
     Function("pow", np.power, 0, 8),
@@ -110,7 +112,8 @@ def arguments(function: Function, dtype: str, points: int, seed: int) -> Array:
     edges = [info.max, -info.max, info.tiny, info.smallest_subnormal, -info.smallest_subnormal]
     usual = rng.uniform(function.low, function.high, points // 2)
     parts = [np.array([*SPECIAL, *edges]), patterns, usual]
-    return np.concatenate([part.astype(dtype) for part in parts])
+    x = np.concatenate([part.astype(dtype) for part in parts])
+    return x[x > 0] if function.positive else x
 
 
 def errors(actual: Array, exact: Array) -> Array:

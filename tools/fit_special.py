@@ -103,12 +103,6 @@ def fit(target: Target) -> tuple[list[mpf], list[mpf], mpf]:
 DIGAMMA_ROOT = mp.findroot(mp.digamma, mpf("1.4616321449683623"))
 
 
-def digamma_unit(t: mpf) -> mpf:
-    """psi(1 + t) / (1 + t - root)."""
-    d = 1 + t - DIGAMMA_ROOT
-    return mp.psi(0, 1 + t) / d if abs(d) > mpf(10) ** -30 else mp.psi(1, DIGAMMA_ROOT)
-
-
 def digamma_tail(u: mpf) -> mpf:
     """(log x - 1/(2x) - psi(x)) x^2 at x = u^(-1/2)."""
     if u == 0:
@@ -221,7 +215,6 @@ def sinc_slope(w: mpf) -> mpf:
 
 ZERO, ONE = mpf(0), mpf(1)
 TARGETS = [
-    Target("DigammaUnit", "psi(1 + t) / (1 + t - root), t in [0, 1]", digamma_unit, ZERO, ONE),
     Target(
         "DigammaTail", "(log x - 1/(2x) - psi(x)) x^2 in 1/x^2, x >= 2", digamma_tail, ZERO, ONE / 4
     ),

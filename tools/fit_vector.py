@@ -209,6 +209,21 @@ def stirling_rest(u: mpf) -> mpf:
     return (mp.loggamma(w) - (w - mpf(1) / 2) * mp.log(w) + w - mp.log(2 * mp.pi) / 2) * w
 
 
+def digamma_unit(d: mpf) -> mpf:
+    """psi(x) / d, where x is at the distance d from the zero."""
+    if abs(d) < mpf("1e-14"):  # no root of the fit's points
+        d += mpf("1e-13")
+    return mp.digamma(mpf("1.46163214496836234126265954232572132846819620400644635") + d) / d
+
+
+def digamma_tail(u: mpf) -> mpf:
+    """(log(x) - 1/(2 x) - psi(x)) x^2, u = 1 / x^2."""
+    if u < mpf("1e-12"):
+        return mpf(1) / 12
+    x = 1 / mp.sqrt(u)
+    return (mp.log(x) - 1 / (2 * x) - mp.digamma(x)) * x * x
+
+
 def targets() -> list[Target]:
     """All fits, in the order of the header."""
     ln2_half = mp.log(2) / 2 * mpf("1.002")
@@ -272,6 +287,11 @@ def targets() -> list[Target]:
                lambda t: 1 / log_gamma_rest(t), mpf("-0.751"), mpf("0.751"), 0, 28),
         Target("kStirlingLong", "kStirling for w >= 8.2", stirling_rest, lambda u: mpf(12), mpf(0),
                1 / mpf("8.2") ** 2, 0, 6),
+        Target("kDigammaUnit", "psi(x) / (x - root), 1 <= x <= 2", digamma_unit,
+               lambda d: 1 / digamma_unit(d), mpf("-0.4617"), mpf("0.5384"), 0, 23),
+        Target("kDigammaTail", "(log(x) - 1/(2 x) - psi(x)) x^2 in 1/x^2, x >= 2", digamma_tail,
+               lambda u: u / mp.digamma(1 / mp.sqrt(u)) if u else mpf(0), mpf(0), mpf(1) / 4, 0,
+               15),
         Target("kErfcx", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
                lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 25),
     ]  # fmt: skip

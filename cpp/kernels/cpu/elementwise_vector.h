@@ -57,9 +57,9 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::GradSilu:
     case ElementwiseOp::Softplus:
     case ElementwiseOp::GradSoftplus:
-      return true;
     case ElementwiseOp::Lgamma:
-      return !is_double || kTables;
+    case ElementwiseOp::Digamma:
+      return true;
     case ElementwiseOp::Sqrt:
       return is_double && kRegisterBytes == 64;
     case ElementwiseOp::Rsqrt:
@@ -87,6 +87,7 @@ constexpr bool uses_tables(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Erf:
     case ElementwiseOp::Lgamma:
+    case ElementwiseOp::Digamma:
     case ElementwiseOp::Logaddexp:
     case ElementwiseOp::GeluTanh:
     case ElementwiseOp::GradGeluTanh:
@@ -112,6 +113,7 @@ constexpr int registers_at_once(ElementwiseOp op) {
   switch (op) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Lgamma:
+    case ElementwiseOp::Digamma:
       return 1;
     case ElementwiseOp::Erfc:
     case ElementwiseOp::Ndtr:
@@ -125,14 +127,15 @@ constexpr int registers_at_once(ElementwiseOp op) {
   }
 }
 
-// ---- the few arguments that are left to libm: huge ones of the trigonometric functions, and
-// negative ones of lgamma
+// ---- the few arguments that are left to scalar code: huge ones of the trigonometric functions,
+// and negative ones of lgamma and digamma
 
 template <class Op>
 constexpr bool kTrigonometric =
     Op::kOp == ElementwiseOp::Sin || Op::kOp == ElementwiseOp::Cos || Op::kOp == ElementwiseOp::Tan;
 template <class Op>
-constexpr bool kHasRarePath = kTrigonometric<Op> || Op::kOp == ElementwiseOp::Lgamma;
+constexpr bool kHasRarePath =
+    kTrigonometric<Op> || Op::kOp == ElementwiseOp::Lgamma || Op::kOp == ElementwiseOp::Digamma;
 
 // Above kRareAbove the argument is rare.
 template <class Op, class V>
@@ -146,13 +149,15 @@ template <class Op, class V>
 constexpr auto kRareAbove = kTrigonometric<Op> ? math::vector::Circle<V>::kReduced : 0;
 
 template <class Op>
-double by_libm(double x) {
+double by_scalar(double x) {
   if constexpr (Op::kOp == ElementwiseOp::Sin)
     return __builtin_sin(x);
   else if constexpr (Op::kOp == ElementwiseOp::Cos)
     return __builtin_cos(x);
   else if constexpr (Op::kOp == ElementwiseOp::Tan)
     return __builtin_tan(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Digamma)
+    return math::digamma(x);
   else
     return math::lgamma(x);
 }
@@ -163,8 +168,76 @@ template <class Op, class T>
   const V above = rarity<Op, V>(*x);
   for (int64_t k = 0; k < kWidth<T>; ++k)
     if (above[k] > kRareAbove<Op, V>)
-      (*y)[k] = static_cast<T>(by_libm<Op>(static_cast<double>((*x)[k])));
+      (*y)[k] = static_cast<T>(by_scalar<Op>(static_cast<double>((*x)[k])));
 }
+
+// ---- usual arguments. Without AVX-512's instructions for scaling, splitting and special values,
+// these take up to half of an exponential or a logarithm. Where all numbers at hand are in the
+// middle of the range they are left out; the results are the same.
+
+template <class Op>
+constexpr bool has_usual_form() {
+#ifdef FG_TABLES
+  return false;
+#else
+  switch (Op::kOp) {
+    case ElementwiseOp::Exp:
+    case ElementwiseOp::Exp2:
+    case ElementwiseOp::Log:
+    case ElementwiseOp::Log2:
+    case ElementwiseOp::Log10:
+    case ElementwiseOp::Sigmoid:
+    case ElementwiseOp::Silu:
+      return true;
+    default:
+      return false;
+  }
+#endif
+}
+#ifndef FG_TABLES
+template <class Op, class V>
+FG_INLINE auto is_usual(V x) {
+  using namespace math::vector;
+  if constexpr (Op::kOp == ElementwiseOp::Exp)
+    return fabs(x) <= kUsualExp<V>;
+  else if constexpr (Op::kOp == ElementwiseOp::Exp2)
+    return fabs(x) <= kUsualExp2<V>;
+  else if constexpr (Op::kOp == ElementwiseOp::Sigmoid || Op::kOp == ElementwiseOp::Silu)
+    return fabs(x) <= kSigmoidOne<V>;
+  else
+    return (x >= Real<V>::kLeastNormal) & (x < Real<V>::kInf);
+}
+template <class Op, class V>
+FG_INLINE V call_usual(V x) {
+  using namespace math::vector;
+  if constexpr (Op::kOp == ElementwiseOp::Exp)
+    return exp_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Exp2)
+    return exp2_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Sigmoid)
+    return sigmoid_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Silu)
+    return x * sigmoid_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Log)
+    return log_of(split_usual(x));
+  else if constexpr (Op::kOp == ElementwiseOp::Log2)
+    return log2_of(split_usual(x));
+  else
+    return log10_of(split_usual(x));
+}
+// True, and done, where all numbers are usual.
+template <class Op, class V, int kN>
+FG_INLINE bool apply_usual(V (&v)[kN]) {
+  auto usual = is_usual<Op>(v[0]);
+#pragma GCC unroll 4
+  for (int k = 1; k < kN; ++k) usual &= is_usual<Op>(v[k]);
+  if (!math::vector::everywhere(usual)) [[unlikely]]
+    return false;
+#pragma GCC unroll 4
+  for (int k = 0; k < kN; ++k) v[k] = call_usual<Op>(v[k]);
+  return true;
+}
+#endif
 
 template <class Op, class V>
 FG_INLINE V call(V x) {
@@ -195,6 +268,10 @@ FG_INLINE void apply(Register<T> (&v)[kN]) {
       v[k] = replaced;
     }
   } else {
+#ifndef FG_TABLES
+    if constexpr (has_usual_form<Op>())
+      if (apply_usual<Op>(v)) return;
+#endif
 #pragma GCC unroll 4
     for (int k = 0; k < kN; ++k) v[k] = call<Op>(v[k]);
   }

@@ -40,7 +40,13 @@ FG_INLINE D erfc_short(D a) {
 FG_INLINE D erf(D x) {
   const D a = fabs(x);
   const D near = fma(x, erf_poly(x * x), x);
-  const D far = copysign(1 - exp(-poly(at_most(a, 5.95), coef::kLogErfcD)), x);
+  const D exponent = -poly(at_most(a, 5.95), coef::kLogErfcD);
+#ifdef FG_TABLES
+  const D tail = exp(exponent);
+#else
+  const D tail = exp_usual(exponent);
+#endif
+  const D far = copysign(1 - tail, x);
   return select<D>(a < 1, near, far);
 }
 FG_INLINE F erf(F x) {

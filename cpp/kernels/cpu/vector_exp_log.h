@@ -51,12 +51,29 @@ FG_INLINE V exp_exact(V x) {
   return exp(x);
 }
 
+// The same for |x| <= kUsualExp, where the power of two goes straight into the exponent.
+template <class V>
+constexpr Element<V> kUsualExp = kFloat<V> ? 87 : 708;
+template <class V>
+FG_INLINE V exp_usual(V x) {
+  const auto e = exponential_short(x);
+  return number<V>(bits(1 + e.q) + (e.k.n << Real<V>::kFraction));
+}
+
 template <class V>
 FG_INLINE V exp2(V x) {
   const V bounded = at_most(at_least(x, Real<V>::kExp2Low), Real<V>::kExp2High);
   const auto k = nearest_multiple(bounded, Element<V>(1));
   const V r = bounded - k.k;
   return scale(fma(r, exp2_poly(r), Element<V>(1)), k);
+}
+template <class V>
+constexpr Element<V> kUsualExp2 = kFloat<V> ? 125 : 1021;
+template <class V>
+FG_INLINE V exp2_usual(V x) {
+  const auto k = nearest_multiple(x, Element<V>(1));
+  const V r = x - k.k;
+  return number<V>(bits(fma(r, exp2_poly(r), Element<V>(1))) + (k.n << Real<V>::kFraction));
 }
 
 // (exp(x) - 1) / 2, which does not overflow where half of exp(x) does not.
@@ -105,9 +122,15 @@ FG_INLINE V cosh(V x) {
 }
 
 template <class V>
+constexpr Element<V> kSigmoidOne = kFloat<V> ? 20 : 40;  // it is 1 beyond
+template <class V>
 FG_INLINE V sigmoid(V x) {
-  constexpr Element<V> kOne = kFloat<V> ? 20 : 40;  // 1 beyond
-  const V e = exp_exact(at_most(x, kOne));
+  const V e = exp_exact(at_most(x, kSigmoidOne<V>));
+  return quotient(e, 1 + e);
+}
+template <class V>
+FG_INLINE V sigmoid_usual(V x) {
+  const V e = exp_usual(x);
   return quotient(e, 1 + e);
 }
 
@@ -135,61 +158,34 @@ FG_INLINE V log_of(V k, V f) {
   return fma(k, all<V>(Real<V>::kLn2High), log_near(f, k * Real<V>::kLn2Low));
 }
 
+// Of |x| in parts, to the bases e, 2 (exact for powers of two) and 10.
+template <class V>
+FG_INLINE V log_of(Split<V> s) {
+  return log_of(s.k, s.m - 1);
+}
+template <class V>
+FG_INLINE V log2_of(Split<V> s) {
+  return fma(log_near(s.m - 1, V{}), Element<V>(1.44269504088896340736), s.k);
+}
+template <class V>
+FG_INLINE V log10_of(Split<V> s) {
+  constexpr Element<V> kUnit = kFloat<V> ? 0x1.344p-2 : 0x1.34413509f7800p-2;
+  constexpr Element<V> kUnitLow = kFloat<V> ? 0x1.3509f8p-18 : 0x1.fef311f12b358p-46;
+  const V low = fma(log_near(s.m - 1, V{}), Element<V>(0.43429448190325182765), s.k * kUnitLow);
+  return fma(s.k, kUnit, low);
+}
 template <class V>
 FG_INLINE V log(V x) {
-  const Split<V> s = split(x);
-  return log_special(x, log_of(s.k, s.m - 1));
+  return log_special(x, log_of(split(x)));
 }
-
-// log(1 + f) to twice the precision but for the rounding of the low part.
-FG_INLINE F log_rest(F f, F /*half_square*/, F low) {
-  return fma(f * f * f, poly(f, coef::kLogF), low);
-}
-FG_INLINE D log_rest(D f, D half_square, D low) {
-  const D s = quotient(f, 2 + f), z = s * s;
-  return fma(s, fma(z, poly(z, coef::kLogQuotientD), half_square), low);
-}
-template <class V>
-FG_INLINE Sum<V> log_parts(V f) {
-  const V half = Element<V>(0.5) * f, half_square = half * f;
-  const V lost = fma(half, f, -half_square);
-  const V high = f - half_square;
-  const V rest = (f - high) - half_square;
-  return {high, log_rest(f, half_square, rest - lost)};
-}
-
-// k * unit + log(1 + f) * factor, the constants given to twice the precision.
-template <class V>
-FG_INLINE V scaled_log(V x, Sum<Element<V>> unit, Sum<Element<V>> factor) {
-  const Split<V> s = split(x);
-  const Sum<V> l = log_parts(s.m - 1);
-  const V p = l.high * factor.high;
-  const V p_low = fma(l.high, factor.high, -p) + fma(l.high, factor.low, l.low * factor.high);
-  const V e = s.k * unit.high;
-  const V e_low = fma(s.k, unit.high, -e) + s.k * unit.low;
-  const V sum = e + p;
-  const V sum_low = (e - sum) + p;
-  return log_special(x, sum + (sum_low + (p_low + e_low)));
-}
-// Exact for powers of two.
 template <class V>
 FG_INLINE V log2(V x) {
-  const Split<V> s = split(x);
-  const V near = log_near(s.m - 1, V{});
-  return log_special(x, fma(near, Element<V>(1.44269504088896340736), s.k));
+  return log_special(x, log2_of(split(x)));
 }
-FG_INLINE F log10(F x) {
-  const Split<F> s = split(x);
-  const F near = log_near(s.m - 1, F{});
-  const F low = fma(near, 0.43429448190325182765f, s.k * 0x1.3509f8p-18f);
-  return log_special(x, fma(s.k, 0x1.344p-2f, low));
+template <class V>
+FG_INLINE V log10(V x) {
+  return log_special(x, log10_of(split(x)));
 }
-#ifndef FG_TABLES
-FG_INLINE D log10(D x) {
-  return scaled_log<D>(x, {0x1.34413509f79ffp-2, -0x1.9dc1da994fd21p-59},
-                       {0x1.bcb7b1526e50ep-2, 0x1.95355baaafad3p-57});
-}
-#endif
 
 // log(1 + x + low) for finite x > -1.
 template <class V>

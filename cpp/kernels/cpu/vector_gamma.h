@@ -1,8 +1,8 @@
-// log |Gamma| on registers, of doubles where there are tables for their logarithms; see
-// vector_real.h.
+// log |Gamma| and its derivative on registers; see vector_real.h.
 #pragma once
 
-#include "kernels/cpu/vector_exp_log.h"
+#include "kernels/cpu/special_coef.h"
+#include "kernels/cpu/vector_pow.h"
 
 #ifdef FG_VECTOR_MATH
 
@@ -41,15 +41,28 @@ FG_INLINE F lgamma(F x) {
   return select<F>((x == 0) | (x == kInf), kInf, select<F>(x == x, y, x));
 }
 
+// log(x) for normal x > 0 as an unevaluated sum, and log(x) + add for an `add` no larger.
 #ifdef FG_TABLES
-
-FG_INLINE Sum<D> log_to_twice_the_precision(D x) {
+FG_INLINE Sum<D> log_in_parts(D x) {
   const LogParts p = log_parts(x);
   const D power = p.k * Real<D>::kLn2High, logarithm = lookup(coef::kLogOf, p.n);
   const D high = power + logarithm, lost = (power - high) + logarithm;
   const D rest = fma(p.r * p.r, poly(p.r, coef::kLogNearD), p.k * Real<D>::kLn2Low);
   return {high, p.r + (rest + lost)};
 }
+FG_INLINE D log_plus(D x, D add) {
+  const LogParts p = log_parts(x);
+  const D high = fma(p.k, Real<D>::kLn2High, lookup(coef::kLogOf, p.n));
+  const D low = fma(p.r * p.r, poly(p.r, coef::kLogNearD), p.k * Real<D>::kLn2Low);
+  return high + (p.r + (low + add));
+}
+#else
+FG_INLINE Sum<D> log_in_parts(D x) { return long_log(split(x)); }
+FG_INLINE D log_plus(D x, D add) {
+  const Split<D> s = split(x);
+  return fma(s.k, all<D>(Real<D>::kLn2High), log_near(s.m - 1, fma(s.k, Real<D>::kLn2Low, add)));
+}
+#endif
 
 // From 3/4 to 9/4, around its zeros, a polynomial with these factored out; below by the functional
 // equation; above, too, down to there, so that nothing cancels; from 33/4 on Stirling's series.
@@ -70,7 +83,7 @@ FG_INLINE D lgamma(D x) {
   const D rest = t * poly<1>(t, coef::kLogGammaLongD);
   const D unit = fma(factors, all<D>(coef::kLogGammaLongD[0]), factors * rest);
   const auto large = x >= 8.25;
-  const Sum<D> l = log_to_twice_the_precision(select<D>(small | large, x, product));
+  const Sum<D> l = log_in_parts(select<D>(small | large, x, product));
   const D sum = select<D>(small, (unit - l.low) - l.high, (unit + l.low) + l.high);
   // x (log x - 1) - log(x) / 2 + log(2 pi) / 2 and the series
   const D less = l.high - 1, p = x * less, p_low = fma(x, less, -p) + x * l.low;
@@ -83,7 +96,21 @@ FG_INLINE D lgamma(D x) {
   return select<D>(x == 0, kInf, select<D>(x == x, value, x));
 }
 
-#endif
+// psi(x) for x > 0: below 2 by a polynomial in the distance from its zero (psi(x) = psi(x + 1) -
+// 1/x below 1), above by the series after log(x). At -0 and 0 the infinities of -1/x; the loops
+// leave negative numbers to scalar code.
+FG_INLINE D digamma(D x) {
+  const auto small = x < 1;
+  const D inverse = 1 / x, square = at_most(inverse * inverse, 0.25);
+  const D d = at_most(select<D>(small, x, x - 1), 1.) - coef::kDigammaRootHigh;
+  // The slope at the zero is nearly 1: so most of the product is not rounded.
+  const D excess = fma(d, poly<1>(d, coef::kDigammaUnitD), coef::kDigammaUnitD[0] - 1);
+  const D unit = d + fma(d, excess, -coef::kDigammaUnitD[0] * coef::kDigammaRootLow);
+  const D series = fma(square, poly(square, coef::kDigammaTailD), 0.5 * inverse);
+  const D far = select<D>(x < Real<D>::kInf, log_plus(x, -series), x);
+  return select<D>(x < 2, select<D>(small, unit - inverse, unit), far);
+}
+FG_INLINE F digamma(F x) { return lower_half(digamma(first_doubles(x)), digamma(last_doubles(x))); }
 
 }  // namespace fastgrad::math::vector
 

@@ -119,6 +119,14 @@ FG_INLINE bool any_equal(F x, float y) {
 FG_INLINE bool any_equal(D x, double y) {
   return _mm256_movemask_pd(_mm256_cmp_pd(x, _mm256_set1_pd(y), _CMP_EQ_OQ)) != 0;
 }
+// Whether a comparison holds in all elements.
+template <class M>
+FG_INLINE bool everywhere(M mask) {
+  if constexpr (sizeof(mask[0]) == 4)
+    return _mm256_movemask_ps(reinterpret_cast<__m256>(mask)) == 0xff;
+  else
+    return _mm256_movemask_pd(reinterpret_cast<__m256d>(mask)) == 0xf;
+}
 FG_INLINE F rint(F x) { return _mm256_round_ps(x, 8); }
 FG_INLINE D rint(D x) { return _mm256_round_pd(x, 8); }
 FG_INLINE F lower_half(D x, D y) {
@@ -265,6 +273,23 @@ FG_INLINE Split<V> split_from(V x, typename Real<V>::Bit low) {
   const V biased = number<V>(exponent | __builtin_bit_cast(typename R::Bit, R::kBig));
   const V k = biased - (R::kBig + Element<V>(kOffset >> R::kFraction));
   return {number<V>(b - field), select<V>(small, k - Element<V>(R::kFraction), k)};
+}
+// The same for positive, normal and finite x, m from sqrt(1/2) to sqrt(2).
+FG_INLINE Split<F> split_usual(F x) {
+  typedef int32_t Int __attribute__((vector_size(kRegisterBytes)));
+  constexpr int kFraction = Real<F>::kFraction;
+  const Bits<F> above = bits(x) - Real<F>::kSqrtHalf;
+  const Int k = reinterpret_cast<Int>(above) >> kFraction;
+  return {number<F>(bits(x) - (above & ~((1u << kFraction) - 1))), __builtin_convertvector(k, F)};
+}
+FG_INLINE Split<D> split_usual(D x) {
+  using R = Real<D>;
+  constexpr uint64_t kOffset = uint64_t{1} << 62;  // makes k positive
+  const Bits<D> above = bits(x) - R::kSqrtHalf;
+  const Bits<D> exponent = (above + kOffset) >> R::kFraction;
+  const D biased = number<D>(exponent | __builtin_bit_cast(uint64_t, R::kBig));
+  return {number<D>(bits(x) - (above & ~((uint64_t{1} << R::kFraction) - 1))),
+          biased - (R::kBig + static_cast<double>(kOffset >> R::kFraction))};
 }
 #endif
 
