@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/scalar.h"
+#include "kernels/piece_done.h"
 #include "storage/array.h"
 
 namespace fastgrad {
@@ -20,15 +21,20 @@ struct GemmOptions {
   bool accumulate = false;  // add to c instead of overwriting it
   const char* row =
       nullptr;  // a contiguous row that is added to every row of c; not with accumulate
+  PieceDone done = {};
 };
 
 // c = alpha * a·b. c is row-major (col_stride 1) and overlaps neither a nor b; any strides for a,
 // b. Every real type but bool, and the half types; integers wrap around.
 void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
           const GemmOptions& o = {});
+// Whether the product of an m x k and a k x n matrix tells of pieces that are still near when
+// others are not made yet, so that working on them at once pays.
+bool finishes_pieces(DType dtype, int64_t m, int64_t n, int64_t k);
 
 // out[..., :, :] = a[..., :, :]·b[..., :, :] with broadcast batch dimensions; out is contiguous and
 // has the broadcast shape, or (sum_batches) is one matrix, the sum over all batches.
+// What `done` hears of are rows of all matrices of out, one below the other; not with sum_batches.
 struct BatchedGemm : GemmOptions {
   bool transpose_a = false, transpose_b = false;
   bool sum_batches = false;

@@ -414,6 +414,20 @@ Tensor dropout(const Tensor& x, double p, bool training) {
 }
 
 // x·wᵀ + b over the last dimension of x.
+void eval_linear(const Attrs&, Inputs in, std::span<Array> out, const PieceDone& done) {
+  GemmOptions o;
+  Array bias = as_contiguous(*in[2]);
+  o.row = bias.data;
+  o.done = done;
+  Array x = in[0]->shape.size() == 2 ? *in[0] : as_contiguous(*in[0]);
+  int64_t k = in[1]->shape[1], n = in[1]->shape[0];
+  Matrix a =
+      x.shape.size() == 2
+          ? matrix_of(x)
+          : Matrix{x.data, k ? x.numel / k : out[0].numel / std::max<int64_t>(n, 1), k, k, 1};
+  gemm(out[0].dtype, a, matrix_of(*in[1]).transposed(), Matrix{out[0].data, a.rows, n, n, 1}, o);
+}
+
 FG_DEFINE_OP(Linear) = {
     .name = "linear",
     .backward_name = "AddmmBackward0",
@@ -423,20 +437,7 @@ FG_DEFINE_OP(Linear) = {
           out[0].shape = in[0]->shape;
           out[0].shape.back() = in[1]->shape[0];
         },
-    .eval =
-        [](const Attrs&, Inputs in, std::span<Array> out) {
-          GemmOptions o;
-          Array bias = as_contiguous(*in[2]);
-          o.row = bias.data;
-          Array x = in[0]->shape.size() == 2 ? *in[0] : as_contiguous(*in[0]);
-          int64_t k = in[1]->shape[1], n = in[1]->shape[0];
-          Matrix a = x.shape.size() == 2
-                         ? matrix_of(x)
-                         : Matrix{x.data, k ? x.numel / k : out[0].numel / std::max<int64_t>(n, 1),
-                                  k, k, 1};
-          gemm(out[0].dtype, a, matrix_of(*in[1]).transposed(),
-               Matrix{out[0].data, a.rows, n, n, 1}, o);
-        },
+    .eval = [](const Attrs& at, Inputs in, std::span<Array> out) { eval_linear(at, in, out, {}); },
     .vjp =
         [](VjpContext& c) {
           const Tensor& g = c.g();

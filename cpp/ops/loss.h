@@ -6,6 +6,7 @@
 
 #include "core/apply.h"
 #include "kernels/loss.h"
+#include "kernels/piece_done.h"
 
 namespace fastgrad {
 
@@ -32,5 +33,7 @@ Tensor dropout(const Tensor& x, double p, bool training);
 
 // x·weightᵀ + bias; bias may be undefined.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias);
+// Its kernel, for callers that work on pieces of the result as they are finished.
+void eval_linear(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done);
 
 }  // namespace fastgrad

@@ -54,6 +54,12 @@ BatchedGemm gemm_options(const Attrs& at) {
 
 }  // namespace
 
+void eval_mm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done) {
+  Matrix a = matrix_of(*in[0]), b = matrix_of(*in[1]);
+  gemm(out[0].dtype, at.flag(0) ? a.transposed() : a, at.flag(1) ? b.transposed() : b,
+       matrix_of(out[0]), {.done = done});
+}
+
 FG_DEFINE_OP(Mm) = {
     .name = "mm",
     .cls = OpClass::Bilinear,
@@ -62,12 +68,7 @@ FG_DEFINE_OP(Mm) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = {rows_of(*in[0], at.flag(0)), cols_of(*in[1], at.flag(1))};
         },
-    .eval =
-        [](const Attrs& at, Inputs in, std::span<Array> out) {
-          Matrix a = matrix_of(*in[0]), b = matrix_of(*in[1]);
-          gemm(out[0].dtype, at.flag(0) ? a.transposed() : a, at.flag(1) ? b.transposed() : b,
-               matrix_of(out[0]));
-        },
+    .eval = [](const Attrs& at, Inputs in, std::span<Array> out) { eval_mm(at, in, out, {}); },
     .vjp =
         [](VjpContext& c) {
           product_vjp(c, [](const Tensor& a, const Tensor& b, bool ta, bool tb) {
@@ -77,13 +78,18 @@ FG_DEFINE_OP(Mm) = {
     .save = {save_in(1), save_in(0)},
 };
 
+void eval_bmm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done) {
+  BatchedGemm o = gemm_options(at);
+  o.done = done;
+  batched_gemm(*in[0], *in[1], out[0], o);
+}
+
 // Batches of matrices with broadcast batch dimensions; one of the inputs may be a single matrix.
 FG_DEFINE_OP(Bmm) = {
     .name = "bmm",
     .cls = OpClass::Bilinear,
     .infer = infer_batched,
-    .eval = [](const Attrs& at, Inputs in,
-               std::span<Array> out) { batched_gemm(*in[0], *in[1], out[0], gemm_options(at)); },
+    .eval = [](const Attrs& at, Inputs in, std::span<Array> out) { eval_bmm(at, in, out, {}); },
     .vjp =
         [](VjpContext& c) {
           // The gradient of a single matrix is summed over the batch as it is computed.
@@ -173,11 +179,10 @@ FG_DEFINE_OP(Dot) = {
     .save = {save_in(1), save_in(0)},
 };
 
-namespace {
-
-// out = beta * input + alpha * a·b for Addmm and Baddbmm; attributes s[0] beta, s[1] alpha.
-void eval_add_product(const Attrs& at, Inputs in, std::span<Array> out) {
+// out = beta * input + alpha * a·b, also for Baddbmm; attributes s[0] beta, s[1] alpha.
+void eval_addmm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done) {
   BatchedGemm o;
+  o.done = done;
   o.alpha = at.s[1];
   o.accumulate = at.s[0].to_double() != 0;
   if (o.accumulate) {
@@ -196,6 +201,12 @@ void eval_add_product(const Attrs& at, Inputs in, std::span<Array> out) {
       });
   }
   batched_gemm(*in[1], *in[2], out[0], o);
+}
+
+namespace {
+
+void eval_add_product(const Attrs& at, Inputs in, std::span<Array> out) {
+  eval_addmm(at, in, out, {});
 }
 
 void infer_add_product(const Attrs&, Inputs in, Metas& out) {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/apply.h"
+#include "kernels/piece_done.h"
 
 namespace fastgrad {
 
@@ -12,6 +13,12 @@ namespace fastgrad {
 Tensor matmul(const Tensor& a, const Tensor& b);
 // The same for a and b of two or more dimensions, whose last two may be transposed first.
 Tensor matmul(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b);
+
+// The kernels of Mm, Bmm and Addmm for callers that work on pieces of the result as they are
+// finished; the matrices of a batch count as one below the other.
+void eval_mm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done);
+void eval_bmm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done);
+void eval_addmm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done);
 
 Tensor mm(const Tensor& a, const Tensor& b, bool transpose_a = false, bool transpose_b = false);
 Tensor bmm(const Tensor& a, const Tensor& b);

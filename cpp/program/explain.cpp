@@ -3,6 +3,7 @@
 #include <map>
 
 #include "program/direct.h"
+#include "program/epilogues.h"
 #include "program/program.h"
 
 namespace fastgrad {
@@ -24,6 +25,22 @@ std::string why_walked(const Instruction& i) {
     if (p.defined() && p.numel == out.numel && !p.contiguous)
       return "an operand has gaps or another order in memory";
   return "an operand is broadcast, or overlaps the result";
+}
+
+// Why instruction k, on large contiguous arrays, joins no other.
+std::string why_alone(const Graph& g, size_t k) {
+  const Instruction& i = g.instructions[k];
+  for (size_t m = k; m-- > 0;)
+    for (const Place& p : i.in)
+      if (p.defined() && p.numel == i.out[0].numel && product_kernel(g.instructions[m]) &&
+          g.instructions[m].out[0].storage == p.storage) {
+        std::string why = why_no_epilogue(g.instructions[m]);
+        if (why.empty())
+          why = computes_long(i) ? "for it computes longer than memory takes"
+                                 : "which stands too far away";
+        return str("not on pieces of ", g.name_of(g.instructions[m]), ", ", why);
+      }
+  return "no neighbour of its size";
 }
 
 }  // namespace
@@ -51,6 +68,15 @@ std::string Program::explain() const {
     }
     text += str("; ", kept, " results never leave the cache\n");
   }
+  for (const Epilogue& e : epilogues_) {
+    std::fill(grouped.begin() + static_cast<std::ptrdiff_t>(e.product),
+              grouped.begin() + static_cast<std::ptrdiff_t>(e.last), 1);
+    text += str("on pieces of ", g.name_of(g.instructions[e.product]), " of ",
+                g.instructions[e.product].out[0].numel, " elements:");
+    for (size_t k = e.product + 1; k < e.last; ++k)
+      text += str(joined_[k - 1] ? "+" : " ", g.name_of(g.instructions[k]));
+    text += "\n";
+  }
   size_t small = 0, rows = 0, others = 0, watched = 0;
   std::string alone, pairs;
   std::map<std::string, size_t> names;
@@ -71,7 +97,7 @@ std::string Program::explain() const {
     } else {
       bool direct = is_direct(i, scalars);
       alone += str("  ", g.name_of(i), " on ", i.out[0].numel,
-                   " elements: ", direct ? "no neighbour of its size" : why_walked(i), "\n");
+                   " elements: ", direct ? why_alone(g, k) : why_walked(i), "\n");
     }
   }
   text += str(small, " elementwise kernels are one call each, on arrays below ", kMinGroup,

@@ -34,15 +34,23 @@ Frame::Frame(const Program& p) : program_(p) {
   patches_.resize(static_cast<size_t>(g.num_externals) + p.fresh_sizes_.size());
   bound_.assign(patches_.size(), nullptr);
   steps_.reserve(g.instructions.size());
-  size_t next = 0;
-  for (const Program::Group& group : p.groups_) {
-    for (; next < group.first; ++next)
-      if (!p.joined_[next]) add(next);
-    for (; next < group.last; ++next) note_writes(g.instructions[next]);
-    add_group(group);
+  auto group = p.groups_.begin();
+  auto epilogue = p.epilogues_.begin();
+  for (size_t k = 0; k < g.instructions.size();) {
+    size_t last = k + 1;
+    bool groups = group != p.groups_.end() && group->first == k;
+    bool follows = epilogue != p.epilogues_.end() && epilogue->product == k;
+    if (groups) last = group->last;
+    if (follows) last = epilogue->last;
+    for (size_t m = k; m < last; ++m) note_writes(g.instructions[m]);
+    if (groups)
+      add_group(*group++);
+    else if (follows)
+      add_product(*epilogue++);
+    else if (!p.joined_[k])
+      add(k);
+    k = last;
   }
-  for (; next < g.instructions.size(); ++next)
-    if (!p.joined_[next]) add(next);
 }
 
 // Notes what the next step, which is part or all of i, writes to.
@@ -123,7 +131,6 @@ Array Frame::array(const Place& p) {
 
 void Frame::add(size_t k) {
   const Instruction& i = program_.graph().instructions[k];
-  note_writes(i);
   Step& s = steps_.emplace_back();
   if (i.guards()) {
     s.kind = Kind::Guard;
@@ -318,6 +325,9 @@ inline bool Frame::run_steps(const Step*& step) {
         break;
       case Kind::Group:
         groups_[s.call].run();
+        break;
+      case Kind::Product:
+        run_product(s);
         break;
       default:
         if (!run_call(s)) return false;

@@ -16,7 +16,7 @@ class Frame {
   bool run(char* const* externals, char* const* fresh, Program::Written* written);
 
  private:
-  enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group };
+  enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group, Product };
   struct Step {
     BlockKernel kernel = nullptr;
     char* out = nullptr;
@@ -54,6 +54,19 @@ class Frame {
     void run();
     void run_blocks(int64_t begin, int64_t end);
   };
+  // A product, and kernels that run on its pieces. Steps lead from one row or column to the next.
+  struct Product {
+    struct Kernel {
+      Step step;
+      int64_t out_row = 0, out_col = 0, in_row[kMaxElementwiseInputs] = {},
+              in_col[kMaxElementwiseInputs] = {};
+      bool by_rows = false;  // something is broadcast along them
+    };
+    size_t call;
+    int64_t cols;
+    std::vector<Kernel> kernels;
+    void run(int64_t row, int64_t col, int64_t rows, int64_t cols) const;
+  };
   struct Call {
     const Instruction* instruction;
     SmallVector<Array, 4> arrays;
@@ -71,6 +84,7 @@ class Frame {
   bool add_bytes(Step& s, const Instruction& i);
   void add_call(Step& s, const Instruction& i);
   void add_group(const Program::Group& g);
+  void add_product(const Program::Epilogue& e);
   void add_sum(Group& group, const Instruction& i);
   void add_kernel(Step& s, size_t k, unsigned scalars, int64_t n);
   Steps steps_of(const Place& p) const;
@@ -79,6 +93,7 @@ class Frame {
   void note_writes(const Instruction& i);
   bool run_steps(const Step*& step);
   void run_rows(const Step& s) const;
+  void run_product(const Step& s);
   bool run_call(const Step& s);
   static bool check(const Call& c);
 
@@ -93,6 +108,7 @@ class Frame {
   std::vector<RowForm> rows_;
   std::deque<Call> calls_;
   std::deque<Group> groups_;
+  std::vector<Product> products_;
   std::vector<std::vector<Patch>> patches_;  // of externals, then of fresh blocks
   std::vector<char*> bound_;
 };

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "program/direct.h"
+#include "program/piece_uses.h"
 #include "program/program.h"
 
 namespace fastgrad {
@@ -28,20 +29,6 @@ int64_t group_size(const Instruction& i) {
   return sums_all(i) && i.in[0].numel >= kMinGroup ? i.in[0].numel : 0;
 }
 
-// Whether b may run before a, which stands in front of it.
-bool may_pass(const Instruction& a, const Instruction& b) {
-  for (const Place& out : b.out) {
-    for (const Place& p : a.in)
-      if (p.storage == out.storage) return false;
-    for (const Place& p : a.out)
-      if (p.storage == out.storage) return false;
-  }
-  for (const Place& in : b.in)
-    for (const Place& p : a.out)
-      if (p.storage == in.storage) return false;
-  return true;
-}
-
 }  // namespace
 
 bool sums_all(const Instruction& i) {
@@ -56,10 +43,7 @@ void gather_groups(Graph& g) {
   for (size_t k = 1; k < list.size(); ++k) {
     int64_t size = group_size(list[k]);
     if (size == 0 || group_size(list[k - 1]) == size) continue;
-    bool outside = std::any_of(list[k].out.begin(), list[k].out.end(), [&](const Place& p) {
-      return g.storages[at(p.storage)].role == Storage::Role::External;
-    });
-    if (outside) continue;  // such writes wait for all guards
+    if (writes_outside(g, list[k])) continue;
     size_t to = k;
     while (to > 0 && k - to < kMaxMove && group_size(list[to - 1]) != size &&
            may_pass(list[to - 1], list[k]))
@@ -72,9 +56,7 @@ void gather_groups(Graph& g) {
 }
 
 // Note [Groups]
-// A group may run block by block when each of its instructions, on elements [a, b), reads of what
-// the group writes only those elements. That holds when an array is written and read at one place
-// (storage, offset, element size), and what serves as one element for all is not written inside.
+// A group runs block by block, where PieceUses says that it may.
 // Storages that nothing outside the group reads or writes shrink to a block. Blocks end at
 // multiples of kGroupBlock, so every element is computed by the same kernel from the same values.
 // Sums and means over everything join as well. The leaves of their trees have kGroupBlock elements;
@@ -84,41 +66,18 @@ void gather_groups(Graph& g) {
 void Program::find_groups() {
   const Graph& g = task_.graph;
   is_block_.assign(g.storages.size(), 0);
-  struct Use {
-    int64_t offset;
-    size_t size;
-    bool written, scalar, summed;
-  };
-  std::unordered_map<int32_t, Use> uses;
-  auto fits = [&](const Place& p, bool write, bool scalar) {
-    auto found = uses.find(p.storage);
-    if (found == uses.end()) return true;
-    const Use& u = found->second;
-    if (write && u.summed) return false;
-    if (!write && !u.written) return true;
-    return !scalar && !u.scalar && u.offset == p.offset && u.size == itemsize(p.dtype);
-  };
-  auto use = [&](const Place& p, bool write, bool scalar, bool summed) {
-    auto [found, added] =
-        uses.emplace(p.storage, Use{p.offset, itemsize(p.dtype), write, scalar, summed});
-    Use& u = found->second;
-    if (added) return;
-    u.summed = u.summed || summed;
-    // Readers at several places: nobody may write there.
-    u.scalar = u.scalar || scalar || u.offset != p.offset || u.size != itemsize(p.dtype);
-    u.written = u.written || write;
-  };
+  PieceUses uses;
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     const Instruction& i = g.instructions[k];
     unsigned scalars = 0;
-    int64_t size = group_size(i);
+    int64_t size = in_epilogue_[k] ? 0 : group_size(i);
     if (size == 0) continue;
     if (i.kind == Instruction::Kind::Elementwise) is_direct(i, scalars);
     bool total = i.kind == Instruction::Kind::Op;
     bool joins = !groups_.empty() && groups_.back().last == k && groups_.back().n == size;
     for (size_t n = 0; joins && n < i.in.size(); ++n)
-      joins = !i.in[n].defined() || fits(i.in[n], false, scalars >> n & 1);
-    joins = joins && fits(i.out[0], true, total);
+      joins = !i.in[n].defined() || uses.fits(i.in[n], false, scalars >> n & 1);
+    joins = joins && uses.fits(i.out[0], true, total);
     if (!joins) {
       uses.clear();
       groups_.push_back({k, k, size});
@@ -126,8 +85,8 @@ void Program::find_groups() {
     }
     groups_.back().last = k + 1;
     for (size_t n = 0; n < i.in.size(); ++n)
-      if (i.in[n].defined()) use(i.in[n], false, scalars >> n & 1, total);
-    use(i.out[0], true, total, false);
+      if (i.in[n].defined()) uses.add(i.in[n], false, scalars >> n & 1, total);
+    uses.add(i.out[0], true, total);
   }
   std::erase_if(groups_, [](const Group& group) { return group.last - group.first < 2; });
 

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "core/elementwise.h"
 #include "program/direct.h"
+#include "program/epilogues.h"
 #include "program/frame.h"
 
 namespace fastgrad {
@@ -29,8 +30,10 @@ Program::Program(Task task) : task_(std::move(task)) {
     guarded_ = guarded_ || i.guards();
     impure_ = impure_ || (i.kind == Instruction::Kind::Primitive && !i.primitive->pure);
   }
+  gather_epilogues(task_.graph);
   gather_groups(task_.graph);
   join_pairs();
+  find_epilogues();
   find_groups();
   plan();
   examine_guards();
@@ -59,7 +62,9 @@ SmallVector<int32_t, kMaxElementwiseInputs> Program::written_over(size_t k) cons
   SmallVector<int32_t, kMaxElementwiseInputs> storages;
   const Instruction& i = task_.graph.instructions[k];
   unsigned scalars = 0;
-  if (i.kind != Instruction::Kind::Elementwise || !is_direct(i, scalars) ||
+  RowForm form;
+  if (i.kind != Instruction::Kind::Elementwise ||
+      !(is_direct(i, scalars) || (in_epilogue_[k] && find_rows(i, form))) ||
       itemsize(i.compute) != itemsize(i.result) || i.out[0].offset != 0)
     return storages;
   Operands all = operands(k);
@@ -67,7 +72,8 @@ SmallVector<int32_t, kMaxElementwiseInputs> Program::written_over(size_t k) cons
     bool fits = o.place().defined();
     for (const Operand& other : all)
       if (fits && other.place().storage == o.place().storage)
-        fits = other.place().offset == 0 && !other.scalar;
+        fits = other.place().offset == 0 && !other.scalar && other.place().contiguous &&
+               other.place().numel == i.out[0].numel;
     if (fits) storages.push_back(o.place().storage);
   }
   return storages;
@@ -116,17 +122,21 @@ void Program::plan() {
       blocks.pop_back();
     }
   };
-  // The end of the group that instruction k is in; 0: none. What dies inside keeps its memory until
-  // then, because each block of the group passes there again; likewise what is summed, because that
-  // comes last.
+  // The end of the group or epilogue that instruction k is in; 0: none. What dies inside keeps its
+  // memory until then, because each block of the group passes there again; likewise what is summed,
+  // because that comes last.
   std::vector<size_t> end_of_group(g.instructions.size(), 0);
   for (const Group& group : groups_)
     for (size_t k = group.first; k < group.last; ++k) end_of_group[k] = group.last;
+  for (const Epilogue& e : epilogues_)
+    for (size_t k = e.product; k < e.last; ++k) end_of_group[k] = e.last;
   std::vector<int32_t> dying;
-  auto release = [&](int32_t s, size_t k) {
+  auto release = [&](int32_t s, size_t k, bool written_over = false) {
     if (!planned(s) || last[at(s)] != static_cast<int>(k)) return;
     last[at(s)] = -2;  // once
-    if (end_of_group[k] && (!is_block_[at(s)] || is_summed_[at(s)]))
+    // Of arrays of an epilogue each piece is over when it is written over.
+    if (end_of_group[k] && (!is_block_[at(s)] || is_summed_[at(s)]) &&
+        !(written_over && in_epilogue_[k]))
       dying.push_back(s);
     else
       free[class_of(s)].push_back(arena_offset_[at(s)]);
@@ -136,7 +146,7 @@ void Program::plan() {
     for (const Place& p : i.in)
       if (p.defined()) allocate(p.storage);  // unset memory
     if (joined_[k]) continue;
-    for (int32_t s : written_over(k)) release(s, k);
+    for (int32_t s : written_over(k)) release(s, k, true);
     for (const Place& p : i.out) allocate(p.storage);
     if (k > 0 && joined_[k - 1])
       for (const Place& p : g.instructions[k - 1].in)

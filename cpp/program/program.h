@@ -70,6 +70,11 @@ class Program {
     int64_t block = kGroupBlock;  // elements that pass through all instructions at a time
     bool far = false;             // its memory is more than the nearer caches hold
   };
+  // A product, and elementwise instructions that run on its pieces: see Note [Epilogues] in
+  // epilogues.cpp.
+  struct Epilogue {
+    size_t product, last;  // the last one excluded
+  };
   // What an elementwise kernel reads.
   struct Operand {
     const Instruction* instruction;
@@ -79,6 +84,7 @@ class Program {
   };
   using Operands = SmallVector<Operand, kMaxElementwiseInputs>;
   void join_pairs();
+  void find_epilogues();
   void find_groups();
   void examine_guards();
   void find_blocks();
@@ -100,6 +106,8 @@ class Program {
   // Instructions that are computed along with the next one, and the storages between them: see Note
   // [Pairs] in pairs.cpp.
   std::vector<uint8_t> joined_, in_register_;
+  std::vector<Epilogue> epilogues_;
+  std::vector<uint8_t> in_epilogue_;
   std::vector<Group> groups_;
   // Storages of which a group keeps one block at a time: the size of an element; 0 for others.
   std::vector<uint8_t> is_block_;

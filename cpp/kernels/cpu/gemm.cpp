@@ -143,16 +143,19 @@ void blas_gemv(const BlasMatrix& mm, const Matrix& m, const T* x, int64_t incx, 
 
 // Whether the own kernel is faster than OpenBLAS.
 template <class T>
-bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
+bool own_is_faster(int64_t m, int64_t n, int64_t k) {
   const OwnGemm<T>& own = own_gemm(T{});
-  return own.blocks && (b.row_stride == 1 || b.col_stride == 1) &&
-         (a.row_stride == 1 || a.col_stride == 1) && c.cols >= 8 && c.rows >= 2 &&
-         c.rows * c.cols * a.cols <= own.most_products;
+  return own.blocks && n >= 8 && m >= 2 && m * n * k <= own.most_products;
+}
+template <class T>
+bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
+  return (b.row_stride == 1 || b.col_stride == 1) && (a.row_stride == 1 || a.col_stride == 1) &&
+         own_is_faster<T>(c.rows, c.cols, a.cols);
 }
 
 template <class T>
 void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, const T* from,
-                int64_t from_row) {
+                int64_t from_row, const PieceDone& done) {
   const OwnGemm<T>& own = own_gemm(T{});
   int64_t m = c.rows, n = c.cols, k = a.cols;
   double multiplications = static_cast<double>(m * n) * static_cast<double>(k);
@@ -170,7 +173,7 @@ void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, cons
     own.blocks(by_rows ? end - begin : m, by_rows ? n : end - begin, k, at<T>(a, row, 0),
                a.row_stride, a.col_stride, at<T>(b, 0, col), b.row_stride, b.col_stride,
                at<T>(c, row, col), c.row_stride, alpha,
-               from ? from + row * from_row + col : nullptr, from_row, memory);
+               from ? from + row * from_row + col : nullptr, from_row, memory, done.at(row, col));
   });
 }
 
@@ -180,19 +183,23 @@ void repeat_row(const char* row, const Matrix& c, size_t itemsize) {
     std::memcpy(c.data + i * c.row_stride * static_cast<int64_t>(itemsize), row, bytes);
 }
 
+// Whether o.done has heard of everything.
 template <class T>
-void gemm_float(Matrix a, Matrix b, const Matrix& c, const GemmOptions& o) {
+bool gemm_float(Matrix a, Matrix b, const Matrix& c, const GemmOptions& o) {
   const T alpha = o.alpha.to<T>();
   const T* from = o.accumulate ? at<T>(c) : reinterpret_cast<const T*>(o.row);
   const int64_t from_row = o.accumulate ? c.row_stride : 0;
   if (c.rows <= kSmall && c.cols <= kSmall && a.cols <= kSmall) {
     gemm_small<T>(a, b, c, alpha, from, from_row);
-    return;
+    return false;
   }
   FG_CHECK(c.rows <= INT_MAX && c.cols <= INT_MAX && a.cols <= INT_MAX && c.row_stride <= INT_MAX,
            "[matmul] matrices of ", c.rows, "x", a.cols, " and ", a.cols, "x", c.cols,
            " are too large for BLAS, whose sizes are limited to 2147483647; split the product");
-  if (own_is_faster<T>(a, b, c)) return block_gemm<T>(a, b, c, alpha, from, from_row);
+  if (own_is_faster<T>(a, b, c)) {
+    block_gemm<T>(a, b, c, alpha, from, from_row, o.done);
+    return true;
+  }
   one_blas_thread();
   if (o.row) repeat_row(o.row, c, sizeof(T));
   T beta = from ? T(1) : T(0);
@@ -209,17 +216,18 @@ void gemm_float(Matrix a, Matrix b, const Matrix& c, const GemmOptions& o) {
     usable(a, ma, held_a);
     blas_gemv<T>(ma, a, at<T>(b), b.rows == 1 ? 1 : b.row_stride, at<T>(c),
                  std::max<int64_t>(c.row_stride, 1), alpha, beta);
-    return;
+    return false;
   }
   if (c.rows == 1 && vector_stride_fits(a.cols == 1 ? 1 : a.col_stride)) {
     Matrix bt = b.transposed();
     usable(bt, mb, held_b);
     blas_gemv<T>(mb, bt, at<T>(a), a.cols == 1 ? 1 : a.col_stride, at<T>(c), 1, alpha, beta);
-    return;
+    return false;
   }
   usable(a, ma, held_a);
   usable(b, mb, held_b);
   blas_gemm<T>(ma, a, mb, b, c, alpha, beta);
+  return false;
 }
 
 // Integers add up modulo 2^bits: signed overflow would be undefined in C++.
@@ -249,7 +257,9 @@ void gemm_half(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
                const GemmOptions& o) {
   Array fa = packed_copy(dtype, a, DType::Float32), fb = packed_copy(dtype, b, DType::Float32);
   Array fc = packed_copy(dtype, c, DType::Float32);
-  gemm_float<float>(matrix_of(fa), matrix_of(fb), matrix_of(fc), o);
+  GemmOptions in_floats = o;
+  in_floats.done = {};
+  gemm_float<float>(matrix_of(fa), matrix_of(fb), matrix_of(fc), in_floats);
   CastKernel cast = cast_kernel(DType::Float32, dtype);
   for (int64_t i = 0; i < c.rows; ++i)
     cast(fc.data + i * c.cols * 4, 1, c.data + i * c.row_stride * 2, 1, c.cols);
@@ -292,26 +302,35 @@ BatchDims batch_dims(const Array& a, const Array& b) {
 
 }  // namespace
 
+bool finishes_pieces(DType dtype, int64_t m, int64_t n, int64_t k) {
+  if (dtype != DType::Float32 && dtype != DType::Float64) return false;
+  // Large results of few multiplications are not shared among threads.
+  if (m * n > kParallelGrain &&
+      static_cast<double>(m * n) * static_cast<double>(k) < kParallelProducts)
+    return false;
+  return dtype == DType::Float32 ? own_is_faster<float>(m, n, k) : own_is_faster<double>(m, n, k);
+}
+
 Matrix matrix_of(const Array& a) {
   size_t n = a.shape.size();
   return {a.data, a.shape[n - 2], a.shape[n - 1], a.strides[n - 2], a.strides[n - 1]};
 }
 
-void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
-          const GemmOptions& options) {
-  if (c.rows == 0 || c.cols == 0) return;
-  GemmOptions o = options;
+namespace {
+
+// Whether o.done has heard of everything.
+bool multiply(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, GemmOptions o) {
   if (o.row && (a.cols == 0 || (dtype != DType::Float32 && dtype != DType::Float64))) {
     repeat_row(o.row, c, itemsize(dtype));
     o.row = nullptr;
     o.accumulate = true;
   }
   if (a.cols == 0) {
-    if (o.accumulate) return;
+    if (o.accumulate) return false;
     int64_t size = static_cast<int64_t>(itemsize(dtype));
     for (int64_t i = 0; i < c.rows; ++i)
       std::memset(c.data + i * c.row_stride * size, 0, static_cast<size_t>(c.cols * size));
-    return;
+    return false;
   }
   switch (dtype) {
     case DType::Float32:
@@ -320,7 +339,8 @@ void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
       return gemm_float<double>(a, b, c, o);
     case DType::Float16:
     case DType::BFloat16:
-      return gemm_half(dtype, a, b, c, o);
+      gemm_half(dtype, a, b, c, o);
+      return false;
     default:
       dispatch_real(dtype, "matmul", [&]<class T>(T) {
         if constexpr (std::is_same_v<T, bool>)
@@ -330,7 +350,17 @@ void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
         else if constexpr (std::is_integral_v<T>)
           gemm_integer<T>(a, b, c, o.alpha.to<T>(), o.accumulate);
       });
+      return false;
   }
+}
+
+}  // namespace
+
+void gemm(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, const GemmOptions& o) {
+  if (c.rows == 0 || c.cols == 0) return;
+  if (multiply(dtype, a, b, c, o) || !o.done) return;
+  parallel_for(c.rows, std::max<int64_t>(kParallelGrain / c.cols, 1),
+               [&](int64_t begin, int64_t end) { o.done(begin, 0, end - begin, c.cols); });
 }
 
 void batched_gemm(const Array& a, const Array& b, const Array& out, const BatchedGemm& o) {
@@ -388,6 +418,7 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
       multiply(mc.rows, mc.cols, ma.cols, at<T>(ma) + offset_a, ma.row_stride, ma.col_stride,
                at<T>(mb) + offset_b, mb.row_stride, c, mc.row_stride, alpha, adds ? c : nullptr,
                mc.row_stride);
+      if (o.done) o.done(i * mc.rows, 0, mc.rows, mc.cols);
       if (o.sum_batches) adds = true;
     });
   };
@@ -398,6 +429,7 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
     if (small && out.dtype == DType::Float64) return run_small(double{}, begin, end);
     GemmOptions each = options;
     walk(begin, end, [&](int64_t i, int64_t offset_a, int64_t offset_b) {
+      each.done = o.done.at(i * mc.rows, 0);
       gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
            {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
            {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, each);

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/piece_done.h"
+
 namespace fastgrad {
 
 // c[i, j] = alpha * sum_p a[i * a_row + p * a_col] * b[p * b_row + j] + from[i * from_row + j], or
@@ -49,7 +51,8 @@ using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 template <class T>
 using BlockGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
                            int64_t a_col, const T* b, int64_t b_row, int64_t b_col, T* c,
-                           int64_t c_row, T alpha, const T* from, int64_t from_row, T* scratch);
+                           int64_t c_row, T alpha, const T* from, int64_t from_row, T* scratch,
+                           const PieceDone& done);
 
 template <class T>
 struct OwnGemm {
