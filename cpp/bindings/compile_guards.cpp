@@ -85,9 +85,10 @@ PythonGuards::PythonGuards(PyObject* list) {
   }
 }
 
-bool PythonGuards::note(const Holder& h, std::vector<Word>& words) {
+bool PythonGuards::note(size_t k, std::vector<Word>& words) const {
+  const Holder& h = holders_[k];
   auto add = [&](const void* at) {
-    Word w{at, 0};
+    Word w{at, 0, k};
     std::memcpy(&w.expected, at, sizeof w.expected);
     words.push_back(w);
   };
@@ -128,6 +129,26 @@ bool PythonGuards::note(const Holder& h, std::vector<Word>& words) {
   }
 }
 
+// The entry's value, borrowed, or null. Entries seldom move, so it is looked for where it was.
+PyObject* PythonGuards::look_up(PyObject* dict, Entry& e) {
+  PyObject *key, *value;
+  if (e.position >= 0) {
+    Py_ssize_t at = e.position;
+    if (PyDict_Next(dict, &at, &key, &value) && key == e.key.get()) return value;
+    e.position = -1;
+  }
+  PyObject* found = find(dict, e.key.get());
+  if (!found) return nullptr;
+  Py_ssize_t at = 0, here = 0;
+  for (; PyDict_Next(dict, &at, &key, &value); here = at) {
+    if (value != found || !same_value(key, e.key.get())) continue;
+    e.key = Object::borrow(key);
+    e.position = here;
+    break;
+  }
+  return found;
+}
+
 bool PythonGuards::holds(Holder& h, const Entry** changed) {
   PyObject* holder = h.holder.get();
   switch (h.kind) {
@@ -159,9 +180,9 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
       } else {
         Object keys(whole ? PyObject_GetIter(dict) : nullptr);
         if (whole && !keys) PyErr_Clear();
-        for (const Entry& e : h.entries) {
+        for (Entry& e : h.entries) {
           *changed = &e;
-          if (!same_value(find(dict, e.key.get()), e.expected.get())) return false;
+          if (!same_value(look_up(dict, e), e.expected.get())) return false;
           if (!whole) continue;
           Object key(keys ? PyIter_Next(keys.get()) : nullptr);
           if (!key) PyErr_Clear();
@@ -232,15 +253,30 @@ bool PythonGuards::holds(Holder& h, const Entry** changed) {
 
 const char* PythonGuards::check() {
   if (words_.empty()) return check_all();
-  for (const Word& w : words_)
-    if (!w.holds()) [[unlikely]]
-      return check_all();
+  for (size_t i = 0; i < words_.size(); ++i)
+    if (!words_[i].holds()) [[unlikely]]
+      if (const char* changed = check_again(i)) return changed;
   for (size_t i = 0; i < wordless_.size(); ++i) {
     const Entry* changed = nullptr;
     if (!holds(holders_[wordless_[i]], &changed))
       return changed ? changed->label.c_str() : "a container";
   }
   return words_.empty() ? check_all() : nullptr;  // somebody else has found a change meanwhile
+}
+
+const char* PythonGuards::check_again(size_t word) {
+  const size_t k = words_[word].holder;
+  const Entry* changed = nullptr;
+  if (!holds(holders_[k], &changed)) return changed ? changed->label.c_str() : "a container";
+  std::vector<Word> now;
+  bool noted = note(k, now);  // equal values at another place have no words
+  size_t first = 0;
+  while (first < words_.size() && words_[first].holder != k) ++first;
+  size_t end = first;
+  while (end < words_.size() && words_[end].holder == k) ++end;
+  if (!noted || now.size() != end - first) return check_all();
+  std::copy(now.begin(), now.end(), words_.begin() + static_cast<std::ptrdiff_t>(first));
+  return nullptr;
 }
 
 const char* PythonGuards::check_all() {
@@ -250,7 +286,7 @@ const char* PythonGuards::check_all() {
   bool all = true;
   for (size_t k = 0; k < holders_.size() && all; ++k) {
     changed = nullptr;
-    if (!note(holders_[k], words)) wordless.push_back(k);
+    if (!note(k, words)) wordless.push_back(k);
     all = holds(holders_[k], &changed);
   }
   if (!all) words.clear();

@@ -7,7 +7,9 @@
 // changed Python objects, which a replay would not do. Checked before each replay, it tells whether
 // somebody else did. Where a dictionary has not changed at all since the last check, its version
 // says so at once. What can be told from one word of memory (a version, the content of a cell, the
-// code of a function) is kept as that word, so that a check of many is a loop of comparisons.
+// code of a function) is kept as that word, so that a check of many is a loop of comparisons. A
+// word that differs says little: the counter of a loop in a script is an entry of the dictionary
+// with all its functions. Then that one holder is looked at, where its entries were the last time.
 #pragma once
 
 #include <cstring>
@@ -32,6 +34,7 @@ class PythonGuards {
   struct Entry {
     Object key, expected;  // expected absent: there must be no entry
     std::string label;
+    Py_ssize_t position = -1;  // of a dictionary's entry, for PyDict_Next(); -1: not known
   };
   struct Holder {
     enum class Kind : uint8_t {
@@ -56,6 +59,7 @@ class PythonGuards {
   struct Word {
     const void* at;
     uintptr_t expected;
+    size_t holder;
     bool holds() const {
       uintptr_t now;
       std::memcpy(&now, at, sizeof now);
@@ -63,9 +67,12 @@ class PythonGuards {
     }
   };
   const char* check_all();
+  // The same for the holder of a word that differs; the word is noted anew.
+  const char* check_again(size_t word);
   static bool holds(Holder& h, const Entry** changed);
-  // Appends the words of h; false: it must be looked at.
-  static bool note(const Holder& h, std::vector<Word>& words);
+  static PyObject* look_up(PyObject* dict, Entry& e);
+  // Appends the words of holder k; false: it must be looked at.
+  bool note(size_t k, std::vector<Word>& words) const;
   std::vector<Holder> holders_;
   // Objects in words are those of entries: no other object can come to lie at their address.
   std::vector<Word> words_;

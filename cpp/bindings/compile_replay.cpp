@@ -26,8 +26,12 @@ void give_released_history(const Tensor& t, const std::string& name) {
   set_output(node, 0, t);
 }
 
-bool same_place(const Array& a, const Place& p) {
-  return a.dtype == p.dtype && a.shape == p.shape && a.strides == p.strides;
+inline bool same_place(const Array& a, const Place& p) {
+  const size_t n = p.shape.size();
+  if (a.dtype != p.dtype || a.shape.size() != n) return false;
+  for (size_t d = 0; d < n; ++d)
+    if (a.shape[d] != p.shape[d] || a.strides[d] != p.strides[d]) return false;
+  return true;
 }
 
 }  // namespace
@@ -242,22 +246,27 @@ bool Variant::bind(PyObject* const* arguments, TensorImpl** impls, char* numbers
   bool moved = false;
   for (size_t k = 0; k < bases_.size(); ++k) moved = moved || bases_[k] != outside_[k].base;
   if (!moved) return true;
-  if (writes_outside_ && !overlaps_fit(false)) return false;
-  for (size_t k = 0; k < bases_.size(); ++k) outside_[k].base = bases_[k];
+  return moves_fit(bases_.data());
+}
+
+// Whether what is written is still apart from all else, some memory having moved to `bases`.
+bool Variant::moves_fit(char* const* bases) {
+  if (writes_outside_ && !overlaps_fit(bases, false)) return false;
+  for (size_t k = 0; k < outside_.size(); ++k) outside_[k].base = bases[k];
   return true;
 }
 
 // Whether memory that is written is apart from all other memory, as it was. Without `all`, pairs
 // that have not moved are left out.
-bool Variant::overlaps_fit(bool all) const {
+bool Variant::overlaps_fit(char* const* bases, bool all) const {
   for (size_t w = 0; w < outside_.size(); ++w) {
     const Outside& o = outside_[w];
-    if (!o.written || !bases_[w]) continue;
+    if (!o.written || !bases[w]) continue;
     for (size_t k = 0; k < outside_.size(); ++k) {
-      if (k == w || !bases_[k]) continue;
-      if (!all && bases_[w] == o.base && bases_[k] == outside_[k].base) continue;
-      if (bases_[w] + o.first < bases_[k] + outside_[k].last &&
-          bases_[k] + outside_[k].first < bases_[w] + o.last)
+      if (k == w || !bases[k]) continue;
+      if (!all && bases[w] == o.base && bases[k] == outside_[k].base) continue;
+      if (bases[w] + o.first < bases[k] + outside_[k].last &&
+          bases[k] + outside_[k].first < bases[w] + o.last)
         return false;
     }
   }
@@ -281,17 +290,22 @@ Tensor Variant::make(const Made& m, TensorImpl* const* impls,
   return t;
 }
 
-inline bool Variant::bind_plain(const Entry& e, const TensorImpl* t, char** bases) const {
+// Compares t with an entry; `bases` and `moved` tell where its memory is.
+[[gnu::always_inline]] inline bool Variant::bind_plain(const Entry& e, const TensorImpl* t,
+                                                       char** bases, bool& moved) const {
   if (!unchanged(e, t)) return false;
   if (!e.used) return true;
   char* here = t->array.data - e.place.offset;
   char*& base = bases[e.external];
-  if (base && base != here) return false;
-  base = here;
-  const Outside& o = outside_[static_cast<size_t>(e.external)];
-  if (!o.exact) return true;
-  const Buffer& b = *t->array.buffer;
-  return b.data() == here && b.nbytes() >= o.nbytes;
+  if (e.first_of_memory) {
+    base = here;
+    const Outside& o = outside_[static_cast<size_t>(e.external)];
+    moved |= here != o.base;
+    if (!o.exact) return true;
+    const Buffer& b = *t->array.buffer;
+    return b.data() == here && b.nbytes() >= o.nbytes;
+  }
+  return base == here;
 }
 
 // Runs the program; false: something is not as it was. That is so, too, when a kernel fails and no
@@ -307,26 +321,30 @@ bool Variant::run(char* const* externals, char* const* fresh,
   }
 }
 
-// The replay of a function of tensors without any effects, on the stack.
+// The replay of a function of tensors that makes tensors and writes to some, on the stack.
 PyObject* Variant::replay_plain(const CallArguments& call) {
   if (call.positional != positional_ || call.kwnames || !modes_.holds()) return nullptr;
   char* bases[kPlain];
   std::fill_n(bases, outside_.size(), nullptr);
-  const Entry* entry = entries_.data();
-  const size_t n = num_argument_tensors_;
-  for (size_t i = 0; i < n; ++i, ++entry) {
+  TensorImpl* impls[kPlain];
+  bool moved = false;
+  const size_t n = num_argument_tensors_, all = entries_.size();
+  for (size_t i = 0; i < n; ++i) {
     PyObject* o = call.args[i];
     if (!arguments_[i].match_tensor(o)) return nullptr;
     size_t first = 0;
     while (call.args[first] != o) ++first;
-    const TensorImpl* t = impl_of(o);
+    TensorImpl* t = impls[i] = impl_of(o);
     if (static_cast<int>(first) != same_as_[i] ||
-        (!captured_.empty() && captured(t) != argument_is_[i]) || !bind_plain(*entry, t, bases))
+        (!captured_.empty() && captured(t) != argument_is_[i]) ||
+        !bind_plain(entries_[i], t, bases, moved))
       return nullptr;
   }
-  for (const Entry* end = entries_.data() + entries_.size(); entry != end; ++entry)
-    if (!bind_plain(*entry, entry->captured.impl(), bases)) return nullptr;
-  if (guards_->check()) return nullptr;
+  for (size_t i = n; i < all; ++i) {
+    impls[i] = entries_[i].captured.impl();
+    if (!bind_plain(entries_[i], impls[i], bases, moved)) return nullptr;
+  }
+  if (guards_->check() || (moved && !moves_fit(bases))) return nullptr;
 
   SmallVector<Ref<Buffer>, kPlain> blocks;
   char* addresses[kPlain];
@@ -338,7 +356,17 @@ PyObject* Variant::replay_plain(const CallArguments& call) {
   if (!run(bases, addresses, program_->impure() ? std::nullopt : std::optional(Results)))
     return nullptr;
   ++replays;
+  for (const Writes& w : writes_) {
+    Buffer& b = *impls[w.entry]->array.buffer;
+    b.set_version(b.version() + w.steps);
+  }
+  if (plain_result_) return Py_NewRef(plain_result_);
   auto made = [&](int slot) {
+    if (slot >= 0) {
+      const Entry& e = entries_[static_cast<size_t>(slot)];
+      return e.argument >= 0 ? Py_NewRef(call.args[e.argument])
+                             : wrap(Tensor::share(impls[static_cast<size_t>(slot)]));
+    }
     const Made& m = made_[static_cast<size_t>(-1 - slot)];
     Tensor t = Tensor::adopt(TensorImpl::make());
     Ref<Buffer>& b = blocks[static_cast<size_t>(m.block)];
@@ -350,7 +378,7 @@ PyObject* Variant::replay_plain(const CallArguments& call) {
     return wrap(std::move(t));
   };
   if (result_.single() >= 0) return made(result_slots_[0]);
-  if (result_.is_row()) {
+  if (is_row_) {
     Object tuple = own(PyTuple_New(static_cast<Py_ssize_t>(result_slots_.size())));
     Py_ssize_t k = 0;
     for (int slot : result_slots_) PyTuple_SET_ITEM(tuple.get(), k++, made(slot));
@@ -450,11 +478,10 @@ PyObject* Variant::replay(const CallArguments& call) {
     a.buffer = std::move(fresh.buffer);
     a.data = fresh.data;
   }
-  for (size_t i = 0; i < entries_.size(); ++i)
-    if (uint32_t steps = entries_[i].version_steps) {
-      Buffer& b = *impls[i]->array.buffer;
-      b.set_version(b.version() + steps);
-    }
+  for (const Writes& w : writes_) {
+    Buffer& b = *impls[w.entry]->array.buffer;
+    b.set_version(b.version() + w.steps);
+  }
   SmallVector<Tensor, 4> made(made_.size());
   auto made_tensor = [&](int number) -> Tensor& {
     Tensor& t = made[static_cast<size_t>(number)];

@@ -54,6 +54,8 @@ class ResultTree {
   Object form() const;
   // The number of the only tensor, when the result is just that; else -1.
   int single() const { return kind_ == Kind::Tensor ? number_ : -1; }
+  // The result itself, borrowed, when it is neither a tensor nor a container; else null.
+  PyObject* value() const { return kind_ == Kind::Value ? value_.get() : nullptr; }
   // Whether the result is a tuple of tensors with the numbers 0, 1, ...
   bool is_row() const;
   int traverse(visitproc visit, void* arg) const;

@@ -1,6 +1,7 @@
 #include "bindings/compile_variant.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace fastgrad::py {
 
@@ -192,6 +193,7 @@ Recorded Variant::record(PyObject* owner, PyObject* fn, const CallArguments& cal
         trace.graph().storages[static_cast<size_t>(i.place.storage)].external);
   v->examine_outside(trace.graph(), results);
   v->program_ = std::make_unique<Program>(Task{std::move(trace.graph()), std::move(results)});
+  v->program_->run_under_gil();
   v->place_results();
   r.variant = std::move(v);
   return r;
@@ -411,9 +413,11 @@ void Variant::examine_outside(const Graph& g, const std::vector<Place>& results)
     for (const Place& p : i.out) use(p, true);
   }
   for (const Place& p : results) use(p, false);
+  std::vector<uint8_t> met(outside_.size(), 0);
   for (Entry& e : entries_) {
     e.external = g.storages[static_cast<size_t>(e.place.storage)].external;
     e.used = used[static_cast<size_t>(e.external)];
+    e.first_of_memory = e.used && !std::exchange(met[static_cast<size_t>(e.external)], 1);
     if (e.owner >= 0) entries_[static_cast<size_t>(e.owner)].grad_used = e.used;
   }
   bases_.assign(outside_.size(), nullptr);
@@ -449,17 +453,20 @@ void Variant::place_results() {
 }
 
 void Variant::find_plain() {
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (entries_[i].version_steps) writes_.push_back({i, entries_[i].version_steps});
+  is_row_ = result_.is_row();
+  plain_result_ = result_.value();
   auto tensor = [](const ArgumentTree& a) { return a.takes_tensor(); };
-  auto outside_only = [](const Entry& e) { return e.owner < 0 && !e.version_steps; };
+  auto owned = [](const Entry& e) { return e.owner >= 0; };
   auto fresh = [](const Made& m) { return m.block >= 0 && m.released.empty(); };
   plain_ = entries_.size() <= kPlain && outside_.size() <= kPlain && made_.size() <= kPlain &&
-           block_users_.size() <= kPlain && !kwnames_ && !backward_ && !writes_outside_ &&
-           grad_effects_.empty() && data_effects_.empty() &&
+           block_users_.size() <= kPlain && result_slots_.size() <= kPlain && !kwnames_ &&
+           !backward_ && grad_effects_.empty() && data_effects_.empty() &&
            !(program_->guarded() && program_->impure()) &&
            std::all_of(arguments_.begin(), arguments_.end(), tensor) &&
-           std::all_of(entries_.begin(), entries_.end(), outside_only) &&
-           std::all_of(made_.begin(), made_.end(), fresh) &&
-           std::all_of(result_slots_.begin(), result_slots_.end(), [](int s) { return s < 0; });
+           std::none_of(entries_.begin(), entries_.end(), owned) &&
+           std::all_of(made_.begin(), made_.end(), fresh);
 }
 
 }  // namespace fastgrad::py

@@ -85,9 +85,10 @@ class Variant {
     Place place;
     bool used = false;  // its memory
     bool requires_grad = false, leaf_requires_grad = false, has_node = false, has_grad = false;
-    bool grad_used = false;      // the memory of its .grad is
-    int32_t external = -1;       // its storage among those outside
-    uint32_t version_steps = 0;  // how often it is written
+    bool grad_used = false;        // the memory of its .grad is
+    int32_t external = -1;         // its storage among those outside
+    bool first_of_memory = false;  // the first one that uses its storage
+    uint32_t version_steps = 0;    // how often it is written
   };
   // A tensor that a replay makes.
   struct Made {
@@ -149,7 +150,7 @@ class Variant {
   void place_results();
   void find_plain();
   static bool unchanged(const Entry& e, const TensorImpl* t);
-  bool bind_plain(const Entry& e, const TensorImpl* t, char** bases) const;
+  bool bind_plain(const Entry& e, const TensorImpl* t, char** bases, bool& moved) const;
   PyObject* replay_plain(const CallArguments& call);
   const TensorImpl* captured(const TensorImpl* t) const;
   bool match(const CallArguments& call, PyObject** arguments) const;
@@ -159,7 +160,8 @@ class Variant {
   bool fill_numbers(std::span<const double> arguments, char* memory) const;
   bool gives_back(PyObject* result, const CallArguments& call) const;
   bool had_effects(const Trace& trace, const std::vector<struct Before>& before) const;
-  bool overlaps_fit(bool all) const;
+  bool moves_fit(char* const* bases);
+  bool overlaps_fit(char* const* bases, bool all) const;
   Tensor make(const Made& m, TensorImpl* const* impls, std::span<const Ref<Buffer>> blocks) const;
 
   PyObject* owner_ = nullptr;       // borrowed: it owns this
@@ -200,8 +202,15 @@ class Variant {
   // For results with a history: their numbers among what is made, the entries they depend on.
   std::shared_ptr<CompiledBackward> backward_;
   std::vector<int> backward_outputs_, backward_inputs_;
-  // Tensors come in, new tensors go out, and nothing else happens: see replay_plain().
-  bool plain_ = false;
+  // What is written, and how many versions that makes.
+  struct Writes {
+    size_t entry;
+    uint32_t steps;
+  };
+  std::vector<Writes> writes_;
+  // Tensors come in, some are written to, tensors go out, and that is all: see replay_plain().
+  bool plain_ = false, is_row_ = false;
+  PyObject* plain_result_ = nullptr;   // of the tree, when there is no tensor in it
   static constexpr size_t kPlain = 8;  // at most as many of everything
   ResultTree result_;
   std::vector<int> result_slots_;  // of each of its tensors: an entry, or -1 - what is made

@@ -168,13 +168,15 @@ void Program::plan() {
 // A frame runs once at a time: while it does, the program has none that is idle. As long as one
 // thread only has entered the library (Note [Reference counts] in base/threads.h), that needs no
 // atomic exchange, which costs as much as some kernels; a second thread may come in the middle of a
-// run, and then finds no idle frame, as it should.
+// run, and then finds no idle frame, as it should. The same holds where Python's lock is held at
+// both ends of a run.
 bool Program::run(char* const* externals, char* const* fresh, Written* written) {
   struct Lease {
     Program& program;
     Frame* frame;
+    bool atomic() const { return multithreaded() && !program.under_gil_; }
     explicit Lease(Program& p) : program(p) {
-      if (multithreaded()) {
+      if (atomic()) {
         frame = p.idle_.exchange(nullptr, std::memory_order_acq_rel);
       } else {
         frame = p.idle_.load(std::memory_order_relaxed);
@@ -183,7 +185,7 @@ bool Program::run(char* const* externals, char* const* fresh, Written* written) 
     }
     ~Lease() {
       Frame* other;  // of another thread, which is done as well
-      if (multithreaded()) {
+      if (atomic()) {
         other = program.idle_.exchange(frame, std::memory_order_acq_rel);
       } else {
         other = program.idle_.load(std::memory_order_relaxed);

@@ -50,6 +50,9 @@ class Program {
   enum class Written : uint8_t { Nothing, Results, Outside };
   bool run(char* const* externals, char* const* fresh, Written* written = nullptr);
 
+  // Promises that who calls run() holds Python's lock, so that frames need no atomic exchange.
+  void run_under_gil() { under_gil_ = true; }
+
   const Graph& graph() const { return task_.graph; }
   // What became of the recording, for a person to read.
   std::string explain() const;
@@ -115,7 +118,7 @@ class Program {
   std::vector<uint8_t> is_summed_;
   size_t block_bytes_ = 0;  // what the blocks take, at the front of the arena
   size_t arena_bytes_ = 0, recorded_steps_ = 0;
-  bool guarded_ = false, impure_ = false;
+  bool guarded_ = false, impure_ = false, under_gil_ = false;
   std::atomic<Frame*> idle_{nullptr};  // owned: the frame of a run that is over
 };
 
