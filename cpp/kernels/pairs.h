@@ -10,4 +10,10 @@ namespace fastgrad {
 BlockKernel pair_kernel(ElementwiseOp inner, ElementwiseOp outer, size_t operand, DType compute,
                         int64_t n);
 
+// The same where n elements fill whole registers and no operand is a number, and for an operation
+// alone; null where there is none that is quicker.
+BlockKernel whole_kernel(ElementwiseOp inner, ElementwiseOp outer, size_t operand, DType compute,
+                         int64_t n);
+BlockKernel whole_kernel(ElementwiseOp op, DType compute, int64_t n);
+
 }  // namespace fastgrad

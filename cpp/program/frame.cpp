@@ -14,11 +14,45 @@ namespace {
 
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
+// Copies and zeros of so few bytes that a call of the C library takes longer; null for others.
+template <class T>
+void copy_one(char* out, const char* const* in, unsigned, int64_t) {
+  std::memcpy(out, in[0], sizeof(T));
+}
+template <class T>
+void zero_one(char* out, const char* const*, unsigned, int64_t) {
+  std::memset(out, 0, sizeof(T));
+}
+void copy_words(char* out, const char* const* in, unsigned, int64_t n) {
+  struct Words {
+    uint64_t w[4];
+  };
+  const char* from = in[0];
+  for (; n >= 32; n -= 32, from += 32, out += 32) {
+    Words words;
+    std::memcpy(&words, from, 32);
+    std::memcpy(out, &words, 32);
+  }
+  for (; n > 0; n -= 8, from += 8, out += 8) copy_one<uint64_t>(out, &from, 0, 1);
+}
+BlockKernel copy_few(int64_t bytes) {
+  if (bytes == 4) return copy_one<uint32_t>;
+  if (bytes == 8) return copy_one<uint64_t>;
+  return bytes % 8 == 0 && bytes <= 256 ? copy_words : nullptr;
+}
+BlockKernel zero_few(int64_t bytes) {
+  return bytes == 4 ? zero_one<uint32_t> : bytes == 8 ? zero_one<uint64_t> : nullptr;
+}
+
 }  // namespace
 
 Frame::Frame(const Program& p) : program_(p) {
   const Graph& g = p.graph();
-  arena_ = Array::empty(Dims{static_cast<int64_t>(p.arena_bytes_ + kArenaAlignment)}, DType::UInt8);
+  // With room behind it: see Note [Padding] in kernels/short.h.
+  auto bytes = static_cast<int64_t>(p.arena_bytes_ + 2 * kArenaAlignment);
+  arena_ = Array::empty(Dims{bytes}, DType::UInt8);
+  // Tiny or infinite garbage there would be slow.
+  std::memset(arena_.data, 0, static_cast<size_t>(std::min<int64_t>(bytes, 1 << 20)));
   char* base = arena_.data;
   base += (kArenaAlignment - reinterpret_cast<uintptr_t>(base) % kArenaAlignment) % kArenaAlignment;
   arena_base_ = base;
@@ -33,7 +67,12 @@ Frame::Frame(const Program& p) : program_(p) {
   }
   patches_.resize(static_cast<size_t>(g.num_externals) + p.fresh_sizes_.size());
   bound_.assign(patches_.size(), nullptr);
-  steps_.reserve(g.instructions.size());
+  is_written_.assign(g.storages.size(), 0);
+  for (const Instruction& i : g.instructions)
+    for (const Place& out : i.out) is_written_[at(out.storage)] = 1;
+  reach_.assign(g.storages.size(), 0);
+  // With copies; addresses stay: patches point to them.
+  steps_.reserve(2 * g.instructions.size() + 8);
   auto group = p.groups_.begin();
   auto epilogue = p.epilogues_.begin();
   for (size_t k = 0; k < g.instructions.size();) {
@@ -56,6 +95,8 @@ Frame::Frame(const Program& p) : program_(p) {
 // Notes what the next step, which is part or all of i, writes to.
 void Frame::note_writes(const Instruction& i) {
   for (const Place& p : i.out) {
+    auto& reach = reach_[at(p.storage)];
+    reach = std::max(reach, p.bytes().last);
     if (program_.graph().storages[at(p.storage)].role == Storage::Role::External)
       first_outside_ = std::min(first_outside_, steps_.size());
     else if (program_.fresh_of_[at(p.storage)] >= 0)
@@ -131,21 +172,17 @@ Array Frame::array(const Place& p) {
 
 void Frame::add(size_t k) {
   const Instruction& i = program_.graph().instructions[k];
+  unsigned scalars = 0;
+  // Large arrays are left to run_elementwise, which lets the thread pool help.
+  bool small = !i.out.empty() && i.out[0].numel < kParallelGrain;
+  if (i.kind == Instruction::Kind::Elementwise && small && is_direct(i, scalars))
+    return add_short(k);
   Step& s = steps_.emplace_back();
   if (i.guards()) {
     s.kind = Kind::Guard;
     return add_call(s, i);
   }
-  unsigned scalars = 0;
   RowForm form;
-  // Large arrays are left to run_elementwise, which lets the thread pool help.
-  bool small = !i.out.empty() && i.out[0].numel < kParallelGrain;
-  if (i.kind == Instruction::Kind::Elementwise && small && is_direct(i, scalars)) {
-    scalars = 0;
-    Program::Operands operands = program_.operands(k);
-    for (size_t n = 0; n < operands.size(); ++n) scalars |= (operands[n].scalar ? 1u : 0u) << n;
-    return add_kernel(s, k, scalars, i.out[0].numel);
-  }
   if (i.kind == Instruction::Kind::Elementwise && small && find_rows(i, form)) {
     add_kernel(s, k, form.scalars, form.n);
     s.kind = Kind::Rows;
@@ -187,6 +224,10 @@ bool Frame::add_bytes(Step& s, const Instruction& i) {
   }
   s.n = out.nbytes();
   point(&s.out, out);
+  if (BlockKernel few = s.kind == Kind::Zero ? zero_few(s.n) : copy_few(s.n)) {
+    s.kind = Kind::Kernel;
+    s.kernel = few;
+  }
   return true;
 }
 
@@ -221,13 +262,7 @@ void Frame::add_call(Step& s, const Instruction& i) {
 // Calls of the kernel of instruction k, and of the one that is joined to it, on n elements.
 void Frame::add_kernel(Step& s, size_t k, unsigned scalars, int64_t n) {
   const Instruction& i = program_.graph().instructions[k];
-  if (k > 0 && program_.joined_[k - 1]) {
-    const Instruction& inner = *(&i - 1);
-    size_t operand = i.in[0].storage == inner.out[0].storage ? 0 : 1;
-    s.kernel = pair_kernel(row(inner.op), row(i.op), operand, i.compute, n);
-  } else {
-    s.kernel = kernel_for(row(i.op), i.compute, n);
-  }
+  s.kernel = kernel_of(k, n);
   s.scalars = static_cast<uint8_t>(scalars);
   s.n = n;
   point(&s.out, i.out[0]);
@@ -241,8 +276,23 @@ void Frame::add_kernel(Step& s, size_t k, unsigned scalars, int64_t n) {
     }
     ++in;
   }
-  // One element each: no operand need be a scalar to the kernel, but powers by numbers are quicker.
-  if (s.n == 1 && i.op != Op::Pow) s.scalars = 0;
+}
+
+BlockKernel Frame::kernel_of(size_t k, int64_t n) const {
+  const Instruction& i = program_.graph().instructions[k];
+  if (k == 0 || !program_.joined_[k - 1]) return kernel_for(row(i.op), i.compute, n);
+  const Instruction& inner = *(&i - 1);
+  size_t operand = i.in[0].storage == inner.out[0].storage ? 0 : 1;
+  return pair_kernel(row(inner.op), row(i.op), operand, i.compute, n);
+}
+
+// The same for whole registers without numbers; null where there is none.
+BlockKernel Frame::whole_kernel_of(size_t k, int64_t n) const {
+  const Instruction& i = program_.graph().instructions[k];
+  if (k == 0 || !program_.joined_[k - 1]) return whole_kernel(row(i.op), i.compute, n);
+  const Instruction& inner = *(&i - 1);
+  size_t operand = i.in[0].storage == inner.out[0].storage ? 0 : 1;
+  return whole_kernel(row(inner.op), row(i.op), operand, i.compute, n);
 }
 
 bool Frame::check(const Call& c) {
@@ -305,32 +355,35 @@ bool Frame::run(char* const* externals, char* const* fresh, Program::Written* wr
   }
 }
 
-// Runs from `step` on, which is the current one at any time.
+// Runs from `step` on, which is the current one whenever something may throw.
 inline bool Frame::run_steps(const Step*& step) {
-  for (const Step* end = steps_.data() + steps_.size(); step != end; ++step) {
-    const Step& s = *step;
-    if (s.kind == Kind::Kernel) [[likely]] {
-      s.kernel(s.out, s.in, s.scalars, s.n);
+  const Step* s = step;
+  for (const Step* end = steps_.data() + steps_.size(); s != end; ++s) {
+    if (s->kind == Kind::Kernel) [[likely]] {
+      s->kernel(s->out, s->in, s->scalars, s->n);
       continue;
     }
-    switch (s.kind) {
+    switch (s->kind) {
       case Kind::Rows:
-        run_rows(s);
+        run_rows(*s);
         break;
       case Kind::Copy:
-        std::memcpy(s.out, s.in[0], static_cast<size_t>(s.n));
+        std::memcpy(s->out, s->in[0], static_cast<size_t>(s->n));
         break;
       case Kind::Zero:
-        std::memset(s.out, 0, static_cast<size_t>(s.n));
+        std::memset(s->out, 0, static_cast<size_t>(s->n));
         break;
       case Kind::Group:
-        groups_[s.call].run();
+        step = s;
+        groups_[s->call].run();
         break;
       case Kind::Product:
-        run_product(s);
+        step = s;
+        run_product(*s);
         break;
       default:
-        if (!run_call(s)) return false;
+        step = s;
+        if (!run_call(*s)) return false;
     }
   }
   return true;

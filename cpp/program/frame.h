@@ -87,6 +87,15 @@ class Frame {
   void add_product(const Program::Epilogue& e);
   void add_sum(Group& group, const Instruction& i);
   void add_kernel(Step& s, size_t k, unsigned scalars, int64_t n);
+  BlockKernel kernel_of(size_t k, int64_t n) const;
+  BlockKernel whole_kernel_of(size_t k, int64_t n) const;
+  // Short arrays: see frame_short.cpp.
+  void add_short(size_t k);
+  bool is_padded(size_t k) const;
+  bool has_padding(const Place& p) const;
+  void fetch(const Place& p);
+  const char* number(const Program::Operand& o, int64_t n);
+  const char* copy_of(const Place& p, int64_t n);
   Steps steps_of(const Place& p) const;
   void point(char** pointer, const Place& p);
   Array array(const Place& p);
@@ -103,6 +112,24 @@ class Frame {
   Ref<Buffer> outside_ = Buffer::foreign(nullptr, 0, nullptr, nullptr);
   std::vector<Ref<Buffer>> buffers_;  // of the storages inside
   std::vector<Array> numbers_;
+  // Numbers, and constants, that are spread over as many elements as their kernel works on.
+  struct Number {
+    DType dtype;
+    int64_t n;
+    double value;
+    const char* data;
+  };
+  std::vector<Number> known_numbers_;
+  // Copies of memory outside, with padding, which are made before they are first read.
+  struct Fetched {
+    int32_t storage;
+    DType dtype;
+    int64_t offset, n;
+    const char* data;
+  };
+  std::vector<Fetched> fetched_;
+  std::vector<uint8_t> is_written_;  // storages
+  std::vector<int64_t> reach_;       // how far into each storage steps so far write
   std::vector<Step> steps_;
   size_t first_result_ = SIZE_MAX, first_outside_ = SIZE_MAX;  // steps that write there
   std::vector<RowForm> rows_;

@@ -17,7 +17,7 @@ size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 bool may_pair(const Instruction& i) {
   unsigned scalars = 0;
   return i.kind == Instruction::Kind::Elementwise && i.compute == i.result &&
-         (i.result == DType::Float32 || i.result == DType::Float64) && i.out[0].numel > 1 &&
+         (i.result == DType::Float32 || i.result == DType::Float64) && i.out[0].numel > 0 &&
          is_direct(i, scalars);
 }
 

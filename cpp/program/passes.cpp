@@ -315,13 +315,32 @@ void forward_copies(Task& t) {
   }
 }
 
+namespace {
+
+// Elementwise kernels, copies and sums: what never throws.
+bool is_safe(const Instruction& i) {
+  return i.kind == Instruction::Kind::Elementwise ||
+         (i.kind == Instruction::Kind::Primitive &&
+          (i.primitive == &recorded::kCopy || i.primitive == &recorded::kFillNumber)) ||
+         (i.kind == Instruction::Kind::Op && (i.op == Op::Sum || i.op == Op::Mean) &&
+          is_floating(i.in[0].dtype));
+}
+
+}  // namespace
+
 void sink_copies(Task& t) {
   Graph& g = t.graph;
   size_t n = g.storages.size();
   std::vector<int> writes = count_writes(g), first(n, INT_MAX), last_read(n, -1), last_write(n, -1);
   std::vector<uint8_t> results = find_results(t);
+  // Memory outside: when it is read or written before, and the first instruction from which on
+  // nothing can stop a run.
+  std::vector<int> before(n, -1), safe_from(g.instructions.size(), 0);
+  int safe = 0;
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     auto when = static_cast<int>(k);
+    if (!is_safe(g.instructions[k])) safe = when + 1;
+    safe_from[k] = safe;
     for (const Place& p : g.instructions[k].in)
       if (p.defined()) {
         first[at(p.storage)] = std::min(first[at(p.storage)], when);
@@ -333,28 +352,50 @@ void sink_copies(Task& t) {
     }
   }
   std::vector<int32_t> to = identity(g);
+  std::vector<int64_t> shift(n, 0);
   std::vector<uint8_t> gone(g.instructions.size(), 0);
   for (size_t k = 0; k < g.instructions.size(); ++k) {
     const Instruction& i = g.instructions[k];
     auto when = static_cast<int>(k);
-    if (i.kind != Instruction::Kind::Primitive || i.primitive != &recorded::kCopy) continue;
+    auto touch = [&] {
+      for (const Place& p : i.in)
+        if (p.defined()) before[at(p.storage)] = when;
+      for (const Place& p : i.out) before[at(p.storage)] = when;
+    };
+    if (i.kind != Instruction::Kind::Primitive || i.primitive != &recorded::kCopy) {
+      touch();
+      continue;
+    }
     const Place &x = i.in[0], &y = i.out[0];
     size_t from = at(x.storage), into = at(y.storage);
-    if (from == into || g.storages[from].role != Storage::Role::Internal ||
-        g.storages[into].role != Storage::Role::Internal || g.storages[from].unset ||
-        g.storages[into].unset || results[from] || !results[into] || to[from] != x.storage)
-      continue;
-    if (!covers(g, x) || !covers(g, y) || !same_layout(x, y) || first[into] != when ||
-        last_write[from] > when || (last_read[from] > when && last_write[into] > when))
-      continue;
+    bool outside = g.storages[into].role == Storage::Role::External;
+    bool fits = from != into && g.storages[from].role == Storage::Role::Internal &&
+                !g.storages[from].unset && !results[from] && to[from] == x.storage &&
+                covers(g, x) && same_layout(x, y) && last_write[from] <= when &&
+                (last_read[from] <= when || last_write[into] <= when);
+    if (outside)
+      // Nobody may see it sooner than the copy would show it.
+      fits = fits && x.contiguous && y.contiguous && before[into] < first[from] &&
+             safe_from[k] <= first[from];
+    else
+      fits = fits && g.storages[into].role == Storage::Role::Internal && !g.storages[into].unset &&
+             results[into] && covers(g, y) && first[into] == when;
+    touch();
+    if (!fits) continue;
     to[from] = y.storage;
-    first[into] = first[from];
+    shift[from] = y.offset;
+    first[into] = std::min(first[into], first[from]);
     gone[k] = 1;
   }
   {
     Kept kept(g.instructions);
     for (size_t k = 0; k < g.instructions.size(); ++k)
       if (!gone[k]) kept.keep(g.instructions[k]);
+  }
+  for (Instruction& i : g.instructions) {
+    for (Place& p : i.in)
+      if (p.defined()) p.offset += shift[at(p.storage)];
+    for (Place& p : i.out) p.offset += shift[at(p.storage)];
   }
   rename(g, to);
 }

@@ -12,12 +12,6 @@
 namespace fastgrad {
 namespace {
 
-// Large blocks do not begin at the same place of a page: loads and stores whose addresses end alike
-// wait for each other.
-size_t rounded(size_t n) {
-  return (n + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment +
-         (n >= 2048 ? 3 * kArenaAlignment : 0);
-}
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
 }  // namespace
@@ -102,7 +96,7 @@ void Program::plan() {
   // an element, and lie together at the front.
   auto class_of = [&](int32_t s) -> size_t {
     if (is_block_[at(s)]) return is_block_[at(s)];
-    return rounded(std::max<size_t>(g.storages[at(s)].nbytes, 1));
+    return arena_block(std::max<size_t>(g.storages[at(s)].nbytes, 1));
   };
   auto planned = [&](int32_t s) {
     return g.storages[at(s)].role == Storage::Role::Internal && fresh_of_[at(s)] < 0 &&
@@ -116,7 +110,7 @@ void Program::plan() {
     if (blocks.empty() || (is_block_[at(s)] && is_summed_[at(s)])) {
       size_t& bytes = is_block_[at(s)] ? block_bytes_ : arena_bytes_;
       arena_offset_[at(s)] = static_cast<int64_t>(bytes);
-      bytes += is_block_[at(s)] ? rounded(static_cast<size_t>(kGroupBlock) * size) : size;
+      bytes += is_block_[at(s)] ? arena_block(static_cast<size_t>(kGroupBlock) * size) : size;
     } else {
       arena_offset_[at(s)] = blocks.back();
       blocks.pop_back();
