@@ -3,8 +3,12 @@
 Columns: fastgrad compiled and eager, PyTorch eager and torch.compile, JAX jit, CasADi (buffers of a
 Function), NumPy with gradients by hand; what is not installed is left out, with one line. The
 libraries take turns, round by round; per workload it prints medians and minima in microseconds per
-call, PyTorch's time over that of the compiled function beside what is owed, and what the first call
-cost: recording for fastgrad, compilation for torch.compile, JAX and CasADi.
+call, PyTorch's time over that of the compiled function beside what is owed, CasADi's over it, and
+what the first call cost: recording for fastgrad, compilation for torch.compile, JAX and CasADi.
+
+CasADi's call takes no arguments and returns nothing: it reads and writes fixed buffers. The rows
+"into buffers" are the like of it, a closure that reads a captured tensor and copies its results
+into others; in the other rows a compiled function takes tensors and returns new ones.
 """
 
 from __future__ import annotations
@@ -109,11 +113,13 @@ def print_row(workload: Workload, cells: dict[str, Cell], columns: list[str]) ->
     for column in columns:
         cell = cells.get(column)
         parts.append(f"{cell.median:10.2f} {cell.low:9.2f}" if cell else f"{'-':>20}")
-    ratio = ""
+    ratio = casadi = ""
     if "torch" in cells and "compiled" in cells:
         ratio = f"{cells['torch'].median / cells['compiled'].median:8.1f}"
+    if "casadi" in cells and "compiled" in cells:
+        casadi = f"{cells['casadi'].median / cells['compiled'].median:8.2f}"
     first = f"{cells['compiled'].first:8.2f}ms" if "compiled" in cells else ""
-    line = f"{workload.name:44}{''.join(parts)}{ratio:>8}{workload.owed or '':>7}{first}"
+    line = f"{workload.name:44}{''.join(parts)}{ratio:>8}{workload.owed or '':>7}{casadi:>8}{first}"
     print(line, flush=True)
 
 
@@ -133,7 +139,9 @@ def main(argv: list[str]) -> int:
     libraries = available(options.without)
     columns = list(libraries)
     print(
-        f"{'':44}" + "".join(f"{c:>20}" for c in columns) + f"{'ratio':>8}{'owed':>7}{'first':>10}"
+        f"{'':44}"
+        + "".join(f"{c:>20}" for c in columns)
+        + f"{'ratio':>8}{'owed':>7}{'casadi':>8}{'first':>10}"
     )
     rows = []
     for workload in workloads():

@@ -44,6 +44,19 @@ def rosenbrock(n: int, m: Any, wrap: Wrap) -> Call:
     return lambda: f(x)
 
 
+def rosenbrock_into_buffers(n: int, m: Any, wrap: Wrap) -> Call:
+    """Nothing goes in and nothing comes out: what CasADi's trigger of a Function's buffers does."""
+    x = m.linspace(-1, 1, n, dtype=m.float64).requires_grad_()
+    value, gradient = m.zeros((), dtype=m.float64), m.zeros(n, dtype=m.float64)
+
+    def step() -> None:
+        y = banana(x)
+        value.copy_(y.detach())
+        gradient.copy_(m.autograd.grad(y, x)[0])
+
+    return wrap(step)
+
+
 def descent(m: Any, wrap: Wrap) -> Call:
     x = m.tensor(10.0, dtype=m.float64, requires_grad=True)
 
@@ -380,6 +393,10 @@ def workloads() -> list[Workload]:
         }
         name = f"Rosenbrock value and gradient, n = {n}"
         rows.append(Workload(name, partial(rosenbrock, n), 150, others))
+    for n in (2, 10, 100):
+        others = {"casadi": partial(casadi_rosenbrock, n)}
+        name = f"Rosenbrock into buffers, n = {n}"
+        rows.append(Workload(name, partial(rosenbrock_into_buffers, n), None, others))
     others = {"jax": jax_descent, "casadi": casadi_descent, "numpy": numpy_descent}
     rows.append(Workload("descent step of a scalar", descent, 100, others))
     small, large = (10, 64, 64, 1), (784, 512, 512, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,39 @@ def test_replays_do_not_grow(workload: Workload) -> None:
     assert counters["system_allocations"] == 0, counters
     assert counters["allocated"] == 0 and counters["cached"] == 0, counters
     assert growth < 300_000, growth
+    if "into buffers" in workload.name or "loop" in workload.name or "descent" in workload.name:
+        assert counters["allocations"] == 0, counters
+
+
+LARGE_ROWS = [w for w in workloads() if w not in ROWS and not w.name.endswith("10^7")]
+
+
+@pytest.mark.parametrize("workload", LARGE_ROWS, ids=[w.name for w in LARGE_ROWS])
+def test_large_replays_ask_the_system_for_nothing(workload: Workload) -> None:
+    call = workload.build(fg, lambda f: fg.compile(f, fullgraph=True))
+    for _ in range(3):
+        call()
+    gc.collect()
+    before = fg.memory.stats()
+    for _ in range(5):
+        call()
+    after = fg.memory.stats()
+    assert after["system_allocations"] == before["system_allocations"]
+    assert after["allocated"] + after["cached"] == before["allocated"] + before["cached"]
+
+
+def test_python_keeps_no_objects_of_replays() -> None:
+    for workload in ROWS[:8]:
+        call = workload.build(fg, lambda f: fg.compile(f, fullgraph=True))
+        for _ in range(10):
+            call()
+        gc.collect()
+        before = len(gc.get_objects()), sys.getallocatedblocks()
+        for _ in range(2000):
+            call()
+        gc.collect()
+        after = len(gc.get_objects()), sys.getallocatedblocks()
+        assert after[0] <= before[0] + 1 and after[1] <= before[1] + 20, (before, after)
 
 
 def test_results_are_the_only_blocks_that_a_replay_takes() -> None:

@@ -206,11 +206,18 @@ bool Variant::fits(const CallArguments& call, PyObject** arguments) const {
 }
 
 // Whether a tensor from outside is as it was, but for where its memory lies.
-inline bool Variant::unchanged(const Entry& e, const TensorImpl* t) {
-  return t->grad.defined() == e.has_grad && t->leaf_requires_grad == e.leaf_requires_grad &&
-         static_cast<bool>(t->node) == e.has_node && !t->inference &&
-         (!t->view || fastgrad::requires_grad(t) == e.requires_grad) &&
-         (!t->extras || !has_hooks(t)) && same_place(t->array, e.place);
+[[gnu::always_inline]] inline bool Variant::unchanged(const Entry& e, const TensorImpl* t) {
+  // One branch for all: they hold nearly always.
+  const int differs = (t->grad.defined() ^ e.has_grad) |
+                      (t->leaf_requires_grad ^ e.leaf_requires_grad) |
+                      (static_cast<bool>(t->node) ^ e.has_node) | t->inference;
+  if (differs) [[unlikely]]
+    return false;
+  if (t->view && fastgrad::requires_grad(t) != e.requires_grad) [[unlikely]]
+    return false;
+  if (t->extras && has_hooks(t)) [[unlikely]]
+    return false;
+  return same_place(t->array, e.place);
 }
 
 // Whether the tensors are as they were; fills `impls` and the addresses of memory outside.
@@ -324,8 +331,7 @@ bool Variant::run(char* const* externals, char* const* fresh,
 // The replay of a function of tensors that makes tensors and writes to some, on the stack.
 PyObject* Variant::replay_plain(const CallArguments& call) {
   if (call.positional != positional_ || call.kwnames || !modes_.holds()) return nullptr;
-  char* bases[kPlain];
-  std::fill_n(bases, outside_.size(), nullptr);
+  char* bases[kPlain] = {};
   TensorImpl* impls[kPlain];
   bool moved = false;
   const size_t n = num_argument_tensors_, all = entries_.size();

@@ -72,7 +72,7 @@ Frame::Frame(const Program& p) : program_(p) {
     for (const Place& out : i.out) is_written_[at(out.storage)] = 1;
   reach_.assign(g.storages.size(), 0);
   // With copies; addresses stay: patches point to them.
-  steps_.reserve(2 * g.instructions.size() + 8);
+  steps_.reserve(2 * g.instructions.size() + 9);
   auto group = p.groups_.begin();
   auto epilogue = p.epilogues_.begin();
   for (size_t k = 0; k < g.instructions.size();) {
@@ -90,6 +90,9 @@ Frame::Frame(const Program& p) : program_(p) {
       add(k);
     k = last;
   }
+  steps_.emplace_back().kind = Kind::End;
+  for (size_t k = 0; k < steps_.size(); ++k)
+    if (steps_[k].kind != Kind::Kernel) stops_.push_back(k);
 }
 
 // Notes what the next step, which is part or all of i, writes to.
@@ -358,12 +361,12 @@ bool Frame::run(char* const* externals, char* const* fresh, Program::Written* wr
 // Runs from `step` on, which is the current one whenever something may throw.
 inline bool Frame::run_steps(const Step*& step) {
   const Step* s = step;
-  for (const Step* end = steps_.data() + steps_.size(); s != end; ++s) {
-    if (s->kind == Kind::Kernel) [[likely]] {
-      s->kernel(s->out, s->in, s->scalars, s->n);
-      continue;
-    }
+  const Step* const first = s;
+  for (const size_t* stop = stops_.data();; ++stop, ++s) {
+    for (const Step* end = first + *stop; s != end; ++s) s->kernel(s->out, s->in, s->scalars, s->n);
     switch (s->kind) {
+      case Kind::End:
+        return true;
       case Kind::Rows:
         run_rows(*s);
         break;
@@ -386,7 +389,6 @@ inline bool Frame::run_steps(const Step*& step) {
         if (!run_call(*s)) return false;
     }
   }
-  return true;
 }
 
 }  // namespace fastgrad

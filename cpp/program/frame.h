@@ -16,7 +16,7 @@ class Frame {
   bool run(char* const* externals, char* const* fresh, Program::Written* written);
 
  private:
-  enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group, Product };
+  enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group, Product, End };
   struct Step {
     BlockKernel kernel = nullptr;
     char* out = nullptr;
@@ -130,7 +130,8 @@ class Frame {
   std::vector<Fetched> fetched_;
   std::vector<uint8_t> is_written_;  // storages
   std::vector<int64_t> reach_;       // how far into each storage steps so far write
-  std::vector<Step> steps_;
+  std::vector<Step> steps_;          // the last one is the end
+  std::vector<size_t> stops_;        // those that are no kernels
   size_t first_result_ = SIZE_MAX, first_outside_ = SIZE_MAX;  // steps that write there
   std::vector<RowForm> rows_;
   std::deque<Call> calls_;

@@ -48,7 +48,7 @@ bool Frame::is_padded(size_t k) const {
     bool kept = s.role == Storage::Role::Constant && n <= kSpread && s.value.defined();
     bool fetched =
         s.role == Storage::Role::External && n <= kSpread && !is_written_[at(o.place().storage)] &&
-        steps_.size() + kMaxElementwiseInputs + instructions.size() - k <= steps_.capacity();
+        steps_.size() + kMaxElementwiseInputs + instructions.size() - k < steps_.capacity();
     if (!inside && !kept && !fetched) return false;
   }
   return true;
