@@ -268,7 +268,8 @@ const char* PythonGuards::check_again(size_t word) {
   const size_t k = words_[word].holder;
   const Entry* changed = nullptr;
   if (!holds(holders_[k], &changed)) return changed ? changed->label.c_str() : "a container";
-  std::vector<Word> now;
+  std::vector<Word>& now = noted_;
+  now.clear();
   bool noted = note(k, now);  // equal values at another place have no words
   size_t first = 0;
   while (first < words_.size() && words_[first].holder != k) ++first;

@@ -75,7 +75,7 @@ class PythonGuards {
   bool note(size_t k, std::vector<Word>& words) const;
   std::vector<Holder> holders_;
   // Objects in words are those of entries: no other object can come to lie at their address.
-  std::vector<Word> words_;
+  std::vector<Word> words_, noted_;
   std::vector<size_t> wordless_;  // holders that have none
 };
 
