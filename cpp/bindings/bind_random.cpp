@@ -196,6 +196,10 @@ void bind_seeds(Registry& r) {
       .on("() -> int", [](const Arguments&) {
         return PyLong_FromUnsignedLongLong(default_generator().initial_seed());
       });
+  r.add("_rng_position", kFunction, "How many blocks the default generator has given out.")
+      .on("() -> int", [](const Arguments&) {
+        return PyLong_FromUnsignedLongLong(default_generator().position());
+      });
   r.add("get_rng_state", kFunction, "The state of the default generator, a tensor of bytes.")
       .on("()", [](const Arguments&) { return generator_state(default_generator()); });
   r.add("set_rng_state", kFunction,

@@ -278,6 +278,11 @@ Generator::State Generator::state() {
   return state_;
 }
 
+uint64_t Generator::position() {
+  std::lock_guard lock(mutex_);
+  return state_.next_block;
+}
+
 void Generator::set_state(State s) {
   refuse_recording("seeding a random generator");
   std::lock_guard lock(mutex_);

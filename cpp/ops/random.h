@@ -29,6 +29,8 @@ class Generator {
   uint64_t initial_seed() { return state().seed; }
   State state();
   void set_state(State s);
+  // How far the stream is: tells, while a program is recorded too, whether anything was drawn.
+  uint64_t position();
 
  private:
   std::mutex mutex_;

@@ -119,7 +119,7 @@ from fastgrad.autograd import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from fastgrad.func import grad  # noqa: E402
+from fastgrad.func import grad, vmap  # noqa: E402
 from fastgrad.gradient_tape import GradientTape  # noqa: E402
 from fastgrad.variable import Variable, stop_gradient  # noqa: E402
 

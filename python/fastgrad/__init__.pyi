@@ -491,6 +491,7 @@ from fastgrad.autograd.grad_mode import enable_grad as enable_grad
 from fastgrad.autograd.grad_mode import inference_mode as inference_mode
 from fastgrad.autograd.grad_mode import no_grad as no_grad
 from fastgrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from fastgrad.func.batching import vmap as vmap
 from fastgrad.func.gradient import grad as grad
 from fastgrad.gradient_tape import GradientTape as GradientTape
 from fastgrad.nn.functional import adaptive_avg_pool1d as adaptive_avg_pool1d

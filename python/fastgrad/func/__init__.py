@@ -17,6 +17,8 @@ Example:
 
 from __future__ import annotations
 
+from fastgrad.func.batching import vmap
+from fastgrad.func.forward import jacfwd, jvp, linearize
 from fastgrad.func.gradient import grad, grad_and_value, value_and_grad
 from fastgrad.func.jacobians import hessian, hvp, jacobian, jacrev, vjp
 from fastgrad.func.module_calls import functional_call, stack_module_state
@@ -27,9 +29,13 @@ __all__ = [
     "grad_and_value",
     "hessian",
     "hvp",
+    "jacfwd",
     "jacobian",
     "jacrev",
+    "jvp",
+    "linearize",
     "stack_module_state",
     "value_and_grad",
     "vjp",
+    "vmap",
 ]
