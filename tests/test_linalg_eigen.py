@@ -239,3 +239,105 @@ def test_svd_of_batches_shares_them_among_threads() -> None:
     finally:
         fg.set_num_threads(before)
     assert found[0] == found[1] == found[2]
+
+
+KINDS = ["random", "zero", "ones", "rank one", "huge", "tiny", "subnormal", "graded", "turned"]
+
+
+def matrix_of(kind: str, rows: int, cols: int, dtype: Any) -> np.ndarray:
+    """A matrix on which some method or other stumbles."""
+    rng = np.random.default_rng(rows * 100 + cols)
+    a = rng.standard_normal((rows, cols))
+    single = dtype == np.float32
+    grades = 10.0 ** (-np.arange(cols) * (12 if single else 40) / cols)
+    return np.asarray(
+        {
+            "random": a,
+            "zero": a * 0,
+            "ones": a * 0 + 1,
+            "rank one": a[:, :1] * a[:1],
+            "huge": a * (1e37 if single else 1e305),
+            "tiny": a * (1e-36 if single else 1e-300),
+            "subnormal": a * (1e-41 if single else 1e-316),
+            "graded": a * grades,
+            "turned": a * grades[::-1],
+        }[kind],
+        dtype=dtype,
+    )
+
+
+def assert_orthonormal(q: np.ndarray, bound: float) -> None:
+    assert np.abs(q.T @ q - np.eye(q.shape[1])).max(initial=0) < bound
+
+
+def assert_close_to_largest(found: np.ndarray, a: np.ndarray, bound: float, dtype: Any) -> None:
+    size = np.abs(a).max()
+    least = 100 * len(a) * float(np.finfo(dtype).smallest_subnormal)
+    assert np.abs(found - a).max() <= bound * size + least
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", KINDS)
+def test_factors_of_awkward_matrices(kind: str, dtype: Any) -> None:
+    """Small sizes have methods of their own, on the stack, and so have those in between."""
+    shapes = [(1, 1), (2, 2), (4, 4), (3, 7), (8, 8), (16, 5), (9, 9), (17, 3), (16, 16), (33, 20)]
+    for rows, cols in shapes:
+        a = matrix_of(kind, rows, cols, dtype)
+        wide = a.astype(np.longdouble)
+        bound = 20 * max(rows, cols) * float(np.finfo(dtype).eps)
+        u, s, vh = (
+            t.numpy().astype(np.longdouble) for t in fg.linalg.svd(fg.tensor(a), full_matrices=True)
+        )
+        k = min(rows, cols)
+        assert_orthonormal(u, bound)
+        assert_orthonormal(vh.T, bound)
+        assert np.all(np.diff(s) <= 0) and np.all(s >= 0)
+        assert_close_to_largest(u[:, :k] * s @ vh[:k], wide, bound, dtype)
+        q, r = (t.numpy().astype(np.longdouble) for t in fg.linalg.qr(fg.tensor(a), "complete"))
+        assert_orthonormal(q, bound)
+        assert np.all(np.tril(r, -1) == 0)
+        assert_close_to_largest(q @ r, wide, bound, dtype)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("uplo", ["L", "U"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_eigenvalues_of_awkward_matrices(kind: str, uplo: str, dtype: Any) -> None:
+    for n in (1, 2, 3, 4, 8, 15, 16, 17, 48, 64, 65):
+        half = np.tril(matrix_of(kind, n, n, dtype))
+        a = half + np.tril(half, -1).T
+        bound = 20 * max(n, 4) * float(np.finfo(dtype).eps)
+        w, v = (t.numpy().astype(np.longdouble) for t in fg.linalg.eigh(fg.tensor(a), uplo))
+        assert_orthonormal(v, bound)
+        assert np.all(np.diff(w) >= 0)
+        assert_close_to_largest(v * w @ v.T, a.astype(np.longdouble), bound, dtype)
+        alone = fg.linalg.eigvalsh(fg.tensor(a), uplo).numpy()
+        assert_close_to_largest(alone, w, bound, dtype)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("n", [4, 20, 70])
+def test_eigh_reads_one_triangle(n: int) -> None:
+    a = matrix_of("random", n, n, np.float64)
+    a = a + a.T
+    expected = np.linalg.eigvalsh(a)
+    for uplo, other in (("L", np.triu), ("U", np.tril)):
+        broken = np.where(other(np.ones((n, n)), 1 if uplo == "L" else -1) > 0, np.nan, a)
+        w = fg.linalg.eigh(fg.tensor(broken), uplo)[0].numpy()
+        assert np.allclose(w, expected, atol=1e-12 * n)
+        assert np.isnan(fg.linalg.eigh(fg.tensor(broken), "UL"[uplo == "U"])[0].numpy()).all()
+
+
+@needs_torch
+@pytest.mark.parametrize("shape", [(3, 5, 4, 4), (2, 12, 7), (3, 20, 20)])
+def test_strided_batches(shape: tuple[int, ...]) -> None:
+    a = np.asarray(np.random.default_rng(5).standard_normal(shape))
+
+    def f(m: Any, a: Any) -> Any:
+        u, s, vh = m.linalg.svd(a.mT[..., ::1], full_matrices=False)
+        q, r = m.linalg.qr(a.mT)
+        return s, u @ (s.unsqueeze(-1) * vh), q @ r, m.linalg.eigh(a @ a.mT)[0]
+
+    assert_like_torch(f, a, order=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from derivatives import assert_like_torch
-from reference import fg, needs_torch, to_numpy, torch
+from reference import fg, needs_torch, only_fastgrad, to_numpy, torch
 
 R = np.random.default_rng(11)
 BATCHES: list[tuple[int, ...]] = [(), (3,), (2, 2), (0,)]
@@ -206,3 +206,55 @@ def test_matrices_around_the_size_from_which_lapack_takes_over(dtype: Any) -> No
         both(lambda m, a: m.linalg.det(a), a)
         both(lambda m, a: m.linalg.cholesky(a), spd)
         both(lambda m, a: m.linalg.cholesky(a, upper=True), spd)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [17, 31, 32, 33, 64, 100, 129, 257])
+def test_factors_by_blocks(n: int, dtype: Any) -> None:
+    """Rows of very different size, and in an order that makes every pivot change places."""
+    rng = np.random.default_rng(n)
+    a = rng.standard_normal((n, n)) * 10.0 ** (-4 * rng.random((n, 1)))
+    epsilon = float(np.finfo(dtype).eps)
+    for matrix in (a, np.eye(n)[rng.permutation(n)], np.triu(a)[rng.permutation(n)] + np.eye(n)):
+        m = matrix.astype(dtype)
+        for columns in (1, 5, 40):
+            b = rng.standard_normal((n, columns)).astype(dtype)
+            for left in (True, False):
+                x = to_numpy(
+                    fg.linalg.solve(fg.tensor(m), fg.tensor(b if left else b.T), left=left)
+                )
+                wide, x = m.astype(np.float64), x.astype(np.float64)
+                rest = wide @ x - b if left else x @ wide - b.T
+                size = np.abs(wide).sum(1 if left else 0).max() * np.abs(x).max()
+                assert np.abs(rest).max() <= 5 * n * epsilon * size
+        sign, logabs = np.linalg.slogdet(m.astype(np.float64))
+        ours = fg.linalg.slogdet(fg.tensor(m))
+        assert ours.sign.item() == sign
+        assert abs(ours.logabsdet.item() - logabs) <= 1e3 * n * epsilon
+
+
+@needs_torch
+@pytest.mark.parametrize("n", [20, 70])
+def test_larger_matrices_that_have_no_inverse(n: int) -> None:
+    a = np.random.default_rng(n).standard_normal((n, n))
+    a[:, 5] = 0
+    for m in (fg, torch):
+        with pytest.raises(RuntimeError, match="singular"):
+            m.linalg.solve(m.tensor(a), m.ones(n, dtype=m.float64))
+    a[:, 5] = np.nan
+    assert np.isnan(to_numpy(fg.linalg.solve(fg.tensor(a), fg.ones(n, dtype=fg.float64)))).any()
+
+
+@only_fastgrad
+def test_solving_gives_the_same_bits_for_any_number_of_threads() -> None:
+    a = fg.tensor(regular(400, 400))
+    b = fg.tensor(normal(400, 300))
+    before, found = fg.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            fg.set_num_threads(threads)
+            found.append(to_numpy(fg.linalg.solve(a, b)).tobytes())
+    finally:
+        fg.set_num_threads(before)
+    assert found[0] == found[1] == found[2]

@@ -7,6 +7,8 @@
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/linalg_bidiagonal.h"
+#include "kernels/cpu/linalg_jacobi.h"
+#include "kernels/cpu/linalg_ql.h"
 #include "kernels/cpu/linalg_symmetric.h"
 
 namespace fastgrad {
@@ -14,11 +16,22 @@ namespace {
 
 using lapack::Int;
 
-// LAPACK may loop forever on NaN or inf; such a matrix gets NaN and info -1 instead.
+// LAPACK may loop forever on NaN or inf; such a matrix gets NaN and info -1 instead. Several sums
+// of zeros, or NaN, do without branches.
 template <class T>
 bool all_finite(const T* p, int64_t n) {
+  T sums[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t h = 0; h < 8; ++h) sums[h] += p[i + h] * 0;
+  for (; i < n; ++i) sums[0] += p[i] * 0;
+  return std::all_of(sums, sums + 8, [](T x) { return x == 0; });
+}
+// The triangle that is read.
+template <class T>
+bool all_finite(const T* a, int64_t n, bool lower) {
   for (int64_t i = 0; i < n; ++i)
-    if (!std::isfinite(p[i])) return false;
+    if (!(lower ? all_finite(a + i * n, i + 1) : all_finite(a + i * (n + 1), n - i))) return false;
   return true;
 }
 
@@ -33,25 +46,25 @@ void identity(T* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i * n + i] = 1;
 }
 
-// Eigenvalues and eigenvectors of matrices of one size.
+// Eigenvalues and eigenvectors of matrices of one size, kSmallEigen at least.
 template <class T>
 class SymmetricEigen {
  public:
   SymmetricEigen(int64_t n, bool vectors)
       : n_(n),
-        own_(n >= kLeastOwn && n <= Tridiagonal<T>::kMostRows),
+        own_(n <= Tridiagonal<T>::kMostRows),
+        ql_(n <= kMostQl),
         tridiagonal_(own_ ? n : 1),
+        rotated_(ql_ && vectors ? n : 0, n),
         z_(n * n),
-        e_(n) {
+        e_(3 * n) {
     Int ni = static_cast<Int>(n), status = 0, integers = 0;
     T size = 0;
-    if (own_) {
-      if (vectors)
-        lapack::stedc('I', ni, nullptr, nullptr, z_.get(), ni, &size, -1, &integers, -1, &status);
-    } else {
+    if (!own_)
       lapack::syevd(vectors ? 'V' : 'N', 'L', ni, z_.get(), ni, nullptr, &size, -1, &integers, -1,
                     &status);
-    }
+    else if (vectors && !ql_)
+      lapack::stedc('I', ni, nullptr, nullptr, z_.get(), ni, &size, -1, &integers, -1, &status);
     work_size_ = static_cast<Int>(size);
     integers_size_ = integers;
     work_ = std::make_unique<T[]>(static_cast<size_t>(std::max(work_size_, 1)));
@@ -69,24 +82,43 @@ class SymmetricEigen {
       return status;
     }
     const T size = tridiagonal_.run(a, lower, w, e_.get());
-    if (v) {
+    if (!v) {
+      lapack::sterf(ni, w, e_.get(), &status);
+    } else if (ql_) {
+      status = by_rotations(w, v);
+    } else {
       lapack::stedc('I', ni, w, e_.get(), z_.get(), ni, work_.get(), work_size_, integers_.get(),
                     integers_size_, &status);
       transpose_into(z_.get(), n_, n_, v);
-      tridiagonal_.apply(v, n_);
-    } else {
-      lapack::sterf(ni, w, e_.get(), &status);
     }
+    if (v) tridiagonal_.apply(v, n_);
     for (int64_t i = 0; i < n_; ++i) w[i] *= size;
     return status;
   }
 
  private:
-  static constexpr int64_t kLeastOwn = 16;
+  // From here on LAPACK divides and conquers faster.
+  static constexpr int64_t kMostQl = 64;
+
+  Int by_rotations(T* w, T* v) {
+    const int64_t stride = rotated_.stride();
+    T *z = rotated_.row(0), *d = z_.get();
+    std::fill_n(z, n_ * stride, T(0));
+    for (int64_t i = 0; i < n_; ++i) z[i * (stride + 1)] = 1;
+    std::copy_n(w, n_, d);
+    const int status = ql_eigen(n_, d, e_.get(), z, stride, e_.get() + n_);
+    int32_t order[kMostQl];
+    ascending_order(d, n_, order);
+    for (int64_t j = 0; j < n_; ++j) w[j] = d[order[j]];
+    for (int64_t i = 0; i < n_; ++i)
+      for (int64_t j = 0; j < n_; ++j) v[i * n_ + j] = z[order[j] * stride + i];
+    return status;
+  }
 
   int64_t n_;
-  bool own_;
+  bool own_, ql_;
   Tridiagonal<T> tridiagonal_;
+  LinedMatrix<T> rotated_;
   Scratch<T> z_, e_;
   Int work_size_ = 0, integers_size_ = 0;
   std::unique_ptr<T[]> work_;
@@ -105,19 +137,31 @@ void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
   Array x = as_contiguous(a);
   LongWork long_work(cube(n) * static_cast<double>(batches));
   dispatch_float(a.dtype, "eigh", [&]<class T>(T) {
-    for_batches(batches, 4 * cube(n), [&](int64_t begin, int64_t end) {
-      SymmetricEigen<T> each(n, v != nullptr);
+    // f(matrix, eigenvalues, eigenvectors) returns info.
+    auto all = [&](int64_t begin, int64_t end, auto&& f) {
       for (int64_t i = begin; i < end; ++i) {
         const T* from = x.ptr<T>() + i * n * n;
-        if (!all_finite(from, n * n)) {
-          fill_nan<T>(w, i * n, n);
-          if (v) fill_nan<T>(*v, i * n * n, n * n);
-          info.ptr<int32_t>()[i] = -1;
+        int32_t* status = info.ptr<int32_t>() + i;
+        if (all_finite(from, n, lower)) {
+          *status = f(from, w.ptr<T>() + i * n, v ? v->ptr<T>() + i * n * n : nullptr);
           continue;
         }
-        info.ptr<int32_t>()[i] =
-            each.run(from, lower, w.ptr<T>() + i * n, v ? v->ptr<T>() + i * n * n : nullptr);
+        fill_nan<T>(w, i * n, n);
+        if (v) fill_nan<T>(*v, i * n * n, n * n);
+        *status = -1;
       }
+    };
+    for_batches(batches, 4 * cube(n), [&](int64_t begin, int64_t end) {
+      if (n < kSmallEigen) {
+        all(begin, end, [&](const T* from, T* values, T* vectors) {
+          return small_symmetric_eigen(from, n, lower, values, vectors);
+        });
+        return;
+      }
+      SymmetricEigen<T> each(n, v != nullptr);
+      all(begin, end, [&](const T* from, T* values, T* vectors) {
+        return each.run(from, lower, values, vectors);
+      });
     });
   });
 }
@@ -202,18 +246,32 @@ void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const 
       }
       return;
     }
+    // f(matrix, u, s, vh) returns info.
+    auto all = [&](int64_t begin, int64_t end, auto&& f) {
+      for (int64_t i = begin; i < end; ++i) {
+        const T* from = x.ptr<T>() + i * m * n;
+        info.ptr<int32_t>()[i] =
+            !all_finite(from, m * n)
+                ? -1
+                : f(from, u ? u->ptr<T>() + i * m * u_cols : nullptr, s.ptr<T>() + i * k,
+                    vh ? vh->ptr<T>() + i * vh_rows * n : nullptr);
+      }
+    };
+    if (SmallSvd<T>::suits(m, n)) {
+      for_batches(batches, 8 * cube(k), [&](int64_t begin, int64_t end) {
+        SmallSvd<T> each;
+        all(begin, end, [&](const T* from, T* to_u, T* to_s, T* to_vh) {
+          return each.run(from, m, n, to_u, u_cols, to_s, to_vh, vh_rows);
+        });
+      });
+      return;
+    }
     if (OwnSvd<T>::suits(m, n)) {
       for_batches(batches, 8 * cube(k), [&](int64_t begin, int64_t end) {
         OwnSvd<T> each(m, n, u != nullptr);
-        for (int64_t i = begin; i < end; ++i) {
-          const T* from = x.ptr<T>() + i * m * n;
-          info.ptr<int32_t>()[i] =
-              !all_finite(from, m * n)
-                  ? -1
-                  : each.run(from, u ? u->ptr<T>() + i * m * u_cols : nullptr, u_cols,
-                             s.ptr<T>() + i * k, vh ? vh->ptr<T>() + i * vh_rows * n : nullptr,
-                             vh_rows);
-        }
+        all(begin, end, [&](const T* from, T* to_u, T* to_s, T* to_vh) {
+          return each.run(from, to_u, u_cols, to_s, to_vh, vh_rows);
+        });
       });
       return;
     }

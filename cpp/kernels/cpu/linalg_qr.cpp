@@ -31,7 +31,10 @@ class QrWork {
   // r has `rows` rows; q may be null.
   void run(const T* from, T* q, T* r, int64_t rows) {
     const T size = extreme_size(from, m_ * n_);
-    for (int64_t i = 0; i < m_ * n_; ++i) a_[i] = from[i] / size;
+    if (size == 1)
+      std::copy_n(from, m_ * n_, a_.get());
+    else
+      for (int64_t i = 0; i < m_ * n_; ++i) a_[i] = from[i] / size;
     for (int64_t p = 0; p < panels_; ++p) factor(panel(p));
     for (int64_t i = 0; i < rows; ++i) {
       int64_t zeros = i < m_ ? std::min(i, n_) : n_;
@@ -68,6 +71,43 @@ class QrWork {
   Scratch<T> a_, v_, t_, work_;
 };
 
+// Below this size everything happens on the stack, a column at a time.
+constexpr int64_t kSmallQr = 16;
+
+template <class T>
+void small_qr(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
+  constexpr int64_t N = kSmallQr;
+  T a[N][N], v[N][N], factors[N];  // the columns of both
+  const int64_t count = std::min(m, n);
+  const T size = extreme_size(from, m * n);
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t i = 0; i < m; ++i) a[j][i] = from[i * n + j] / size;
+  auto reflect = [&](int64_t k, T* column) {
+    T sum = 0;
+    for (int64_t i = k; i < m; ++i) sum += v[k][i] * column[i];
+    sum *= factors[k];
+    for (int64_t i = k; i < m; ++i) column[i] -= sum * v[k][i];
+  };
+  for (int64_t k = 0; k < count; ++k) {
+    // A small column counts as much as a large one: its squares must not underflow.
+    const T scale = power_near(largest_of(a[k] + k, m - k));
+    for (int64_t i = k; i < m; ++i) a[k][i] /= scale;
+    factors[k] = make_reflector(a[k] + k, m - k, v[k] + k, &a[k][k]);
+    a[k][k] *= scale;
+    if (factors[k] != 0)
+      for (int64_t j = k + 1; j < n; ++j) reflect(k, a[j]);
+  }
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < n; ++j) r[i * n + j] = j < i ? T(0) : a[j][i] * size;
+  for (int64_t j = 0; q && j < q_cols; ++j) {
+    T column[N] = {};
+    column[j] = 1;
+    for (int64_t k = std::min(j + 1, count); k-- > 0;)
+      if (factors[k] != 0) reflect(k, column);
+    for (int64_t i = 0; i < m; ++i) q[i * q_cols + j] = column[i];
+  }
+}
+
 }  // namespace
 
 void qr(const Array& a, const Array* q, const Array& r) {
@@ -76,11 +116,21 @@ void qr(const Array& a, const Array* q, const Array& r) {
   double work = static_cast<double>(m * n) * static_cast<double>(std::min(m, n));
   LongWork long_work(work * static_cast<double>(batch_count(a)));
   dispatch_float(a.dtype, "qr", [&]<class T>(T) {
-    for_batches(batch_count(a), work, [&](int64_t begin, int64_t end) {
-      QrWork<T> each(m, n, q_cols);
+    const int64_t rows = rows_of(r);
+    auto all = [&](int64_t begin, int64_t end, auto&& f) {
       for (int64_t i = begin; i < end; ++i)
-        each.run(x.ptr<T>() + i * m * n, q ? q->ptr<T>() + i * m * q_cols : nullptr,
-                 r.ptr<T>() + i * rows_of(r) * n, rows_of(r));
+        f(x.ptr<T>() + i * m * n, q ? q->ptr<T>() + i * m * q_cols : nullptr,
+          r.ptr<T>() + i * rows * n);
+    };
+    for_batches(batch_count(a), work, [&](int64_t begin, int64_t end) {
+      if (std::max(m, n) <= kSmallQr) {
+        all(begin, end, [&](const T* from, T* to_q, T* to_r) {
+          small_qr(from, m, n, to_q, q_cols, to_r, rows);
+        });
+        return;
+      }
+      QrWork<T> each(m, n, q_cols);
+      all(begin, end, [&](const T* from, T* to_q, T* to_r) { each.run(from, to_q, to_r, rows); });
     });
   });
 }

@@ -23,7 +23,7 @@ Matrix matrix_at(T* data, int64_t rows, int64_t cols, int64_t row_stride) {
   return {reinterpret_cast<char*>(data), rows, cols, row_stride, 1};
 }
 
-// The factors of one panel: V, as rows of kReflectorPanel, and T.
+// The factors of one panel: V, as rows of kReflectorPanel, and Tᵀ.
 template <class T>
 struct Panel {
   T *v, *t;
@@ -37,12 +37,12 @@ struct Panel {
     Matrix reflectors = matrix_at(v, rows, count, kReflectorPanel),
            target = matrix_at(c, rows, cols, row_stride),
            middle = matrix_at(weighed, count, cols, cols),
-           factors = matrix_at(t, count, count, kReflectorPanel);
+           turned = matrix_at(t, count, count, kReflectorPanel);
     GemmOptions subtract;
     subtract.accumulate = true;
     subtract.alpha = Scalar(-1.0);
     gemm(dtype_of<T>, reflectors.transposed(), target, matrix_at(products, count, cols, cols));
-    gemm(dtype_of<T>, transposed ? factors.transposed() : factors,
+    gemm(dtype_of<T>, transposed ? turned : turned.transposed(),
          matrix_at(products, count, cols, cols), middle);
     gemm(dtype_of<T>, reflectors, middle, target, subtract);
   }
@@ -115,27 +115,39 @@ void Panel<T>::make_t(const T* tau) {
   Matrix reflectors = matrix_at(v, rows, count, kReflectorPanel);
   gemm(dtype_of<T>, reflectors.transposed(), reflectors,
        matrix_at(inner, count, count, kReflectorPanel));
-  for (int64_t c = 0; c < count; ++c) {
-    for (int64_t i = 0; i < c; ++i) {
-      T sum = 0;
-      for (int64_t j = i; j < c; ++j)
-        sum += t[i * kReflectorPanel + j] * inner[c * kReflectorPanel + j];
-      t[i * kReflectorPanel + c] = -tau[c] * sum;
+  reflector_lines(T{}).combine(inner, tau, count, t);
+}
+
+// The largest absolute value; NaN does not count.
+template <class T>
+T largest_of(const T* a, int64_t n) {
+  T most[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int64_t h = 0; h < 8; ++h) {
+      const T x = std::abs(a[i + h]);
+      most[h] = most[h] < x ? x : most[h];
     }
-    t[c * kReflectorPanel + c] = tau[c];
-    std::fill_n(t + c * kReflectorPanel, c, T(0));
-  }
+  for (; i < n; ++i) most[0] = std::max(most[0], std::abs(a[i]));
+  for (int64_t h = 1; h < 8; ++h) most[0] = std::max(most[0], most[h]);
+  return most[0];
+}
+
+// A power of two near a number, both it and its inverse normal numbers; 1 for 0.
+template <class T>
+T power_near(T x) {
+  int exponent = 0;
+  std::frexp(x, &exponent);
+  return std::ldexp(T(1), std::clamp(exponent, std::numeric_limits<T>::min_exponent + 2,
+                                     std::numeric_limits<T>::max_exponent - 2));
 }
 
 // What a is divided by so that no square overflows: 1 but for extreme values.
 template <class T>
 T extreme_size(const T* a, int64_t n) {
   constexpr T kLarge = sizeof(T) == 4 ? T(1e15) : T(1e140), kSmall = 1 / kLarge;
-  T largest = 0;
-  for (int64_t i = 0; i < n; ++i) largest = std::max(largest, std::abs(a[i]));
-  if (!(largest > kLarge || (largest < kSmall && largest >= std::numeric_limits<T>::min())) ||
-      !std::isfinite(largest))
-    return 1;
+  const T largest = largest_of(a, n);
+  if (!(largest > kLarge || largest < kSmall) || largest == 0 || !std::isfinite(largest)) return 1;
   int exponent = 0;
   std::frexp(largest, &exponent);
   return std::ldexp(T(1), exponent - 1);
@@ -233,21 +245,20 @@ class LinedMatrix {
   // triangle, divided by what this returns, a power of two.
   T load(const T* a, int64_t row_step, int64_t col_step, bool triangle) {
     T largest = 0;
-    for (int64_t i = 0; i < rows_; ++i)
-      for (int64_t j = 0; j < (triangle ? i + 1 : cols_); ++j)
-        largest = std::max(largest, std::abs(a[i * row_step + j * col_step]));
-    int exponent = 0;
-    std::frexp(largest, &exponent);
-    // The reciprocal of the largest power of two is no normal number.
-    exponent = std::clamp(exponent, std::numeric_limits<T>::min_exponent + 2,
-                          std::numeric_limits<T>::max_exponent - 2);
-    const T scale = std::ldexp(T(1), -exponent);
+    // Of a matrix that is read whole, the order does not matter.
+    if (!triangle)
+      largest = largest_of(a, rows_ * cols_);
+    else
+      for (int64_t i = 0; i < rows_; ++i)
+        for (int64_t j = 0; j <= i; ++j)
+          largest = std::max(largest, std::abs(a[i * row_step + j * col_step]));
+    const T size = power_near(largest), scale = 1 / size;
     for (int64_t i = 0; i < rows_; ++i) {
       for (int64_t j = 0; j < (triangle ? i + 1 : cols_); ++j)
         row(i)[j] = a[i * row_step + j * col_step] * scale;
       std::fill(row(i) + cols_, row(i) + stride_, T(0));
     }
-    return std::ldexp(T(1), exponent);
+    return size;
   }
 
   static T* aligned(T* p) {

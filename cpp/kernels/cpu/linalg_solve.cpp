@@ -6,12 +6,16 @@
 
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
+#include "kernels/cpu/linalg_lu.h"
 #include "kernels/cpu/linalg_small.h"
 
 namespace fastgrad {
 namespace {
 
 using lapack::Int;
+
+// Up to this size own factors and triangular solves are faster than LAPACK's.
+constexpr int64_t kMostOwn = 1024;
 
 // x[p] = x[i] exchanged for each pivot, in order or backwards; x has k columns.
 template <class T>
@@ -27,6 +31,7 @@ void exchange_rows(T* x, int64_t k, const int32_t* pivots, int64_t n, bool backw
 template <class T>
 Int factor_rows(T* a, int64_t n, int32_t* pivots) {
   if (n <= kSmallFactor) return small_factor_rows(a, n, pivots);
+  if (n <= kMostOwn) return factor_by_blocks(a, n, pivots);
   Int info = 0;
   lapack::getrf(static_cast<Int>(n), static_cast<Int>(n), a, static_cast<Int>(n), pivots, &info);
   return info;
@@ -47,6 +52,9 @@ void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transpos
   auto divide = [&](CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag) {
     if (k == 1)
       lapack::trsv(uplo, trans, diag, ni, lu, x);
+    else if (n <= kMostOwn)
+      TriangularSolver<T>(lu, n, uplo == CblasUpper, trans == CblasTrans, diag == CblasUnit, x, k)
+          .run();
     else
       lapack::trsm(CblasLeft, uplo, trans, diag, ni, ki, lu, ni, x, ki);
   };
@@ -193,6 +201,7 @@ void cofactors_derivative_of(const T* a, const T* h, int64_t n, T* out) {
 void lu_rows(const Array& a, const Array& factors, const Array& pivots, const Array& info) {
   copy_array(a, factors);
   int64_t n = cols_of(a);
+  LongWork long_work(cube(n) / 3 * static_cast<double>(batch_count(a)));
   dispatch_float(a.dtype, "lu", [&]<class T>(T) {
     for_batches(batch_count(a), cube(n), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i)
@@ -205,8 +214,9 @@ void lu_rows(const Array& a, const Array& factors, const Array& pivots, const Ar
 void lu_rows_solve(const Array& factors, const Array& pivots, bool transposed, const Array& x) {
   int64_t n = rows_of(x), k = cols_of(x);
   BroadcastBatch matrix(batch_shape(x), batch_shape(factors));
+  double work = static_cast<double>(n * n) * static_cast<double>(k);
+  LongWork long_work(work * static_cast<double>(batch_count(x)));
   dispatch_float(x.dtype, "solve", [&]<class T>(T) {
-    double work = static_cast<double>(n * n) * static_cast<double>(k);
     for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         int64_t f = matrix(i);

@@ -29,6 +29,15 @@ struct ReflectorLines {
   void (*rank_two_sums)(T* rows, int64_t stride, int64_t n, const T* v, const T* w,
                         const RankTwo<T>& to, const T* weights, int64_t begin, int64_t end,
                         T* sums);
+  // The rotations of a sweep over rows x0 ... x[count], all of `cols` elements, whole cache lines:
+  // from the last pair on, (x[i], x[i + 1]) becomes (c x[i] - s x[i + 1], s x[i] + c x[i + 1]),
+  // with the i-th of c and s.
+  void (*rotate)(T* rows, int64_t stride, int64_t count, const T* c, const T* s, int64_t cols);
+  // Transposed, the T of Panel (linalg_reflectors.h) from the reflectors' products and factors.
+  void (*combine)(const T* inner, const T* tau, int64_t count, T* t);
+  // The first cache line of each of n rows x, divided by a unit upper triangle: x·u⁻¹. Of u, a
+  // square of so many elements, what lies above the diagonal is given, and zeros.
+  void (*divide)(T* rows, int64_t stride, int64_t n, const T* u);
   // products[i] = x·y for each of n rows x.
   void (*dots)(const T* rows, int64_t stride, int64_t n, const T* y, int64_t begin, int64_t end,
                T* products);
