@@ -9,6 +9,14 @@
 
 namespace fastgrad {
 
+// Keeps the compiler from seeing through p: else it keeps one pointer per row, which are more than
+// there are registers.
+template <class T>
+[[gnu::always_inline]] inline T opaque(T p) {
+  asm("" : "+r"(p));
+  return p;
+}
+
 // c[i, j] = alpha * sum_p a[i * a_row + p * a_col] * b[p * b_row + j] + from[i * from_row + j], or
 // without the last where `from` is null; it may be c, or one row for all (from_row 0). The rows of
 // b, c and from are contiguous.

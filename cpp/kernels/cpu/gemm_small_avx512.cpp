@@ -18,7 +18,7 @@ struct F64 {
   using V = __m512d;
   using Mask = __mmask8;
   static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
-  static constexpr int64_t kMostProducts = int64_t{1} << 29;
+  static constexpr int64_t kMostProducts = int64_t{1} << 30;
   static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
   static V zero() { return _mm512_setzero_pd(); }
   static V load(const T* p) { return _mm512_loadu_pd(p); }
@@ -31,7 +31,7 @@ struct F64 {
   template <class F>
   [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[8], s[8];
-    for (int i = 0; i < 8; ++i) r[i] = load(from + i * ld);
+    for (int i = 0; i < 8; ++i, from = opaque(from + ld)) r[i] = load(from);
     for (int i = 0; i < 8; i += 2) {  // pairs of rows in pairs of columns
       s[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
       s[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
@@ -65,7 +65,7 @@ struct F32 {
   template <class F>
   [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[16], s[16];
-    for (int i = 0; i < 16; ++i) r[i] = load(from + i * ld);
+    for (int i = 0; i < 16; ++i, from = opaque(from + ld)) r[i] = load(from);
     for (int i = 0; i < 16; i += 2) {
       s[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
       s[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
