@@ -29,6 +29,7 @@ from fastgrad.distributions.continuous import (
     Normal,
     Uniform,
 )
+from fastgrad.distributions.counts import Multinomial, NegativeBinomial, VonMises
 from fastgrad.distributions.discrete import (
     Bernoulli,
     Binomial,
@@ -39,8 +40,24 @@ from fastgrad.distributions.discrete import (
 )
 from fastgrad.distributions.distribution import Distribution
 from fastgrad.distributions.gamma import Beta, Chi2, Dirichlet, Gamma, StudentT
+from fastgrad.distributions.heavy_tails import (
+    FisherSnedecor,
+    GeneralizedPareto,
+    HalfCauchy,
+    InverseGamma,
+    Kumaraswamy,
+    Pareto,
+    Weibull,
+)
 from fastgrad.distributions.kl import kl_divergence, register_kl
+from fastgrad.distributions.matrices import LKJCholesky, LowRankMultivariateNormal, Wishart
 from fastgrad.distributions.multivariate_normal import MultivariateNormal
+from fastgrad.distributions.relaxed import (
+    ContinuousBernoulli,
+    OneHotCategoricalStraightThrough,
+    RelaxedBernoulli,
+    RelaxedOneHotCategorical,
+)
 from fastgrad.distributions.transforms import (
     AffineTransform,
     ComposeTransform,
@@ -75,6 +92,22 @@ for _name, _kind in (
     ("studentT", StudentT),
     ("transformed_distribution", TransformedDistribution),
     ("uniform", Uniform),
+    ("continuous_bernoulli", ContinuousBernoulli),
+    ("fishersnedecor", FisherSnedecor),
+    ("generalized_pareto", GeneralizedPareto),
+    ("half_cauchy", HalfCauchy),
+    ("inverse_gamma", InverseGamma),
+    ("kumaraswamy", Kumaraswamy),
+    ("lkj_cholesky", LKJCholesky),
+    ("lowrank_multivariate_normal", LowRankMultivariateNormal),
+    ("multinomial", Multinomial),
+    ("negative_binomial", NegativeBinomial),
+    ("pareto", Pareto),
+    ("relaxed_bernoulli", RelaxedBernoulli),
+    ("relaxed_categorical", RelaxedOneHotCategorical),
+    ("von_mises", VonMises),
+    ("weibull", Weibull),
+    ("wishart", Wishart),
 ):
     globals()[_name] = _sys.modules.setdefault(
         f"{__name__}.{_name}", _sys.modules[_kind.__module__]
@@ -89,23 +122,37 @@ __all__ = [
     "Cauchy",
     "Chi2",
     "ComposeTransform",
+    "ContinuousBernoulli",
     "Dirichlet",
     "Distribution",
     "ExpTransform",
     "Exponential",
+    "FisherSnedecor",
     "Gamma",
+    "GeneralizedPareto",
     "Geometric",
     "Gumbel",
+    "HalfCauchy",
     "HalfNormal",
     "Independent",
+    "InverseGamma",
+    "Kumaraswamy",
+    "LKJCholesky",
     "Laplace",
     "LogNormal",
+    "LowRankMultivariateNormal",
     "MixtureSameFamily",
+    "Multinomial",
     "MultivariateNormal",
+    "NegativeBinomial",
     "Normal",
     "OneHotCategorical",
+    "OneHotCategoricalStraightThrough",
+    "Pareto",
     "Poisson",
     "PowerTransform",
+    "RelaxedBernoulli",
+    "RelaxedOneHotCategorical",
     "SigmoidTransform",
     "SoftplusTransform",
     "StudentT",
@@ -113,6 +160,9 @@ __all__ = [
     "Transform",
     "TransformedDistribution",
     "Uniform",
+    "VonMises",
+    "Weibull",
+    "Wishart",
     "constraints",
     "kl",
     "kl_divergence",

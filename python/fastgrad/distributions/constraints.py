@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from fastgrad import _core
 from fastgrad._core import Tensor
+from fastgrad._type_info import finfo
 
 
 class Constraint:
@@ -137,6 +138,31 @@ class _PositiveDefinite(Constraint):
         return symmetric & (_core.linalg.eigvalsh(value.detach()) > 0).all(-1)
 
 
+class _HalfOpenInterval(_Bound):
+    def check(self, value: Tensor) -> Tensor:
+        return (value >= self.limits[0]) & (value < self.limits[1])
+
+
+class _Multinomial(Constraint):
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, upper_bound: int) -> None:
+        self.upper_bound = upper_bound
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value >= 0).all(-1) & (value.sum(-1) <= self.upper_bound)
+
+
+class _CorrCholesky(Constraint):
+    event_dim = 2
+
+    def check(self, value: Tensor) -> Tensor:
+        room = 10 * value.size(-1) * finfo(value.dtype).eps
+        unit = ((value.square().sum(-1) - 1).abs() <= room).all(-1)
+        return unit & lower_cholesky.check(value)
+
+
 class independent(Constraint):
     """A constraint whose values have more dimensions.
 
@@ -186,3 +212,7 @@ greater_than_eq = _GreaterThanEq
 less_than = _LessThan
 interval = _Interval
 integer_interval = _IntegerInterval
+half_open_interval = _HalfOpenInterval
+multinomial = _Multinomial
+corr_cholesky = _CorrCholesky()
+positive_integer = _IntegerGreaterThan(1)

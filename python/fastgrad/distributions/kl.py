@@ -9,7 +9,15 @@ from typing import Any, TypeVar
 from fastgrad import _core
 from fastgrad._core import Tensor
 from fastgrad.distributions.combined import Independent, LogNormal
-from fastgrad.distributions.continuous import Exponential, HalfNormal, Laplace, Normal, Uniform
+from fastgrad.distributions.continuous import (
+    Cauchy,
+    Exponential,
+    Gumbel,
+    HalfNormal,
+    Laplace,
+    Normal,
+    Uniform,
+)
 from fastgrad.distributions.discrete import (
     Bernoulli,
     Binomial,
@@ -20,7 +28,10 @@ from fastgrad.distributions.discrete import (
 )
 from fastgrad.distributions.distribution import Distribution, sum_last
 from fastgrad.distributions.gamma import Beta, Dirichlet, Gamma
+from fastgrad.distributions.heavy_tails import Pareto
+from fastgrad.distributions.matrices import LowRankMultivariateNormal
 from fastgrad.distributions.multivariate_normal import MultivariateNormal
+from fastgrad.distributions.relaxed import ContinuousBernoulli
 from fastgrad.nn import functional as F
 
 Rule = TypeVar("Rule", bound=Callable[[Any, Any], Tensor])
@@ -191,3 +202,88 @@ def _independent(p: Independent, q: Independent) -> Tensor:
             "KL between Independent distributions of different reinterpreted_batch_ndims"
         )
     return sum_last(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+
+
+@register_kl(Cauchy, Cauchy)
+def _cauchy(p: Cauchy, q: Cauchy) -> Tensor:
+    spread = (p.scale + q.scale).square() + (p.loc - q.loc).square()
+    return (spread / (4 * p.scale * q.scale)).log()
+
+
+@register_kl(Gumbel, Gumbel)
+def _gumbel(p: Gumbel, q: Gumbel) -> Tensor:
+    ratio, shift = p.scale / q.scale, (q.loc - p.loc) / q.scale
+    return (
+        -ratio.log()
+        - shift
+        + Gumbel._EULER * (ratio - 1)
+        + (shift + _core.lgamma(1 + ratio)).exp()
+        - 1
+    )
+
+
+@register_kl(Pareto, Pareto)
+def _pareto(p: Pareto, q: Pareto) -> Tensor:
+    ratio = q.alpha / p.alpha
+    inside = q.alpha * (p.scale / q.scale).log() - ratio.log() + ratio - 1
+    return _core.where(p.scale < q.scale, math.inf, inside)
+
+
+@register_kl(ContinuousBernoulli, ContinuousBernoulli)
+def _continuous_bernoulli(p: ContinuousBernoulli, q: ContinuousBernoulli) -> Tensor:
+    mean = p.mean * (p.logits - q.logits)
+    return mean + p._log_norm() + _core.log1p(-p.probs) - q._log_norm() - _core.log1p(-q.probs)
+
+
+def _of_covariances(p_covariance: Tensor, q_precision: Tensor, shift: Tensor) -> Tensor:
+    """The trace and the distance in the divergence between normal vectors."""
+    trace = sum_last(p_covariance * q_precision, 2)
+    return trace + (shift.unsqueeze(-2) @ q_precision @ shift.unsqueeze(-1)).flatten(-2).sum(-1)
+
+
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
+def _low_rank(p: LowRankMultivariateNormal, q: LowRankMultivariateNormal) -> Tensor:
+    terms = _of_covariances(p.covariance_matrix, q.precision_matrix, q.loc - p.loc)
+    return 0.5 * (q._log_det() - p._log_det() + terms - p.event_shape[0])
+
+
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+def _normal_of_low_rank(p: MultivariateNormal, q: LowRankMultivariateNormal) -> Tensor:
+    terms = _of_covariances(p.covariance_matrix, q.precision_matrix, q.loc - p.loc)
+    return 0.5 * (q._log_det() - 2 * p._half_log_det() + terms - p.event_shape[0])
+
+
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+def _low_rank_of_normal(p: LowRankMultivariateNormal, q: MultivariateNormal) -> Tensor:
+    terms = _of_covariances(p.covariance_matrix, q.precision_matrix, q.loc - p.loc)
+    return 0.5 * (2 * q._half_log_det() - p._log_det() + terms - p.event_shape[0])
+
+
+@register_kl(Exponential, Gamma)
+def _exponential_gamma(p: Exponential, q: Gamma) -> Tensor:
+    a, ratio = q.concentration, q.rate / p.rate
+    return -a * ratio.log() + ratio + _core.lgamma(a) + a * Gumbel._EULER - (1 + Gumbel._EULER)
+
+
+@register_kl(Gamma, Exponential)
+def _gamma_exponential(p: Gamma, q: Exponential) -> Tensor:
+    return -p.entropy() - q.rate.log() + q.rate * p.concentration / p.rate
+
+
+@register_kl(Laplace, Normal)
+def _laplace_normal(p: Laplace, q: Normal) -> Tensor:
+    variance = q.scale.square()
+    ratio = p.scale.square() / variance
+    return (
+        -0.5 * (2 * ratio / math.pi).log()
+        + ratio
+        + (0.5 * p.loc.square() - p.loc * q.loc + 0.5 * q.loc.square()) / variance
+        - 1
+    )
+
+
+@register_kl(Uniform, Normal)
+def _uniform_normal(p: Uniform, q: Normal) -> Tensor:
+    width = p.high - p.low
+    shift = (p.mean - q.loc).square() + width.square() / 12
+    return (q.scale * math.sqrt(2 * math.pi) / width).log() + 0.5 * shift / q.scale.square()
