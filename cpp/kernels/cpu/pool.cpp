@@ -26,14 +26,12 @@ constexpr bool is_nan(T x) {
   return x != x;
 }
 
-// Calls f(output, base of the window's rows...) for every output of a plane, row-major.
+// Calls f for the rows of outputs of a plane, in order.
 template <class F>
-void for_windows(const PoolGeometry& g, F&& f) {
-  int64_t o = 0;
+void for_output_rows(const PoolGeometry& g, F&& f) {
   for (int64_t d = 0; d < g.dims[0].outputs(); ++d)
     for (int64_t h = 0; h < g.dims[1].outputs(); ++h)
-      for (int64_t w = 0; w < g.dims[2].outputs(); ++w, ++o)
-        f(o, static_cast<size_t>(d), static_cast<size_t>(h), static_cast<size_t>(w));
+      f(static_cast<size_t>(d), static_cast<size_t>(h));
 }
 
 // Calls f(offset of the row in the plane) for the rows of a window.
@@ -98,8 +96,19 @@ Regular regular_windows(const PoolWindows& w) {
   return r;
 }
 
-// Regular windows whose maxima are made at a time, side by side, so that they fill registers.
+// Regular windows that are worked on at a time, side by side, so that they fill registers.
 constexpr int64_t kTile = 64;
+// Calls f with the distance of windows: known to the compiler, it lets it use whole registers.
+template <class F>
+void with_distance(int64_t apart, F&& f) {
+  if (apart == 2)
+    f(std::integral_constant<int64_t, 2>());
+  else if (apart == 1)
+    f(std::integral_constant<int64_t, 1>());
+  else
+    f(apart);
+}
+
 template <class T>
 void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& regular, int64_t w,
                     int64_t count, const T* plane, T* to, int64_t* place) {
@@ -112,7 +121,7 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
     for (int64_t k = start; k < start + regular.extent; k += g.dims[2].step) {
       const T* from = plane + row + k;
       auto here = static_cast<Place>(row + k);
-      auto visit = [&](auto apart) {
+      with_distance(regular.apart, [&](auto apart) {
         if (!begun) {
           for (int64_t i = 0; i < count; ++i) {
             best[i] = from[i * apart];
@@ -126,13 +135,7 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
           best[i] = take ? v : best[i];
           at[i] = take ? here + static_cast<Place>(i * apart) : at[i];
         }
-      };
-      if (regular.apart == 2)  // known to the compiler: whole registers
-        visit(std::integral_constant<int64_t, 2>());
-      else if (regular.apart == 1)
-        visit(std::integral_constant<int64_t, 1>());
-      else
-        visit(regular.apart);
+      });
       begun = true;
     }
   });
@@ -140,6 +143,20 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
     to[w + i] = best[i];
     place[w + i] = at[i];
   }
+}
+
+// Calls one(w) and several(w, count) for the windows of a row, in order.
+template <class One, class Several>
+void for_row(int64_t outputs, const Regular& regular, One&& one, Several&& several) {
+  for (int64_t w = 0; w < regular.first; ++w) one(w);
+  for (int64_t w = regular.first; w < regular.end; w += kTile)
+    several(w, std::min(kTile, regular.end - w));
+  for (int64_t w = regular.end; w < outputs; ++w) one(w);
+}
+
+// What a mean divides by, turned over.
+double weight_of(const PoolGeometry& g, size_t d, size_t h, int64_t w) {
+  return g.dims[0].weight[d] * g.dims[1].weight[h] * g.dims[2].weight[static_cast<size_t>(w)];
 }
 
 // Planes that make a chunk of work for a thread.
@@ -177,17 +194,16 @@ void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array
             to[w] = best;
             place[w] = at < 0 ? nearest_place(g, d, h, static_cast<size_t>(w)) : at;
           };
-          for (int64_t d = 0; d < g.dims[0].outputs(); ++d)
-            for (int64_t h = 0; h < g.dims[1].outputs(); ++h) {
-              auto sd = static_cast<size_t>(d), sh = static_cast<size_t>(h);
-              const Regular here = has_rows(g, sd, sh) ? regular : Regular();
-              for (int64_t w = 0; w < here.first; ++w) one(sd, sh, w);
-              for (int64_t w = here.first; w < here.end; w += kTile)
-                max_of_regular(g, sd, sh, here, w, std::min(kTile, here.end - w), plane, to, place);
-              for (int64_t w = here.end; w < last.outputs(); ++w) one(sd, sh, w);
-              to += last.outputs();
-              place += last.outputs();
-            }
+          for_output_rows(g, [&](size_t d, size_t h) {
+            const Regular here = has_rows(g, d, h) ? regular : Regular();
+            for_row(
+                last.outputs(), here, [&](int64_t w) { one(d, h, w); },
+                [&](int64_t w, int64_t count) {
+                  max_of_regular(g, d, h, here, w, count, plane, to, place);
+                });
+            to += last.outputs();
+            place += last.outputs();
+          });
         }
       });
     });
@@ -199,21 +215,43 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
   with_compute_type(y, [&](const Array& out) {
     Array from = as_contiguous(x, out.dtype);
     dispatch_numbers(out.dtype, "avg_pool", [&]<class T>(T) {
+      using Total = std::conditional_t<std::is_integral_v<T>, int64_t, T>;
       const PoolWindows& last = g.dims[2];
+      const Regular regular = regular_windows(last);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
           const T* plane = from.ptr<T>() + p * g.in_numel();
           T* to = out.ptr<T>() + p * g.out_numel();
-          for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
-            std::conditional_t<std::is_integral_v<T>, int64_t, T> total = 0;
-            for_rows(g, d, h, [&](int64_t row) {
-              for (int64_t k = last.start[w]; k < last.stop[w]; ++k) total += plane[row + k];
-            });
-            double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
-            if constexpr (std::is_integral_v<T>)
-              to[o] = static_cast<T>(total / static_cast<int64_t>(1 / weight + 0.5));
-            else
-              to[o] = total * static_cast<T>(weight);
+          for_output_rows(g, [&](size_t d, size_t h) {
+            auto put = [&](int64_t w, Total total) {
+              double weight = weight_of(g, d, h, w);
+              if constexpr (std::is_integral_v<T>)
+                to[w] = static_cast<T>(total / static_cast<int64_t>(1 / weight + 0.5));
+              else
+                to[w] = total * static_cast<T>(weight);
+            };
+            auto one = [&](int64_t w) {
+              Total total = 0;
+              for_rows(g, d, h, [&](int64_t row) {
+                for (int64_t k = last.start[static_cast<size_t>(w)];
+                     k < last.stop[static_cast<size_t>(w)]; ++k)
+                  total += plane[row + k];
+              });
+              put(w, total);
+            };
+            auto several = [&](int64_t w, int64_t count) {
+              Total totals[kTile] = {};
+              for_rows(g, d, h, [&](int64_t row) {
+                const T* window = plane + row + last.start[static_cast<size_t>(w)];
+                for (int64_t k = 0; k < regular.extent; ++k)
+                  with_distance(regular.apart, [&](auto apart) {
+                    for (int64_t i = 0; i < count; ++i) totals[i] += window[k + i * apart];
+                  });
+              });
+              for (int64_t i = 0; i < count; ++i) put(w + i, totals[i]);
+            };
+            for_row(last.outputs(), regular, one, several);
+            to += last.outputs();
           });
         }
       });
@@ -221,6 +259,7 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
   });
 }
 
+// An element gets its parts in the order of the windows.
 void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
   if (dx.numel == 0) return;
   with_compute_type(dx, [&](const Array& out) {
@@ -229,16 +268,35 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
     if (from.numel == 0) return;
     dispatch_float(out.dtype, "avg_pool", [&]<class T>(T) {
       const PoolWindows& last = g.dims[2];
+      const Regular regular = regular_windows(last);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
           const T* cotangent = from.ptr<T>() + p * g.out_numel();
           T* plane = out.ptr<T>() + p * g.in_numel();
-          for_windows(g, [&](int64_t o, size_t d, size_t h, size_t w) {
-            double weight = g.dims[0].weight[d] * g.dims[1].weight[h] * last.weight[w];
-            T part = cotangent[o] * static_cast<T>(weight);
-            for_rows(g, d, h, [&](int64_t row) {
-              for (int64_t k = last.start[w]; k < last.stop[w]; ++k) plane[row + k] += part;
-            });
+          for_output_rows(g, [&](size_t d, size_t h) {
+            auto part = [&](int64_t w) {
+              return cotangent[w] * static_cast<T>(weight_of(g, d, h, w));
+            };
+            auto one = [&](int64_t w) {
+              for_rows(g, d, h, [&](int64_t row) {
+                for (int64_t k = last.start[static_cast<size_t>(w)];
+                     k < last.stop[static_cast<size_t>(w)]; ++k)
+                  plane[row + k] += part(w);
+              });
+            };
+            auto several = [&](int64_t w, int64_t count) {
+              T parts[kTile];
+              for (int64_t i = 0; i < count; ++i) parts[i] = part(w + i);
+              for_rows(g, d, h, [&](int64_t row) {
+                T* window = plane + row + last.start[static_cast<size_t>(w)];
+                for (int64_t k = regular.extent; k-- > 0;)
+                  with_distance(regular.apart, [&](auto apart) {
+                    for (int64_t i = 0; i < count; ++i) window[k + i * apart] += parts[i];
+                  });
+              });
+            };
+            for_row(last.outputs(), regular, one, several);
+            cotangent += last.outputs();
           });
         }
       });
