@@ -25,7 +25,7 @@ class Bidiagonal {
 
   // The diagonal d and the n - 1 elements e beside it, of a divided by what this returns.
   T run(const T* a, int64_t row_step, int64_t col_step, T* d, T* e) {
-    const T size = a_.load(a, row_step, col_step, false);
+    const T size = a_.load(a, row_step, col_step);
     const ReflectorLines<T>& lines = reflector_lines(T{});
     const int64_t stride = a_.stride();
     T *z = of_cols_.row(0), *u = of_cols_.row(1), *sums = of_cols_.row(2), *rest = of_cols_.row(3),

@@ -42,11 +42,15 @@ class QrWork {
       for (int64_t j = zeros; j < n_; ++j) r[i * n_ + j] = a_[i * n_ + j] * size;
     }
     if (!q) return;
-    for (int64_t i = 0; i < m_; ++i)
-      for (int64_t j = 0; j < q_cols_; ++j) q[i * q_cols_ + j] = i == j;
+    std::fill_n(q, m_ * q_cols_, T(0));
+    for (int64_t i = 0; i < std::min(m_, q_cols_); ++i) q[i * (q_cols_ + 1)] = 1;
     for (int64_t p = panels_; p-- > 0;) {
       Panel<T> h = panel(p);
-      h.apply(false, q + h.first * (q_cols_ + 1), q_cols_, q_cols_ - h.first, work_.get());
+      T* rest = q + h.first * (q_cols_ + 1);
+      if (p + 1 == panels_)
+        h.apply_to_identity(rest, q_cols_, q_cols_ - h.first, work_.get());
+      else
+        h.apply(false, rest, q_cols_, q_cols_ - h.first, work_.get());
     }
   }
 

@@ -33,24 +33,34 @@ struct Panel {
   void factor(T* r, int64_t row_stride);
   // c = H·c or Hᵀ·c, for cols columns of c; work has 2 * kReflectorPanel * cols elements.
   void apply(bool transposed, T* c, int64_t row_stride, int64_t cols, T* work) const {
-    T *products = work, *weighed = work + kReflectorPanel * cols;
-    Matrix reflectors = matrix_at(v, rows, count, kReflectorPanel),
-           target = matrix_at(c, rows, cols, row_stride),
-           middle = matrix_at(weighed, count, cols, cols),
-           turned = matrix_at(t, count, count, kReflectorPanel);
-    GemmOptions subtract;
-    subtract.accumulate = true;
-    subtract.alpha = Scalar(-1.0);
-    gemm(dtype_of<T>, reflectors.transposed(), target, matrix_at(products, count, cols, cols));
-    gemm(dtype_of<T>, transposed ? turned : turned.transposed(),
-         matrix_at(products, count, cols, cols), middle);
-    gemm(dtype_of<T>, reflectors, middle, target, subtract);
+    gemm(dtype_of<T>, matrix_at(v, rows, count, kReflectorPanel).transposed(),
+         matrix_at(c, rows, cols, row_stride), matrix_at(work, count, cols, cols));
+    subtract(transposed, c, row_stride, cols, work);
+  }
+  // c = H·c for a c that has ones on its diagonal and zeros, cols <= rows.
+  void apply_to_identity(T* c, int64_t row_stride, int64_t cols, T* work) const {
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t j = 0; j < cols; ++j) work[i * cols + j] = v[j * kReflectorPanel + i];
+    subtract(false, c, row_stride, cols, work);
   }
 
   // T from V and the reflectors' factors.
   void make_t(const T* tau);
 
  private:
+  // c -= V·T·products or V·Tᵀ·products, where the products Vᵀ·c are the first half of `work`.
+  void subtract(bool transposed, T* c, int64_t row_stride, int64_t cols, T* work) const {
+    T* weighed = work + kReflectorPanel * cols;
+    Matrix middle = matrix_at(weighed, count, cols, cols),
+           turned = matrix_at(t, count, count, kReflectorPanel);
+    GemmOptions subtract;
+    subtract.accumulate = true;
+    subtract.alpha = Scalar(-1.0);
+    gemm(dtype_of<T>, transposed ? turned : turned.transposed(), matrix_at(work, count, cols, cols),
+         middle);
+    gemm(dtype_of<T>, matrix_at(v, rows, count, kReflectorPanel), middle,
+         matrix_at(c, rows, cols, row_stride), subtract);
+  }
   // Scales column c, from row c on, where its squares would underflow; returns by how much.
   T rescale(int64_t c, T* sums);
 };
@@ -241,21 +251,12 @@ class LinedMatrix {
   int64_t stride() const { return stride_; }
   T* row(int64_t i) { return aligned(a_.get()) + i * stride_; }
 
-  // a's elements, the rows and columns of it `row_step` and `col_step` apart, or those of the lower
-  // triangle, divided by what this returns, a power of two.
-  T load(const T* a, int64_t row_step, int64_t col_step, bool triangle) {
-    T largest = 0;
-    // Of a matrix that is read whole, the order does not matter.
-    if (!triangle)
-      largest = largest_of(a, rows_ * cols_);
-    else
-      for (int64_t i = 0; i < rows_; ++i)
-        for (int64_t j = 0; j <= i; ++j)
-          largest = std::max(largest, std::abs(a[i * row_step + j * col_step]));
-    const T size = power_near(largest), scale = 1 / size;
+  // The elements of a, whose rows and columns are `row_step` and `col_step` apart, divided by what
+  // this returns, a power of two.
+  T load(const T* a, int64_t row_step, int64_t col_step) {
+    const T size = power_near(largest_of(a, rows_ * cols_)), scale = 1 / size;
     for (int64_t i = 0; i < rows_; ++i) {
-      for (int64_t j = 0; j < (triangle ? i + 1 : cols_); ++j)
-        row(i)[j] = a[i * row_step + j * col_step] * scale;
+      for (int64_t j = 0; j < cols_; ++j) row(i)[j] = a[i * row_step + j * col_step] * scale;
       std::fill(row(i) + cols_, row(i) + stride_, T(0));
     }
     return size;

@@ -2,8 +2,8 @@
 //
 // Note [Tridiagonal in one pass]
 // A step takes the reflector H of one column and replaces A by H·A·H = A - v·wᵀ - w·vᵀ. The next
-// step's column is made first, so that its reflector v' is known, and one pass over the rest then
-// both subtracts and multiplies by v'. LAPACK reads half of the matrix, but twice.
+// step's column is made first, so that its reflector v' is known, and one pass over half of the
+// rest then both subtracts and multiplies by v'. LAPACK reads it twice.
 #pragma once
 
 #include "kernels/cpu/linalg_reflectors.h"
@@ -36,8 +36,8 @@ class Tridiagonal {
       d[k] = a_.row(k)[k];
       const T factor = make_reflector(a_.row(k) + k + 1, n_ - k - 1, next + k + 1, &e[k]);
       next[k] = 0;
-      lines.rank_two(a_.row(k + 1), stride, n_ - k - 1, v + k + 1, w + k + 1, {v, w, next},
-                     a_.line_of(k + 1), stride, products + k + 1);
+      std::fill(products + a_.line_of(k + 1), products + stride, T(0));
+      lines.rank_two_symmetric(a_.row(0), stride, k + 1, n_, {v, w, next}, products);
       if (k < reflectors_.count()) reflectors_.keep(k, next, factor);
       const T along = dot_of(products + k + 1, next + k + 1, n_ - k - 1) * (factor * factor / 2);
       for (int64_t i = k + 1; i < n_; ++i) w[i] = factor * products[i] - along * next[i];
@@ -52,14 +52,23 @@ class Tridiagonal {
   void apply(T* z, int64_t cols) { reflectors_.apply(z, cols); }
 
  private:
-  // The whole matrix from one triangle.
+  // Row i from its diagonal's cache line on, of the triangle that is read.
   T load(const T* a, bool lower) {
-    const T size = lower ? a_.load(a, n_, 1, true) : a_.load(a, 1, n_, true);
+    T largest = 0;
+    for (int64_t i = 0; i < n_; ++i)
+      largest = std::max(
+          largest, lower ? largest_of(a + i * n_, i + 1) : largest_of(a + i * (n_ + 1), n_ - i));
+    const T size = power_near(largest), scale = 1 / size;
     constexpr int64_t kTile = 16;  // whole cache lines on both sides
     for (int64_t i0 = 0; i0 < n_; i0 += kTile)
-      for (int64_t j0 = 0; j0 <= i0; j0 += kTile)
+      for (int64_t j0 = i0; j0 < n_; j0 += kTile)
         for (int64_t i = i0; i < std::min(n_, i0 + kTile); ++i)
-          for (int64_t j = j0; j < std::min(i, j0 + kTile); ++j) a_.row(j)[i] = a_.row(i)[j];
+          for (int64_t j = std::max(i, j0); j < std::min(n_, j0 + kTile); ++j)
+            a_.row(i)[j] = (lower ? a[j * n_ + i] : a[i * n_ + j]) * scale;
+    for (int64_t i = 0; i < n_; ++i) {
+      for (int64_t j = a_.line_of(i); j < i; ++j) a_.row(i)[j] = a_.row(j)[i];
+      std::fill(a_.row(i) + n_, a_.row(i) + a_.stride(), T(0));
+    }
     return size;
   }
 

@@ -25,7 +25,12 @@ struct ReflectorLines {
   // = x·to.next, all for the elements [begin, end), whole cache lines.
   void (*rank_two)(T* rows, int64_t stride, int64_t n, const T* v, const T* w, const RankTwo<T>& to,
                    int64_t begin, int64_t end, T* products);
-  // The same, but adds up weights[i] * x in sums.
+  // For a symmetric matrix, of which row i is kept from its diagonal's cache line on: rows [begin,
+  // end) are treated like that, with v and w those of `to`, and the whole matrix is multiplied by
+  // to.next: products, of whole cache lines, gets the result added.
+  void (*rank_two_symmetric)(T* a, int64_t stride, int64_t begin, int64_t end, const RankTwo<T>& to,
+                             T* products);
+  // Like rank_two, but adds up weights[i] * x in sums.
   void (*rank_two_sums)(T* rows, int64_t stride, int64_t n, const T* v, const T* w,
                         const RankTwo<T>& to, const T* weights, int64_t begin, int64_t end,
                         T* sums);
