@@ -188,6 +188,7 @@ constexpr bool has_usual_form() {
     case ElementwiseOp::Log10:
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Silu:
+    case ElementwiseOp::Erfc:
       return true;
     default:
       return false;
@@ -204,6 +205,8 @@ FG_INLINE auto is_usual(V x) {
     return fabs(x) <= kUsualExp2<V>;
   else if constexpr (Op::kOp == ElementwiseOp::Sigmoid || Op::kOp == ElementwiseOp::Silu)
     return fabs(x) <= kSigmoidOne<V>;
+  else if constexpr (Op::kOp == ElementwiseOp::Erfc)
+    return fabs(x) <= kUsualErfc<V>;
   else
     return (x >= Real<V>::kLeastNormal) & (x < Real<V>::kInf);
 }
@@ -218,6 +221,8 @@ FG_INLINE V call_usual(V x) {
     return sigmoid_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Silu)
     return x * sigmoid_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Erfc)
+    return erfc_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Log)
     return log_of(split_usual(x));
   else if constexpr (Op::kOp == ElementwiseOp::Log2)
