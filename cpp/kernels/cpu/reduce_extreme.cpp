@@ -42,6 +42,11 @@ struct ExtremeReducer {
     else
       return reduce_lanes(p, n, pick);
   }
+  static Acc chunk(const T* p)
+    requires std::is_floating_point_v<T>
+  {
+    return (kLargest ? lanes(T{}).largest_chunk : lanes(T{}).smallest_chunk)(p);
+  }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     if constexpr (std::is_floating_point_v<T>)
       (kLargest ? lanes(T{}).largest_rows : lanes(T{}).smallest_rows)(row, n, m, acc);

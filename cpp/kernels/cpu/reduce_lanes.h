@@ -13,6 +13,9 @@ namespace fastgrad {
 // The reduction of n > 0 contiguous elements.
 template <class T>
 using LaneKernel = T (*)(const T* p, int64_t n);
+// The same of 64 blocks of 1024, merged pairwise.
+template <class T>
+using ChunkKernel = T (*)(const T* p);
 // The reduction of n > 0 rows, element by element: acc[j] of row[0][j] ... row[n - 1][j], j < m.
 template <class T>
 using RowKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* acc);
@@ -23,6 +26,7 @@ using PlaceKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* value
 template <class T>
 struct LaneKernels {
   LaneKernel<T> sum, product, largest, smallest;  // NaN wins
+  ChunkKernel<T> product_chunk, largest_chunk, smallest_chunk;
   RowKernel<T> sum_rows, product_rows, largest_rows, smallest_rows;
   PlaceKernel<T> largest_place, smallest_place;
   // The first place of v, which is among the n elements; NaN is found too.

@@ -79,6 +79,11 @@ struct ProdReducer {
     else
       return reduce_lanes(p, n, wrapping_mul<T>);
   }
+  static Acc chunk(const T* p)
+    requires std::is_floating_point_v<T>
+  {
+    return lanes(T{}).product_chunk(p);
+  }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     if constexpr (std::is_floating_point_v<T>)
       lanes(T{}).product_rows(row, n, m, acc);

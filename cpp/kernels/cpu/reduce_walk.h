@@ -10,6 +10,8 @@
 //   rows(row, n, m, first, acc)  acc[j] is the Acc of row[0][j] ... row[n - 1][j], for j < m and
 //                                0 < n <= kReduceRows; row[0] has index `first`
 //   row(acc, p, m, i)            acc[j] takes in p[j] for j < m, all of index i
+// and may have
+//   chunk(p)            the Acc of kReduceChunk contiguous elements
 //
 // Large reductions run on several threads, cut where the tree has a joint, so that neither cutting
 // nor the number of threads changes it.
@@ -59,6 +61,8 @@ class Cascade {
 
 template <class R>
 typename R::Acc reduce_run(const typename R::In* p, int64_t n, int64_t first) {
+  if constexpr (requires { R::chunk(p); })
+    if (n == kReduceChunk) return R::chunk(p);
   Cascade<R> cascade;
   for (int64_t i = 0; i < n; i += kReduceBlock)
     cascade.push(R::block(p + i, std::min(kReduceBlock, n - i), first + i));
