@@ -115,6 +115,8 @@ constexpr int registers_at_once(ElementwiseOp op) {
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
       return 1;
+    case ElementwiseOp::Asin:
+    case ElementwiseOp::Acos:
     case ElementwiseOp::Erfc:
     case ElementwiseOp::Ndtr:
     case ElementwiseOp::Asinh:

@@ -421,6 +421,9 @@ FG_INLINE D sqrt(D x) {
   return by_class<0x2 | 0x2 << 4 | 0x1 << 8 | 0x3 << 16 | 0x1 << 20 | 0x3 << 24>(roots(x).root, x);
 }
 FG_INLINE F sqrt(F x) { return _mm512_sqrt_ps(x); }
+// By the instruction: for functions that have other work to do meanwhile.
+FG_INLINE F sqrt_aside(F x) { return _mm512_sqrt_ps(x); }
+FG_INLINE D sqrt_aside(D x) { return _mm512_sqrt_pd(x); }
 // Zero -> inf of its sign, inf -> 0.
 template <class V>
 FG_INLINE V rsqrt(V x) {
@@ -430,6 +433,10 @@ FG_INLINE V rsqrt(V x) {
 #else
 FG_INLINE F sqrt(F x) { return _mm256_sqrt_ps(x); }
 FG_INLINE D sqrt(D x) { return _mm256_sqrt_pd(x); }
+template <class V>
+FG_INLINE V sqrt_aside(V x) {
+  return sqrt(x);
+}
 template <class V>
 FG_INLINE V rsqrt(V x) {
   return 1 / sqrt(x);

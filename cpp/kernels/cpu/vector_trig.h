@@ -95,7 +95,7 @@ FG_INLINE V asin(V x) {
   const V a = fabs(x);
   const auto big = a > Element<V>(0.5);
   const V z = select<V>(big, fma(a, Element<V>(-0.5), Element<V>(0.5)), a * a);
-  const V r = select<V>(big, sqrt(z), a);
+  const V r = select<V>(big, sqrt_aside(z), a);
   const V rest = r * z * asin_poly(z);  // asin(r) - r
   const V far = fma(r, -2, R::kHalfPi) + fma(rest, -2, R::kHalfPiLow);
   return copysign(select<V>(big, far, r + rest), x);
@@ -108,7 +108,7 @@ FG_INLINE V acos(V x) {
   const V a = fabs(x);
   const auto big = a > T(0.5), above = x > T(0.5);
   const V z = select<V>(big, fma(a, T(-0.5), T(0.5)), a * a);
-  const V r = select<V>(big, sqrt(z), x);
+  const V r = select<V>(big, sqrt_aside(z), x);
   const V rest = r * z * asin_poly(z);
   // 2 asin r above 1/2, pi - 2 asin r below -1/2, pi/2 - asin x between
   const V factor = select<V>(above, T(2), select<V>(big, T(-2), T(-1)));
