@@ -6,6 +6,7 @@
 #include "kernels/copy.h"
 #include "kernels/cpu/elementwise_single.h"
 #include "kernels/cpu/elementwise_table.h"
+#include "kernels/cpu/prefetch.h"
 #include "kernels/short.h"
 
 namespace fastgrad {
@@ -44,7 +45,8 @@ class Walk {
         out_size_(static_cast<int64_t>(out.itemsize())),
         out_data_(out.data),
         store_(cast_kernel(result, out.dtype)),
-        out_typed_(out.dtype == result) {
+        out_typed_(out.dtype == result),
+        far_(out.numel >= kFar && is_floating(compute)) {
     const Array* all[kMaxElementwiseInputs + 1] = {&out};
     for (int k = 0; k < num_inputs; ++k) {
       const Array& a = *in[k];
@@ -68,6 +70,7 @@ class Walk {
 
  private:
   static constexpr int64_t kLongRow = 96;
+  static constexpr int64_t kFar = 1 << 18;  // elements that are not in the near caches
 
   struct Input {
     const char* data;
@@ -125,7 +128,7 @@ class Walk {
       in[k] = scratch.scalar[k];
     }
     char* out = out_data_ + offset[0] * out_size_;
-    if (in_place) return kernel_(out, in, scalars, n);
+    if (in_place) return far_ ? run_ahead(out, in, scalars, n) : kernel_(out, in, scalars, n);
     const bool out_direct = out_typed_ && step_[0] == 1;
     for (int64_t at = 0; at < n; at += kBlock) {
       const int64_t m = std::min(kBlock, n - at);
@@ -145,6 +148,24 @@ class Walk {
         kernel_(scratch.out, p, scalars, m);
         store_(scratch.out, 1, out + at * step_[0] * out_size_, step_[0], m);
       }
+    }
+  }
+
+  // By the kilobyte, what comes next being asked for first, be it of the next row: Note [Prefetch].
+  void run_ahead(char* out, const char** in, unsigned scalars, int64_t n) const {
+    constexpr int64_t kPiece = 1024;
+    const int64_t piece = kPiece / size_;
+    for (; n > 0; n -= piece) {
+      for (int k = 0; k < num_inputs_; ++k)
+        if (!(scalars >> k & 1))
+          for (int64_t b = kPiece; b < 2 * kPiece; b += kCacheLine)
+            prefetch_line_to_read(in[k] + b);
+      for (int64_t b = piece * result_size_; b < 2 * piece * result_size_; b += kCacheLine)
+        prefetch_line_to_write(out + b);
+      kernel_(out, in, scalars, std::min(piece, n));
+      for (int k = 0; k < num_inputs_; ++k)
+        if (!(scalars >> k & 1)) in[k] += piece * size_;
+      out += piece * result_size_;
     }
   }
 
@@ -181,7 +202,7 @@ class Walk {
   int64_t size_, result_size_, out_size_;
   char* out_data_;
   CastKernel store_;
-  bool out_typed_;
+  bool out_typed_, far_;
   Input input_[kMaxElementwiseInputs];
   CollapsedDims dims_;
   int64_t inner_;
