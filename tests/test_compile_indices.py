@@ -472,3 +472,76 @@ def test_checks_stand_in_front_and_once() -> None:
     checks = [k for k, line in enumerate(lines) if line.startswith("in_range")]
     assert checks == [0, 1], compiled.graph()
     assert not any("copy(" in line for line in lines), compiled.graph()
+
+
+def test_repeats_of_one_sum_replay() -> None:
+    def f(x: fg.Tensor, n: fg.Tensor) -> Any:
+        return fg.repeat_interleave(x, n, 0) * 2, fg.repeat_interleave(n)
+
+    function = with_gradient(lambda x, n: f(x, n)[0])
+    compiled, both = fg.compile(function, fullgraph=True), fg.compile(f, fullgraph=True)
+    x = table()
+    sums = []
+    for counts in ([2] * ROWS, [0] * (ROWS - 2) + [ROWS, ROWS], [1] * (ROWS - 1) + [ROWS + 1]):
+        n = fg.tensor(counts)
+        sums.append(sum(counts))
+        for type_ in (fg.int64, fg.int32):
+            assert same(compiled(x, n.to(type_)), function(x, n.to(type_)))
+        assert same(both(x, n), f(x, n))
+    assert len(set(sums)) == 1
+    assert compiled.stats()["recordings"] == 2 and both.stats()["recordings"] == 1
+    n = fg.tensor([1] * ROWS)
+    assert same(both(x, n), f(x, n)) and both.stats()["recordings"] == 2
+    n[0] = -1
+    with pytest.raises(RuntimeError, match="negative"):
+        both(x, n)
+    n[0], n[1] = 2, 0
+    assert same(both(x, n), f(x, n)) and both.stats()["recordings"] <= 3
+
+
+def test_fills_with_a_differentiable_value_replay() -> None:
+    def f(x: fg.Tensor, i: fg.Tensor, value: fg.Tensor) -> Any:
+        y = (x * 2).index_fill(0, i, value)
+        return y.detach(), fg.autograd.grad((y * y).sum(), [x, value])
+
+    compiled = fg.compile(f, fullgraph=True)
+    x, value = table().detach().requires_grad_(), fg.tensor(1.5).to(table().dtype).requires_grad_()
+    for rows in ([0, 2, 2], [1, 0, 1], [-1, 0, 0], [ROWS - 1, 1, 1]):
+        i = fg.tensor(rows)
+        assert same(compiled(x, i, value), f(x, i, value)), compiled.graph()
+    assert compiled.stats()["recordings"] == 1
+    for rows in ([0, 1, 2], [0, 0, 0], [0, 0, ROWS]):  # three rows, one, and an error
+        i = fg.tensor(rows)
+        if rows[-1] == ROWS:
+            with pytest.raises(IndexError):
+                compiled(x, i, value)
+        else:
+            assert same(compiled(x, i, value), f(x, i, value))
+
+
+def test_ctc_loss_of_joined_targets_replays() -> None:
+    def f(scores: fg.Tensor, targets: fg.Tensor, inputs: Any, lengths: Any) -> Any:
+        loss = F.ctc_loss(scores.log_softmax(-1), targets, inputs, lengths)
+        return loss.detach(), fg.autograd.grad(loss, scores)[0]
+
+    compiled = fg.compile(f, fullgraph=True)
+    scores = fg.randn(6, 3, 4).requires_grad_()
+    for lengths in ([2, 3, 1], [3, 1, 2], [1, 2, 3]):
+        for targets in (fg.tensor([1, 2, 3, 1, 2, 2]), fg.tensor([3, 3, 1, 2, 1, 1])):
+            n, steps = fg.tensor(lengths), fg.tensor([6, 5, 6])
+            assert same(compiled(scores, targets, steps, n), f(scores, targets, steps, n))
+            rows = [targets[sum(lengths[:k]) : sum(lengths[: k + 1])] for k in range(3)]
+            padded = fg.stack([fg.cat([r, r.new_zeros(3 - len(r))]) for r in rows])
+            assert same(f(scores, padded, steps, n), f(scores, targets, steps, n))
+    assert compiled.stats()["recordings"] == 1
+    assert same(
+        compiled(scores, targets, (6, 5, 6), (2, 2, 2)), f(scores, targets, (6, 5, 6), (2, 2, 2))
+    )
+    for wrong in ([2, 3, 2], [2, 5, -1]):
+        with pytest.raises(RuntimeError, match="sum to the number of targets"):
+            compiled(scores, targets, fg.tensor([6, 5, 6]), fg.tensor(wrong))
+    none = fg.tensor([0, 0, 0])
+    assert same(
+        f(scores, targets[:0], fg.tensor([6, 5, 6]), none),
+        compiled(scores, targets[:0], fg.tensor([6, 5, 6]), none),
+    )

@@ -42,6 +42,23 @@ bool has_count(const Attrs& attrs, const Array& a) {
   return std::count(p, p + rows.numel, true) == attrs.integer(0);
 }
 
+bool has_total(const Attrs& attrs, const Array& a) {
+  int64_t total = 0;
+  return all(a,
+             [&total](auto v) {
+               auto k = static_cast<int64_t>(v);
+               return k >= 0 && !__builtin_add_overflow(total, k, &total);
+             }) &&
+         total == attrs.integer(0);
+}
+
+bool has_distinct(const Attrs& attrs, const Array& a) {
+  Array sorted = contiguous_copy(a, DType::Int64);
+  int64_t* p = sorted.ptr<int64_t>();
+  std::sort(p, p + sorted.numel);
+  return std::unique(p, p + sorted.numel) - p == attrs.integer(0);
+}
+
 bool has_zero(const Attrs&, const Array& a) {
   return !all(a, [](auto v) { return static_cast<double>(v) != 0; });
 }
@@ -62,9 +79,12 @@ const Condition kSetCount = {"set_count", has_count};
 const Condition kHasZero = {"has_zero", has_zero};
 const Condition kAllFinite = {"all_finite", all_finite};
 const Condition kWithin = {"within", within};
+const Condition kTotal = {"total", has_total};
+const Condition kDistinctCount = {"distinct_count", has_distinct};
 
 std::span<const Condition* const> conditions() {
-  static const Condition* const kAll[] = {&kInRange, &kSetCount, &kHasZero, &kAllFinite, &kWithin};
+  static const Condition* const kAll[] = {&kInRange, &kSetCount, &kHasZero,      &kAllFinite,
+                                          &kWithin,  &kTotal,    &kDistinctCount};
   return kAll;
 }
 

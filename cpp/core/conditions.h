@@ -15,6 +15,10 @@ extern const Condition kInRange;
 // Whether as many elements are not zero as number 0 says.
 extern const Condition kSetCount;
 extern const Condition kHasZero, kAllFinite;
+// Whether no value is negative, and their sum is number 0.
+extern const Condition kTotal;
+// Whether there are number 0 different values.
+extern const Condition kDistinctCount;
 // Whether every value, as a double, is in [number 0, number 1].
 extern const Condition kWithin;
 

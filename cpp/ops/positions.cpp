@@ -1,5 +1,6 @@
 #include "ops/positions.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "base/thread_pool.h"
@@ -40,6 +41,35 @@ void fill_one_hot(const Array& classes, const Array& out) {
     out.ptr<int64_t>()[i * n + classes.ptr<int64_t>()[i]] = 1;
 }
 
+// Counts that do not fill `out` have changed meanwhile.
+void fill_repeated(const Array& counts, const Array& out) {
+  int64_t* to = out.ptr<int64_t>();
+  int64_t* const end = to + out.numel;
+  for (int64_t i = 0; i < counts.numel; ++i) {
+    const int64_t n = counts.ptr<int64_t>()[i];
+    FG_CHECK(n >= 0 && n <= end - to,
+             "repeat_interleave: repeats have changed while they were read");
+    to = std::fill_n(to, n, i);
+  }
+  FG_CHECK(to == end, "repeat_interleave: repeats have changed while they were read");
+}
+
+Array sorted_distinct(const Array& numbers) {
+  Array sorted = contiguous_copy(numbers);
+  int64_t* first = sorted.ptr<int64_t>();
+  std::sort(first, first + sorted.numel);
+  return contiguous_copy(sorted.narrowed(0, 0, std::unique(first, first + sorted.numel) - first));
+}
+
+const Primitive kRepeated = {"repeated_numbers", [](const Attrs&, Inputs in, std::span<Array> out) {
+                               fill_repeated(*in[0], out[0]);
+                             }};
+const Primitive kDistinct = {
+    "distinct_numbers", [](const Attrs&, Inputs in, std::span<Array> out) {
+      Array found = sorted_distinct(*in[0]);
+      FG_CHECK(found.numel == out[0].numel, "an index has changed while it was read");
+      std::memcpy(out[0].data, found.data, static_cast<size_t>(found.nbytes()));
+    }};
 const Primitive kPositions = {
     "positions", [](const Attrs&, Inputs in, std::span<Array> out) {
       Array found = nonzero_linear(*in[0]);
@@ -64,7 +94,8 @@ void note(const Primitive& p, const Attrs& attrs, const Array& in, const Array& 
 }  // namespace
 
 std::span<const Primitive* const> position_primitives() {
-  static const Primitive* const kAll[] = {&kPositions, &kCoordinates, &kOneHot};
+  static const Primitive* const kAll[] = {&kPositions, &kCoordinates, &kOneHot, &kRepeated,
+                                          &kDistinct};
   return kAll;
 }
 
@@ -100,6 +131,23 @@ Tensor one_hot_rows(const Array& classes, int64_t num_classes) {
   Array out = Array::empty(shape, DType::Int64);
   fill_one_hot(classes, out);
   note(kOneHot, {}, classes, out);
+  return Tensor(std::move(out));
+}
+
+Tensor repeated_numbers(const Array& counts, int64_t total) {
+  Array rows = recorded::as_contiguous(counts, DType::Int64);
+  Array out = Array::empty(Dims{total}, DType::Int64);
+  fill_repeated(rows, out);
+  watch_condition(kTotal, Attrs(total), rows, true);
+  note(kRepeated, {}, rows, out);
+  return Tensor(std::move(out));
+}
+
+Tensor distinct_numbers(const Array& numbers) {
+  Array rows = recorded::as_contiguous(numbers);
+  Array out = sorted_distinct(rows);
+  watch_condition(kDistinctCount, Attrs(out.numel), rows, true);
+  note(kDistinct, {}, rows, out);
   return Tensor(std::move(out));
 }
 

@@ -20,6 +20,11 @@ Tensor coordinates_of(const Tensor& linear, DimSpan shape);
 Tensor counted_from_front(const Array& index, int64_t size);
 // A row of num_classes zeros and a one for each class number, which is in range.
 Tensor one_hot_rows(const Array& classes, int64_t num_classes);
+// Each number i as often as entry i of `counts` says, in order; none is negative and they sum to
+// `total`.
+Tensor repeated_numbers(const Array& counts, int64_t total);
+// The different ones among some int64 numbers, in order.
+Tensor distinct_numbers(const Array& numbers);
 // Tells a recording how large the largest of some values >= 0 is.
 void watch_largest(const Array& values, int64_t largest);
 

@@ -7,6 +7,7 @@
 #include "kernels/triangle.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/positions.h"
 #include "ops/reduce.h"
 #include "ops/select.h"
 #include "ops/shape.h"
@@ -201,18 +202,16 @@ Tensor repeat_interleave(const Tensor& repeats) {
   FG_CHECK(repeats.ndim() == 1, "repeat_interleave only accept 1D vector as repeat");
   FG_CHECK(repeats.dtype() == DType::Int64 || repeats.dtype() == DType::Int32,
            "repeats has to be Long or Int tensor");
-  watch_values(repeats.array());
   Array counts = as_contiguous(repeats.array(), DType::Int64);
   int64_t total = 0;
+  bool negative = false;
   for (int64_t i = 0; i < counts.numel; ++i) {
-    FG_CHECK(counts.ptr<int64_t>()[i] >= 0, "repeats can not be negative");
+    negative = negative || counts.ptr<int64_t>()[i] < 0;
     total += counts.ptr<int64_t>()[i];
   }
-  Array out = Array::empty(Dims{total}, DType::Int64);
-  int64_t* to = out.ptr<int64_t>();
-  for (int64_t i = 0; i < counts.numel; ++i) to = std::fill_n(to, counts.ptr<int64_t>()[i], i);
-  constant_values(out);
-  return Tensor(std::move(out));
+  if (negative) watch_values(repeats.array());  // an error, which the function may catch
+  FG_CHECK(!negative, "repeats can not be negative");
+  return repeated_numbers(repeats.array(), total);
 }
 
 Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<int64_t> dim) {

@@ -165,21 +165,6 @@ Tensor fill_value(const Tensor& x, const Operand& value, const char* op) {
 
 }  // namespace
 
-namespace {
-
-// Each place once, so that the gradient of a value that is put there counts it once.
-Tensor distinct(const Tensor& places) {
-  watch_values(places.array());
-  Array sorted = contiguous_copy(places.array());
-  int64_t* first = sorted.ptr<int64_t>();
-  std::sort(first, first + sorted.numel);
-  int64_t count = std::unique(first, first + sorted.numel) - first;
-  constant_values(sorted);
-  return Tensor(sorted.narrowed(0, 0, count));
-}
-
-}  // namespace
-
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value) {
   dim = wrap_dim(dim, x.ndim());
   FG_CHECK(index.dtype() == DType::Int64, "index_fill_(): Expected dtype int64 for index.");
@@ -190,7 +175,9 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Opera
     fail(ErrorKind::Index, "index ", i, " is out of bounds for dimension ", dim, " with size ",
          size);
   });
-  if (value.is_tensor() && value.tensor().requires_grad()) linear = distinct(linear);
+  // Each place once, so that the gradient of a value that is put there counts it once.
+  if (value.is_tensor() && value.tensor().requires_grad())
+    linear = distinct_numbers(linear.array());
   Tensor y = apply(Op::IndexFill, {to, fill_value(x, value, "index_fill_"), linear}, along(dim));
   return x.ndim() == 0 ? reshape(y, {}) : y;
 }

@@ -287,6 +287,13 @@ bool fits_one_hot(const Call& c) {
                     c.in(0).shape.end()) &&
          are_positions(c, 0, out.shape.back());
 }
+// How many there are, and that none is negative, is checked when they run.
+bool fits_numbers(const Call& c) {
+  const Place& out = c.i.out[0];
+  return c.takes(1) && c.i.out.size() == 1 && out.dtype == DType::Int64 && out.contiguous &&
+         out.shape.size() == 1 && c.in(0).dtype == DType::Int64 && c.in(0).contiguous &&
+         c.rank() == 1 && out.storage != c.in(0).storage;
+}
 // Pivots count from 1.
 bool fits_pivots(const Call& c) {
   const Place& out = c.i.out[0];
@@ -359,6 +366,7 @@ Rule rule_of(const Primitive* p) {
   if (name == "positions") return fits_mask_positions;
   if (name == "coordinates") return fits_coordinates;
   if (name == "one_hot") return fits_one_hot;
+  if (name == "repeated_numbers" || name == "distinct_numbers") return fits_numbers;
   if (name == "pivots_to_matrix") return fits_pivots;
   if (name == "sgd_step" || name == "adam_step") return fits_step;
   if (std::ranges::find(kRandom, name) != std::end(kRandom)) return fits_random;

@@ -34,7 +34,8 @@ int64_t reach_of(const Instruction& i, size_t k) {
     return shape.empty() ? 1 : shape[static_cast<size_t>(dim)];
   };
   if (i.kind == Instruction::Kind::Primitive) {
-    if (i.primitive->name == std::string_view("positions")) return i.in[0].numel;
+    std::string_view name = i.primitive->name;
+    if (name == "positions" || name == "repeated_numbers") return i.in[0].numel;
     return 0;
   }
   if (i.kind != Instruction::Kind::Op) return 0;

@@ -15,9 +15,19 @@ def _padded(targets: Tensor, lengths: Tensor) -> Tensor:
     """Returns targets given one after the other as rows, filled up with 0."""
     if targets.dim() == 2:
         return targets.long()
-    rows = targets.long().split(lengths.tolist())
-    most = max((len(row) for row in rows), default=0)
-    return _core.stack([_core.cat([row, row.new_zeros(most - len(row))]) for row in rows])
+    if (lengths < 0).any() or lengths.sum() != targets.numel():
+        raise RuntimeError(
+            f"[ctc_loss] target_lengths must sum to the number of targets, {targets.numel()}, "
+            f"got {lengths.tolist()}"
+        )
+    if targets.numel() == 0:
+        return targets.new_zeros((lengths.numel(), 0), dtype=_core.int64)
+    most = _core.nn.functional.one_hot(lengths).size(1) - 1  # a number that recordings can watch
+    places = _core.arange(most)
+    starts = lengths.cumsum(0) - lengths
+    inside = places < lengths.unsqueeze(1)
+    which = (starts.unsqueeze(1) + places).clamp(max=targets.numel() - 1)
+    return _core.where(inside, targets.long()[which], 0)
 
 
 def ctc_loss(
