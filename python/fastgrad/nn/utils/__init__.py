@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastgrad.nn.utils import fusion, parametrizations, parametrize, rnn, stateless
+from fastgrad.nn.utils import fusion, parametrizations, parametrize, prune, rnn, stateless
 from fastgrad.nn.utils.clip_grad import (
     clip_grad_norm,
     clip_grad_norm_,
