@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <complex>
 #include <cstring>
 
 #include "base/thread_pool.h"
@@ -10,83 +11,133 @@
 namespace fastgrad {
 namespace {
 
-// x indexed along dim, y of the index's shape: f(element of x, element of y) for every index.
-template <class T>
-struct AlongWalk {
-  T *x, *y;
+// Elements of x, indexed along a dimension, and of y: those of the last dimension of an index.
+struct Line {
+  char *x, *y;
   const int64_t* index;
-  int64_t step;            // of x along dim
-  Dims shape, sx, sy, si;  // strides; sx with dim standing still
+  int64_t n, step, nx, ny;  // strides in elements: of x along the indexed dimension, and the others
+};
+using LineFunction = void (*)(const Line&);
+
+// F{}(element of x, element of y) for each of them.
+template <class T, class F>
+void each_of(const Line& line) {
+  T *x = reinterpret_cast<T*>(line.x), *y = reinterpret_cast<T*>(line.y);
+  const int64_t *index = line.index, n = line.n, step = line.step, nx = line.nx, ny = line.ny;
+  if (nx == 0 && ny == 1)
+    for (int64_t i = 0; i < n; ++i) F{}(x[index[i] * step], y[i]);
+  else
+    for (int64_t i = 0; i < n; ++i) F{}(x[i * nx + index[i] * step], y[i * ny]);
+}
+
+// x indexed along dim, y of the index's shape, line by line. Dimensions of one element are left
+// out, so that lines are long.
+struct AlongWalk {
+  char *x, *y;
+  const int64_t* index;
+  int64_t size, step;       // of an element in bytes; of x along dim in elements
+  Dims shape, sx, sy, si;   // strides in elements; x stands still along dim
+  size_t along = SIZE_MAX;  // which of the dimensions dim is
+
   AlongWalk(const Array& ax, const Array& places, int64_t dim, const Array& ay)
-      : x(ax.ptr<T>()),
-        y(ay.ptr<T>()),
+      : x(ax.data),
+        y(ay.data),
         index(places.ptr<int64_t>()),
-        step(ax.strides[static_cast<size_t>(dim)]),
-        shape(places.shape),
-        sx(ax.strides),
-        sy(ay.strides),
-        si(places.strides) {
-    sx[static_cast<size_t>(dim)] = 0;
+        size(static_cast<int64_t>(ax.itemsize())),
+        step(places.shape.empty() ? 0 : ax.strides[static_cast<size_t>(dim)]) {
+    for (size_t d = 0; d < places.shape.size(); ++d) {
+      if (places.shape[d] == 1) continue;
+      const bool is_dim = d == static_cast<size_t>(dim);
+      if (is_dim) along = shape.size();
+      add(places.shape[d], is_dim ? 0 : ax.strides[d], ay.strides[d], places.strides[d]);
+    }
+    if (shape.empty()) add(1, 0, 0, 0);
   }
   // Positions [begin, end) of one dimension.
   AlongWalk part(size_t axis, int64_t begin, int64_t end) const {
     AlongWalk w = *this;
-    w.x += begin * sx[axis];
-    w.y += begin * sy[axis];
-    w.index += begin * si[axis];
+    w.advance(axis, begin);
     w.shape[axis] = end - begin;
     return w;
   }
-  template <class F>
-  void run(F&& f) {
+  void run(LineFunction f) {
     const size_t last = shape.size() - 1;
-    const int64_t n = shape[last], nx = sx[last], ny = sy[last];
     SmallVector<int64_t, 8> position(shape.size(), 0);
     while (true) {
-      if (nx == 0 && ny == 1)
-        for (int64_t i = 0; i < n; ++i) f(x[index[i] * step], y[i]);
-      else
-        for (int64_t i = 0; i < n; ++i) f(x[i * nx + index[i] * step], y[i * ny]);
+      f({x, y, index, shape[last], step, sx[last], sy[last]});
       size_t d = last;
       while (d-- > 0) {
-        x += sx[d];
-        y += sy[d];
-        index += si[d];
+        advance(d, 1);
         if (++position[d] < shape[d]) break;
-        x -= shape[d] * sx[d];
-        y -= shape[d] * sy[d];
-        index -= shape[d] * si[d];
+        advance(d, -shape[d]);
         position[d] = 0;
         if (d == 0) return;
       }
       if (last == 0) return;
     }
   }
+
+ private:
+  void add(int64_t n, int64_t of_x, int64_t of_y, int64_t of_index) {
+    shape.push_back(n);
+    sx.push_back(of_x);
+    sy.push_back(of_y);
+    si.push_back(of_index);
+  }
+  void advance(size_t d, int64_t n) {
+    x += n * sx[d] * size;
+    y += n * sy[d] * size;
+    index += n * si[d];
+  }
 };
 
 // `writes_x`: entries of one line may meet in one place of x and stay on one thread, in order.
-template <class T, class F>
 void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y, bool writes_x,
-                F&& f) {
+                LineFunction f) {
   if (index.numel == 0) return;
   Array places = as_contiguous(index);
-  if (places.shape.empty()) {
-    f(*x.ptr<T>(), *y.ptr<T>());
-    return;
-  }
-  AlongWalk<T> walk(x, places, dim, y);
-  size_t axis = 0, dims = places.shape.size();
+  AlongWalk walk(x, places, dim, y);
+  size_t axis = 0, dims = walk.shape.size();
   bool found = false;
   for (size_t d = 0; d < dims; ++d) {
-    if (writes_x && d == static_cast<size_t>(dim)) continue;
-    if (!found || places.shape[d] > 4 * places.shape[axis]) axis = d;
+    if (writes_x && d == walk.along) continue;
+    if (!found || walk.shape[d] > 4 * walk.shape[axis]) axis = d;
     found = true;
   }
   if (!found || places.numel < kParallelGrain) return walk.run(f);
-  const int64_t n = places.shape[axis];
+  const int64_t n = walk.shape[axis];
   int64_t grain = std::max<int64_t>(1, kParallelGrain * n / places.numel);
   if (axis + 1 == dims) grain = std::max<int64_t>(grain, 64);
   parallel_for(n, grain, [&](int64_t begin, int64_t end) { walk.part(axis, begin, end).run(f); });
+}
+
+struct Take {
+  template <class T>
+  void operator()(T& from, T& to) const {
+    to = from;
+  }
+};
+struct Put {
+  template <class T>
+  void operator()(T& to, T& from) const {
+    to = from;
+  }
+};
+// What only moves elements asks for their size.
+template <class F>
+LineFunction move_line(size_t itemsize) {
+  switch (itemsize) {
+    case 1:
+      return each_of<uint8_t, F>;
+    case 2:
+      return each_of<uint16_t, F>;
+    case 4:
+      return each_of<uint32_t, F>;
+    case 8:
+      return each_of<uint64_t, F>;
+    default:
+      return each_of<std::complex<double>, F>;
+  }
 }
 
 template <class T>
@@ -115,12 +166,18 @@ T combine(ScatterMode mode, T a, T b) {
   }
 }
 
+template <ScatterMode kMode>
+struct Combine {
+  template <class T>
+  void operator()(T& to, T& from) const {
+    to = combine(kMode, to, from);
+  }
+};
+
 }  // namespace
 
 void take_along(const Array& x, const Array& index, int64_t dim, const Array& out) {
-  dispatch_all(x.dtype, [&]<class T>(T) {
-    walk_along<T>(x, index, dim, out, false, [](T& from, T& to) { to = from; });
-  });
+  walk_along(x, index, dim, out, false, move_line<Take>(x.itemsize()));
 }
 
 void put_along(const Array& g, const Array& index, int64_t dim, const Array& out) {
@@ -137,23 +194,15 @@ void put_along(const Array& g, const Array& index, int64_t dim, const Array& out
 
 void scatter_along(const Array& x, const Array& index, int64_t dim, const Array& src,
                    ScatterMode mode) {
-  dispatch_all(x.dtype, [&]<class T>(T) {
-    auto with = [&]<ScatterMode m>(std::integral_constant<ScatterMode, m>) {
-      walk_along<T>(x, index, dim, src, true, [](T& to, T& from) { to = combine(m, to, from); });
-    };
-    switch (mode) {
-      case ScatterMode::Set:
-        return with(std::integral_constant<ScatterMode, ScatterMode::Set>());
-      case ScatterMode::Add:
-        return with(std::integral_constant<ScatterMode, ScatterMode::Add>());
-      case ScatterMode::Multiply:
-        return with(std::integral_constant<ScatterMode, ScatterMode::Multiply>());
-      case ScatterMode::Max:
-        return with(std::integral_constant<ScatterMode, ScatterMode::Max>());
-      case ScatterMode::Min:
-        return with(std::integral_constant<ScatterMode, ScatterMode::Min>());
-    }
-  });
+  LineFunction f = move_line<Put>(x.itemsize());
+  if (mode != ScatterMode::Set)
+    dispatch_all(x.dtype, [&]<class T>(T) {
+      f = mode == ScatterMode::Add        ? each_of<T, Combine<ScatterMode::Add>>
+          : mode == ScatterMode::Multiply ? each_of<T, Combine<ScatterMode::Multiply>>
+          : mode == ScatterMode::Max      ? each_of<T, Combine<ScatterMode::Max>>
+                                          : each_of<T, Combine<ScatterMode::Min>>;
+    });
+  walk_along(x, index, dim, src, true, f);
 }
 
 }  // namespace fastgrad

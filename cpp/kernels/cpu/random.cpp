@@ -1,5 +1,6 @@
 #include "kernels/random.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -34,6 +35,31 @@ void for_words64(RandomStream s, int64_t n, F&& f) {
   for_blocks(s, n, 2, [&](int64_t i, const RandomBlock& w) {
     f(i, word64(w, 0));
     if (i + 1 < n) f(i + 1, word64(w, 1));
+  });
+}
+
+// Elements [begin, begin + n) of a result at a time, made in type V and converted: one loop for all
+// element types. make(values, begin, n) puts them.
+template <class V, class F>
+void fill_in_pieces(const Array& out, F&& make) {
+  if (out.dtype == dtype_of<V>) return make(out.ptr<V>(), int64_t{0}, out.numel);
+  constexpr int64_t kPiece = 512;
+  const CastKernel cast = cast_kernel(dtype_of<V>, out.dtype);
+  const auto size = static_cast<int64_t>(itemsize(out.dtype));
+  V values[kPiece];
+  for (int64_t i = 0; i < out.numel; i += kPiece) {
+    const int64_t n = std::min(kPiece, out.numel - i);
+    make(values, i, n);
+    cast(reinterpret_cast<const char*>(values), 1, out.data + i * size, 1, n);
+  }
+}
+
+// value(i, w) for each element, with 64 random bits.
+template <class V, class F>
+void fill_from_words(const Array& out, RandomStream s, F&& value) {
+  fill_in_pieces<V>(out, [&](V* values, int64_t begin, int64_t n) {
+    const RandomStream rest{s.seed, s.block + static_cast<uint64_t>(begin / 2)};
+    for_words64(rest, n, [&](int64_t i, uint64_t w) { values[i] = value(begin + i, w); });
   });
 }
 
@@ -216,11 +242,8 @@ void fill_bernoulli(const Array& out, RandomStream s, const Array& p) {
   Array chances = as_contiguous(p, DType::Float64);
   const double* c = chances.ptr<double>();
   int64_t stride = chances.numel == 1 ? 0 : 1;
-  dispatch_all(out.dtype, [&]<class T>(T) {
-    for_words64(s, out.numel, [&](int64_t i, uint64_t w) {
-      out.ptr<T>()[i] = narrow<T>(uniform64(w) < c[i * stride] ? 1 : 0);
-    });
-  });
+  fill_from_words<bool>(out, s,
+                        [&](int64_t i, uint64_t w) { return uniform64(w) < c[i * stride]; });
 }
 
 void fill_by(const Array& out, RandomStream s, double a, double b,
@@ -234,10 +257,10 @@ void fill_by(const Array& out, RandomStream s, double a, double b,
 
 void fill_poisson(const Array& out, RandomStream s, const Array& rates) {
   Array wide = as_contiguous(rates, DType::Float64);
-  dispatch_all(out.dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < out.numel; ++i) {
-      ElementStream u(s, i);
-      out.ptr<T>()[i] = narrow<T>(poisson(wide.ptr<double>()[i], u));
+  fill_in_pieces<double>(out, [&](double* values, int64_t begin, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) {
+      ElementStream u(s, begin + i);
+      values[i] = poisson(wide.ptr<double>()[begin + i], u);
     }
   });
 }
@@ -251,10 +274,8 @@ void fill_permutation(const Array& out, RandomStream s) {
     auto j = i + static_cast<int64_t>(static_cast<unsigned __int128>(w) * left >> 64);
     std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(j)]);
   });
-  dispatch_all(out.dtype, [&]<class T>(T) {
-    for (int64_t i = 0; i < out.numel; ++i)
-      out.ptr<T>()[i] = narrow<T>(static_cast<double>(order[static_cast<size_t>(i)]));
-  });
+  cast_kernel(DType::Int64, out.dtype)(reinterpret_cast<const char*>(order.data()), 1, out.data, 1,
+                                       out.numel);
 }
 
 void fill_multinomial(const Array& out, RandomStream s, const Array& weights, bool replacement) {

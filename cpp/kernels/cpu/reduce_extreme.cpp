@@ -125,9 +125,13 @@ void extreme(const Array& x, DimSet dims, const Array* values, const Array* indi
 void reduce_extreme(const Array& x, DimSet dims, bool largest, const Array* values,
                     const Array* indices) {
   DType compute = compute_dtype(x.dtype);
+  Array numbers = x;  // truth values are the bytes 0 and 1
+  if (x.dtype == DType::Bool) numbers.dtype = DType::UInt8;
   auto run = [&](const Array* to) {
-    dispatch_real(compute, largest ? "max" : "min", [&]<class T>(T) {
-      largest ? extreme<T, true>(x, dims, to, indices) : extreme<T, false>(x, dims, to, indices);
+    dispatch_real(compute_dtype(numbers.dtype), largest ? "max" : "min", [&]<class T>(T) {
+      if constexpr (!std::is_same_v<T, bool>)
+        largest ? extreme<T, true>(numbers, dims, to, indices)
+                : extreme<T, false>(numbers, dims, to, indices);
     });
   };
   if (!values) return run(nullptr);

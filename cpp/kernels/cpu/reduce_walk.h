@@ -100,7 +100,8 @@ struct ReducePlan {
   Dims kept, kept_strides, reduced, reduced_strides;
   int64_t outputs = 1, count = 1;
 
-  ReducePlan(const Array& x, DimSet dims, bool ordered) {
+  // Out of line: the walks of all types and reducers share it.
+  [[gnu::noinline]] ReducePlan(const Array& x, DimSet dims, bool ordered) {
     Dims order;
     for (size_t d = 0; d < x.shape.size(); ++d)
       if (contains(dims, d))
@@ -283,8 +284,9 @@ class ColumnReduction {
     cascade.finish(total);
   }
 
-  void part(StridedCursor& rows, int64_t base, int64_t size, int64_t m, int64_t begin, int64_t end,
-            In* gathered, Acc* acc) const {
+  // Out of line: it holds the reducer, and is called in two places.
+  [[gnu::noinline]] void part(StridedCursor& rows, int64_t base, int64_t size, int64_t m,
+                              int64_t begin, int64_t end, In* gathered, Acc* acc) const {
     const In* row[kReduceRows];
     row[0] = nullptr;  // quiets a warning that is none: there is one row at least
     int64_t k = 0;
