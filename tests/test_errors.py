@@ -6,6 +6,7 @@ their own in their files. Here: what every op shares, and what must not crash th
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -337,3 +338,68 @@ def test_interpreter_survives_to_its_exit(script: str) -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0 and done.stdout == "end\n", done.stderr[-2000:]
+
+
+@only_fastgrad
+class TestHugeArguments:
+    """Sizes whose sums and products overflow, and calls that would run for hours."""
+
+    def test_views_beyond_the_memory(self) -> None:
+        x = fg.arange(12.0)
+        with pytest.raises(RuntimeError, match="to sum exactly to 12"):
+            x.split([1 << 62] * 4 + [12])
+        for sizes, strides, offset in (
+            ((3,), (1 << 62,), 0),
+            ((5,), (1 << 62,), 0),
+            ((3, 3), (1 << 61, 1 << 61), 0),
+            ((3,), (1,), (1 << 63) - 1),
+        ):
+            with pytest.raises(RuntimeError, match="out of bounds for storage of 12"):
+                x.as_strided(sizes, strides, offset)
+
+    def test_indices_of_triangles(self) -> None:
+        for rows, columns in ((0, 3), (3, 0), (2, 5), (5, 2), (4, 4)):
+            for offset in range(-6, 7):
+                every = [(i, j) for i in range(rows) for j in range(columns)]
+                below = [p for p in every if p[1] - p[0] <= offset]
+                above = [p for p in every if p[1] - p[0] >= offset]
+                assert fg.tril_indices(rows, columns, offset).t().tolist() == [*map(list, below)]
+                assert fg.triu_indices(rows, columns, offset).t().tolist() == [*map(list, above)]
+        huge = (1 << 63) - 1
+        assert fg.triu_indices(huge, 2, 0).tolist() == [[0, 0, 1], [0, 1, 1]]
+        assert fg.tril_indices(huge, 1, 1 - huge).tolist() == [[huge - 1], [0]]
+        with pytest.raises(RuntimeError, match="more indices than an int64 can count"):
+            fg.tril_indices(huge, huge, huge)
+        with pytest.raises((RuntimeError, MemoryError)):
+            fg.tril_indices(1 << 31, 1 << 31)
+
+    @pytest.mark.parametrize(
+        "call", [lambda x: x.mvlgamma(1 << 40), lambda x: x.tensor_split(1 << 40)]
+    )
+    def test_ctrl_c_ends_loops_over_an_argument(self, call: Callable[[fg.Tensor], Any]) -> None:
+        def interrupt(*_: Any) -> None:
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                call(fg.ones(3))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+
+    def test_functions_in_python_name_the_argument_that_is_no_tensor(self) -> None:
+        f = fg.nn.functional
+        for function in (f.selu, f.celu, f.pdist, fg.gradient):
+            with pytest.raises(TypeError, match=r"argument 'input' \(position 1\) must be Tensor"):
+                function(3)
+        with pytest.raises(TypeError, match=r"'weight' \(position 2\) must be Tensor, not None"):
+            f.prelu(fg.ones(2), None)
+        with pytest.raises(TypeError, match=r"'upscale_factor' \(position 2\) must be int, not"):
+            f.pixel_shuffle(fg.ones(1, 1, 1), "a")
+        for function in (f.pixel_shuffle, f.pixel_unshuffle, f.channel_shuffle):
+            with pytest.raises(RuntimeError, match="positive"):
+                function(fg.ones(1, 1, 1), 0)
+            with pytest.raises(RuntimeError, match="dim"):
+                function(fg.ones(1, 1), 1)

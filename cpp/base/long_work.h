@@ -1,4 +1,4 @@
-// Lets other Python threads run during long calls of BLAS and LAPACK.
+// Lets other Python threads run during long calls of BLAS and LAPACK, and Ctrl-C end long loops.
 //
 // The caller's references keep the memory alive, and the call itself counts no references, so it
 // may run without the GIL even while counts are plain: see Note [Reference counts] in threads.h.
@@ -10,6 +10,12 @@ namespace fastgrad {
 // Releases the GIL where this thread holds it, and says what to give back; null: nothing.
 inline void* (*g_release_interpreter)() = nullptr;
 inline void (*g_take_interpreter)(void* released) = nullptr;
+
+// Fails where the user has asked to stop: for loops over as many operations as an argument says.
+inline void (*g_poll_interpreter)() = nullptr;
+inline void poll_interpreter() {
+  if (g_poll_interpreter) g_poll_interpreter();
+}
 
 class LongWork {
  public:

@@ -65,7 +65,9 @@ void translate_exception() noexcept {
     note_exception(e);
     PyErr_SetString(class_of(e.kind()), e.what());
   } catch (const std::bad_alloc&) {
-    PyErr_NoMemory();
+    PyErr_SetString(PyExc_MemoryError,
+                    "not enough memory for what the call keeps beside its tensors; smaller sizes "
+                    "or numbers of parts need less");
   } catch (const std::exception& e) {
     PyErr_SetString(PyExc_RuntimeError, e.what());
   } catch (...) {

@@ -69,6 +69,9 @@ void install_long_work() {
     g_threads_without_gil.fetch_add(1);
     return PyEval_SaveThread();
   };
+  g_poll_interpreter = [] {
+    if (PyGILState_Check() && PyErr_CheckSignals() < 0) throw_python_error();
+  };
   g_take_interpreter = [](void* released) {
     take_gil([released] { PyEval_RestoreThread(static_cast<PyThreadState*>(released)); });
     g_threads_without_gil.fetch_sub(1);

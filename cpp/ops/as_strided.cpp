@@ -47,11 +47,15 @@ Attrs attrs_of(const Tensor& x, DimSpan sizes, DimSpan strides,
   const Array& a = x.array();
   int64_t start = storage_offset.value_or(a.offset());
   int64_t count = checked_numel(sizes);
-  int64_t last = count ? start + extent(sizes, strides).hi : 0;
   int64_t limit = static_cast<int64_t>(a.buffer->nbytes() / a.itemsize());
+  int64_t last = start;  // element, or the largest number
+  for (size_t d = 0; d < sizes.size() && count; ++d)
+    if (int64_t reach; __builtin_mul_overflow(sizes[d] - 1, strides[d], &reach) ||
+                       __builtin_add_overflow(last, reach, &last))
+      last = INT64_MAX;
   FG_CHECK(start >= 0 && (count == 0 || last < limit), "setStorage: sizes ", to_string(sizes),
-           ", strides ", to_string(strides), ", storage offset ", start, " requiring ", last + 1,
-           " elements are out of bounds for storage of ", limit, " elements");
+           ", strides ", to_string(strides), ", storage offset ", start,
+           " are out of bounds for storage of ", limit, " elements");
   return Attrs(Scalar(start - a.offset())).with(sizes).with(strides).with(a.shape).with(a.strides);
 }
 

@@ -45,27 +45,45 @@ Tensor progression(const char* op, int64_t steps, DType dtype) {
   return empty(Dims{steps}, dtype);
 }
 
-// Positions of the elements (i, j) for which keep(j - i), row by row.
-template <class Keep>
-Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, DType dtype, Keep keep) {
+// No sum or product of a few sizes and offsets overflows it.
+using Wide = __int128;
+
+// How many elements (i, j) have j <= i + offset.
+Wide count_below(Wide rows, Wide columns, Wide offset) {
+  // Rows that have some: one more each, from `first` on, until `full` have all.
+  const Wide first = std::clamp<Wide>(-offset, 0, rows),
+             full = std::clamp<Wide>(columns - offset - 1, first, rows), n = full - first;
+  const Wide least = first + offset + 1;
+  return n * (2 * least + n - 1) / 2 + (rows - full) * columns;
+}
+
+// Positions of the elements (i, j) with j <= i + offset, or of the others, row by row.
+Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, Wide offset, bool lower,
+                        DType dtype) {
   FG_CHECK(rows >= 0, "row must be non-negative, got ", rows);
   FG_CHECK(columns >= 0, "col must be non-negative, got ", columns);
   FG_CHECK_KIND(ErrorKind::NotImplemented, dtype == DType::Int32 || dtype == DType::Int64, "\"", op,
                 "\" not implemented for '", scalar_type_name(dtype),
                 "'; indices are int32 or int64");
-  std::vector<int64_t> is, js;
-  for (int64_t i = 0; i < rows; ++i) {
-    auto [first, last] = keep(i);
-    for (int64_t j = std::max<int64_t>(first, 0); j < std::min(last, columns); ++j) {
-      is.push_back(i);
-      js.push_back(j);
-    }
-  }
-  Tensor out = empty(Dims{2, static_cast<int64_t>(is.size())}, dtype);
+  Wide below = count_below(rows, columns, offset);
+  Wide total = lower ? below : Wide{rows} * columns - below;
+  FG_CHECK(total < INT64_MAX, op, ": more indices than an int64 can count, for ", rows, " x ",
+           columns, " elements");
+  auto count = static_cast<int64_t>(total);
+  Tensor out = empty(Dims{2, count}, dtype);
   dispatch_real(dtype, op, [&]<class T>(T) {
-    T* p = out.array().ptr<T>();
-    for (int64_t i : is) *p++ = static_cast<T>(i);
-    for (int64_t j : js) *p++ = static_cast<T>(j);
+    T *is = out.array().ptr<T>(), *js = is + count;
+    const T* end = js;
+    auto i = static_cast<int64_t>(lower ? std::max<Wide>(-offset, 0) : 0);
+    for (; is != end; ++i) {
+      const Wide border = i + offset + 1;
+      auto first = static_cast<int64_t>(lower ? 0 : std::max<Wide>(border, 0));
+      auto last = static_cast<int64_t>(lower ? std::min<Wide>(border, columns) : columns);
+      for (int64_t j = first; j < last; ++j) {
+        *is++ = static_cast<T>(i);
+        *js++ = static_cast<T>(j);
+      }
+    }
   });
   constant_values(out.array());
   return out;
@@ -191,15 +209,11 @@ Tensor eye(int64_t rows, int64_t columns, DType dtype) {
 }
 
 Tensor tril_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype) {
-  return triangle_indices("tril_indices", rows, columns, dtype, [=](int64_t i) {
-    return std::pair<int64_t, int64_t>(0, i + offset + 1);
-  });
+  return triangle_indices("tril_indices", rows, columns, offset, true, dtype);
 }
 
 Tensor triu_indices(int64_t rows, int64_t columns, int64_t offset, DType dtype) {
-  return triangle_indices("triu_indices", rows, columns, dtype, [=](int64_t i) {
-    return std::pair<int64_t, int64_t>(i + offset, INT64_MAX);
-  });
+  return triangle_indices("triu_indices", rows, columns, Wide{offset} - 1, false, dtype);
 }
 
 }  // namespace fastgrad

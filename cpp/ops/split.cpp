@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/long_work.h"
 #include "ops/basic_index.h"
 #include "ops/join.h"
 
@@ -57,15 +58,17 @@ Tensors split(const Tensor& x, int64_t size, int64_t dim) {
 Tensors split(const Tensor& x, DimSpan sizes, int64_t dim) {
   FG_CHECK(x.ndim() > 0, "split expects at least a 1-dimensional tensor");
   dim = wrap_dim(dim, x.ndim());
-  int64_t sum = 0;
+  int64_t left = x.shape()[dim];
+  bool fit = true;
   for (int64_t s : sizes) {
     FG_CHECK(
         s >= 0,
         "split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes=",
         to_string(sizes));
-    sum += s;
+    fit = fit && s <= left;  // their sum might overflow
+    if (fit) left -= s;
   }
-  FG_CHECK(sum == x.shape()[dim], "split_with_sizes expects split_sizes to sum exactly to ",
+  FG_CHECK(fit && left == 0, "split_with_sizes expects split_sizes to sum exactly to ",
            x.shape()[dim], " (input tensor's size at dimension ", dim,
            "), but got split_sizes=", to_string(sizes));
   return apply_multi(Op::SplitWithSizes, {x}, Attrs(Scalar(dim)).with(sizes));
@@ -88,6 +91,7 @@ Tensors tensor_split(const Tensor& x, int64_t sections, int64_t dim) {
   int64_t whole = x.shape()[dim], size = whole / sections, longer = whole % sections, at = 0;
   Tensors out;
   for (int64_t i = 0; i < sections; ++i) {
+    if (i % 1024 == 1023) poll_interpreter();
     int64_t n = size + (i < longer);
     out.push_back(slice(x, dim, at, at + n));
     at += n;

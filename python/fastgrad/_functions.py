@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from fastgrad import _core
+from fastgrad._checks import check_count, check_tensors
 from fastgrad._core import Tensor
 from fastgrad.nn import functional as F
 
@@ -117,6 +118,7 @@ def renorm(
         tensor([[0.6000, 0.8000],
                 [0.6000, 0.8000]])
     """
+    check_tensors("renorm", input=input)
     if input.dim() < 2:
         raise RuntimeError(
             f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions"
@@ -158,6 +160,7 @@ def gradient(
         >>> fg.gradient(fg.tensor([1.0, 2.0, 4.0, 7.0]))
         (tensor([1.0000, 1.5000, 2.5000, 3.0000]),)
     """
+    check_tensors("gradient", input=input)
     dims = list(range(input.dim())) if dim is None else [dim] if isinstance(dim, int) else [*dim]
     dims = [_dimension(d, input, "gradient") for d in dims]
     for d in dims:
@@ -227,10 +230,12 @@ def histogram(
         >>> fg.histogram(fg.tensor([1.0, 2.0, 1.0]), bins=4, range=(0.0, 3.0)).hist
         tensor([0., 2., 1., 0.])
     """
+    check_tensors("histogram", input=input)
     values = input.detach().flatten()
     if isinstance(bins, Tensor):
         edges = bins
     else:
+        bins = check_count("histogram", "bins", 2, bins)
         if bins <= 0:
             raise RuntimeError(f"[histogram] expected bins > 0, got {bins}")
         if range is not None:

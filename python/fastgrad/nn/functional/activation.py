@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 _SELU_ALPHA = 1.6732632423543772848170429916717
@@ -115,6 +116,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.selu(fg.tensor([-1.0, 2.0]))
         tensor([-1.1113,  2.1014])
     """
+    check_tensors("selu", input=input)
 
     def function(x: Tensor) -> Tensor:
         below = _core.expm1(x) * (_SELU_ALPHA * _SELU_SCALE)
@@ -138,6 +140,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.celu(fg.tensor([-1.0, 2.0]), 2.0)
         tensor([-0.7869,  2.0000])
     """
+    check_tensors("celu", input=input)
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return _apply(
@@ -179,6 +182,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         >>> fg.nn.functional.prelu(fg.tensor([-1.0, 2.0]), fg.tensor([0.5]))
         tensor([-0.5000,  2.0000])
     """
+    check_tensors("prelu", input=input, weight=weight)
     if weight.dim() > 1:
         raise RuntimeError(
             f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.dim()}"

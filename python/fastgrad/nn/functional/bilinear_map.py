@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 
@@ -22,6 +23,9 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         >>> F.bilinear(fg.ones(1, 2), fg.ones(1, 3), fg.ones(4, 2, 3))
         tensor([[6., 6., 6., 6.]])
     """
+    check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
+    if weight.dim() != 3:
+        raise RuntimeError(f"bilinear(): expected a weight of 3 dimensions, got {weight.dim()}")
     if input1.dim() != input2.dim() or input1.shape[:-1] != input2.shape[:-1]:
         raise RuntimeError(
             "bilinear(): input batch dimensions do not match: got "

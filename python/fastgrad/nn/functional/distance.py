@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 
@@ -79,6 +80,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
         >>> fg.nn.functional.pdist(fg.tensor([[0.0], [1.0], [3.0]]))
         tensor([1., 3., 2.])
     """
+    check_tensors("pdist", input=input)
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
     rows, columns = _core.triu_indices(input.size(0), input.size(0), 1).unbind()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastgrad import _core
+from fastgrad._checks import check_count, check_tensors
 from fastgrad._core import Tensor
 
 _MODES = {
@@ -358,6 +359,16 @@ def _gathered(
     return total
 
 
+def _check_image(function: str, input: Tensor, name: str, factor: int) -> None:
+    if input.dim() < 3:
+        raise RuntimeError(
+            f"{function} expects input to have at least 3 dimensions, but got input with "
+            f"{input.dim()} dimension(s)"
+        )
+    if factor <= 0:
+        raise RuntimeError(f"{function} expects a positive {name}, but got {factor}")
+
+
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """Returns (..., C r², H, W) as (..., C, H r, W r).
 
@@ -369,7 +380,9 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         tensor([[[0., 1.],
                  [2., 3.]]])
     """
-    r = upscale_factor
+    check_tensors("pixel_shuffle", input=input)
+    r = check_count("pixel_shuffle", "upscale_factor", 2, upscale_factor)
+    _check_image("pixel_shuffle", input, "upscale_factor", r)
     *batch, c, h, w = input.shape
     if c % (r * r):
         raise RuntimeError(
@@ -392,7 +405,9 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         >>> fg.nn.functional.pixel_unshuffle(fg.arange(4.0).reshape(1, 2, 2), 2).shape
         fastgrad.Size([4, 1, 1])
     """
-    r = downscale_factor
+    check_tensors("pixel_unshuffle", input=input)
+    r = check_count("pixel_unshuffle", "downscale_factor", 2, downscale_factor)
+    _check_image("pixel_unshuffle", input, "downscale_factor", r)
     *batch, c, h, w = input.shape
     if h % r or w % r:
         raise RuntimeError(
@@ -415,6 +430,17 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         >>> fg.nn.functional.channel_shuffle(fg.arange(4.0).reshape(1, 4, 1), 2).flatten()
         tensor([0., 2., 1., 3.])
     """
+    check_tensors("channel_shuffle", input=input)
+    groups = check_count("channel_shuffle", "groups", 2, groups)
+    if input.dim() < 3:
+        raise RuntimeError(
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes "
+            f"{list(input.shape)}"
+        )
+    if groups <= 0:
+        raise RuntimeError(
+            f"Number of groups to divide channels in must be positive. Value of groups:{groups}"
+        )
     c = input.size(1)
     if c % groups:
         raise RuntimeError(
