@@ -26,18 +26,18 @@ void Frame::add_product(const Program::Epilogue& e) {
     unsigned scalars = 0;
     RowForm form;
     kernel.by_rows = !is_direct(i, scalars);
+    Program::Operands operands = program_.operands(k);
     if (kernel.by_rows) {
       find_rows(i, form);
       scalars = form.scalars;
     } else {
       scalars = 0;
-      Program::Operands operands = program_.operands(k);
       for (size_t n = 0; n < operands.size(); ++n) {
         scalars |= (operands[n].scalar ? 1u : 0u) << n;
         form.in_step[n] = operands[n].scalar ? 0 : product.cols * size;
       }
     }
-    for (size_t n = 0; n < kMaxElementwiseInputs; ++n) {
+    for (size_t n = 0; n < operands.size(); ++n) {
       kernel.in_row[n] = form.in_step[n];
       kernel.in_col[n] = scalars >> n & 1 ? 0 : size;
     }
