@@ -357,6 +357,16 @@ class TestHugeArguments:
             with pytest.raises(RuntimeError, match="out of bounds for storage of 12"):
                 x.as_strided(sizes, strides, offset)
 
+    def test_sums_of_sizes_that_overflow(self) -> None:
+        wide = fg.ones(1).expand(1 << 62)
+        for join in (fg.cat, fg.hstack):
+            with pytest.raises(RuntimeError, match="a sum that an int64 cannot count"):
+                join([wide] * 4)
+        huge = (1 << 63) - 1
+        for widths in ((huge, huge), (-huge, -huge), (huge, -huge)):
+            with pytest.raises(RuntimeError, match="more than any tensor has elements"):
+                fg.nn.functional.pad(fg.ones(3, 4), widths)
+
     def test_indices_of_triangles(self) -> None:
         for rows, columns in ((0, 3), (3, 0), (2, 5), (5, 2), (4, 4)):
             for offset in range(-6, 7):

@@ -84,7 +84,9 @@ FG_DEFINE_OP(Cat) = {
             if (!is_skipped(x->shape)) model = x;
           out[0].shape = model->shape;
           int64_t total = 0;
-          for (int64_t n : a.list(0)) total += n;
+          for (int64_t n : a.list(0))
+            FG_CHECK(!__builtin_add_overflow(total, n, &total), "cat: the sizes along dimension ",
+                     a.integer(0), " have a sum that an int64 cannot count");
           out[0].shape[dim] = total;
         },
     .eval =

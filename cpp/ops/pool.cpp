@@ -366,6 +366,9 @@ Tensor pad(const Tensor& x, DimSpan widths, const std::string& mode, std::option
     before[d] = widths[2 * i];
     behind[d] = widths[2 * i + 1];
     int64_t size = x.shape()[d], low = before[d], high = behind[d];
+    constexpr int64_t kWidest = int64_t{1} << 60;  // sums of which do not overflow
+    FG_CHECK(std::max(low, high) <= kWidest && std::min(low, high) >= -kWidest, "pad: the widths ",
+             low, " and ", high, " are more than any tensor has elements");
     FG_CHECK(size + low + high >= 0, "The input size ", size, ", plus negative padding ", low,
              " and ", high,
              " resulted in a negative output size, which is invalid. Check dimension ", d,

@@ -80,7 +80,7 @@ Tensors chunk(const Tensor& x, int64_t chunks, int64_t dim) {
   dim = wrap_dim(dim, x.ndim());
   int64_t whole = x.shape()[dim];
   if (whole == 0) return split(x, SmallVector<int64_t, 8>(static_cast<size_t>(chunks), 0), dim);
-  return split(x, (whole + chunks - 1) / chunks, dim);
+  return split(x, (whole - 1) / chunks + 1, dim);
 }
 
 Tensors tensor_split(const Tensor& x, int64_t sections, int64_t dim) {
