@@ -39,6 +39,13 @@ def test_devices_of_tensors():
     assert x.is_cpu
 
 
+def test_the_class_of_tensors_as_a_type():
+    x = fg.tensor([1, 2]) > 1
+    assert x.type(fg.Tensor).dtype is fg.get_default_dtype()
+    assert x.type(f"{fg.__name__}.Tensor").dtype is fg.get_default_dtype()
+    assert fg.equal(x.type(fg.Tensor), fg.tensor([0.0, 1.0]))
+
+
 def test_modules_of_layers():
     assert module_named("nn.modules").Linear is nn.Linear
     assert module_named("nn.modules").Module is nn.Module

@@ -38,11 +38,14 @@ PyObject* nested_list(const Array& a, size_t dim, int64_t offset) {
 // The text that Tensor.type() gives for an element type, e.g. "fastgrad.FloatTensor".
 std::string type_text(DType d) { return str("fastgrad.", scalar_type_name(d), "Tensor"); }
 
-// "torch.FloatTensor" or "fastgrad.FloatTensor", a dtype, or a class such as fastgrad.FloatTensor.
+// "torch.FloatTensor" or "fastgrad.FloatTensor", a dtype, or a class such as fastgrad.FloatTensor;
+// Tensor itself is the class of the default element type.
 DType parse_type(PyObject* o) {
   if (is_dtype(o)) return to_dtype_arg(o);
+  if (o == reinterpret_cast<PyObject*>(g_tensor_type)) return default_dtype();
   if (PyUnicode_Check(o)) {
     std::string s = text_of(o);
+    if (s == "torch.Tensor" || s == "fastgrad.Tensor") return default_dtype();
     for (int i = 0; i < kNumDTypes; ++i) {
       std::string name = type_text(static_cast<DType>(i));
       if (s == name || s == "torch" + name.substr(std::strlen("fastgrad")))
