@@ -206,3 +206,14 @@ def test_exceptions_of_a_function_of_numbers_that_has_changed_something() -> Non
         with pytest.raises(KeyError, match="as asked"):
             f(x, s, True)
     assert len(calls) == 2
+
+
+def test_functions_of_the_library_that_somebody_replaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    f = fg.nn.functional
+    check_change(lambda x: f.relu(x), lambda: monkeypatch.setattr(f, "relu", lambda x: x * 7), 2)
+    linear = fg.nn.Linear(2, 2)
+    check_change(
+        lambda x: linear(x).detach(),
+        lambda: monkeypatch.setattr(fg.nn.Linear, "forward", lambda self, x: x * 7),
+        2,
+    )

@@ -183,6 +183,8 @@ class _Walk:
         self.entries: dict[int, list[tuple[Any, ...]]] = {}  # of dictionaries of modules
         self.modules: dict[int, tuple[types.ModuleType, str]] = {}  # of the user's
         self.classes: set[int] = set()  # that have been examined
+        # Of the library and of Python: watched for somebody who puts other functions there.
+        self.libraries: dict[int, types.ModuleType] = {}
         self.numpy = False  # it is reached
         self.queue: list[tuple[Any, str]] = []
         # Without attributes: watched if the code can tell.
@@ -362,6 +364,8 @@ class _Walk:
             raise _Refusal(f"it uses numpy.{name}")
         for module, label in list(self.modules.values()):
             self.members(module, label, fresh)
+        for library in list(self.libraries.values()):
+            self.functions_of(library, fresh)
 
     def entry(self, space: dict[str, Any], key: str, label: str) -> None:
         """Watches one entry of a module's dictionary, or that there is none."""
@@ -380,13 +384,21 @@ class _Walk:
                 raise _Refusal(f"it uses numpy.{name}")
             if module.__name__.startswith("numpy.random"):
                 raise _Refusal("it uses numpy.random")
-        if (root in PURE_MODULES and is_library(root)) or id(module) in self.modules:
+        if id(module) in self.modules or id(module) in self.libraries:
+            return
+        if root in PURE_MODULES and is_library(root):
+            self.libraries[id(module)] = module
+            self.functions_of(module, self.used)
             return
         if is_standard(root):
             raise _Refusal(f"it uses the module {module.__name__}")
         self.modules[id(module)] = (module, label)
         self.add(module.__dict__.get("__getattr__"), f"{label}.__getattr__")
         self.members(module, label, self.used)
+
+    def functions_of(self, library: types.ModuleType, names: set[str]) -> None:
+        for name in names & library.__dict__.keys():
+            self.entry(library.__dict__, name, f"{library.__name__}.{name}")
 
     def members(self, module: types.ModuleType, label: str, names: set[str]) -> None:
         """Follows the names in a module of the user's; all but modules if any may be meant."""
@@ -419,6 +431,10 @@ class _Walk:
         inherited = [base for base in cls.__mro__ if root_of(base.__module__) == "fastgrad"]
         for base in cls.__mro__:
             if is_library(base.__module__):
+                if "forward" in base.__dict__ and id(base) not in self.classes:
+                    self.classes.add(id(base))
+                    entry = (f"{base.__name__}.forward", "forward", base.__dict__["forward"])
+                    self.watch("class", base, [entry])
                 continue
             if made and id(base) not in self.made:
                 self.made.add(id(base))
