@@ -319,8 +319,12 @@ Matrix matrix_of(const Array& a) {
 namespace {
 
 // Whether o.done has heard of everything.
-bool multiply(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, GemmOptions o) {
-  if (o.row && (a.cols == 0 || (dtype != DType::Float32 && dtype != DType::Float64))) {
+bool multiply(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c,
+              const GemmOptions& options) {
+  if (a.cols != 0 && dtype == DType::Float32) return gemm_float<float>(a, b, c, options);
+  if (a.cols != 0 && dtype == DType::Float64) return gemm_float<double>(a, b, c, options);
+  GemmOptions o = options;
+  if (o.row) {
     repeat_row(o.row, c, itemsize(dtype));
     o.row = nullptr;
     o.accumulate = true;
@@ -333,10 +337,6 @@ bool multiply(DType dtype, const Matrix& a, const Matrix& b, const Matrix& c, Ge
     return false;
   }
   switch (dtype) {
-    case DType::Float32:
-      return gemm_float<float>(a, b, c, o);
-    case DType::Float64:
-      return gemm_float<double>(a, b, c, o);
     case DType::Float16:
     case DType::BFloat16:
       gemm_half(dtype, a, b, c, o);
