@@ -128,9 +128,16 @@ class Variant {
     std::vector<Ref<Buffer>> buffers;
     RandomStates random;
     std::vector<double> numbers;
+    std::vector<char> former;  // what stood in the memory outside that is written
   };
   Moment moment(TensorImpl* const* impls, const RandomStates& random,
-                std::span<const double> numbers) const;
+                std::span<const double> numbers, std::vector<char> former) const;
+  class Rewound;
+  bool is_written(const Entry& e) const {
+    return e.used && outside_[static_cast<size_t>(e.external)].written;
+  }
+  std::span<char> written_bytes(const Entry& e, const TensorImpl* t) const;
+  std::vector<char> former_values(TensorImpl* const* impls) const;
   Tensors call_again(const Moment& m) const;
   CompiledBackward::Again again(Moment m) const;
   Variant() = default;
