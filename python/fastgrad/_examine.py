@@ -8,7 +8,6 @@ the function from being compiled, so that a replay is never wrong.
 from __future__ import annotations
 
 import builtins
-import collections
 import functools
 import gc
 import sys
@@ -16,7 +15,6 @@ import types
 import weakref
 from typing import Any
 
-from fastgrad import _core
 from fastgrad._code import (
     PURE_MODULES,
     TEXT_MEMBERS,
@@ -30,144 +28,37 @@ from fastgrad._code import (
     root_of,
 )
 from fastgrad._core import CompiledFunction, Generator, Tensor
+from fastgrad._known import (
+    ASKS_WHETHER,
+    BY_ANY_NAME,
+    EXACT_ATOMS,
+    HOOK_MODULES,
+    IMMUTABLE,
+    IMPURE_BUILTINS,
+    IMPURE_OF_NUMPY,
+    MAKERS,
+    OWN_STATE,
+    PLAIN_CLASSES,
+    SEEN_THROUGH,
+    SETTINGS,
+    TYPE_BUILTINS,
+    UNWATCHED,
+    WHOLE_OBJECT,
+    WITHOUT_STATE,
+    is_array,
+    is_optimizer,
+    is_pure,
+    may_be_called,
+)
 
 __all__ = ["examine"]
 
-_IMPURE_BUILTINS = frozenset(
-    [
-        "print",
-        "input",
-        "open",
-        "exec",
-        "eval",
-        "compile",
-        "globals",
-        "locals",
-        "vars",
-        "breakpoint",
-        "__import__",
-        "id",
-        "exit",
-        "quit",
-    ]
-)
-_ATOMS: tuple[type, ...] = (
-    type(None),
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    type(...),
-    type(NotImplemented),
-    range,
-    slice,
-    types.CodeType,
-    types.GetSetDescriptorType,
-    types.MemberDescriptorType,
-    types.WrapperDescriptorType,
-    types.MethodDescriptorType,
-    types.ClassMethodDescriptorType,
-    types.MethodWrapperType,
-    types.GenericAlias,
-    types.UnionType,
-    type(_core.sin),
-    type(collections.namedtuple("_Fields", "field").field),  # type: ignore[attr-defined]
-)
-# Functions that tell a float from what stands for it while it is recorded.
-_TYPE_BUILTINS = frozenset({"type", "id"})
-_EXACT_ATOMS = frozenset(_ATOMS)
-_IMMUTABLE = (tuple, frozenset, *_ATOMS)  # or of a subclass of the user's
-# Members of classes that a call of an instance does not reach; the first are called with the class.
-_MAKERS = frozenset({"__init__", "__new__", "__post_init__"})
-_UNWATCHED = frozenset(
-    [
-        "__dict__",
-        "__weakref__",
-        "__doc__",
-        "__dataclass_fields__",
-        "__dataclass_params__",
-        "__orig_bases__",
-        "__parameters__",
-        "__type_params__",
-        "__module__",
-        "__annotations__",
-        "__del__",
-        "__reduce__",
-        "__getstate__",
-        "__setstate__",
-        "__init_subclass__",
-        "__class_getitem__",
-    ]
-)
-# Modules of ours with hooks that concern every optimiser or module.
-_HOOK_MODULES = ("fastgrad.optim.optimizer", "fastgrad.nn.modules.hooks")
-# Members of optimisers that have nothing to do with their state, and functions that may read all.
-_WITHOUT_STATE = frozenset({"zero_grad", "param_groups", "defaults"})
-_OWN_STATE = frozenset({"state", "_closure"})
-_WHOLE_OBJECT = frozenset({"getattr", "vars", "copy", "deepcopy", "__dict__"})
-# With one of these, code can ask for attributes by names that do not stand in it.
-_BY_ANY_NAME = frozenset({"getattr", "vars", "__dict__", "__getattribute__"})
-# With one of these, code can tell that an attribute is missing.
-_ASKS_WHETHER = _BY_ANY_NAME | {"hasattr", "AttributeError", "Exception", "BaseException"}
-# Classes in C whose instances keep something that is looked at here. Instances of subclasses of
-# other ones keep something that nobody sees.
-_SEEN_THROUGH: tuple[type, ...] = (
-    object,
-    list,
-    dict,
-    set,
-    frozenset,
-    tuple,
-    BaseException,
-    collections.OrderedDict,
-    collections.defaultdict,
-)
-# Members of NumPy that draw random numbers or read files.
-_IMPURE_OF_NUMPY = frozenset({"random", "loadtxt", "genfromtxt", "fromfile", "memmap"})
-# Functions of the library that tell what has been set, which no guard looks at.
-_SETTINGS = frozenset(
-    {
-        "are_deterministic_algorithms_enabled",
-        "get_deterministic_debug_mode",
-        "get_float32_matmul_precision",
-        "get_num_interop_threads",
-        "get_num_threads",
-        "is_autocast_enabled",
-        "is_deterministic_algorithms_warn_only_enabled",
-    }
-)
-# Classes of the standard library that are nothing but their attributes.
-_PLAIN_CLASSES = frozenset({("types", "SimpleNamespace"), ("argparse", "Namespace")})
 _MAX_OBJECTS = 20_000
 _EMPTY = object()
 
 
 class _Refusal(Exception):
     """Something that guards cannot watch."""
-
-
-def _is_optimizer(value: Any) -> bool:
-    module = sys.modules.get("fastgrad.optim.optimizer")  # without it there is none
-    return module is not None and isinstance(value, module.Optimizer)
-
-
-def _is_pure(module: str) -> bool:
-    """Whether what the module has does the same thing at every call, or is followed."""
-    root = root_of(module)
-    return root in PURE_MODULES or not is_standard(root)
-
-
-def _may_be_called(cls: type) -> bool:
-    """Whether a class is no `Path` or `datetime`, which look at the world outside."""
-    name = (cls.__module__, cls.__qualname__)
-    return _is_pure(cls.__module__) or name in _PLAIN_CLASSES or issubclass(cls, BaseException)
-
-
-def _is_array(value: Any) -> bool:
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.ndarray)
 
 
 class _Walk:
@@ -195,7 +86,7 @@ class _Walk:
         self.made: set[int] = set()  # classes that may be called
 
     def add(self, value: Any, label: str) -> None:
-        if type(value) not in _EXACT_ATOMS:
+        if type(value) not in EXACT_ATOMS:
             self.queue.append((value, label))
 
     def run(self) -> None:
@@ -211,7 +102,7 @@ class _Walk:
                 if len(self.seen) > _MAX_OBJECTS:
                     raise _Refusal(f"more than {_MAX_OBJECTS} Python objects are reached")
                 self.visit(value, label)
-        if self.used & _ASKS_WHETHER:
+        if self.used & ASKS_WHETHER:
             for value, label in self.bare:
                 self.watch("dict", value.__dict__, [(f"the attributes of {label}", "")], 0)
 
@@ -242,7 +133,7 @@ class _Walk:
                 self.add(item, label)
             if kind is not set:
                 self.instance(value, label)
-        elif isinstance(value, _IMMUTABLE):
+        elif isinstance(value, IMMUTABLE):
             if isinstance(value, (tuple, frozenset)):
                 for i, item in enumerate(value):
                     self.add(item, f"{label}[{i}]")
@@ -263,10 +154,10 @@ class _Walk:
             self.add(value.args, label)
             self.add(value.keywords, label)
         elif isinstance(value, type):
-            if not _may_be_called(value):
+            if not may_be_called(value):
                 raise _Refusal(f"it uses {value.__module__}.{value.__qualname__}")
             self.cls(value, made=True)
-        elif _is_optimizer(value):
+        elif is_optimizer(value):
             self.cls(kind)
             self.optimizers.append((value, label))
         elif isinstance(value, Generator):
@@ -280,7 +171,7 @@ class _Walk:
             self.add(value.__func__, label)
         elif isinstance(value, functools.cached_property):
             self.add(value.func, label)
-        elif root_of(kind.__module__) == "numpy" or _is_array(value):
+        elif root_of(kind.__module__) == "numpy" or is_array(value):
             self.array(value, label)
         else:
             self.instance(value, label)
@@ -315,7 +206,7 @@ class _Walk:
             self.watch("cell", cell, [(name, 0, value)])
             self.add(value, name)
         home = home_of(f)
-        if not _is_pure(home):
+        if not is_pure(home):
             raise _Refusal(f"it uses {home}.{f.__qualname__}")
         if not is_library(home):
             self.attributes(f, label)
@@ -325,13 +216,13 @@ class _Walk:
         """Follows the global names of a function of the user's."""
         self.use(frozenset(names_in(code)))
         names = globals_in(code)
-        if names & _TYPE_BUILTINS or compares_identity(code):
+        if names & TYPE_BUILTINS or compares_identity(code):
             self.looks_at_types = True
         for name in names:
             self.entry(space, name, name)
             if name in space:
                 self.add(space[name], name)
-            elif name in _IMPURE_BUILTINS:
+            elif name in IMPURE_BUILTINS:
                 raise _Refusal(f"it uses {name}()")
             else:
                 self.entry(builtins.__dict__, name, name)
@@ -354,13 +245,13 @@ class _Walk:
         """Follows the members of classes and modules that code with these names may reach."""
         fresh = set(names) - self.used
         self.used |= fresh
-        everything = bool(fresh & _BY_ANY_NAME)
+        everything = bool(fresh & BY_ANY_NAME)
         for name in list(self.waiting) if everything else fresh & self.waiting.keys():
             for value, label in self.waiting.pop(name):
                 self.add(value, label)
-        for name in fresh & _SETTINGS:
+        for name in fresh & SETTINGS:
             raise _Refusal(f"it uses {name}()")
-        for name in fresh & _IMPURE_OF_NUMPY if self.numpy else ():
+        for name in fresh & IMPURE_OF_NUMPY if self.numpy else ():
             raise _Refusal(f"it uses numpy.{name}")
         for module, label in list(self.modules.values()):
             self.members(module, label, fresh)
@@ -380,7 +271,7 @@ class _Walk:
         root = root_of(module.__name__)
         if root == "numpy":
             self.numpy = True
-            for name in self.used & _IMPURE_OF_NUMPY:
+            for name in self.used & IMPURE_OF_NUMPY:
                 raise _Refusal(f"it uses numpy.{name}")
             if module.__name__.startswith("numpy.random"):
                 raise _Refusal("it uses numpy.random")
@@ -406,7 +297,7 @@ class _Walk:
         for name in names & space.keys():
             self.entry(space, name, f"{label}.{name}")
             self.add(space[name], f"{label}.{name}")
-        if not names & _BY_ANY_NAME:
+        if not names & BY_ANY_NAME:
             return
         for name, value in space.items():
             if not (name.startswith("__") or isinstance(value, types.ModuleType)):
@@ -419,7 +310,7 @@ class _Walk:
             module = getattr(value, "__module__", None) or getattr(owner, "__name__", None)
             if root_of(module) not in PURE_MODULES and not str(module).startswith("_operator"):
                 raise _Refusal(f"it uses {module}.{value.__name__}")
-            if root_of(module) == "builtins" and value.__name__ in _IMPURE_BUILTINS:
+            if root_of(module) == "builtins" and value.__name__ in IMPURE_BUILTINS:
                 raise _Refusal(f"it uses {value.__name__}()")
         else:
             self.add(owner, label)
@@ -438,7 +329,7 @@ class _Walk:
                 continue
             if made and id(base) not in self.made:
                 self.made.add(id(base))
-                for key in _MAKERS & base.__dict__.keys():
+                for key in MAKERS & base.__dict__.keys():
                     self.add(base.__dict__[key], f"{base.__name__}.{key}")
             if id(base) in self.classes:
                 continue
@@ -446,18 +337,18 @@ class _Walk:
             self.seen[id(base)] = base
             entries = []
             for key, value in base.__dict__.items():
-                if key in _UNWATCHED:
+                if key in UNWATCHED:
                     continue
                 label = f"{base.__name__}.{key}"
                 entries.append((label, key, value))
-                if key in _MAKERS:
+                if key in MAKERS:
                     continue
                 # Python calls operators, and the library its own methods, such as forward().
                 by_others = key not in TEXT_MEMBERS and (
                     (key.startswith("__") and key.endswith("__"))
                     or any(hasattr(library, key) for library in inherited)
                 )
-                if by_others or key in self.used or self.used & _BY_ANY_NAME:
+                if by_others or key in self.used or self.used & BY_ANY_NAME:
                     self.add(value, label)
                 else:
                     self.waiting.setdefault(key, []).append((value, label))
@@ -490,7 +381,7 @@ class _Walk:
         for base in cls.__mro__:
             if (
                 isinstance(base.__dict__.get("__new__"), types.BuiltinFunctionType)
-                and base not in _SEEN_THROUGH
+                and base not in SEEN_THROUGH
                 and root_of(base.__module__) != "fastgrad"
                 and base is not types.SimpleNamespace
                 and not issubclass(base, BaseException)
@@ -502,7 +393,7 @@ class _Walk:
         if root == "fastgrad" or root == "enum":
             if not hasattr(value, "__dict__") and not slots:
                 return  # a type of the core: dtype, device, generator, function
-        elif (cls.__module__, cls.__qualname__) in _PLAIN_CLASSES:
+        elif (cls.__module__, cls.__qualname__) in PLAIN_CLASSES:
             pass
         elif is_standard(root) or not (hasattr(value, "__dict__") or slots):
             raise _Refusal(f"{label} is a {cls.__module__}.{cls.__qualname__}, which may change")
@@ -524,10 +415,10 @@ class _Walk:
 
         The closure of LBFGS does not, while every step changes numbers in the state.
         """
-        if self.used & (set(dir(value)) - _WITHOUT_STATE | _WHOLE_OBJECT):
+        if self.used & (set(dir(value)) - WITHOUT_STATE | WHOLE_OBJECT):
             self.instance(value, label)
             return
-        self.members_of(value, label, without=_OWN_STATE)
+        self.members_of(value, label, without=OWN_STATE)
 
     def array(self, value: Any, label: str) -> None:
         """Watches the bytes of a NumPy array; other objects of NumPy by their attributes."""
@@ -559,7 +450,7 @@ def examine(
         and whether floats among the arguments may be replaced while it is recorded.
     """
     walk = _Walk()
-    for name in _HOOK_MODULES:
+    for name in HOOK_MODULES:
         for key, value in vars(sys.modules.get(name, builtins)).items():
             if key.startswith("_global_"):
                 walk.add(value, key)
