@@ -27,6 +27,7 @@ from typing import Any
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "FASTGRAD_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+os.environ.setdefault("PJRT_NPROC", "1")  # JAX's own pool, whatever the flag says
 
 import fastgrad as fg  # noqa: E402
 import harness  # noqa: E402

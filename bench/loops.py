@@ -36,6 +36,7 @@ ONE_THREAD = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+    "PJRT_NPROC": "1",
 }
 # Final value, and how often the objective was evaluated.
 Outcome = tuple[float | None, int | None]

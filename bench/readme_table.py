@@ -63,6 +63,46 @@ def compile_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+TRAINING = {
+    "regression": "Sequential 10-64-1, Adam, batch 64",
+    "mlp": "MLP 784-512-512-10, SGD with momentum, batch 256",
+    "lenet8": "LeNet on 8x8 images, batch 64",
+    "lenet28": "LeNet on 28x28 images, batch 64",
+    "lstm": "LSTM 64-128, sequence 50, batch 16",
+    "gpt": "GPT, 2 layers of width 128, context 64, batch 16",
+}
+
+
+def training_table() -> str:
+    """Returns the table of training steps in Markdown."""
+    training = harness.load("training")
+    measured = {(row["row"], row["threads"]): row for row in training["microseconds"]}
+    lines = [
+        "| whole training step | threads | fastgrad | `fg.compile` | PyTorch | times faster (goal) "
+        "| compiled (goal) |",
+        "|---|" + "---:|" * 6,
+    ]
+
+    def ratio(row: dict[str, float]) -> str:
+        times = row["torch"] / row["fastgrad"]
+        return f"{times:.2f} ({row['owed']:g}{', missed' if times < row['owed'] else ''})"
+
+    for name, title in TRAINING.items():
+        for threads in sorted({threads for _, threads in measured}):
+            eager = measured[name, threads]
+            compiled = measured[f"{name} compiled, eager", threads]
+            times = (eager["fastgrad"], compiled["fastgrad"], eager["torch"])
+            shown = [harness.format_seconds(t * 1e-6) for t in times]
+            cells = [title, str(threads), *shown, ratio(eager), ratio(compiled)]
+            lines.append("| " + " | ".join(cells) + " |")
+    lines += [
+        "",
+        f"Measured on {training['machine']}, {training['date']}, medians: "
+        "`python bench/training.py --compiled`.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def table() -> str:
     """Returns the table in Markdown."""
     eager = harness.load("eager")
@@ -108,6 +148,7 @@ def main(argv: list[str]) -> int:
         return 1
     after = marked("loops").sub(lambda match: match[1] + loops_table() + match[2], after)
     after = marked("compile").sub(lambda match: match[1] + compile_table() + match[2], after)
+    after = marked("training").sub(lambda match: match[1] + training_table() + match[2], after)
     if options.check:
         print("readme_table: " + ("up to date" if before == after else "out of date, run it"))
         return int(before != after)
