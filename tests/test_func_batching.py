@@ -2,7 +2,7 @@
 
 import pytest
 
-from reference import assert_same, fg, needs_torch, torch
+from reference import assert_same, fg, needs_torch, only_fastgrad, torch
 
 func = fg.func
 
@@ -221,10 +221,8 @@ def test_what_jvp_refuses():
         func.jvp(fg.sin, (x,), (fg.ones(3),))
 
 
-@needs_torch
+@only_fastgrad  # compiling takes PyTorch minutes
 def test_a_compiled_vmap():
-    if fg is torch:
-        pytest.skip("compiling takes PyTorch minutes")
     f = fg.compile(func.vmap(func.grad(lambda w, x: (w @ x).tanh()), in_dims=(None, 0)))
     w, x = numbers(fg, 3), numbers(fg, 4, 3)
     for scale in (1.0, 2.0, 3.0):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fastgrad import _core
 from fastgrad._core import Tensor
@@ -385,7 +385,56 @@ class Exponential(Distribution):
         return 1.0 - self.rate.log()
 
 
-class HalfNormal(Distribution):
+class _Folded(Distribution):
+    """The absolute value of a number of a family that is symmetric around 0."""
+
+    arg_constraints: ClassVar[dict[str, Constraint]] = {"scale": constraints.positive}
+    has_rsample = True
+    _family: ClassVar[Any]  # has a location and a scale
+
+    def __init__(self, scale: Tensor | float, validate_args: bool | None = None) -> None:
+        (self.scale,) = broadcast_all(scale)
+        super().__init__(self.scale.shape, validate_args=validate_args)
+
+    @property
+    def _base(self) -> Any:
+        return self._family(_core.zeros_like(self.scale), self.scale, validate_args=False)
+
+    @property
+    def support(self) -> Constraint:
+        """Numbers that are not negative."""
+        return constraints.nonnegative
+
+    @property
+    def mode(self) -> Tensor:
+        """0."""
+        return _core.zeros_like(self.scale)
+
+    def rsample(self, sample_shape: Shape = ()) -> Tensor:
+        """Returns absolute values of samples of the family."""
+        return self._base.rsample(sample_shape).abs()  # type: ignore[no-any-return]
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        """Returns the logarithm of the density."""
+        self._validate_sample(value)
+        inside = self._base.log_prob(value) + math.log(2)
+        return _core.where(value >= 0, inside, _core.full_like(inside, -math.inf))
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Returns the probability of at most a value."""
+        self._validate_sample(value)
+        return 2 * self._base.cdf(value) - 1  # type: ignore[no-any-return]
+
+    def icdf(self, value: Tensor) -> Tensor:
+        """Returns the quantile."""
+        return self._base.icdf((value + 1) / 2)  # type: ignore[no-any-return]
+
+    def entropy(self) -> Tensor:
+        """Returns the entropy."""
+        return self._base.entropy() - math.log(2)  # type: ignore[no-any-return]
+
+
+class HalfNormal(_Folded):
     """The absolute value of a normal number with mean 0.
 
     Args:
@@ -397,21 +446,7 @@ class HalfNormal(Distribution):
         tensor(0.7979)
     """
 
-    arg_constraints: ClassVar[dict[str, Constraint]] = {"scale": constraints.positive}
-    has_rsample = True
-
-    def __init__(self, scale: Tensor | float, validate_args: bool | None = None) -> None:
-        (self.scale,) = broadcast_all(scale)
-        super().__init__(self.scale.shape, validate_args=validate_args)
-
-    @property
-    def _base(self) -> Normal:
-        return Normal(_core.zeros_like(self.scale), self.scale, validate_args=False)
-
-    @property
-    def support(self) -> Constraint:
-        """Numbers that are not negative."""
-        return constraints.nonnegative
+    _family = Normal
 
     @property
     def mean(self) -> Tensor:
@@ -419,34 +454,6 @@ class HalfNormal(Distribution):
         return self.scale * math.sqrt(2 / math.pi)
 
     @property
-    def mode(self) -> Tensor:
-        """0."""
-        return _core.zeros_like(self.scale)
-
-    @property
     def variance(self) -> Tensor:
         """The variance."""
         return self.scale.square() * (1 - 2 / math.pi)
-
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Returns absolute values of normal noise."""
-        return self._base.rsample(sample_shape).abs()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Returns the logarithm of the density."""
-        self._validate_sample(value)
-        inside = self._base.log_prob(value) + math.log(2)
-        return _core.where(value >= 0, inside, _core.full_like(inside, -math.inf))
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """Returns the probability of at most a value."""
-        self._validate_sample(value)
-        return 2 * self._base.cdf(value) - 1
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Returns the quantile."""
-        return self._base.icdf((value + 1) / 2)
-
-    def entropy(self) -> Tensor:
-        """Returns the entropy."""
-        return self._base.entropy() - math.log(2)

@@ -11,7 +11,7 @@ from fastgrad.autograd import no_grad
 from fastgrad.distributions import constraints
 from fastgrad.distributions.constraints import Constraint
 from fastgrad.distributions.continuous import _LocationScale
-from fastgrad.distributions.discrete import Binomial, Categorical, _ByProbability
+from fastgrad.distributions.discrete import Binomial, Categorical, _ByProbability, _OverCategories
 from fastgrad.distributions.distribution import (
     Distribution,
     Shape,
@@ -90,7 +90,7 @@ class NegativeBinomial(_ByProbability):
         return terms + _core.where(r + value == 0, 0.0, ways)
 
 
-class Multinomial(_ByProbability):
+class Multinomial(_OverCategories):
     """How often each category comes in a number of draws.
 
     Args:
@@ -105,11 +105,6 @@ class Multinomial(_ByProbability):
         (tensor([1., 3.]), tensor(4.))
     """
 
-    arg_constraints: ClassVar[dict[str, Constraint]] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
-
     def __init__(
         self,
         total_count: int = 1,
@@ -120,19 +115,7 @@ class Multinomial(_ByProbability):
         if not isinstance(total_count, int):
             raise NotImplementedError("inhomogeneous total_count is not supported")
         self.total_count = total_count
-        self._categorical = Categorical(probs, logits)
-        name = "probs" if logits is None else "logits"
-        self.__dict__[name] = self._categorical.__dict__[name]
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    @staticmethod
-    def _to_probs(logits: Tensor) -> Tensor:
-        return Categorical._to_probs(logits)
-
-    @staticmethod
-    def _to_logits(probs: Tensor) -> Tensor:
-        return Categorical._to_logits(probs)
+        super().__init__(Categorical(probs, logits), validate_args)
 
     @property
     def support(self) -> Constraint:

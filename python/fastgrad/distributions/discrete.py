@@ -59,7 +59,21 @@ class _ByProbability(Distribution):
         return self._given.shape
 
 
-class Bernoulli(_ByProbability):
+class _Trial(_ByProbability):
+    """Has one probability for each element."""
+
+    def __init__(
+        self,
+        probs: Tensor | float | None = None,
+        logits: Tensor | float | None = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        name, given = probabilities_and_logits(probs, logits)
+        self.__dict__[name] = given
+        super().__init__(given.shape, validate_args=validate_args)
+
+
+class Bernoulli(_Trial):
     """1 with probability `probs`, else 0.
 
     Args:
@@ -73,16 +87,6 @@ class Bernoulli(_ByProbability):
     """
 
     has_enumerate_support = True
-
-    def __init__(
-        self,
-        probs: Tensor | float | None = None,
-        logits: Tensor | float | None = None,
-        validate_args: bool | None = None,
-    ) -> None:
-        name, given = probabilities_and_logits(probs, logits)
-        self.__dict__[name] = given
-        super().__init__(given.shape, validate_args=validate_args)
 
     @property
     def support(self) -> Constraint:
@@ -127,7 +131,7 @@ class Bernoulli(_ByProbability):
         return values.expand((-1, *self._batch_shape)) if expand else values
 
 
-class Geometric(_ByProbability):
+class Geometric(_Trial):
     """The number of failures before the first success.
 
     Args:
@@ -139,16 +143,6 @@ class Geometric(_ByProbability):
         >>> fg.distributions.Geometric(0.25).mean
         tensor(3.)
     """
-
-    def __init__(
-        self,
-        probs: Tensor | float | None = None,
-        logits: Tensor | float | None = None,
-        validate_args: bool | None = None,
-    ) -> None:
-        name, given = probabilities_and_logits(probs, logits)
-        self.__dict__[name] = given
-        super().__init__(given.shape, validate_args=validate_args)
 
     @property
     def support(self) -> Constraint:
@@ -421,7 +415,31 @@ class Categorical(_ByProbability):
         return values.expand((-1, *self._batch_shape)) if expand else values
 
 
-class OneHotCategorical(_ByProbability):
+class _OverCategories(_ByProbability):
+    """Vectors with an element for each category of a `Categorical`."""
+
+    arg_constraints: ClassVar[dict[str, Constraint]] = {
+        "probs": constraints.simplex,
+        "logits": constraints.real_vector,
+    }
+
+    def __init__(self, categorical: Categorical, validate_args: bool | None) -> None:
+        self._categorical = categorical
+        name = "probs" if "probs" in categorical.__dict__ else "logits"
+        self.__dict__[name] = categorical.__dict__[name]
+        shape = categorical.param_shape
+        super().__init__(shape[:-1], shape[-1:], validate_args)
+
+    @staticmethod
+    def _to_probs(logits: Tensor) -> Tensor:
+        return Categorical._to_probs(logits)
+
+    @staticmethod
+    def _to_logits(probs: Tensor) -> Tensor:
+        return Categorical._to_logits(probs)
+
+
+class OneHotCategorical(_OverCategories):
     """One of several categories, as a vector with a single 1.
 
     Args:
@@ -434,10 +452,6 @@ class OneHotCategorical(_ByProbability):
         tensor([0., 1.])
     """
 
-    arg_constraints: ClassVar[dict[str, Constraint]] = {
-        "probs": constraints.simplex,
-        "logits": constraints.real_vector,
-    }
     has_enumerate_support = True
 
     def __init__(
@@ -446,19 +460,7 @@ class OneHotCategorical(_ByProbability):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self._categorical = Categorical(probs, logits, validate_args)
-        name = "probs" if logits is None else "logits"
-        self.__dict__[name] = self._categorical.__dict__[name]
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    @staticmethod
-    def _to_probs(logits: Tensor) -> Tensor:
-        return Categorical._to_probs(logits)
-
-    @staticmethod
-    def _to_logits(probs: Tensor) -> Tensor:
-        return Categorical._to_logits(probs)
+        super().__init__(Categorical(probs, logits, validate_args), validate_args)
 
     @property
     def support(self) -> Constraint:

@@ -10,7 +10,7 @@ from fastgrad._core import Tensor
 from fastgrad.distributions import constraints
 from fastgrad.distributions.combined import TransformedDistribution
 from fastgrad.distributions.constraints import Constraint
-from fastgrad.distributions.continuous import Cauchy, Exponential, Uniform
+from fastgrad.distributions.continuous import Cauchy, Exponential, Uniform, _Folded
 from fastgrad.distributions.distribution import Distribution, Shape, broadcast_all
 from fastgrad.distributions.gamma import Gamma
 from fastgrad.distributions.transforms import AffineTransform, ExpTransform, PowerTransform
@@ -261,7 +261,7 @@ class InverseGamma(_Mapped):
         return a + self.rate.log() + _core.lgamma(a) - (1 + a) * _core.digamma(a)
 
 
-class HalfCauchy(Distribution):
+class HalfCauchy(_Folded):
     """The absolute value of a Cauchy number around 0.
 
     Args:
@@ -273,21 +273,7 @@ class HalfCauchy(Distribution):
         tensor(0.5000)
     """
 
-    arg_constraints: ClassVar[dict[str, Constraint]] = {"scale": constraints.positive}
-    has_rsample = True
-
-    def __init__(self, scale: Tensor | float, validate_args: bool | None = None) -> None:
-        (self.scale,) = broadcast_all(scale)
-        super().__init__(self.scale.shape, validate_args=validate_args)
-
-    @property
-    def _base(self) -> Cauchy:
-        return Cauchy(_core.zeros_like(self.scale), self.scale, validate_args=False)
-
-    @property
-    def support(self) -> Constraint:
-        """Numbers that are not negative."""
-        return constraints.nonnegative
+    _family = Cauchy
 
     @property
     def mean(self) -> Tensor:
@@ -295,37 +281,9 @@ class HalfCauchy(Distribution):
         return _core.full_like(self.scale, math.inf)
 
     @property
-    def mode(self) -> Tensor:
-        """0."""
-        return _core.zeros_like(self.scale)
-
-    @property
     def variance(self) -> Tensor:
         """Infinite."""
         return _core.full_like(self.scale, math.inf)
-
-    def rsample(self, sample_shape: Shape = ()) -> Tensor:
-        """Returns absolute values of Cauchy noise."""
-        return self._base.rsample(sample_shape).abs()
-
-    def log_prob(self, value: Tensor) -> Tensor:
-        """Returns the logarithm of the density."""
-        self._validate_sample(value)
-        inside = self._base.log_prob(value) + math.log(2)
-        return _core.where(value >= 0, inside, _core.full_like(inside, -math.inf))
-
-    def cdf(self, value: Tensor) -> Tensor:
-        """Returns the probability of at most a value."""
-        self._validate_sample(value)
-        return 2 * self._base.cdf(value) - 1
-
-    def icdf(self, value: Tensor) -> Tensor:
-        """Returns the quantile."""
-        return self._base.icdf((value + 1) / 2)
-
-    def entropy(self) -> Tensor:
-        """Returns the entropy."""
-        return self._base.entropy() - math.log(2)
 
 
 class FisherSnedecor(Distribution):

@@ -10,7 +10,7 @@ from fastgrad._core import Tensor
 from fastgrad.distributions import constraints
 from fastgrad.distributions.combined import TransformedDistribution
 from fastgrad.distributions.constraints import Constraint
-from fastgrad.distributions.discrete import Categorical, OneHotCategorical, _ByProbability
+from fastgrad.distributions.discrete import Categorical, OneHotCategorical, _ByProbability, _Trial
 from fastgrad.distributions.distribution import (
     Distribution,
     Shape,
@@ -48,7 +48,7 @@ class OneHotCategoricalStraightThrough(OneHotCategorical):
         return self.sample(sample_shape) + (self.probs - self.probs.detach())
 
 
-class LogitRelaxedBernoulli(_ByProbability):
+class LogitRelaxedBernoulli(_Trial):
     """The logit of a `RelaxedBernoulli`.
 
     Args:
@@ -68,9 +68,7 @@ class LogitRelaxedBernoulli(_ByProbability):
         validate_args: bool | None = None,
     ) -> None:
         self.temperature = temperature
-        name, given = probabilities_and_logits(probs, logits)
-        self.__dict__[name] = given
-        super().__init__(given.shape, validate_args=validate_args)
+        super().__init__(probs, logits, validate_args)
 
     @property
     def support(self) -> Constraint:
@@ -90,7 +88,28 @@ class LogitRelaxedBernoulli(_ByProbability):
         return temperature.log() + z - 2 * F.softplus(z)
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class _Relaxed(TransformedDistribution):
+    """Has the parameters of what it transforms."""
+
+    base_dist: Any
+
+    @property
+    def temperature(self) -> Any:
+        """The temperature."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Tensor:
+        """The logits: of 1, or of each category."""
+        return self.base_dist.logits  # type: ignore[no-any-return]
+
+    @property
+    def probs(self) -> Tensor:
+        """The probabilities: of 1, or of each category."""
+        return self.base_dist.probs  # type: ignore[no-any-return]
+
+
+class RelaxedBernoulli(_Relaxed):
     """A number near 0 or 1 in place of one of them, so that gradients pass it.
 
     Args:
@@ -124,23 +143,6 @@ class RelaxedBernoulli(TransformedDistribution):
     def support(self) -> Constraint:
         """From 0 to 1."""
         return constraints.unit_interval
-
-    @property
-    def temperature(self) -> Any:
-        """The temperature."""
-        return self.base_dist.temperature  # type: ignore[attr-defined]
-
-    @property
-    def logits(self) -> Tensor:
-        """The log-odds of 1."""
-        result: Tensor = self.base_dist.logits  # type: ignore[attr-defined]
-        return result
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of 1."""
-        result: Tensor = self.base_dist.probs  # type: ignore[attr-defined]
-        return result
 
 
 class ExpRelaxedCategorical(Distribution):
@@ -193,7 +195,7 @@ class ExpRelaxedCategorical(Distribution):
         return scores + math.lgamma(k) + (k - 1) * temperature.log()
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(_Relaxed):
     """A vector of probabilities near a corner in place of one corner: the Concrete distribution.
 
     Args:
@@ -227,23 +229,6 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     def support(self) -> Constraint:
         """Vectors of probabilities."""
         return constraints.simplex
-
-    @property
-    def temperature(self) -> Any:
-        """The temperature."""
-        return self.base_dist.temperature  # type: ignore[attr-defined]
-
-    @property
-    def logits(self) -> Tensor:
-        """The logarithms of the probabilities."""
-        result: Tensor = self.base_dist.logits  # type: ignore[attr-defined]
-        return result
-
-    @property
-    def probs(self) -> Tensor:
-        """The probabilities."""
-        result: Tensor = self.base_dist.probs  # type: ignore[attr-defined]
-        return result
 
 
 class ContinuousBernoulli(_ByProbability):

@@ -240,16 +240,18 @@ class Identity(BasePruningMethod):
         return default_mask
 
 
-class RandomUnstructured(BasePruningMethod):
+class _ByAmount(BasePruningMethod):
+    def __init__(self, amount: float) -> None:
+        _check_amount(amount)
+        self.amount = amount
+
+
+class RandomUnstructured(_ByAmount):
     """Prunes elements at random.
 
     Args:
         amount: How many, or which part of them.
     """
-
-    def __init__(self, amount: float) -> None:
-        _check_amount(amount)
-        self.amount = amount
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Returns the mask with zeros at random places."""
@@ -259,16 +261,12 @@ class RandomUnstructured(BasePruningMethod):
         return mask
 
 
-class L1Unstructured(BasePruningMethod):
+class L1Unstructured(_ByAmount):
     """Prunes the elements of least magnitude.
 
     Args:
         amount: How many, or which part of them.
     """
-
-    def __init__(self, amount: float) -> None:
-        _check_amount(amount)
-        self.amount = amount
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Returns the mask with zeros where magnitudes are least."""
@@ -279,7 +277,7 @@ class L1Unstructured(BasePruningMethod):
         return mask
 
 
-class RandomStructured(BasePruningMethod):
+class RandomStructured(_ByAmount):
     """Prunes slices at random.
 
     Args:
@@ -290,8 +288,8 @@ class RandomStructured(BasePruningMethod):
     PRUNING_TYPE = "structured"
 
     def __init__(self, amount: float, dim: int = -1) -> None:
-        _check_amount(amount)
-        self.amount, self.dim = amount, dim
+        super().__init__(amount)
+        self.dim = dim
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Returns the mask with zeros in random slices."""
@@ -301,7 +299,7 @@ class RandomStructured(BasePruningMethod):
         return _without(default_mask, self.dim, places)
 
 
-class LnStructured(BasePruningMethod):
+class LnStructured(_ByAmount):
     """Prunes the slices of least norm.
 
     Args:
@@ -313,8 +311,8 @@ class LnStructured(BasePruningMethod):
     PRUNING_TYPE = "structured"
 
     def __init__(self, amount: float, n: Any, dim: int = -1) -> None:
-        _check_amount(amount)
-        self.amount, self.n, self.dim = amount, n, dim
+        super().__init__(amount)
+        self.n, self.dim = n, dim
 
     def compute_mask(self, t: Tensor, default_mask: Tensor) -> Tensor:
         """Returns the mask with zeros in the slices of least norm."""
