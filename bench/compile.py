@@ -99,7 +99,7 @@ def measure(
         except Exception as error:  # a compiler that gives up is a result, too
             print(f"  {column} cannot run {workload.name}: {str(error).splitlines()[0][:100]}")
             continue
-        calls[column] = call
+        calls[column] = harness.complete(call)
     counts = {column: harness.calls_per_round(call, seconds) for column, call in calls.items()}
     times: dict[str, list[float]] = {column: [] for column in calls}
     for _ in range(rounds):

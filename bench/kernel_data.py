@@ -38,6 +38,33 @@ def fresh_outputs() -> Iterator[Case]:
         yield _case(f"x-w {n:.0e}", lambda m, a, b: a - b, 3.0, x, y)
 
 
+def _with_gradients(loss: Callable[..., Any], n: int) -> Callable[..., Callable[[], Any]]:
+    def make(m: Any, convert: Callable[[Array], Any]) -> Callable[[], Any]:
+        x, w = (convert(normal(n)).requires_grad_() for _ in range(2))
+
+        def run() -> Any:
+            x.grad = w.grad = None
+            loss(m, x, w).backward()
+            return x.grad
+
+        return run
+
+    return make
+
+
+def _squares(m: Any, x: Any, w: Any) -> Any:
+    d = x - w
+    return (d * d * 0.5 + x * w).sum()
+
+
+def chains() -> Iterator[Case]:
+    """Elementwise chains with gradients, eagerly."""
+    for n in (10**5, 10**6, 10**7):
+        chain = _with_gradients(lambda m, x, w: (m.tanh(x * w + 0.5) * m.exp(-x * x)).sum(), n)
+        yield Case(f"sum(tanh(x*w+0.5)*exp(-x*x)) {n:.0e}, grad", chain, 4.0)
+    yield Case("(d*d*0.5 + x*w).sum() 4e+06, grad", _with_gradients(_squares, 4 * 10**6), 3.0)
+
+
 def casts() -> Iterator[Case]:
     """Conversions of a million elements."""
     x = normal(N)
@@ -182,6 +209,7 @@ def groups() -> dict[str, Iterator[Case]]:
     """All cases by group."""
     return {
         "fresh outputs": fresh_outputs(),
+        "chains": chains(),
         "casts": casts(),
         "reductions": reductions(),
         "composites": composites(),

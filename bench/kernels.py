@@ -150,6 +150,7 @@ def all_times(
     calls: dict[str, Callable[[], Any]], rounds: int, seconds: float
 ) -> dict[str, list[float]]:
     """The times of each call, all taking turns."""
+    calls = {name: harness.complete(call) for name, call in calls.items()}
     counts = {name: harness.calls_per_round(call, seconds) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(rounds):

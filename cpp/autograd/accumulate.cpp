@@ -34,6 +34,7 @@ bool is_exclusive(const Tensor& t) {
 }
 
 void add_into(const Tensor& sum, const Tensor& g) {
+  deferred::settle();
   const Array &a = sum.array(), &b = g.array();
   if (Recorder* r = recorder()) [[unlikely]] {
     const Operand operands[] = {sum, g};
@@ -51,6 +52,7 @@ void add_into(const Tensor& sum, const Tensor& g) {
 
 bool has_nan(const Tensor& t) {
   if (!is_floating(t.dtype())) return false;
+  deferred::settle(t.array());
   Array a = recorded::as_contiguous(t.array(), DType::Float64);
   const double* p = a.ptr<double>();
   for (int64_t i = 0; i < a.numel; ++i)

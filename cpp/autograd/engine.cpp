@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "autograd/accumulate.h"
+#include "core/deferred.h"
 #include "kernels/elementwise.h"
 #include "ops/convert.h"
 #include "ops/pointwise.h"
@@ -228,7 +229,8 @@ void EngineTask::prune(std::span<const Edge> roots) {
   Tensor& sum = s.gradients[e.nr];
   if (!sum.defined()) {
     sum = std::move(gradient);
-  } else if (!options_.create_graph && is_exclusive(sum)) {
+  } else if (!options_.create_graph && is_exclusive(sum) &&
+             !(deferred::is_due(sum.array()) || deferred::is_due(gradient.array()))) {
     add_into(sum, gradient);
   } else {
     sum = add(sum, gradient);
@@ -310,6 +312,13 @@ void EngineTask::prune(std::span<const Edge> roots) {
   for (auto& hook : hooks) (*hook)(leaf);
 }
 
+namespace {
+// Rules that only compose rows, views and sums can run while rows are put off.
+bool asks_for_values(Op op) {
+  return !is_elementwise(op) && op != Op::Sum && op != Op::Mean && !info(op).view;
+}
+}  // namespace
+
 [[gnu::hot]] void EngineTask::run_rule(Node& node, SmallVector<Tensor, 1>& gradients,
                                        bool partial) {
   bool hooked = node.extras && !(node.extras->pre_hooks.empty() && node.extras->post_hooks.empty());
@@ -327,11 +336,18 @@ void EngineTask::prune(std::span<const Edge> roots) {
   }
   std::span<Tensor> out(results.data(), n);
   if (node.extras && node.extras->custom) {
+    deferred::settle();
     node.extras->custom->run(node, {gradients.data(), gradients.size()}, out);
   } else {
     VjpContext c(node, {gradients.data(), gradients.size()}, out,
                  partial ? needed.data() : nullptr);
-    info(node.op).vjp(c);
+    if (asks_for_values(node.op)) {
+      deferred::settle();
+      deferred::AtOnce inside;
+      info(node.op).vjp(c);
+    } else {
+      info(node.op).vjp(c);
+    }
   }
   if (t_modes.anomaly && t_modes.check_nan) [[unlikely]]
     check_nan(node, out);
@@ -412,6 +428,7 @@ Edges root_edges(std::span<const Tensor> roots) {
     seed_all(task, roots, edges, gradients);
     task.run();
   }
+  deferred::settle();  // who has waited for gradients has them
 }
 
 Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
@@ -428,6 +445,7 @@ Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs,
   GradModeGuard mode(options.create_graph);
   seed_all(task, outputs, edges, gradients);
   task.run();
+  deferred::settle();
   Tensors results = std::move(task.results());
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (results[i].defined()) continue;

@@ -98,7 +98,7 @@ BackwardOptions options_of(std::optional<bool> retain_graph, bool create_graph) 
 }  // namespace
 
 void bind_autograd(Registry& r) {
-  r.add("backward", kMethod,
+  r.add("backward", kMethod | kLazy,
         "Adds the gradient of this tensor to the .grad of the leaves it depends on.")
       .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, "
           "Any inputs=None) -> None",
@@ -115,7 +115,7 @@ void bind_autograd(Registry& r) {
             return none();
           });
   // fastgrad.autograd.backward and grad, which have the docstrings.
-  r.add("_backward", kFunction, "autograd.backward")
+  r.add("_backward", kFunction | kLazy, "autograd.backward")
       .on("(Any tensors, Any grad_tensors, bool? retain_graph, bool create_graph, Any inputs) -> "
           "None",
           [](const Arguments& a) {
@@ -131,7 +131,7 @@ void bind_autograd(Registry& r) {
             collect_due_gradient_cycles();
             return none();
           });
-  r.add("_grad", kFunction, "autograd.grad")
+  r.add("_grad", kFunction | kLazy, "autograd.grad")
       .on("(Any outputs, Any inputs, Any grad_outputs, bool? retain_graph, bool create_graph, "
           "bool? allow_unused, bool materialize_grads) -> Tensor[]",
           [](const Arguments& a) {

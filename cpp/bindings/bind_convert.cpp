@@ -181,9 +181,9 @@ void bind_convert(Registry& r) {
                  "preserve memory format is unsupported by the contiguous operator");
         return wrap(contiguous(a.tensor(0), format));
       });
-  r.add("detach", kBoth, "The same memory without history.")
+  r.add("detach", kBoth | kLazy, "The same memory without history.")
       .on("(Tensor input)", [](const Arguments& a) { return wrap(a.tensor(0).detach()); });
-  r.add("requires_grad_", kMethod, "Sets requires_grad; the tensor itself.")
+  r.add("requires_grad_", kMethod | kLazy, "Sets requires_grad; the tensor itself.")
       .on("(Tensor self, bool requires_grad=True)", [](const Arguments& a) {
         change_requires_grad(a.tensor(0), a.boolean(1));
         return Py_NewRef(a.object(0));

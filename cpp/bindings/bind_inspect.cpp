@@ -23,7 +23,8 @@ PyObject* entry(DimSpan values, int64_t dim) {
 }
 
 void bind_sizes(Registry& r) {
-  r.add("size", kMethod, "The sizes of all dimensions as a fastgrad.Size, or the size of one.")
+  r.add("size", kMethod | kLazy,
+        "The sizes of all dimensions as a fastgrad.Size, or the size of one.")
       .on("(Tensor self, int? dim=None) -> Any", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         return a.has(1) ? entry(t.shape(), a.integer(1)) : make_size(t.shape());
@@ -38,13 +39,13 @@ void bind_sizes(Registry& r) {
     r.add(name, kMethod, "The number of dimensions.")
         .on("(Tensor self) -> int",
             [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).ndim()); });
-  r.add("numel", kBoth, "The number of elements.")
+  r.add("numel", kBoth | kLazy, "The number of elements.")
       .on("(Tensor input) -> int",
           [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).numel()); });
-  r.add("nelement", kMethod, "The number of elements.")
+  r.add("nelement", kMethod | kLazy, "The number of elements.")
       .on("(Tensor self) -> int",
           [](const Arguments& a) { return PyLong_FromLongLong(a.tensor(0).numel()); });
-  r.add("element_size", kMethod, "Bytes per element.")
+  r.add("element_size", kMethod | kLazy, "Bytes per element.")
       .on("(Tensor self) -> int",
           [](const Arguments& a) { return PyLong_FromSize_t(a.tensor(0).array().itemsize()); });
   r.add("storage_offset", kMethod, "Elements of memory before this tensor's first one.")
@@ -56,9 +57,11 @@ void bind_sizes(Registry& r) {
       .on("(Tensor self) -> int", [](const Arguments& a) {
         refuse_recording(".data_ptr()");
         Tensor t = a.tensor(0);
+        t->array.buffer->add_outside_user();  // for ever
         return PyLong_FromVoidPtr(t.numel() ? t.array().data : nullptr);
       });
-  r.add("is_contiguous", kMethod, "Whether the elements lie in memory in the order of the format.")
+  r.add("is_contiguous", kMethod | kLazy,
+        "Whether the elements lie in memory in the order of the format.")
       .on("(Tensor self, memory_format? memory_format=None) -> bool", [](const Arguments& a) {
         Tensor t = a.tensor(0);
         MemoryFormat format = a.memory_format(1, MemoryFormat::Contiguous);
@@ -69,10 +72,10 @@ void bind_sizes(Registry& r) {
 }
 
 void bind_kinds(Registry& r) {
-  r.add("is_floating_point", kBoth, "Whether the element type is a floating-point type.")
+  r.add("is_floating_point", kBoth | kLazy, "Whether the element type is a floating-point type.")
       .on("(Tensor input) -> bool",
           [](const Arguments& a) { return boolean(is_floating(a.tensor(0).dtype())); });
-  r.add("is_complex", kBoth, "Whether the element type is complex.")
+  r.add("is_complex", kBoth | kLazy, "Whether the element type is complex.")
       .on("(Tensor input) -> bool",
           [](const Arguments& a) { return boolean(is_complex(a.tensor(0).dtype())); });
   r.add("is_signed", kMethod, "Whether the element type has negative values.")

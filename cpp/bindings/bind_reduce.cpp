@@ -19,7 +19,7 @@ constexpr const char* kSomeDims =
 using Reduction = Tensor (*)(const Tensor&, DimSpan, bool, std::optional<DType>);
 template <Reduction f>
 void bind_reduction(Registry& r, const char* name, const char* doc) {
-  r.add(name, kBoth, doc)
+  r.add(name, kBoth | kLazy, doc)
       .on(kAllDims,
           [](const Arguments& a) { return wrap(f(a.tensor(0), {}, false, a.optional_dtype(1))); })
       .on(kSomeDims, [](const Arguments& a) {

@@ -11,21 +11,23 @@ namespace fastgrad::py {
 namespace {
 
 void bind_sizes(Registry& r) {
-  r.add("reshape", kBoth, "The same elements in another shape; a view where strides allow it.")
+  r.add("reshape", kBoth | kLazy,
+        "The same elements in another shape; a view where strides allow it.")
       .on("(Tensor input, int[*] shape)",
           [](const Arguments& a) { return wrap(reshape(a.tensor(0), a.ints(1))); });
   r.add("reshape_as", kMethod, "reshape to the shape of other.")
       .on("(Tensor self, Tensor other)",
           [](const Arguments& a) { return wrap(reshape(a.tensor(0), a.tensor(1).shape())); });
-  r.add("view", kMethod, "The same memory in another shape, or as elements of another type.")
+  r.add("view", kMethod | kLazy,
+        "The same memory in another shape, or as elements of another type.")
       .on("(Tensor self, int[*] size)",
           [](const Arguments& a) { return wrap(view(a.tensor(0), a.ints(1))); })
       .on("(Tensor self, dtype dtype)",
           [](const Arguments& a) { return wrap(view(a.tensor(0), a.dtype(1))); });
-  r.add("view_as", kMethod, "view in the shape of other.")
+  r.add("view_as", kMethod | kLazy, "view in the shape of other.")
       .on("(Tensor self, Tensor other)",
           [](const Arguments& a) { return wrap(view(a.tensor(0), a.tensor(1).shape())); });
-  r.add("flatten", kBoth, "The dimensions from start_dim to end_dim as one.")
+  r.add("flatten", kBoth | kLazy, "The dimensions from start_dim to end_dim as one.")
       .on("(Tensor input, int start_dim=0, int end_dim=-1)", [](const Arguments& a) {
         return wrap(flatten(a.tensor(0), a.integer(1), a.integer(2)));
       });
@@ -34,7 +36,7 @@ void bind_sizes(Registry& r) {
           [](const Arguments& a) { return wrap(unflatten(a.tensor(0), a.integer(1), a.ints(2))); });
   r.add("ravel", kBoth, "The elements as a row-major 1-d tensor.")
       .on("(Tensor input)", [](const Arguments& a) { return wrap(ravel(a.tensor(0))); });
-  r.add("squeeze", kBoth, "Without the dimensions of size 1, or without those given.")
+  r.add("squeeze", kBoth | kLazy, "Without the dimensions of size 1, or without those given.")
       .on("(Tensor input)", [](const Arguments& a) { return wrap(squeeze(a.tensor(0))); })
       .on("(Tensor input, int dim)",
           [](const Arguments& a) {
@@ -43,20 +45,20 @@ void bind_sizes(Registry& r) {
           })
       .on("(Tensor input, int[] dim)",
           [](const Arguments& a) { return wrap(squeeze(a.tensor(0), a.ints(1))); });
-  r.add("unsqueeze", kBoth, "With a new dimension of size 1 at dim.")
+  r.add("unsqueeze", kBoth | kLazy, "With a new dimension of size 1 at dim.")
       .on("(Tensor input, int dim)",
           [](const Arguments& a) { return wrap(unsqueeze(a.tensor(0), a.integer(1))); });
 }
 
 void bind_dimension_order(Registry& r) {
-  r.add("permute", kBoth, "The dimensions in the given order.")
+  r.add("permute", kBoth | kLazy, "The dimensions in the given order.")
       .on("(Tensor input, int[*] dims)",
           [](const Arguments& a) { return wrap(permute(a.tensor(0), a.ints(1))); });
-  r.add("transpose", kBoth, "Two dimensions exchanged.")
+  r.add("transpose", kBoth | kLazy, "Two dimensions exchanged.")
       .on("(Tensor input, int dim0, int dim1)", [](const Arguments& a) {
         return wrap(transpose(a.tensor(0), a.integer(1), a.integer(2)));
       });
-  r.add("swapaxes", kBoth, "Two dimensions exchanged; transpose under NumPy's name.")
+  r.add("swapaxes", kBoth | kLazy, "Two dimensions exchanged; transpose under NumPy's name.")
       .on("(Tensor input, int axis0, int axis1)", [](const Arguments& a) {
         return wrap(transpose(a.tensor(0), a.integer(1), a.integer(2)));
       });
@@ -68,7 +70,7 @@ void bind_dimension_order(Registry& r) {
     r.add(name, kBoth, "Dimensions moved to other places, the rest in order around them.")
         .on("(Tensor input, int[1] source, int[1] destination)",
             [](const Arguments& a) { return wrap(movedim(a.tensor(0), a.ints(1), a.ints(2))); });
-  r.add("t", kBoth, "The transpose of a matrix; vectors and 0-d tensors stay.")
+  r.add("t", kBoth | kLazy, "The transpose of a matrix; vectors and 0-d tensors stay.")
       .on("(Tensor input)", [](const Arguments& a) { return wrap(t(a.tensor(0))); });
   r.add("adjoint", kBoth, "The conjugate transpose of the last two dimensions.")
       .on("(Tensor input)", [](const Arguments& a) {
@@ -112,9 +114,9 @@ PyObject* broadcast_shapes(const Arguments& a) {
 }
 
 void bind_broadcast(Registry& r) {
-  r.add("expand", kMethod, "Dimensions of size 1 repeated without a copy; -1 keeps a size.")
+  r.add("expand", kMethod | kLazy, "Dimensions of size 1 repeated without a copy; -1 keeps a size.")
       .on("(Tensor self, int[*] size, *, bool implicit=False)", expanded);
-  r.add("expand_as", kMethod, "expand to the shape of other.")
+  r.add("expand_as", kMethod | kLazy, "expand to the shape of other.")
       .on("(Tensor self, Tensor other)",
           [](const Arguments& a) { return wrap(expand(a.tensor(0), a.tensor(1).shape())); });
   r.add("broadcast_to", kBoth, "Dimensions of size 1 repeated to the given shape, without a copy.")

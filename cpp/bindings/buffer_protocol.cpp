@@ -111,6 +111,11 @@ void release_held(void* context) {
 
 // What a view of a tensor's memory needs for as long as it lives, whatever becomes of the tensor.
 struct Exported {
+  explicit Exported(const Ref<Buffer>& of) : buffer(of) { buffer->add_outside_user(); }
+  Exported(const Exported&) = delete;
+  Exported& operator=(const Exported&) = delete;
+  ~Exported() { buffer->drop_outside_user(); }
+
   Ref<Buffer> buffer;
   SmallVector<Py_ssize_t, 8> shape, strides;
 };
@@ -140,8 +145,7 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
                  "instead.");
         const Array& a = t.array();
         const char* format = format_of(a.dtype);
-        auto keep = std::make_unique<Exported>();
-        keep->buffer = a.buffer;
+        auto keep = std::make_unique<Exported>(a.buffer);
         for (size_t d = 0; d < a.shape.size(); ++d) {
           keep->shape.push_back(static_cast<Py_ssize_t>(a.shape[d]));
           keep->strides.push_back(static_cast<Py_ssize_t>(a.strides[d]) *

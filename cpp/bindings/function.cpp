@@ -72,13 +72,19 @@ Object write_out(const Definition& d, const Overload& o, PyObject* result, PyObj
       const RowCall call = o.row(Arguments(slots));
       if (out && is_tensor(out) && call.run_out(tensor_of(out))) return Py_NewRef(out);
       made = wrap(call.run());
+    } else if (d.places & kLazy) {
+      made = o.body(Arguments(slots));
     } else {
+      deferred::settle();
+      deferred::AtOnce here;
       made = o.body(Arguments(slots));
     }
     Object result = own(made);
     if (!out) return result.release();
     return write_out(d, o, result.get(), out).release();
   }
+  deferred::settle();
+  deferred::AtOnce here;
   PyObject* self = slots[0];
   if (o.row) {
     o.row(Arguments(slots)).run_inplace(tensor_of(self));
@@ -163,7 +169,7 @@ std::string describe_arguments(PyObject* const* args, Py_ssize_t nargs, PyObject
 
 PyObject* call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   enter_thread();
-  return guarded([&] {
+  return guarded_lazily([&] {
     return call_definition(definition_of(self), args, PyVectorcall_NARGS(nargsf), kwnames);
   });
 }

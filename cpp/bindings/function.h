@@ -22,6 +22,7 @@ enum Place : unsigned {
   kCopiedOut = 16,        // out= takes any element type, as copy_ does
   kInplaceFunction = 32,  // with kInplace: fastgrad.name_ as well
   kNoGradient = 64,       // the result has none, so that out= may require one
+  kLazy = 128,            // asks for no values but as guarded_lazily() says
   kBoth = kFunction | kMethod,
 };
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "base/errors.h"
+#include "core/deferred.h"
 
 namespace fastgrad::py {
 
@@ -53,10 +54,13 @@ void translate_exception() noexcept;
 // can pass through the engine and come out unchanged.
 [[noreturn]] void throw_python_error();
 
-// Runs f; an exception becomes a Python one and `failed` is returned.
+// Runs f; an exception becomes a Python one and `failed` is returned. All that was put off is
+// computed first, and nothing is put off by f: see Note [Deferred rows] in core/deferred.h.
 template <class F, class R>
 R guarded(F&& f, R failed) noexcept {
   try {
+    deferred::settle();
+    deferred::AtOnce here;
     return f();
   } catch (...) {
     translate_exception();
@@ -66,6 +70,17 @@ R guarded(F&& f, R failed) noexcept {
 template <class F>
 PyObject* guarded(F&& f) noexcept {
   return guarded(std::forward<F>(f), static_cast<PyObject*>(nullptr));
+}
+// The same for what asks for no values of tensors but through elementwise(), apply() and backward:
+// it may find some that are due, and put off others.
+template <class F>
+PyObject* guarded_lazily(F&& f) noexcept {
+  try {
+    return f();
+  } catch (...) {
+    translate_exception();
+    return nullptr;
+  }
 }
 
 class AcquireGil {

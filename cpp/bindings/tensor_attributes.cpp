@@ -11,11 +11,11 @@ namespace fastgrad::py {
 
 namespace {
 
-// Getters run in a guard and see the tensor; setters return nothing and throw.
+// Getters run in a guard and see the tensor, not its values; setters return nothing and throw.
 template <PyObject* (*F)(const Tensor&)>
 PyObject* get(PyObject* self, void*) {
   enter_thread();
-  return guarded([&] { return F(tensor_of(self)); });
+  return guarded_lazily([&] { return F(tensor_of(self)); });
 }
 template <void (*F)(const Tensor&, PyObject*)>
 int set(PyObject* self, PyObject* value, void*) {
@@ -94,6 +94,7 @@ void refuse_grad_fn(const Tensor&, PyObject* v) {
 
 // The same memory under its own version counter, without history.
 PyObject* data(const Tensor& t) {
+  deferred::settle();
   Tensor out = Tensor::adopt(TensorImpl::make());
   Array& a = out.mutable_array();
   a = t.array();

@@ -55,7 +55,7 @@ constexpr bool takes_stand_in(Op op) {
 template <Op op>
 [[gnu::hot]] PyObject* binary(PyObject* a, PyObject* b) {
   enter_thread();
-  return guarded([&]() -> PyObject* {
+  return guarded_lazily([&]() -> PyObject* {
     // The caller's references keep the tensors alive.
     Scalar number;
     if (is_tensor(a)) {
@@ -104,7 +104,7 @@ PyObject* inplace(PyObject* self, PyObject* other) {
 template <Op op>
 PyObject* unary(PyObject* self) {
   enter_thread();
-  return guarded([&] { return wrap(elementwise(op, tensor_of(self))); });
+  return guarded_lazily([&] { return wrap(elementwise(op, tensor_of(self))); });
 }
 
 // a @ b. A NumPy array beside a tensor is promoted as in NumPy; two tensors must have one type.
@@ -179,7 +179,7 @@ PyObject* divide_with_remainder(PyObject* a, PyObject* b) {
 PyObject* to_power(PyObject* a, PyObject* b, PyObject*) {
   if (!PyLong_Check(b) || is_floating(impl_of(a)->array.dtype)) return binary<Op::Pow>(a, b);
   enter_thread();
-  return guarded([&] { return wrap(power(tensor_of(a), to_number(b)).run()); });
+  return guarded_lazily([&] { return wrap(power(tensor_of(a), to_number(b)).run()); });
 }
 PyObject* to_power_inplace(PyObject* self, PyObject* b, PyObject*) {
   if (!PyLong_Check(b)) return inplace<Op::Pow>(self, b);

@@ -2,6 +2,7 @@
 
 #include <bit>
 
+#include "core/deferred.h"
 #include "core/recorder.h"
 #include "core/variables.h"
 
@@ -135,6 +136,11 @@ Tensor view_as(const Meta& m, const Tensor& source, ViewKind kind) {
   for (const Array& a : outs) r->constant(a);
 }
 void eval(Op op, const Attrs& attrs, Inputs in, std::span<Array> outs) {
+  if (deferred::any_due()) [[unlikely]] {
+    if ((op == Op::Sum || op == Op::Mean) && deferred::total(op, *in[0], outs[0])) return;
+    for (const Array* a : in)
+      if (a) deferred::settle(*a);
+  }
   if (recorder()) [[unlikely]]
     return eval_recorded(op, attrs, in, outs);
   info(op).eval(attrs, in, outs);

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/memory_format.h"
+#include "core/deferred.h"
 #include "core/inplace.h"
 #include "core/memory.h"
 #include "core/promotion.h"
@@ -202,6 +203,8 @@ Array empty_for(const Plan& p, std::span<const Operand> operands) {
 // Everything but the fast path.
 Tensor elementwise_general(Op op, std::span<const Operand> operands) {
   Plan p = plan(op, operands);
+  if (deferred::must_ask(numel_of(p.shape))) [[unlikely]]
+    if (Tensor out = deferred::row(op, operands); out.defined()) return out;
   Tensor out(empty_for(p, operands));
   if (Recorder* r = recorder()) [[unlikely]]
     r->fresh(out.array());
@@ -256,7 +259,11 @@ Tensor elementwise(Op op, std::span<const Operand> operands) {
                            ? block_kernel(row(op), x->dtype)
                            : nullptr;
   Tensor out;
-  if (kernel) {
+  if (kernel && deferred::must_ask(x->numel)) [[unlikely]]
+    out = deferred::row(op, operands);
+  if (out.defined()) {
+    // Its values are due.
+  } else if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : x->dtype;
     out = Tensor::empty_like(*x, d);
     const char* in[] = {x->data};
@@ -305,7 +312,11 @@ Tensor elementwise(Op op, std::span<const Operand> operands) {
   }
   BlockKernel kernel = shape_of ? block_kernel(row(op), shape_of->dtype) : nullptr;
   Tensor out;
-  if (kernel) {
+  if (kernel && deferred::must_ask(shape_of->numel)) [[unlikely]]
+    out = deferred::row(op, operands);
+  if (out.defined()) {
+    // Its values are due.
+  } else if (kernel) {
     DType d = op_types(op) == OpTypes::P ? DType::Bool : shape_of->dtype;
     out = Tensor::empty_like(*shape_of, d);
     run_contiguous(kernel, shape_of->dtype, d, out.array().data, in, 2, scalars, shape_of->numel);
@@ -337,6 +348,7 @@ struct VersionBump {
 }  // namespace
 
 void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands) {
+  deferred::settle();
   bool recorded = check_inplace(self, any_requires_grad(operands), info(op).name);
   Plan p = plan(op, operands);
   FG_CHECK(p.shape == self.shape(), "output with shape ", self.shape(),
@@ -380,6 +392,7 @@ void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> ope
 }
 
 bool elementwise_out(Op op, const Tensor& out, std::span<const Operand> operands) {
+  deferred::settle();
   if (grad_enabled() && (out.requires_grad() || any_requires_grad(operands))) return false;
   const Plan p = plan(op, operands);
   if (p.result != out.dtype() || p.shape != out.shape()) return false;

@@ -1,6 +1,7 @@
 // Copies and fills outside kernels, for ops and everything above: the recorder sees them.
 #pragma once
 
+#include "core/deferred.h"
 #include "core/recorder.h"
 #include "kernels/copy.h"
 #include "kernels/fill.h"
@@ -14,11 +15,13 @@ void note_fill(const Array& dst, const Array& value);
 void note_fill(const Array& dst, const Scalar& value);
 
 inline void copy_array(const Array& src, const Array& dst) {
+  deferred::settle();
   fastgrad::copy_array(src, dst);
   if (recorder()) [[unlikely]]
     note_copy(src, dst);
 }
 inline Array contiguous_copy(const Array& src, DType dtype) {
+  deferred::settle(src);
   Array out = fastgrad::contiguous_copy(src, dtype);
   if (Recorder* r = recorder()) [[unlikely]] {
     r->fresh(out);
@@ -32,11 +35,13 @@ inline Array as_contiguous(const Array& src, DType dtype) {
 }
 inline Array as_contiguous(const Array& src) { return recorded::as_contiguous(src, src.dtype); }
 inline void fill_array(const Array& dst, const Array& value) {
+  deferred::settle();
   fastgrad::fill_array(dst, value);
   if (recorder()) [[unlikely]]
     note_fill(dst, value);
 }
 inline void fill_array(const Array& dst, const Scalar& value) {
+  deferred::settle();
   fastgrad::fill_array(dst, value);
   if (recorder()) [[unlikely]]
     note_fill(dst, value);

@@ -27,6 +27,7 @@ struct Modes {
   bool anomaly = false;      // remember the user's line at every node
   bool check_nan = true;     // in anomaly mode: fail when a rule makes NaN
   bool slow_record = false;  // anomaly or hooks are on: record() takes the long way
+  bool at_once = false;      // nothing is put off: see core/deferred.h
   uint64_t clock = 0;        // see Node::sequence
 };
 inline constinit thread_local Modes t_modes{};

@@ -13,7 +13,7 @@
 #include <string>
 #include <utility>
 
-#include "core/op_info.h"
+#include "core/deferred.h"
 
 namespace fastgrad {
 
@@ -77,6 +77,7 @@ class PauseRecording {
 
 // The code around looks at the values of `a`.
 inline void watch_values(const Array& a) {
+  deferred::settle(a);
   if (Recorder* r = recorder()) [[unlikely]]
     r->watch(a);
 }

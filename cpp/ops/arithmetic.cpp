@@ -91,6 +91,7 @@ RowCall divide(const Operand& a, const Operand& b, Rounding rounding) {
 
 void check_divisor(const Operand& a, const Operand& b) {
   if (!is_integer_like(a) || !is_integer_like(b)) return;
+  deferred::settle();
   if (a.is_tensor() && a.array().numel == 0) return;
   bool zero = false;
   if (b.is_tensor()) {

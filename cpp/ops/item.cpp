@@ -19,6 +19,7 @@ Scalar element(const Array& a, int64_t offset) {
 bool truth(const Tensor& x) {
   FG_CHECK(x.numel() != 0, "Boolean value of Tensor with no values is ambiguous");
   FG_CHECK(x.numel() == 1, "Boolean value of Tensor with more than one value is ambiguous");
+  deferred::settle(x.array());
   bool result = false;
   cast_kernel(x.dtype(), DType::Bool)(x.array().data, 1, reinterpret_cast<char*>(&result), 1, 1);
   if (Recorder* r = recorder()) [[unlikely]]

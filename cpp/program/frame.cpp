@@ -111,11 +111,11 @@ void Frame::add_group(const Program::Group& g) {
   Step& s = steps_.emplace_back();
   s.kind = Kind::Group;
   s.call = static_cast<uint32_t>(groups_.size());
-  Group& group = groups_.emplace_back();
+  RowGroup& group = groups_.emplace_back();
   group.n = g.n;
   group.block = g.block;
   group.far = g.far;
-  group.blocks.reserve(g.last - g.first);  // addresses stay: patches point to them
+  group.rows.reserve(g.last - g.first);  // addresses stay: patches point to them
   for (size_t k = g.first; k < g.last; ++k) {
     const Instruction& i = program_.graph().instructions[k];
     if (program_.joined_[k]) continue;
@@ -123,7 +123,7 @@ void Frame::add_group(const Program::Group& g) {
       add_sum(group, i);
       continue;
     }
-    Block& b = group.blocks.emplace_back();
+    RowGroup::Row& b = group.rows.emplace_back();
     Program::Operands operands = program_.operands(k);
     unsigned scalars = 0;
     for (size_t n = 0; n < operands.size(); ++n) {
@@ -133,25 +133,25 @@ void Frame::add_group(const Program::Group& g) {
         b.in[n] = steps_of(operands[n].place());
     }
     b.out = steps_of(i.out[0]);
-    add_kernel(b.kernel, k, scalars, g.block);
+    add_kernel(b.call, k, scalars, g.block);
   }
   group.own_bytes = program_.block_bytes_;
   group.own = arena_base_;
 }
 
 // How a group walks through p.
-Frame::Steps Frame::steps_of(const Place& p) const {
+RowGroup::Steps Frame::steps_of(const Place& p) const {
   auto size = static_cast<int64_t>(itemsize(p.dtype));
   if (!program_.is_block_[at(p.storage)]) return {size, 0, 0};
   return {0, program_.is_summed_[at(p.storage)] ? size : 0, 1};
 }
 
-void Frame::add_sum(Group& group, const Instruction& i) {
-  Sum& sum = group.sums.emplace_back(Sum{i.in[0].dtype, i.op == Op::Mean});
-  sum.parts.resize(static_cast<size_t>((group.n - 1) / SumStream::kChunk + 1));
-  sum.steps = steps_of(i.in[0]);
-  point(const_cast<char**>(&sum.in), i.in[0]);
-  point(&sum.out, i.out[0]);
+void Frame::add_sum(RowGroup& group, const Instruction& i) {
+  group.add_total(i.in[0].dtype, i.op == Op::Mean);
+  RowGroup::Total& total = group.totals.back();
+  total.steps = steps_of(i.in[0]);
+  point(const_cast<char**>(&total.in), i.in[0]);
+  point(&total.out, i.out[0]);
 }
 
 // Lets *pointer be the address of p, now or before each run.
@@ -188,6 +188,7 @@ void Frame::add(size_t k) {
   RowForm form;
   if (i.kind == Instruction::Kind::Elementwise && small && find_rows(i, form)) {
     add_kernel(s, k, form.scalars, form.n);
+    s.n = form.n;
     s.kind = Kind::Rows;
     s.call = static_cast<uint32_t>(rows_.size());
     rows_.push_back(form);
@@ -263,11 +264,10 @@ void Frame::add_call(Step& s, const Instruction& i) {
 }
 
 // Calls of the kernel of instruction k, and of the one that is joined to it, on n elements.
-void Frame::add_kernel(Step& s, size_t k, unsigned scalars, int64_t n) {
+void Frame::add_kernel(KernelCall& s, size_t k, unsigned scalars, int64_t n) {
   const Instruction& i = program_.graph().instructions[k];
   s.kernel = kernel_of(k, n);
   s.scalars = static_cast<uint8_t>(scalars);
-  s.n = n;
   point(&s.out, i.out[0]);
   const char** in = s.in;
   for (const Program::Operand& o : program_.operands(k)) {

@@ -3,7 +3,6 @@
 
 #include <deque>
 
-#include "kernels/reduce_stream.h"
 #include "program/direct.h"
 #include "program/program.h"
 
@@ -17,42 +16,10 @@ class Frame {
 
  private:
   enum class Kind : uint8_t { Kernel, Rows, Copy, Zero, Call, Guard, Group, Product, End };
-  struct Step {
-    BlockKernel kernel = nullptr;
-    char* out = nullptr;
-    const char* in[kMaxElementwiseInputs] = {};
-    int64_t n = 0;  // elements; Copy, Zero: bytes
-    uint32_t call = 0;
-    uint8_t scalars = 0;
+  struct Step : KernelCall {
     Kind kind = Kind::Kernel;
-  };
-  // A group's kernels with their operands in the first block. `step_*` lead from one element to the
-  // next: in all memory, and within kGroupBlock elements. What is `own_*` lies in the memory of the
-  // thread that runs the block.
-  struct Steps {
-    int64_t everywhere = 0, inside = 0, own = 0;  // own: 0 or 1
-  };
-  struct Block {
-    Step kernel;
-    Steps out, in[kMaxElementwiseInputs];
-  };
-  struct Sum {
-    DType dtype;
-    bool mean;
-    const char* in = nullptr;
-    Steps steps{};
-    char* out = nullptr;
-    std::vector<double> parts{};  // of the chunks
-  };
-  struct Group {
-    std::vector<Block> blocks;
-    std::deque<Sum> sums;
-    int64_t n = 0, block = kGroupBlock;
-    bool far = false;
-    char* own = nullptr;  // the memory of blocks
-    size_t own_bytes = 0;
-    void run();
-    void run_blocks(int64_t begin, int64_t end);
+    uint32_t call = 0;
+    int64_t n = 0;  // elements; Copy, Zero: bytes
   };
   // A product, and kernels that run on its pieces. Steps lead from one row or column to the next.
   struct Product {
@@ -85,8 +52,8 @@ class Frame {
   void add_call(Step& s, const Instruction& i);
   void add_group(const Program::Group& g);
   void add_product(const Program::Epilogue& e);
-  void add_sum(Group& group, const Instruction& i);
-  void add_kernel(Step& s, size_t k, unsigned scalars, int64_t n);
+  void add_sum(RowGroup& group, const Instruction& i);
+  void add_kernel(KernelCall& s, size_t k, unsigned scalars, int64_t n);
   BlockKernel kernel_of(size_t k, int64_t n) const;
   BlockKernel whole_kernel_of(size_t k, int64_t n) const;
   // Short arrays: see frame_short.cpp.
@@ -96,7 +63,7 @@ class Frame {
   void fetch(const Place& p);
   const char* number(const Program::Operand& o, int64_t n);
   const char* copy_of(const Place& p, int64_t n);
-  Steps steps_of(const Place& p) const;
+  RowGroup::Steps steps_of(const Place& p) const;
   void point(char** pointer, const Place& p);
   Array array(const Place& p);
   void note_writes(const Instruction& i);
@@ -135,7 +102,7 @@ class Frame {
   size_t first_result_ = SIZE_MAX, first_outside_ = SIZE_MAX;  // steps that write there
   std::vector<RowForm> rows_;
   std::deque<Call> calls_;
-  std::deque<Group> groups_;
+  std::deque<RowGroup> groups_;
   std::vector<Product> products_;
   std::vector<std::vector<Patch>> patches_;  // of externals, then of fresh blocks
   std::vector<char*> bound_;

@@ -12,13 +12,6 @@ namespace {
 
 // How far an instruction may move to join a group.
 constexpr size_t kMaxMove = 64;
-// What the arrays of a block may take of the first-level cache, and the fewest elements for which
-// calling kernels costs little.
-constexpr size_t kCacheBytes = 12 << 10;
-constexpr int64_t kLeastBlock = 256;
-// Outside memory of a group that the second-level cache cannot hold.
-constexpr size_t kFarBytes = 4 << 20;
-
 size_t at(int32_t storage) { return static_cast<size_t>(storage); }
 
 // The number of elements of an instruction that may run block by block; 0: it may not.
@@ -124,10 +117,8 @@ void Program::choose_block(Group& group, const std::vector<int>& last) const {
           live.erase(p.storage))
         blocks -= is_block_[at(p.storage)];
   }
-  while (group.block > kLeastBlock &&
-         static_cast<size_t>(group.block) * (streams + most) > kCacheBytes)
-    group.block /= 2;
-  group.far = streams * static_cast<size_t>(group.n) >= kFarBytes;
+  group.block = RowGroup::block_for(streams + most);
+  group.far = RowGroup::is_far(streams * static_cast<size_t>(group.n));
 }
 
 // Which storages are blocks, and how many elements they have at a time.

@@ -11,25 +11,16 @@
 #include <atomic>
 #include <memory>
 
-#include "kernels/elementwise.h"
+#include "kernels/row_group.h"
 #include "program/passes.h"
 
 namespace fastgrad {
 
 class Frame;
 
-inline constexpr size_t kArenaAlignment = 64;
-// Elements per block of a group: some arrays of it fit the first-level cache.
-inline constexpr int64_t kGroupBlock = 1024;
 // Smaller arrays stay in the cache anyway.
 inline constexpr int64_t kMinGroup = 4 * kGroupBlock;
 
-// What n bytes take in the arena. Large blocks do not begin at the same place of a page: loads and
-// stores whose addresses end alike wait for each other.
-inline size_t arena_block(size_t n) {
-  return (n + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment +
-         (n >= 2048 ? 3 * kArenaAlignment : 0);
-}
 // Whether an instruction is the sum or the mean of all elements, which lie in a row.
 bool sums_all(const Instruction& i);
 // Moves instructions on large arrays next to others of their size.

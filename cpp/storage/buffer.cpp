@@ -22,8 +22,7 @@ Ref<Buffer> Buffer::foreign(void* data, size_t nbytes, void* context, void (*rel
 }
 
 Ref<Buffer> Buffer::alias(const Ref<Buffer>& parent) {
-  Buffer* root =
-      parent->kind_ == Kind::Alias ? static_cast<Buffer*>(parent->context_) : parent.get();
+  Buffer* root = parent->root();
   Buffer* b = make(Kind::Alias);
   b->data_ = parent->data_;
   b->nbytes_ = parent->nbytes_;
@@ -33,6 +32,7 @@ Ref<Buffer> Buffer::alias(const Ref<Buffer>& parent) {
 }
 
 void Buffer::release_memory() {
+  if (deferred() != 0) forget_deferred(this);
   switch (kind_) {
     case Kind::Inline:
       break;

@@ -3,8 +3,11 @@
 // Up to 128 bytes live inside the object, so that a small tensor needs one pooled block for its
 // data. Every view of the memory shares the Buffer and hence the version, which in-place writes
 // bump; `.data` makes an Alias, which shares the memory but has a version of its own.
+//
+// The values of a Buffer may be due still: see Note [Deferred rows] in core/deferred.h.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 
@@ -38,6 +41,20 @@ class Buffer {
   bool is_foreign() const { return kind_ == Kind::Foreign; }
   bool owns_memory() const { return kind_ == Kind::Inline || kind_ == Kind::Owned; }
 
+  // Whether code that does not tell may write to the memory: its owner, or others who were given
+  // its address and have not let go of it.
+  bool is_shared_outside() const {
+    return !owns_memory() || outside_users_.load(std::memory_order_relaxed) != 0;
+  }
+  void add_outside_user() { root()->outside_users_.fetch_add(1, std::memory_order_relaxed); }
+  void drop_outside_user() { root()->outside_users_.fetch_sub(1, std::memory_order_relaxed); }
+
+  // Which of the deferred computations makes the values, for who keeps them; 0: they are here.
+  int32_t deferred() const { return deferred_.load(std::memory_order_relaxed); }
+  void set_deferred(int32_t which) { deferred_.store(which, std::memory_order_relaxed); }
+  // Called when a Buffer goes whose values nobody came for.
+  static inline void (*forget_deferred)(Buffer* gone) = nullptr;
+
   void retain() { refs_.increment(); }
   void release() {
     if (refs_.decrement()) destroy();
@@ -49,15 +66,18 @@ class Buffer {
   static Buffer* make(Kind kind);
   static Ref<Buffer> allocate_large(size_t nbytes);
   void destroy() {
-    if (kind_ != Kind::Inline) release_memory();
+    if (kind_ != Kind::Inline || deferred() != 0) release_memory();
     free();
   }
+  Buffer* root() { return kind_ == Kind::Alias ? static_cast<Buffer*>(context_) : this; }
   void release_memory();
   void free();
 
   RefCount refs_;
   std::atomic<uint32_t> version_{0};
   Kind kind_;
+  std::atomic<int32_t> deferred_{0};
+  std::atomic<uint32_t> outside_users_{0};
   char* data_ = nullptr;
   size_t nbytes_ = 0;
   void* context_ = nullptr;  // Foreign: for release_; Alias: the parent

@@ -40,7 +40,12 @@ struct Context {
   Managed plain;
   ManagedVersioned versioned;
 
-  explicit Context(const Array& a) : array(a), shape(a.shape), strides(a.strides) {}
+  explicit Context(const Array& a) : array(a), shape(a.shape), strides(a.strides) {
+    array.buffer->add_outside_user();
+  }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context() { array.buffer->drop_outside_user(); }
   View view() {
     return {array.data,
             {kCpu, 0},

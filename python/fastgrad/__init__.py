@@ -148,6 +148,7 @@ _LATER = (
     "amp",
     "backends",
     "compiler",
+    "cpu",
     "cuda",
     "distributed",
     "distributions",

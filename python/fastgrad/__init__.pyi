@@ -7,6 +7,7 @@ from fastgrad import amp as amp
 from fastgrad import autograd as autograd
 from fastgrad import backends as backends
 from fastgrad import compiler as compiler
+from fastgrad import cpu as cpu
 from fastgrad import cuda as cuda
 from fastgrad import distributed as distributed
 from fastgrad import distributions as distributions

@@ -1,11 +1,18 @@
-// Groups of elementwise kernels, block by block: see Note [Groups].
+#include "kernels/row_group.h"
+
 #include <algorithm>
 
 #include "base/thread_pool.h"
-#include "program/frame.h"
 
 namespace fastgrad {
 namespace {
+
+// What the arrays of a block may take of the first-level cache, and the fewest elements for which
+// calling kernels costs little.
+constexpr size_t kCacheBytes = 12 << 10;
+constexpr int64_t kLeastBlock = 256;
+// Memory of a group that the second-level cache cannot hold.
+constexpr size_t kFarBytes = 4 << 20;
 
 // Asks for the memory of the next block while the kernels work on this one, a few lines before each
 // of them: all at once would keep the first kernel waiting.
@@ -50,17 +57,26 @@ class LookAhead {
 
 }  // namespace
 
-void Frame::Group::run() {
+int64_t RowGroup::block_for(size_t bytes_per_element) {
+  int64_t block = kGroupBlock;
+  while (block > kLeastBlock && static_cast<size_t>(block) * bytes_per_element > kCacheBytes)
+    block /= 2;
+  return block;
+}
+
+bool RowGroup::is_far(size_t bytes) { return bytes >= kFarBytes; }
+
+void RowGroup::run() {
   parallel_for(n, SumStream::kChunk,
                [this](int64_t begin, int64_t end) { run_blocks(begin, end); });
-  for (Sum& s : sums) {
+  for (Total& s : totals) {
     SumStream all(s.dtype);
     for (double part : s.parts) all.push(part);
     SumStream::store(s.dtype, all.total(), s.mean, n, s.out);
   }
 }
 
-void Frame::Group::run_blocks(int64_t begin, int64_t end) {
+void RowGroup::run_blocks(int64_t begin, int64_t end) {
   // Other threads than the first one to come have blocks of their own.
   static thread_local std::vector<char> memory;
   int64_t away = 0;
@@ -80,46 +96,46 @@ void Frame::Group::run_blocks(int64_t begin, int64_t end) {
   };
   SmallVector<Cursor, 24> cursors;
   LookAhead ahead;
-  for (const Block& b : blocks) {
+  for (const Row& b : rows) {
     Cursor& c = cursors.emplace_back();
-    c.out = b.kernel.out + start(b.out);
+    c.out = b.call.out + start(b.out);
     c.out_step = block * (b.out.everywhere + b.out.inside);
     for (size_t k = 0; k < kMaxElementwiseInputs; ++k) {
-      c.in[k] = b.kernel.in[k] + start(b.in[k]);
+      c.in[k] = b.call.in[k] + start(b.in[k]);
       c.in_step[k] = block * (b.in[k].everywhere + b.in[k].inside);
       if (far && b.in[k].everywhere) ahead.add(c.in[k], c.in_step[k]);
     }
   }
-  ahead.share_among(blocks.size());
+  ahead.share_among(rows.size());
   SmallVector<SumStream, 2> running;
-  for (const Sum& s : sums) running.push_back(SumStream(s.dtype));
+  for (const Total& s : totals) running.push_back(SumStream(s.dtype));
   for (int64_t leaf = begin; leaf < end; leaf += kGroupBlock) {
     const int64_t whole = std::min(kGroupBlock, end - leaf);
     for (int64_t done = 0; done < whole; done += block) {
       const int64_t count = std::min(block, whole - done);
       ahead.before_block();
       Cursor* c = cursors.data();
-      for (const Block& b : blocks) {
+      for (const Row& b : rows) {
         ahead.before_kernel();
-        b.kernel.kernel(c->out, c->in, b.kernel.scalars, count);
+        b.call.kernel(c->out, c->in, b.call.scalars, count);
         c->out += c->out_step;
         for (size_t k = 0; k < kMaxElementwiseInputs; ++k) c->in[k] += c->in_step[k];
         ++c;
       }
     }
-    if (sums.empty()) continue;
-    for (size_t k = 0; k < blocks.size(); ++k) {  // back to the front of what is summed
-      cursors[k].out -= kGroupBlock * blocks[k].out.inside;
+    if (totals.empty()) continue;
+    for (size_t k = 0; k < rows.size(); ++k) {  // back to the front of what is summed
+      cursors[k].out -= kGroupBlock * rows[k].out.inside;
       for (size_t o = 0; o < kMaxElementwiseInputs; ++o)
-        cursors[k].in[o] -= kGroupBlock * blocks[k].in[o].inside;
+        cursors[k].in[o] -= kGroupBlock * rows[k].in[o].inside;
     }
-    for (size_t k = 0; k < sums.size(); ++k) {
-      const Steps& s = sums[k].steps;
-      running[k].push_block(sums[k].in + leaf * s.everywhere + away * s.own, whole);
+    for (size_t k = 0; k < totals.size(); ++k) {
+      const Steps& s = totals[k].steps;
+      running[k].push_block(totals[k].in + leaf * s.everywhere + away * s.own, whole);
     }
   }
-  for (size_t k = 0; k < sums.size(); ++k)
-    sums[k].parts[static_cast<size_t>(begin / SumStream::kChunk)] = running[k].total();
+  for (size_t k = 0; k < totals.size(); ++k)
+    totals[k].parts[static_cast<size_t>(begin / SumStream::kChunk)] = running[k].total();
 }
 
 }  // namespace fastgrad

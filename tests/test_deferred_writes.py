@@ -1,0 +1,192 @@
+"""Elementwise ops that are put off beside writes to what they read, and any program of both."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+import pytest
+from hypothesis import given
+
+import fastgrad as fg
+from deferral import assert_same_bits, data, everything_is_put_off  # noqa: F401 (a fixture)
+from fastgrad import _core
+
+# ---- writes
+
+
+def test_a_write_to_an_input_comes_after() -> None:
+    def run() -> Any:
+        x, w = data(), data()
+        results = [x * w, x + 1]
+        x.add_(1)
+        results.append(x * w)
+        x[10:20] = 5
+        results.append(x * 2)
+        x.data.zero_()
+        results.append(x + w)
+        x.copy_(w)
+        results.append(x * 1)
+        x.view(2, -1).t().mul_(2)
+        results.append(x - w)
+        fg.add(w, w, out=x)
+        results.append(x.exp())
+        x.fill_(3)
+        results.append(x * x)
+        x.normal_()
+        return results
+
+    assert_same_bits(run)
+
+
+def test_a_write_to_a_result() -> None:
+    def run() -> Any:
+        x = data(requires_grad=True)
+        y = x * 2
+        z = y + 1
+        y.mul_(3)
+        z[5] = 0
+        (y * z).sum().backward()
+        return y, z, x.grad
+
+    assert_same_bits(run)
+
+
+def test_a_saved_value_that_was_written_to_is_found_out() -> None:
+    x = data(requires_grad=True)
+    y = fg.exp(x)
+    loss = (y * y).sum()
+    y.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_an_optimiser_step() -> None:
+    def run() -> Any:
+        x = data(requires_grad=True)
+        optimizer = fg.optim.Adam([x], lr=0.1)
+        losses = []
+        for _ in range(5):
+            optimizer.zero_grad()
+            loss = ((x - 3) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss)
+        with fg.no_grad():
+            x -= 0.1 * x.grad
+        return losses, x
+
+    assert_same_bits(run)
+
+
+@pytest.mark.parametrize("share", ["numpy", "from_numpy", "memoryview", "dlpack", "detach", "data"])
+def test_memory_that_others_write_to(share: str) -> None:
+    def run() -> Any:
+        x = data()
+        if share == "from_numpy":
+            outside = x.numpy().copy()
+            x = fg.from_numpy(outside)
+        elif share == "memoryview":
+            outside = np.asarray(memoryview(x))
+        elif share == "dlpack":
+            outside = np.from_dlpack(x)
+        elif share == "detach":
+            outside = x.detach().numpy()
+        else:
+            outside = (x.data if share == "data" else x).numpy()
+        y = x * 2
+        z = y + x
+        if outside.flags.writeable:
+            outside[:] = 0
+        else:
+            x.zero_()
+        return y, z
+
+    assert_same_bits(run)
+
+
+def test_an_array_that_numpy_has_let_go_of_can_be_read_late_again() -> None:
+    x = data()
+    array = x.numpy()
+    _ = x * 2
+    assert _core._deferred() == 0
+    del array
+    y = x * 2
+    assert _core._deferred() == 1
+    assert y.tolist() == [2 * v for v in x.tolist()]
+
+
+# ---- any program
+
+UNARY = ("exp", "tanh", "neg", "abs", "sigmoid", "square", "relu", "sin")
+BINARY = ("add", "sub", "mul", "maximum")
+STEPS = st.one_of(
+    st.tuples(st.sampled_from(UNARY), st.integers(0, 30)),
+    st.tuples(st.sampled_from(BINARY), st.integers(0, 30), st.integers(0, 30)),
+    st.tuples(st.just("number"), st.integers(0, 30), st.floats(-2, 2)),
+    st.tuples(st.just("drop"), st.integers(0, 30)),
+    st.tuples(st.just("sum"), st.integers(0, 30)),
+    st.tuples(st.just("mean"), st.integers(0, 30)),
+    st.tuples(st.just("row"), st.integers(0, 30)),
+    st.tuples(st.just("transposed"), st.integers(0, 30)),
+    st.tuples(st.just("add_"), st.integers(0, 30), st.integers(0, 30)),
+    st.tuples(st.just("set"), st.integers(0, 30), st.floats(-2, 2)),
+    st.tuples(st.just("look"), st.integers(0, 30)),
+    st.tuples(st.just("outside"), st.integers(0, 30), st.floats(-2, 2)),
+)
+
+
+def interpret(program: list[tuple[Any, ...]], leaves: list[fg.Tensor]) -> list[Any]:
+    values = [leaf * 1 for leaf in leaves]
+    seen: list[Any] = []
+
+    def at(k: int) -> fg.Tensor:
+        return values[k % len(values)]
+
+    for name, *args in program:
+        x = at(args[0])
+        if name in UNARY:
+            values.append(getattr(fg, name)(x))
+        elif name in BINARY:
+            values.append(getattr(fg, name)(x, at(args[1])))
+        elif name == "number":
+            values.append(x * args[1] + 0.25)
+        elif name == "drop" and len(values) > 1:
+            del values[args[0] % len(values)]
+        elif name in ("sum", "mean"):
+            values.append(at(args[0] + 1) * 0.5 + getattr(x, name)() * 1e-3)
+        elif name == "row":
+            values.append(at(args[0] + 1) + x[0])
+        elif name == "transposed":
+            values.append(x.t() * x)
+        elif name == "add_":
+            with fg.no_grad():
+                copied = x.detach().clone()
+                other = copied * 2
+                copied.add_(at(args[1]).detach())
+                seen.append((other, copied))
+        elif name == "set":
+            changed = x * 1
+            changed[0] = args[1]
+            values.append(changed)
+        elif name == "look":
+            seen.append(x.detach().clone())
+        elif name == "outside":
+            memory = x.detach().clone()
+            before = memory * 3
+            memory.numpy()[:] = args[1]
+            seen.append((before, memory * 3))
+        del x
+    loss = sum((v.tanh() * 0.1).mean() for v in values)
+    loss.backward()
+    return [loss, values, seen, [leaf.grad for leaf in leaves]]
+
+
+@given(st.lists(STEPS, max_size=40), st.sampled_from([3, 20, 40]))
+def test_any_program(program: list[tuple[Any, ...]], size: int) -> None:
+    def run() -> Any:
+        leaves = [fg.randn(size, size, requires_grad=True) for _ in range(2)]
+        return interpret(program, leaves)
+
+    assert_same_bits(run)
