@@ -19,6 +19,7 @@ FILES = [
     "test_reductions.py",
     "test_smooth_activations.py",
     "test_casts.py",
+    "test_convolution_methods.py",
     "bench/test_ulp.py",
 ]
 narrower = pytest.mark.parametrize("isa", ["baseline", "avx2"])

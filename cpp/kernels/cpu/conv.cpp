@@ -9,6 +9,7 @@
 #include "kernels/copy.h"
 #include "kernels/cpu/conv_columns.h"
 #include "kernels/cpu/conv_methods.h"
+#include "kernels/cpu/conv_walk.h"
 #include "kernels/gemm.h"
 
 namespace fastgrad {
@@ -165,25 +166,66 @@ void columns_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw) 
       dw[i] = static_cast<T>(dw[i] + more[static_cast<size_t>((s - 1) * size + i)]);
 }
 
+// A kernel as large as the image: a product of matrices with a row per image.
+bool is_whole(const ConvGeometry& g) {
+  for (int d = 0; d < 3; ++d)
+    if (g.out[d] != 1 || g.pad[d] != 0 || g.in[d] != g.kernel[d] ||
+        (g.kernel[d] != 1 && g.dilation[d] != 1))
+      return false;
+  return true;
+}
+
+// Rows of images and groups as matrices: x, y and, per group, w.
+template <class T>
+struct WholeMatrices {
+  const ConvGeometry& g;
+  int64_t patch = g.patch(), cin = g.groups * patch;
+  Matrix images(const T* x, int64_t i) const { return rows(x + i * patch, g.batch, patch, cin); }
+  Matrix results(const T* y, int64_t i) const {
+    return rows(y + i * g.group_out(), g.batch, g.group_out(), g.out_channels);
+  }
+  Matrix weights(const T* w, int64_t i) const {
+    return rows(w + i * g.group_out() * patch, g.group_out(), patch, patch);
+  }
+};
+
 template <class T>
 void forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y) {
+  if (is_whole(g)) {
+    WholeMatrices<T> m{g};
+    for (int64_t i = 0; i < g.groups; ++i) {
+      GemmOptions o;
+      if (bias) o.row = reinterpret_cast<const char*>(bias + i * g.group_out());
+      gemm(dtype_of<T>, m.images(x, i), m.weights(w, i).transposed(), m.results(y, i), o);
+    }
+    return;
+  }
   if constexpr (std::is_floating_point_v<T>) {
-    ConvMethod method = is_pointwise(g) ? ConvMethod::Columns : forward_method<T>(g);
-    if (method == ConvMethod::Direct) return direct_forward(g, x, w, bias, y);
-    if (method == ConvMethod::Plane) return plane_forward(g, x, w, bias, y);
+    if (!is_pointwise(g)) {
+      ConvWalk walk = forward_walk(g);
+      ConvMethod method = method_of<T>(walk);
+      if (method == ConvMethod::Direct) return direct_walk(walk, x, w, bias, y);
+      if (method == ConvMethod::Plane) return plane_walk(walk, x, w, bias, y);
+    }
   }
   columns_forward(g, x, w, bias, y);
 }
 
 template <class T>
 void input_grad(const ConvGeometry& g, const T* gy, const T* w, T* dx) {
+  if (is_whole(g)) {
+    WholeMatrices<T> m{g};
+    for (int64_t i = 0; i < g.groups; ++i)
+      gemm(dtype_of<T>, m.results(gy, i), m.weights(w, i), m.images(dx, i));
+    return;
+  }
   if constexpr (std::is_floating_point_v<T>) {
-    bool steps = g.stride[0] == 1 && g.stride[1] == 1 && g.stride[2] == 1;
-    ConvGeometry back = input_grad_geometry(g);
-    if (steps && !is_pointwise(g) && forward_method<T>(back) != ConvMethod::Columns) {
-      std::vector<T> flipped(static_cast<size_t>(g.out_channels * g.patch()));
-      flip_weights(g, w, flipped.data());
-      return forward<T>(back, gy, flipped.data(), nullptr, dx);
+    if (!is_pointwise(g)) {
+      ConvWalk walk = input_grad_walk(g);
+      ConvMethod method = method_of<T>(walk);
+      const T* no_bias = nullptr;
+      if (method == ConvMethod::Direct) return direct_walk(walk, gy, w, no_bias, dx);
+      if (method == ConvMethod::Plane) return plane_walk(walk, gy, w, no_bias, dx);
     }
   }
   columns_input_grad(g, gy, w, dx);
@@ -191,12 +233,33 @@ void input_grad(const ConvGeometry& g, const T* gy, const T* w, T* dx) {
 
 template <class T>
 void weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw) {
+  if (is_whole(g)) {
+    WholeMatrices<T> m{g};
+    for (int64_t i = 0; i < g.groups; ++i)
+      gemm(dtype_of<T>, m.results(gy, i).transposed(), m.images(x, i), m.weights(dw, i));
+    return;
+  }
   if constexpr (std::is_floating_point_v<T>) {
-    ConvMethod method = is_pointwise(g) ? ConvMethod::Columns : weight_grad_method<T>(g);
-    if (method == ConvMethod::Direct) return direct_weight_grad(g, gy, x, dw);
-    if (method == ConvMethod::Plane) return plane_weight_grad(g, gy, x, dw);
+    if (!is_pointwise(g)) {
+      ConvWalk walk = forward_walk(g);
+      ConvMethod method = weight_grad_method<T>(walk);
+      if (method == ConvMethod::Direct) return direct_weight_grad(walk, gy, x, dw);
+      if (method == ConvMethod::Plane) return plane_weight_grad(walk, gy, x, dw);
+    }
   }
   columns_weight_grad(g, gy, x, dw);
+}
+
+// The same convolution without dimensions of size 1 at the end: rows run along the last one.
+ConvGeometry with_rows(ConvGeometry g) {
+  auto is_single = [&] {
+    return g.in[2] == 1 && g.out[2] == 1 && g.kernel[2] == 1 && g.pad[2] == 0 &&
+           (g.in[0] != 1 || g.in[1] != 1);
+  };
+  while (is_single())
+    for (int64_t* sizes : {g.in, g.out, g.kernel, g.stride, g.pad, g.dilation})
+      std::rotate(sizes, sizes + 2, sizes + 3);
+  return g;
 }
 
 }  // namespace
@@ -209,7 +272,8 @@ void conv_forward(const ConvGeometry& g, const Array& x, const Array& w, const A
     if (bias) b = as_contiguous(*bias, out.dtype);
     LongWork long_work(multiplications(g));
     dispatch_conv(out.dtype, [&]<class T>(T) {
-      forward(g, from.ptr<T>(), weights.ptr<T>(), bias ? b.ptr<T>() : nullptr, out.ptr<T>());
+      forward(with_rows(g), from.ptr<T>(), weights.ptr<T>(), bias ? b.ptr<T>() : nullptr,
+              out.ptr<T>());
     });
   });
 }
@@ -220,7 +284,7 @@ void conv_input_grad(const ConvGeometry& g, const Array& gy, const Array& w, con
     Array from = as_contiguous(gy, out.dtype), weights = as_contiguous(w, out.dtype);
     LongWork long_work(multiplications(g));
     dispatch_conv(out.dtype, [&]<class T>(T) {
-      input_grad(g, from.ptr<T>(), weights.ptr<T>(), out.ptr<T>());
+      input_grad(with_rows(g), from.ptr<T>(), weights.ptr<T>(), out.ptr<T>());
     });
   });
 }
@@ -235,7 +299,7 @@ void conv_weight_grad(const ConvGeometry& g, const Array& gy, const Array& x, co
     Array cotangent = as_contiguous(gy, out.dtype), from = as_contiguous(x, out.dtype);
     LongWork long_work(multiplications(g));
     dispatch_conv(out.dtype, [&]<class T>(T) {
-      weight_grad(g, cotangent.ptr<T>(), from.ptr<T>(), out.ptr<T>());
+      weight_grad(with_rows(g), cotangent.ptr<T>(), from.ptr<T>(), out.ptr<T>());
     });
   });
 }

@@ -1,10 +1,11 @@
 #include "kernels/cpu/conv_direct.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "base/isa.h"
 #include "kernels/cpu/conv_methods.h"
+#include "kernels/cpu/conv_walk.h"
+#include "storage/buffer.h"
 
 namespace fastgrad {
 
@@ -21,285 +22,283 @@ namespace {
 
 // Pixels whose channels are held before they are transposed into planes.
 constexpr int64_t kHeldPixels = 128;
+// Weights that all held pixels are multiplied with before the next ones: they stay in the
+// first-level cache, whose other half the pixels fill.
+constexpr int64_t kWeightBytes = 16 * 1024;
 // Below so many taps the transposition costs more than the products with the matrix of patches.
 constexpr int64_t kFewTaps = 48;
 constexpr int64_t kFewChannels = 4;
+// Elements of all partial sums of a weight gradient: clearing and adding them up must stay cheap
+// beside making them.
+constexpr int64_t kMostSums = 1 << 18;
 
-// The image that is read: x itself, or a copy with zeros around it so that every read is inside.
-class Image {
+int64_t divided(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
+// The channels of a group in blocks of two registers, the last of one where that holds the rest.
+class Blocks {
  public:
-  explicit Image(const ConvGeometry& g) : g_(g) {
-    copies_ = false;
-    for (int d = 0; d < 3; ++d) {
-      size_[d] = (g.out[d] - 1) * g.stride[d] + (g.kernel[d] - 1) * g.dilation[d] + 1;
-      copies_ = copies_ || g.pad[d] != 0 || size_[d] > g.in[d];
-    }
-    if (!copies_) std::copy_n(g.in, 3, size_);
-  }
-  int64_t plane() const { return size_[0] * size_[1] * size_[2]; }
-  // Where the rows of a patch lie, for `channels` channels.
-  std::vector<int64_t> offsets(int64_t channels) const {
-    std::vector<int64_t> at;
-    at.reserve(static_cast<size_t>(channels * g_.kernel_numel()));
-    for (int64_t c = 0; c < channels; ++c)
-      for (int64_t d = 0; d < g_.kernel[0]; ++d)
-        for (int64_t h = 0; h < g_.kernel[1]; ++h)
-          for (int64_t w = 0; w < g_.kernel[2]; ++w)
-            at.push_back(((c * size_[0] + d * g_.dilation[0]) * size_[1] + h * g_.dilation[1]) *
-                             size_[2] +
-                         w * g_.dilation[2]);
-    return at;
-  }
-  // The first pixel of a row of outputs.
-  int64_t row(int64_t r) const {
-    return (r / g_.out[1] * g_.stride[0] * size_[1] + r % g_.out[1] * g_.stride[1]) * size_[2];
-  }
-  int64_t row_step() const { return g_.stride[1] * size_[2]; }
+  Blocks(int64_t channels, int64_t widest) : channels_(channels), widest_(widest) {}
+  int64_t count() const { return divided(channels_, widest_); }
+  int64_t first(int64_t b) const { return b * widest_; }
+  int64_t channels(int64_t b) const { return std::min(widest_, channels_ - first(b)); }
+  int64_t registers(int64_t b) const { return channels(b) > widest_ / 2 ? 2 : 1; }
+  int64_t lanes(int64_t b) const { return registers(b) * widest_ / 2; }
+  int64_t all_lanes() const { return first(count() - 1) + lanes(count() - 1); }
 
-  template <class T>
-  const T* of(const T* x, int64_t channels) const {
-    if (!copies_) return x;
-    T* to = scratch<T>(0, channels * plane());
-    int64_t first = std::max<int64_t>(g_.pad[2], 0);  // of a row, what is copied
-    int64_t last = std::clamp(g_.in[2] + g_.pad[2], first, std::max(first, size_[2]));
-    if (first > size_[2]) first = last = size_[2];
-    last = std::min(last, size_[2]);
-    T* row = to;
-    for (int64_t c = 0; c < channels; ++c)
-      for (int64_t d = 0; d < size_[0]; ++d)
-        for (int64_t h = 0; h < size_[1]; ++h, row += size_[2]) {
-          int64_t from_d = d - g_.pad[0], from_h = h - g_.pad[1];
-          if (from_d < 0 || from_d >= g_.in[0] || from_h < 0 || from_h >= g_.in[1]) {
-            std::fill_n(row, size_[2], T(0));
-            continue;
-          }
-          const T* from = x + ((c * g_.in[0] + from_d) * g_.in[1] + from_h) * g_.in[2] - g_.pad[2];
-          std::fill_n(row, first, T(0));
-          std::copy(from + first, from + last, row + first);
-          std::fill(row + last, row + size_[2], T(0));
-        }
-    return to;
+ private:
+  int64_t channels_, widest_;
+};
+
+// The outputs of a pass in pieces that are held together: whole rows, or parts of one.
+class Pieces {
+ public:
+  explicit Pieces(const ConvPass& pass) : pass_(pass) {
+    int64_t parts = std::max<int64_t>(divided(pass.width(), kHeldPixels), 1);
+    columns_ = std::max<int64_t>(divided(pass.width(), parts), 1);
+    rows_ = parts > 1 ? 1 : std::max<int64_t>(kHeldPixels / columns_, 1);
+  }
+  int64_t most() const { return rows_ * columns_; }
+  // Calls f(first row, rows, first column, columns) for rows of one plane of rows.
+  template <class F>
+  void for_each(F&& f) const {
+    for (int64_t d = 0; d < pass_.outputs[0]; ++d)
+      for (int64_t h = 0; h < pass_.outputs[1]; h += rows_) {
+        int64_t rows = std::min(rows_, pass_.outputs[1] - h);
+        for (int64_t c = 0; c < pass_.width(); c += columns_)
+          f(d * pass_.outputs[1] + h, rows, c, std::min(columns_, pass_.width() - c));
+      }
   }
 
  private:
-  const ConvGeometry& g_;
-  int64_t size_[3];
-  bool copies_;
+  const ConvPass& pass_;
+  int64_t rows_, columns_;
 };
 
-int64_t blocks_of(int64_t channels, int64_t block) { return (channels + block - 1) / block; }
-
-// weights[block][tap][lane] of one group, zero where there is no channel.
+// A pass with its weights packed: [group][block][tap][lane], zero where there is no channel.
 template <class T>
-std::vector<T> packed_weights(const T* w, int64_t channels, int64_t taps, int64_t block) {
-  std::vector<T> packed(static_cast<size_t>(blocks_of(channels, block) * taps * block), T(0));
-  for (int64_t k = 0; k < channels; ++k) {
-    T* to = packed.data() + k / block * taps * block + k % block;
-    for (int64_t r = 0; r < taps; ++r) to[r * block] = w[k * taps + r];
+struct Packed {
+  std::vector<int64_t> offsets;
+  T* weights;
+  int64_t taps() const { return static_cast<int64_t>(offsets.size()); }
+};
+
+// The weights of one group and block, for every pass.
+template <class T>
+void pack_block(const ConvWalk& walk, const T* w, int64_t channels, int64_t lanes,
+                const std::vector<T*>& to) {
+  const ConvDirect<T>& k = conv_direct(T{});
+  int64_t size = walk.kernel_numel();
+  bool all = walk.passes.size() == 1 && walk.takes_all(walk.passes[0]);
+  // Where its channels lie one behind the other too, the kernels are one matrix.
+  int64_t at_once = all && walk.from_step == size ? walk.from_channels : 1;
+  T* turned = all ? to[0] : scratch<T>(2, size * lanes);
+  if (channels < lanes) std::fill_n(turned, size * lanes * (all ? walk.from_channels : 1), T(0));
+  for (int64_t c = 0; c < walk.from_channels; c += at_once) {
+    k.transpose(w + c * walk.from_step, walk.to_step, channels, size * at_once, turned, lanes);
+    if (all) turned += size * at_once * lanes;
+    for (size_t p = 0; p < walk.passes.size() && !all; ++p) {
+      const std::vector<ConvTap>& taps = walk.passes[p].taps;
+      T* pass = to[p] + c * static_cast<int64_t>(taps.size()) * lanes;
+      for (const ConvTap& tap : taps) {
+        std::copy_n(turned + tap.kernel * lanes, lanes, pass);
+        pass += lanes;
+      }
+    }
   }
-  return packed;
 }
 
-}  // namespace
-
-namespace {
+// Writes planes of the results of a piece where they belong among all results.
+template <class T>
+void spread(const ConvWalk& walk, const ConvPass& pass, const T* planes, int64_t channels,
+            int64_t row, int64_t rows, int64_t column, int64_t columns, T* y) {
+  int64_t step = pass.steps[2];
+  for (int64_t c = 0; c < channels; ++c, y += walk.to_numel())
+    for (int64_t r = row; r < row + rows; ++r, planes += columns) {
+      int64_t d = pass.first[0] + r / pass.outputs[1] * pass.steps[0];
+      int64_t h = pass.first[1] + r % pass.outputs[1] * pass.steps[1];
+      T* to = y + (d * walk.to[1] + h) * walk.to[2] + pass.first[2] + column * step;
+      for (int64_t i = 0; i < columns; ++i) to[i * step] = planes[i];
+    }
+}
 
 // Where channels do not fill the vectors, pixels may.
 template <class T>
-bool is_narrow(const ConvGeometry& g) {
-  int64_t block = conv_direct(T{}).block;
-  bool few = g.group_out() < kFewChannels || g.group_out() <= block / 2;
-  return few && g.stride[2] == 1 && g.out[2] >= 4 && (g.out[2] >= block / 4 || g.group_in() == 1);
+bool is_narrow(const ConvWalk& walk) {
+  int64_t block = conv_direct(T{}).block, width = walk.passes[0].width();
+  bool few = walk.to_channels < kFewChannels || walk.to_channels <= block / 4;
+  return few && width >= 4 && (width >= block / 4 || walk.from_channels == 1);
 }
 
 }  // namespace
 
 template <class T>
-ConvMethod forward_method(const ConvGeometry& g) {
+ConvMethod method_of(const ConvWalk& walk) {
   int64_t block = conv_direct(T{}).block;
-  if (!block) return ConvMethod::Columns;
-  bool few_taps = g.patch() < kFewTaps;
-  if (is_narrow<T>(g) || (few_taps && g.stride[2] == 1 && g.out[2] >= block / 2))
+  if (!block || walk.passes.empty()) return ConvMethod::Columns;
+  int64_t passes = static_cast<int64_t>(walk.passes.size());
+  // Results that one element of the kernel reaches at most are a product that is then moved.
+  if (passes > 1 && walk.kernel_numel() <= passes) return ConvMethod::Columns;
+  bool few_taps = walk.from_channels * walk.kernel_numel() < kFewTaps * passes;
+  if (is_narrow<T>(walk) || (few_taps && walk.passes[0].width() >= block / 2))
     return ConvMethod::Plane;
-  return few_taps || g.group_out() < block / 2 ? ConvMethod::Columns : ConvMethod::Direct;
+  return few_taps || walk.to_channels <= block / 4 ? ConvMethod::Columns : ConvMethod::Direct;
 }
-template ConvMethod forward_method<float>(const ConvGeometry&);
-template ConvMethod forward_method<double>(const ConvGeometry&);
+template ConvMethod method_of<float>(const ConvWalk&);
+template ConvMethod method_of<double>(const ConvWalk&);
 
 template <class T>
-ConvMethod weight_grad_method(const ConvGeometry& g) {
+ConvMethod weight_grad_method(const ConvWalk& walk) {
   if (!conv_direct(T{}).block) return ConvMethod::Columns;
-  return is_narrow<T>(g)                              ? ConvMethod::Plane
-         : forward_method<T>(g) == ConvMethod::Direct ? ConvMethod::Direct
-                                                      : ConvMethod::Columns;
+  return is_narrow<T>(walk)                         ? ConvMethod::Plane
+         : method_of<T>(walk) == ConvMethod::Direct ? ConvMethod::Direct
+                                                    : ConvMethod::Columns;
 }
-template ConvMethod weight_grad_method<float>(const ConvGeometry&);
-template ConvMethod weight_grad_method<double>(const ConvGeometry&);
+template ConvMethod weight_grad_method<float>(const ConvWalk&);
+template ConvMethod weight_grad_method<double>(const ConvWalk&);
 
 template <class T>
-void direct_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y) {
+void direct_walk(const ConvWalk& walk, const T* x, const T* w, const T* bias, T* y) {
   const ConvDirect<T>& k = conv_direct(T{});
-  Image image(g);
-  int64_t taps = g.patch(), cin = g.group_in(), cout = g.group_out(), out = g.out_numel();
-  int64_t blocks = blocks_of(cout, k.block), rows = g.out[0] * g.out[1], width = g.out[2];
-  std::vector<int64_t> offsets = image.offsets(cin);
-  std::vector<T> packed, biases(static_cast<size_t>(g.groups * blocks * k.block), T(0));
-  for (int64_t i = 0; i < g.groups; ++i) {
-    std::vector<T> group = packed_weights(w + i * cout * taps, cout, taps, k.block);
-    packed.insert(packed.end(), group.begin(), group.end());
-    if (bias) std::copy_n(bias + i * cout, cout, biases.data() + i * blocks * k.block);
+  const ConvImage image(walk);
+  const Blocks blocks(walk.to_channels, k.block);
+  int64_t count = blocks.count(), lanes = blocks.all_lanes();
+  int64_t all_taps = 0, most = 0;
+  std::vector<Packed<T>> packed;
+  for (const ConvPass& pass : walk.passes) {
+    packed.push_back({image.offsets(pass), nullptr});
+    all_taps += packed.back().taps();
+    most = std::max(most, Pieces(pass).most());
   }
-  int64_t rows_held = std::max<int64_t>(kHeldPixels / width, 1);
-  parallel_for(g.batch * g.groups, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      int64_t n = unit / g.groups, i = unit % g.groups;
-      const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
-      T* held = scratch<T>(1, rows_held * width * k.block);
-      for (int64_t b = 0; b < blocks; ++b) {
-        int64_t channels = std::min(k.block, cout - b * k.block);
-        const T* weights = packed.data() + (i * blocks + b) * taps * k.block;
-        T* to = y + (n * g.out_channels + i * cout + b * k.block) * out;
-        for (int64_t r = 0; r < rows; r += rows_held) {
-          int64_t count = std::min(rows_held, rows - r);
-          for (int64_t j = 0; j < count; ++j)
-            k.forward(from + image.row(r + j), g.stride[2], offsets.data(), taps, weights,
-                      biases.data() + (i * blocks + b) * k.block, width,
-                      held + j * width * k.block);
-          k.transpose(held, k.block, count * width, channels, to + r * width, out);
-        }
-      }
+  Ref<Buffer> memory =
+      Buffer::allocate(sizeof(T) * static_cast<size_t>(walk.groups * lanes * (all_taps + 1)));
+  T* starts = reinterpret_cast<T*>(memory->data());  // what the sums begin with
+  T* next = starts + walk.groups * lanes;
+  std::fill_n(starts, walk.groups * lanes, T(0));
+  for (size_t p = 0; p < walk.passes.size(); ++p) {
+    packed[p].weights = next;
+    next += walk.groups * lanes * packed[p].taps();
+  }
+  int64_t grain = divided(kParallelGrain, std::max<int64_t>(all_taps * k.block, 1));
+  parallel_for(walk.groups * count, grain, [&](int64_t begin, int64_t end) {
+    std::vector<T*> to(packed.size());
+    for (int64_t j = begin; j < end; ++j) {
+      int64_t i = j / count, b = j % count, first = blocks.first(b), channels = blocks.channels(b);
+      if (bias)
+        std::copy_n(bias + i * walk.to_channels + first, channels, starts + i * lanes + first);
+      for (size_t p = 0; p < to.size(); ++p)
+        to[p] = packed[p].weights + (i * lanes + first) * packed[p].taps();
+      pack_block(walk, w + i * walk.group_weights() + first * walk.to_step, channels,
+                 blocks.lanes(b), to);
     }
   });
+  const bool dense = walk.is_dense();
+  auto make_block = [&](const T* from, int64_t i, int64_t b, T* to) {
+    int64_t width = blocks.lanes(b), at = i * lanes + blocks.first(b);
+    int64_t channels = blocks.channels(b);
+    T* held = scratch<T>(1, most * k.block);
+    for (size_t p = 0; p < packed.size(); ++p) {
+      const ConvPass& pass = walk.passes[p];
+      int64_t taps = packed[p].taps();
+      const T* weights = packed[p].weights + at * taps;
+      int64_t most_taps = kWeightBytes / (width * static_cast<int64_t>(sizeof(T)));
+      int64_t parts = std::max<int64_t>(divided(taps, most_taps), 1);
+      int64_t some = std::max<int64_t>(divided(taps, parts), 1);
+      Pieces(pass).for_each([&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
+        for (int64_t t = 0; t < std::max<int64_t>(taps, 1); t += some)
+          k.forward(from + image.row(pass, row) + column, image.row_step(),
+                    packed[p].offsets.data() + t, std::min(some, taps - t), weights + t * width,
+                    blocks.registers(b), t ? nullptr : starts + at, rows, columns, held);
+        if (dense) {
+          k.transpose(held, width, rows * columns, channels, to + row * pass.width() + column,
+                      walk.to_numel());
+          return;
+        }
+        T* planes = scratch<T>(2, most * k.block);
+        k.transpose(held, width, rows * columns, channels, planes, rows * columns);
+        spread(walk, pass, planes, channels, row, rows, column, columns, to);
+      });
+    }
+  };
+  // Any share gives the same bits. A thread that begins within a unit copies its image once more.
+  int64_t threads = pool_size(), share = divided(walk.units() * count, threads);
+  parallel_for(walk.units() * count, walk.units() >= 2 * threads ? count : share,
+               [&](int64_t begin, int64_t end) {
+                 image.clear(T{});
+                 const T* from = nullptr;
+                 for (int64_t j = begin; j < end; ++j) {
+                   int64_t unit = j / count, b = j % count;
+                   if (j == begin || b == 0)
+                     from = image.of(x + unit * walk.from_channels * walk.from_numel());
+                   make_block(from, unit % walk.groups, b,
+                              y + (unit * walk.to_channels + blocks.first(b)) * walk.to_numel());
+                 }
+               });
 }
-template void direct_forward(const ConvGeometry&, const float*, const float*, const float*, float*);
-template void direct_forward(const ConvGeometry&, const double*, const double*, const double*,
-                             double*);
+template void direct_walk(const ConvWalk&, const float*, const float*, const float*, float*);
+template void direct_walk(const ConvWalk&, const double*, const double*, const double*, double*);
 
 template <class T>
-void direct_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw) {
+void direct_weight_grad(const ConvWalk& walk, const T* gy, const T* x, T* dw) {
   const ConvDirect<T>& k = conv_direct(T{});
-  Image image(g);
-  int64_t taps = g.patch(), cin = g.group_in(), cout = g.group_out(), out = g.out_numel();
-  int64_t blocks = blocks_of(cout, k.block), width = g.out[2];
-  int64_t tiles = blocks_of(taps, k.taps);
-  std::vector<int64_t> offsets = image.offsets(cin);
+  const ConvImage image(walk);
+  const ConvPass& pass = walk.passes[0];
+  const Blocks blocks(walk.to_channels, k.block);
+  const Pieces pieces(pass);
+  std::vector<int64_t> offsets = image.offsets(pass);
+  int64_t taps = static_cast<int64_t>(offsets.size()), tiles = divided(taps, k.taps);
   offsets.resize(static_cast<size_t>(tiles * k.taps), 0);  // what these sum up is not used
-  int64_t size = g.groups * blocks * tiles * k.taps * k.block;
-  int64_t per_sum = images_per_sum(g.batch, size), sums_count = blocks_of(g.batch, per_sum);
-  std::vector<T> sums(static_cast<size_t>(size * sums_count), T(0));
-  int64_t rows_held = std::max<int64_t>(kHeldPixels / width, 1);
-  parallel_for(g.batch, per_sum, [&](int64_t begin, int64_t end) {
-    T* into = sums.data() + begin / per_sum * size;
-    for (int64_t n = begin; n < end; ++n)
-      for (int64_t i = 0; i < g.groups; ++i) {
-        const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
-        T* pixels = scratch<T>(1, rows_held * width * k.block);
-        for (int64_t b = 0; b < blocks; ++b) {
-          int64_t channels = std::min(k.block, cout - b * k.block);
-          if (channels < k.block) std::fill_n(pixels, rows_held * width * k.block, T(0));
-          const T* cotangent = gy + (n * g.out_channels + i * cout + b * k.block) * out;
-          T* block_sums = into + (i * blocks + b) * tiles * k.taps * k.block;
-          for (int64_t d = 0; d < g.out[0]; ++d)
-            for (int64_t r = 0; r < g.out[1]; r += rows_held) {
-              int64_t count = std::min(rows_held, g.out[1] - r), row = d * g.out[1] + r;
-              k.transpose(cotangent + row * width, out, channels, count * width, pixels, k.block);
-              for (int64_t t = 0; t < tiles; ++t)
-                k.weight_grad(from + image.row(row), g.stride[2], image.row_step(),
-                              offsets.data() + t * k.taps, count, width, pixels,
-                              block_sums + t * k.taps * k.block);
-            }
+  int64_t lanes = blocks.all_lanes(), size = walk.groups * lanes * tiles * k.taps;
+  int64_t per_sum = images_per_sum(walk.batch, size, kMostSums);
+  int64_t sums_count = divided(walk.batch, per_sum);
+  Ref<Buffer> memory = Buffer::allocate(sizeof(T) * static_cast<size_t>(size * sums_count));
+  T* sums = reinterpret_cast<T*>(memory->data());
+  // A sum is one thread's, or shared by its blocks of channels where there are few: any share gives
+  // the same bits.
+  int64_t count = blocks.count(),
+          shares = std::min<int64_t>(divided(pool_size(), sums_count), count);
+  int64_t some = divided(count, shares);
+  parallel_for(sums_count * shares, 1, [&](int64_t begin, int64_t) {
+    int64_t sum = begin / shares, stop = std::min(walk.batch, (sum + 1) * per_sum);
+    int64_t first_block = begin % shares * some, last_block = std::min(first_block + some, count);
+    image.clear(T{});
+    T* pixels = scratch<T>(1, pieces.most() * k.block);
+    T* into = sums + sum * size;
+    for (int64_t n = sum * per_sum; n < stop; ++n)
+      for (int64_t i = 0; i < walk.groups; ++i) {
+        int64_t unit = n * walk.groups + i;
+        const T* from = image.of(x + unit * walk.from_channels * walk.from_numel());
+        for (int64_t b = first_block; b < last_block; ++b) {
+          int64_t channels = blocks.channels(b), width = blocks.lanes(b);
+          if (channels < width) std::fill_n(pixels, pieces.most() * width, T(0));
+          const T* cotangent = gy + (unit * walk.to_channels + blocks.first(b)) * walk.to_numel();
+          T* block_sums = into + (i * lanes + blocks.first(b)) * tiles * k.taps;
+          if (n == sum * per_sum) std::fill_n(block_sums, tiles * k.taps * width, T(0));
+          pieces.for_each([&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
+            k.transpose(cotangent + row * pass.width() + column, walk.to_numel(), channels,
+                        rows * columns, pixels, width);
+            for (int64_t t = 0; t < tiles; ++t)
+              k.weight_grad(from + image.row(pass, row) + column, image.row_step(),
+                            offsets.data() + t * k.taps, rows, columns, blocks.registers(b), pixels,
+                            block_sums + t * k.taps * width);
+          });
         }
       }
   });
-  for (int64_t i = 0; i < g.groups; ++i)
-    for (int64_t c = 0; c < cout; ++c)
-      for (int64_t r = 0; r < taps; ++r) {
-        int64_t at = ((i * blocks + c / k.block) * tiles * k.taps + r) * k.block + c % k.block;
-        T total = sums[static_cast<size_t>(at)];
-        for (int64_t s = 1; s < sums_count; ++s) total += sums[static_cast<size_t>(s * size + at)];
-        dw[(i * cout + c) * taps + r] = total;
-      }
+  parallel_for(walk.groups * count, divided(kParallelGrain, taps * k.block),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t j = begin; j < end; ++j) {
+                   int64_t i = j / count, b = j % count, width = blocks.lanes(b);
+                   T* block_sums = sums + (i * lanes + blocks.first(b)) * tiles * k.taps;
+                   for (int64_t s = 1; s < sums_count; ++s)
+                     for (int64_t at = 0; at < taps * width; ++at)
+                       block_sums[at] += block_sums[s * size + at];
+                   k.transpose(block_sums, width, taps, blocks.channels(b),
+                               dw + i * walk.group_weights() + blocks.first(b) * walk.to_step,
+                               walk.to_step);
+                 }
+               });
 }
-template void direct_weight_grad(const ConvGeometry&, const float*, const float*, float*);
-template void direct_weight_grad(const ConvGeometry&, const double*, const double*, double*);
-
-template <class T>
-void plane_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y) {
-  const ConvDirect<T>& k = conv_direct(T{});
-  Image image(g);
-  int64_t taps = g.patch(), cin = g.group_in(), cout = g.group_out(), out = g.out_numel();
-  int64_t width = g.out[2];
-  std::vector<int64_t> offsets = image.offsets(cin);
-  int64_t units = g.batch * g.groups;
-  int64_t grain = std::max<int64_t>(kParallelGrain / std::max<int64_t>(out * cout, 1), 1);
-  parallel_for(units, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t unit = begin; unit < end; ++unit) {
-      int64_t n = unit / g.groups, i = unit % g.groups;
-      const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
-      int64_t c = i * cout;
-      for (int64_t d = 0; d < g.out[0]; ++d)
-        k.plane_forward(from + image.row(d * g.out[1]), image.row_step(), offsets.data(), taps,
-                        w + c * taps, bias ? bias + c : nullptr, cout, g.out[1], width,
-                        y + (n * g.out_channels + c) * out + d * g.out[1] * width, out);
-    }
-  });
-}
-template void plane_forward(const ConvGeometry&, const float*, const float*, const float*, float*);
-template void plane_forward(const ConvGeometry&, const double*, const double*, const double*,
-                            double*);
-
-template <class T>
-void plane_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw) {
-  const ConvDirect<T>& k = conv_direct(T{});
-  Image image(g);
-  int64_t taps = g.patch(), cin = g.group_in(), cout = g.group_out(), out = g.out_numel();
-  std::vector<int64_t> offsets = image.offsets(cin);
-  int64_t size = g.out_channels * taps, per_sum = images_per_sum(g.batch, size);
-  int64_t sums_count = blocks_of(g.batch, per_sum);
-  std::vector<T> sums(static_cast<size_t>(sums_count * size), T(0));
-  parallel_for(g.batch, per_sum, [&](int64_t begin, int64_t end) {
-    T* into = sums.data() + begin / per_sum * size;
-    for (int64_t n = begin; n < end; ++n)
-      for (int64_t i = 0; i < g.groups; ++i) {
-        const T* from = image.of(x + (n * g.in_channels + i * cin) * g.in_numel(), cin);
-        int64_t c = i * cout;
-        for (int64_t d = 0; d < g.out[0]; ++d)
-          k.plane_weight_grad(from + image.row(d * g.out[1]), image.row_step(), offsets.data(),
-                              taps, gy + (n * g.out_channels + c) * out + d * g.out[1] * g.out[2],
-                              out, cout, g.out[1], g.out[2], into + c * taps);
-      }
-  });
-  std::copy_n(sums.data(), size, dw);
-  for (int64_t s = 1; s < sums_count; ++s)
-    for (int64_t i = 0; i < size; ++i) dw[i] += sums[static_cast<size_t>(s * size + i)];
-}
-template void plane_weight_grad(const ConvGeometry&, const float*, const float*, float*);
-template void plane_weight_grad(const ConvGeometry&, const double*, const double*, double*);
-
-ConvGeometry input_grad_geometry(const ConvGeometry& g) {
-  ConvGeometry r = g;
-  r.in_channels = g.out_channels;
-  r.out_channels = g.in_channels;
-  for (int d = 0; d < 3; ++d) {
-    r.in[d] = g.out[d];
-    r.out[d] = g.in[d];
-    r.pad[d] = (g.kernel[d] - 1) * g.dilation[d] - g.pad[d];
-  }
-  return r;
-}
-
-template <class T>
-void flip_weights(const ConvGeometry& g, const T* w, T* flipped) {
-  int64_t size = g.kernel_numel(), cin = g.group_in(), cout = g.group_out();
-  for (int64_t i = 0; i < g.groups; ++i)
-    for (int64_t k = 0; k < cout; ++k)
-      for (int64_t c = 0; c < cin; ++c) {
-        const T* from = w + ((i * cout + k) * cin + c) * size;
-        T* to = flipped + ((i * cin + c) * cout + k) * size;
-        for (int64_t s = 0; s < size; ++s) to[s] = from[size - 1 - s];
-      }
-}
-template void flip_weights(const ConvGeometry&, const float*, float*);
-template void flip_weights(const ConvGeometry&, const double*, double*);
+template void direct_weight_grad(const ConvWalk&, const float*, const float*, float*);
+template void direct_weight_grad(const ConvWalk&, const double*, const double*, double*);
 
 }  // namespace fastgrad

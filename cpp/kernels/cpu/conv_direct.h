@@ -9,24 +9,28 @@
 
 namespace fastgrad {
 
-// `block` output channels are computed together. A tap is one element of a patch: `offsets` says
-// where it lies, from the first pixel's.
+// At most `block` output channels are computed together, in two registers or, up to half as many,
+// in one: `lanes` of them. A tap is one element of a patch: `offsets` says where it lies, from the
+// first pixel's.
 template <class T>
 struct ConvDirect {
   int64_t block = 0;  // 0: there are no kernels
   int64_t taps = 0;   // of a weight gradient, computed together
 
-  // out[i][..block] = bias + sum over taps of x[i * stride + offsets[tap]] * w[tap][..block], i <
-  // n.
-  void (*forward)(const T* x, int64_t stride, const int64_t* offsets, int64_t taps, const T* w,
-                  const T* bias, int64_t n, T* out) = nullptr;
-  // sums[tap][..block] += sum over i of x[i * stride + offsets[tap]] * g[i][..block] for `taps`
-  // taps, over `rows` rows of n pixels that are `row_step` apart in x.
-  void (*weight_grad)(const T* x, int64_t stride, int64_t row_step, const int64_t* offsets,
-                      int64_t rows, int64_t n, const T* g, T* sums) = nullptr;
+  // out[i][..lanes] = bias + sum over taps of x[i + offsets[tap]] * w[tap][..lanes], i < n; out
+  // itself instead of the bias where that is null. `rows` rows of n pixels, `x_step` apart in x.
+  void (*forward)(const T* x, int64_t x_step, const int64_t* offsets, int64_t taps, const T* w,
+                  int64_t registers, const T* bias, int64_t rows, int64_t n, T* out) = nullptr;
+  // sums[tap][..lanes] += sum over i of x[i + offsets[tap]] * g[i][..lanes] for `taps` taps, over
+  // `rows` rows of n pixels that are `row_step` apart in x.
+  void (*weight_grad)(const T* x, int64_t row_step, const int64_t* offsets, int64_t rows, int64_t n,
+                      int64_t registers, const T* g, T* sums) = nullptr;
   // to[c][i] = from[i][c] for i < n, c < channels; rows of `from` and `to` are that far apart.
   void (*transpose)(const T* from, int64_t from_step, int64_t n, int64_t channels, T* to,
                     int64_t to_step) = nullptr;
+
+  // to[i] = from[2 * i] for i < n.
+  void (*take_second)(const T* from, int64_t n, T* to) = nullptr;
 
   // Channels whose planes are `plane` apart, vectors along the pixels of a row:
   // out[c * plane + row * n + i] = bias[c] + sum over taps of

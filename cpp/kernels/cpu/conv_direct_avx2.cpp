@@ -3,8 +3,6 @@
 #ifdef __AVX2__
 #include <immintrin.h>
 
-#define FG_CONV_PIXELS 6
-
 namespace fastgrad {
 namespace {
 
@@ -26,11 +24,12 @@ struct F64 {
   static void store(T* p, Mask m, V v) { _mm256_maskstore_pd(p, m, v); }
   static V set(T x) { return _mm256_set1_pd(x); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
+  static V even(V a, V b) { return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xD8); }
   static T sum(V v) {
     __m128d half = _mm_add_pd(_mm256_castpd256_pd128(v), _mm256_extractf128_pd(v, 1));
     return _mm_cvtsd_f64(_mm_add_sd(half, _mm_unpackhi_pd(half, half)));
   }
-  static constexpr int kPixels = 6, kTaps = 6, kPlaneSums = 8;
+  static constexpr int kPixels = 6, kSinglePixels = 12, kTaps = 6, kPlaneSums = 8;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_doubles(from, from_step, to, to_step);
   }
@@ -51,12 +50,16 @@ struct F32 {
   static void store(T* p, Mask m, V v) { _mm256_maskstore_ps(p, m, v); }
   static V set(T x) { return _mm256_set1_ps(x); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static V even(V a, V b) {
+    __m256d halves = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(halves, 0xD8));
+  }
   static T sum(V v) {
     __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     half = _mm_add_ps(half, _mm_movehl_ps(half, half));
     return _mm_cvtss_f32(_mm_add_ss(half, _mm_shuffle_ps(half, half, 1)));
   }
-  static constexpr int kPixels = 6, kTaps = 6, kPlaneSums = 8;
+  static constexpr int kPixels = 6, kSinglePixels = 12, kTaps = 6, kPlaneSums = 8;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_floats(from, from_step, to, to_step);
   }

@@ -3,8 +3,6 @@
 #ifdef __AVX512F__
 #include <immintrin.h>
 
-#define FG_CONV_PIXELS 14
-
 namespace fastgrad {
 namespace {
 
@@ -24,6 +22,9 @@ struct F64 {
   static void store(T* p, Mask m, V v) { _mm512_mask_storeu_pd(p, m, v); }
   static V set(T x) { return _mm512_set1_pd(x); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
+  static V even(V a, V b) {
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+  }
   static T sum(V v) {
     T lanes[W];
     _mm512_storeu_pd(lanes, v);
@@ -31,7 +32,7 @@ struct F64 {
       for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     return lanes[0];
   }
-  static constexpr int kPixels = 14, kTaps = 8, kPlaneSums = 16;
+  static constexpr int kPixels = 14, kSinglePixels = 14, kTaps = 8, kPlaneSums = 16;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_doubles(from, from_step, to, to_step);
   }
@@ -49,6 +50,11 @@ struct F32 {
   static void store(T* p, Mask m, V v) { _mm512_mask_storeu_ps(p, m, v); }
   static V set(T x) { return _mm512_set1_ps(x); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  static V even(V a, V b) {
+    const __m512i lanes =
+        _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, lanes, b);
+  }
   static T sum(V v) {
     T lanes[W];
     _mm512_storeu_ps(lanes, v);
@@ -56,7 +62,7 @@ struct F32 {
       for (int i = 0; i < half; ++i) lanes[i] += lanes[i + half];
     return lanes[0];
   }
-  static constexpr int kPixels = 14, kTaps = 8, kPlaneSums = 16;
+  static constexpr int kPixels = 14, kSinglePixels = 14, kTaps = 8, kPlaneSums = 16;
   static void transpose4(const T* from, int64_t from_step, T* to, int64_t to_step) {
     transpose_floats(from, from_step, to, to_step);
   }

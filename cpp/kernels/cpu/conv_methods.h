@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -10,42 +11,43 @@
 namespace fastgrad {
 
 // Results are sums over images: so many images make a partial sum of their own, whatever the number
-// of threads. `elements` is the size of one sum.
-inline int64_t images_per_sum(int64_t batch, int64_t elements) {
-  constexpr int64_t kMostElements = 1 << 20;
-  int64_t sums = std::clamp<int64_t>(kMostElements / std::max<int64_t>(elements, 1), 1, 8);
+// of threads. `elements` is the size of one sum, `most` that of all together.
+inline int64_t images_per_sum(int64_t batch, int64_t elements, int64_t most = 1 << 20) {
+  int64_t sums = std::clamp<int64_t>(most / std::max<int64_t>(elements, 1), 1, 8);
   return std::max<int64_t>((batch + sums - 1) / sums, 1);
 }
 
-// Scratch memory that a thread keeps from call to call; which: different buffers of one call.
+// Scratch memory, on a cache line, that a thread keeps from call to call; which: different buffers
+// of one call.
 template <class T>
 T* scratch(int which, int64_t elements) {
+  constexpr size_t kLine = 64;
   static thread_local std::vector<T> held[3];
-  if (static_cast<int64_t>(held[which].size()) < elements)
-    held[which].resize(static_cast<size_t>(elements));
-  return held[which].data();
+  std::vector<T>& memory = held[which];
+  size_t need = static_cast<size_t>(elements) + kLine / sizeof(T);
+  if (memory.size() < need) memory.resize(need);
+  size_t beyond = reinterpret_cast<uintptr_t>(memory.data()) % kLine;
+  return memory.data() + (beyond ? (kLine - beyond) / sizeof(T) : 0);
 }
+
+struct ConvWalk;
 
 // Whether there is a vector kernel for the case; float and double only.
 enum class ConvMethod { Columns, Direct, Plane };
 template <class T>
-ConvMethod forward_method(const ConvGeometry& g);
+ConvMethod method_of(const ConvWalk& walk);
 template <class T>
-ConvMethod weight_grad_method(const ConvGeometry& g);
+ConvMethod weight_grad_method(const ConvWalk& walk);
 
+// The results of a walk; of its weight gradient, for the walk of the forward direction.
 template <class T>
-void direct_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y);
+void direct_walk(const ConvWalk& walk, const T* x, const T* w, const T* bias, T* y);
 template <class T>
-void direct_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw);
+void direct_weight_grad(const ConvWalk& walk, const T* gy, const T* x, T* dw);
 // Vectors along rows of pixels, for groups with few output channels.
 template <class T>
-void plane_forward(const ConvGeometry& g, const T* x, const T* w, const T* bias, T* y);
+void plane_walk(const ConvWalk& walk, const T* x, const T* w, const T* bias, T* y);
 template <class T>
-void plane_weight_grad(const ConvGeometry& g, const T* gy, const T* x, T* dw);
-
-// The convolution of gy whose result is dx: for strides of 1, with flipped weights.
-ConvGeometry input_grad_geometry(const ConvGeometry& g);
-template <class T>
-void flip_weights(const ConvGeometry& g, const T* w, T* flipped);
+void plane_weight_grad(const ConvWalk& walk, const T* gy, const T* x, T* dw);
 
 }  // namespace fastgrad
