@@ -152,3 +152,37 @@ class TestLines:
         keep = fg.tensor([[False], [True]]) if y.ndim == 2 else fg.tensor([False, True])
         fg.where(keep, y * y, 0.0).sum().backward()
         assert np.isfinite(to_numpy(x.grad)).all() and x.grad[0].tolist() == [0.0, 0.0]
+
+
+KINKED = {
+    "threshold": lambda f, x: f.threshold(x, 0.25, -7.0),
+    "hardtanh": lambda f, x: f.hardtanh(x),
+    "relu6": lambda f, x: f.relu6(x),
+    "softshrink": lambda f, x: f.softshrink(x),
+    "hardshrink": lambda f, x: f.hardshrink(x),
+    "hardswish": lambda f, x: f.hardswish(x),
+    "leaky_relu": lambda f, x: f.leaky_relu(x, 0.5),
+}
+
+
+class TestKinks:
+    POINTS = (-INF, -3.5, -3.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0, 3.5, INF, NAN)
+
+    @needs_torch
+    @pytest.mark.parametrize("name", KINKED)
+    def test_values_and_gradients_at_the_kinks_and_of_nan(self, name: str) -> None:
+        results = []
+        for m in (fg, torch):
+            x = m.tensor(self.POINTS, dtype=m.float64, requires_grad=True)
+            y = KINKED[name](m.nn.functional, x)
+            finite = x.isfinite() if name == "hardswish" else x == x  # PyTorch: NaN at infinity
+            kept = m.where(finite | x.isnan(), y, 0.0)
+            results.append((kept.detach(), m.autograd.grad(kept.sum(), x)[0]))
+        assert_same(*results)
+
+    @needs_torch
+    def test_threshold_keeps_integers(self) -> None:
+        ours, theirs = (
+            m.nn.functional.threshold(m.tensor([1, 2**62 + 1, -5]), 2, 0.0) for m in (fg, torch)
+        )
+        assert_same(ours, theirs)

@@ -404,6 +404,45 @@ class TestHugeArguments:
         for function in (f.selu, f.celu, f.pdist, fg.gradient):
             with pytest.raises(TypeError, match=r"argument 'input' \(position 1\) must be Tensor"):
                 function(3)
+        activations = (
+            "elu elu_ leaky_relu_ relu relu6 hardtanh hardtanh_ hardsigmoid hardswish mish"
+        )
+        for name in activations.split():
+            with pytest.raises(TypeError, match=rf"^{name}\(\): argument 'input' .* not str"):
+                getattr(f, name)("x")
+        ones = fg.ones(2)
+        for call in (
+            lambda x: f.threshold(x, 1.0, 0.0),
+            lambda x: f.softshrink(x),
+            lambda x: f.interpolate(x, 2),
+            lambda x: f.lp_pool2d(x, 2.0, 2),
+            lambda x: f.max_unpool2d(x, ones, 2),
+            lambda x: f.grid_sample(x, ones),
+            lambda x: f.embedding_bag(x, ones),
+            lambda x: f.ctc_loss(x, ones, ones, ones),
+            lambda x: f.multi_head_attention_forward(x, *[ones] * 10, False, None, None),
+            *(
+                lambda x, loss=loss: loss(x, ones)
+                for loss in (
+                    f.binary_cross_entropy_with_logits,
+                    f.hinge_embedding_loss,
+                    f.kl_div,
+                    f.multi_margin_loss,
+                    f.multilabel_margin_loss,
+                )
+            ),
+            *(
+                lambda x, loss=loss: loss(x, ones, ones)
+                for loss in (
+                    f.cosine_embedding_loss,
+                    f.margin_ranking_loss,
+                    f.triplet_margin_loss,
+                    f.triplet_margin_with_distance_loss,
+                )
+            ),
+        ):
+            with pytest.raises(TypeError, match=r"\(position 1\) must be Tensor, not list"):
+                call([1.0])
         with pytest.raises(TypeError, match=r"'weight' \(position 2\) must be Tensor, not None"):
             f.prelu(fg.ones(2), None)
         with pytest.raises(TypeError, match=r"'upscale_factor' \(position 2\) must be int, not"):

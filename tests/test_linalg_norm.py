@@ -144,6 +144,15 @@ class TestVectorProducts:
         assert_like_torch(lambda m, x, y: m.linalg.cross(x, y, dim=dim), normal(*a), normal(*b))
         assert_like_torch(lambda m, x, y: m.cross(x, y, dim), normal(*a), normal(*b))
 
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    def test_cross_of_half_types(self, dtype: str) -> None:
+        assert_like_torch(
+            lambda m, x, y: m.cross(x.to(getattr(m, dtype)), y.to(getattr(m, dtype)), 1).double(),
+            np.round(normal(2, 3)),
+            np.round(normal(2, 3)),
+            order=0,
+        )
+
     def test_vecdot_and_trace(self) -> None:
         assert_like_torch(lambda m, x, y: m.linalg.vecdot(x, y), normal(2, 3), normal(2, 3))
         assert_like_torch(lambda m, x: m.trace(x), normal(3, 4))

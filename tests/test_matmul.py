@@ -90,6 +90,21 @@ class TestMatmul:
                 order=0,
             )
 
+    @pytest.mark.parametrize(
+        ("a", "b", "dims"),
+        [
+            ((3, 2), (3, 2), 2),
+            ((5, 5), (5, 5), 2),
+            ((1, 1), (1, 1), 2),
+            ((3, 2), (2, 3), ([0, 1], [1, 0])),
+            ((4,), (4,), 1),
+        ],
+    )
+    def test_tensordot_of_all_dimensions(
+        self, a: tuple[int, ...], b: tuple[int, ...], dims: Any
+    ) -> None:
+        assert_like_torch(lambda m, x, y: m.tensordot(x, y, dims), normal(a), normal(b))
+
     @pytest.mark.parametrize("dims", [1, 0, ([1, 2], [1, 0]), ((-1,), (0,))])
     def test_tensordot(self, dims: Any) -> None:
         assert_like_torch(

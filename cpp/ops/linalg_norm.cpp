@@ -336,10 +336,12 @@ Tensor linalg_cross(const Tensor& x, const Tensor& y, int64_t dim) {
   DType type = promote_types(x.dtype(), y.dtype());
   Dims shape = broadcast(x.shape(), y.shape());
   auto prepared = [&](const Tensor& t) {
-    Tensor c = to_dtype(t, type);
+    Tensor c = to_dtype(t, compute_dtype(type));
     return c.shape() == shape ? c : expand(c, shape);
   };
-  return apply(Op::Cross, {prepared(x), prepared(y)}, Attrs(Scalar(wrap_dim(dim, x.ndim()))));
+  Tensor product =
+      apply(Op::Cross, {prepared(x), prepared(y)}, Attrs(Scalar(wrap_dim(dim, x.ndim()))));
+  return to_dtype(product, type);
 }
 
 Tensor cross(const Tensor& x, const Tensor& y, std::optional<int64_t> dim) {

@@ -478,7 +478,8 @@ Tensor tensordot(const Tensor& a, const Tensor& b, DimSpan dims_a, DimSpan dims_
     for (size_t i = 0; i < order.size(); ++i)
       identity = identity && order[i] == static_cast<int64_t>(i);
     Tensor p = identity ? t : permute(t, order);
-    return p.ndim() == 2 ? p : reshape(p, Dims{rows, cols});
+    const Dims matrix{rows, cols};
+    return p.shape() == matrix ? p : reshape(p, matrix);
   };
   Tensor product = mm(arranged(x, order_a, sa.kept_numel, contracted),
                       arranged(y, order_b, contracted, sb.kept_numel));

@@ -18,7 +18,8 @@ _SELU_ALPHA = 1.6732632423543772848170429916717
 _SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def _apply(function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -> Tensor:
+def _apply(name: str, function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -> Tensor:
+    check_tensors(name + "_" * inplace, input=input)
     if not inplace:
         return function(input)
     return input.copy_(function(input.clone()))
@@ -36,7 +37,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.relu(fg.tensor([-1.0, 2.0]))
         tensor([0., 2.])
     """
-    return input.relu_() if inplace else input.relu()
+    return _core.relu_(input) if inplace else _core.relu(input)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
@@ -46,12 +47,12 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
         >>> fg.nn.functional.threshold(fg.tensor([0.1, 2.0]), 1.0, -5.0)
         tensor([-5.,  2.])
     """
-    return _apply(lambda x: _core.where(x > threshold, x, value), input, inplace)
+    return _apply("threshold", lambda x: x.masked_fill(x <= threshold, value), input, inplace)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """In-place form of `threshold`."""
-    return _apply(lambda x: _core.where(x > threshold, x, value), input, True)
+    return _apply("threshold", lambda x: x.masked_fill(x <= threshold, value), input, True)
 
 
 def hardtanh(
@@ -69,14 +70,15 @@ def hardtanh(
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    check_tensors("hardtanh" + "_" * inplace, input=input)
     if input.dtype == _core.uint8 and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
 
     def function(x: Tensor) -> Tensor:
-        inside = (x > min_val) & (x < max_val)
-        return _core.where(inside, x, x.detach().clamp(min_val, max_val).to(x.dtype))
+        outside = (x <= min_val) | (x >= max_val)
+        return _core.where(outside, x.detach().clamp(min_val, max_val).to(x.dtype), x)
 
-    return _apply(function, input, inplace)
+    return _apply("hardtanh", function, input, inplace)
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -91,6 +93,7 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.relu6(fg.tensor([-1.0, 8.0]))
         tensor([0., 6.])
     """
+    check_tensors("relu6", input=input)
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
@@ -101,7 +104,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.elu(fg.tensor([-1.0, 2.0]))
         tensor([-0.6321,  2.0000])
     """
-    return _apply(lambda x: _core.where(x > 0, x, _core.expm1(x) * alpha), input, inplace)
+    return _apply("elu", lambda x: _core.where(x > 0, x, _core.expm1(x) * alpha), input, inplace)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -116,13 +119,12 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.selu(fg.tensor([-1.0, 2.0]))
         tensor([-1.1113,  2.1014])
     """
-    check_tensors("selu", input=input)
 
     def function(x: Tensor) -> Tensor:
         below = _core.expm1(x) * (_SELU_ALPHA * _SELU_SCALE)
         return _core.where(x > 0, x * _SELU_SCALE, below)
 
-    return _apply(function, input, inplace)
+    return _apply("selu", function, input, inplace)
 
 
 def selu_(input: Tensor) -> Tensor:
@@ -140,11 +142,13 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.celu(fg.tensor([-1.0, 2.0]), 2.0)
         tensor([-0.7869,  2.0000])
     """
-    check_tensors("celu", input=input)
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
     return _apply(
-        lambda x: _core.where(x > 0, x, _core.expm1(x * (1 / alpha)) * alpha), input, inplace
+        "celu",
+        lambda x: _core.where(x > 0, x, _core.expm1(x * (1 / alpha)) * alpha),
+        input,
+        inplace,
     )
 
 
@@ -160,7 +164,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         >>> fg.nn.functional.leaky_relu(fg.tensor([-1.0, 2.0]), 0.5)
         tensor([-0.5000,  2.0000])
     """
-    return _apply(lambda x: _core.where(x > 0, x, x * negative_slope), input, inplace)
+    return _apply("leaky_relu", lambda x: _core.where(x > 0, x, x * negative_slope), input, inplace)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -220,7 +224,7 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     slope = _core.empty_like(input).uniform_(lower, upper)
-    return _apply(lambda x: _core.where(x > 0, x, x * slope), input, inplace)
+    return _apply("rrelu", lambda x: _core.where(x > 0, x, x * slope), input, inplace)
 
 
 def rrelu_(
@@ -237,7 +241,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.mish(fg.tensor([-1.0, 2.0]))
         tensor([-0.3034,  1.9440])
     """
-    return _apply(lambda x: x * _log_sum_exp_zero(x).tanh(), input, inplace)
+    return _apply("mish", lambda x: x * _log_sum_exp_zero(x).tanh(), input, inplace)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -282,8 +286,9 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
-    below = _core.where(input < -lambd, input + lambd, 0.0)
-    return _core.where(input > lambd, input - lambd, below)
+    check_tensors("softshrink", input=input)
+    moved = _core.where(input > 0, input - lambd, input + lambd)
+    return moved.masked_fill(input.abs() <= lambd, 0.0)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -303,7 +308,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.hardsigmoid(fg.tensor([-4.0, 0.0]))
         tensor([0.0000, 0.5000])
     """
-    return _apply(lambda x: hardtanh(x, -3.0, 3.0) * (1 / 6) + 0.5, input, inplace)
+    return _apply("hardsigmoid", lambda x: hardtanh(x, -3.0, 3.0) * (1 / 6) + 0.5, input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
@@ -316,9 +321,9 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
 
     def function(x: Tensor) -> Tensor:
         inner = _core.where(x < 3, x * (x + 3) * (1 / 6), x)
-        return _core.where(x < -3, -0.0, inner)
+        return _core.where(x <= -3, -0.0, inner)
 
-    return _apply(function, input, inplace)
+    return _apply("hardswish", function, input, inplace)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 
@@ -113,6 +114,7 @@ def multi_head_attention_forward(
     Raises:
         RuntimeError: If the shapes do not fit, or `is_causal` lacks its mask.
     """
+    check_tensors("multi_head_attention_forward", query=query, key=key, value=value)
     from fastgrad.nn import functional as F
 
     batched = query.dim() == 3

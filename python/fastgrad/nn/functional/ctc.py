@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 # Stands for log 0: below every sum of log-probabilities, and its gradients are 0 and not NaN.
@@ -62,6 +63,7 @@ def ctc_loss(
         >>> fg.nn.functional.ctc_loss(log_probs, fg.tensor([[1]]), (3,), (1,)).exp()
         tensor(1.3333)
     """
+    check_tensors("ctc_loss", log_probs=log_probs, targets=targets)
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     single = log_probs.dim() == 2

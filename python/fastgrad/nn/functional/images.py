@@ -100,6 +100,7 @@ def interpolate(
         >>> fg.nn.functional.interpolate(fg.tensor([[[1.0, 3.0]]]), 4, mode="linear")
         tensor([[[1.0000, 1.5000, 2.5000, 3.0000]]])
     """
+    check_tensors("interpolate", input=input)
     spatial = input.dim() - 2
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
@@ -284,6 +285,7 @@ def grid_sample(
         >>> fg.nn.functional.grid_sample(image, fg.zeros(1, 1, 1, 2), align_corners=True)
         tensor([[[[2.]]]])
     """
+    check_tensors("grid_sample", input=input, grid=grid)
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(
             "nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 from fastgrad.nn.functional.distance import pairwise_distance
 from fastgrad.nn.functional.reduction import check_reduction, legacy, reduced
@@ -27,6 +28,7 @@ def hinge_embedding_loss(
         >>> loss(fg.tensor([0.5, 0.2]), fg.tensor([1.0, -1.0]), reduction="none")
         tensor([0.5000, 0.8000])
     """
+    check_tensors("hinge_embedding_loss", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
     far = _core.where(target != 1, (margin - input).clamp_min(0), 0.0)
     near = _core.where(target != -1, input, 0.0)
@@ -52,6 +54,7 @@ def margin_ranking_loss(
         >>> loss(fg.tensor([1.0]), fg.tensor([3.0]), fg.tensor([1.0]))
         tensor(2.)
     """
+    check_tensors("margin_ranking_loss", input1=input1, input2=input2, target=target)
     reduction = legacy(size_average, reduce, reduction)
     if not input1.dim() == input2.dim() == target.dim():
         raise RuntimeError(
@@ -89,6 +92,7 @@ def cosine_embedding_loss(
         >>> fg.nn.functional.cosine_embedding_loss(a, b, fg.tensor([1.0]))
         tensor(1.)
     """
+    check_tensors("cosine_embedding_loss", input1=input1, input2=input2, target=target)
     reduction = legacy(size_average, reduce, reduction)
     if target.dim() > 1 or input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
         kind = f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors"
@@ -141,6 +145,7 @@ def triplet_margin_loss(
         >>> fg.nn.functional.triplet_margin_loss(a, b, a)
         tensor(4.0000)
     """
+    check_tensors("triplet_margin_loss", anchor=anchor, positive=positive, negative=negative)
     reduction = legacy(size_average, reduce, reduction)
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
@@ -181,6 +186,9 @@ def triplet_margin_with_distance_loss(
         ...     a, b, a, distance_function=lambda x, y: (x - y).abs().sum(-1))
         tensor(4.)
     """
+    check_tensors(
+        "triplet_margin_with_distance_loss", anchor=anchor, positive=positive, negative=negative
+    )
     if reduction not in ("mean", "sum", "none"):
         raise ValueError(f"{reduction} is not a valid value for reduction")
     if margin <= 0:
@@ -240,6 +248,7 @@ def multi_margin_loss(
         >>> fg.nn.functional.multi_margin_loss(fg.tensor([[0.0, 1.0]]), fg.tensor([0]))
         tensor(1.)
     """
+    check_tensors("multi_margin_loss", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
@@ -284,6 +293,7 @@ def multilabel_margin_loss(
         >>> loss(fg.tensor([[0.1, 0.2, 0.4, 0.8]]), fg.tensor([[3, 0, -1, 1]]))
         tensor(0.8500)
     """
+    check_tensors("multilabel_margin_loss", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise RuntimeError(

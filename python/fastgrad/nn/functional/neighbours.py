@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 
@@ -42,6 +43,7 @@ def lp_pool1d(
         >>> fg.nn.functional.lp_pool1d(fg.tensor([[3.0, 4.0]]), 2, 2)
         tensor([[5.]])
     """
+    check_tensors("lp_pool1d", input=input)
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 1)
 
 
@@ -53,6 +55,7 @@ def lp_pool2d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """Returns (Σ x^p)^(1/p) over windows of (N, C, H, W) or (C, H, W); see `lp_pool1d`."""
+    check_tensors("lp_pool2d", input=input)
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 2)
 
 
@@ -64,6 +67,7 @@ def lp_pool3d(
     ceil_mode: bool = False,
 ) -> Tensor:
     """Returns (Σ x^p)^(1/p) over windows of (N, C, D, H, W) or (C, D, H, W); see `lp_pool1d`."""
+    check_tensors("lp_pool3d", input=input)
     return _lp_pool(input, norm_type, kernel_size, stride, ceil_mode, 3)
 
 
@@ -160,6 +164,7 @@ def embedding_bag(
         tensor([[1., 2.],
                 [4., 5.]])
     """
+    check_tensors("embedding_bag", input=input, weight=weight)
     from fastgrad.nn import functional as F
 
     if mode not in ("sum", "mean", "max"):

@@ -6,6 +6,7 @@ import math
 import warnings
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 from fastgrad.nn.functional.reduction import legacy, reduced
 
@@ -84,6 +85,7 @@ def binary_cross_entropy_with_logits(
         >>> fg.nn.functional.binary_cross_entropy_with_logits(fg.tensor([0.0]), fg.tensor([1.0]))
         tensor(0.6931)
     """
+    check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
@@ -120,6 +122,7 @@ def kl_div(
         >>> fg.nn.functional.kl_div(p.log(), p, reduction="batchmean")
         tensor(0.)
     """
+    check_tensors("kl_div", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
     if log_target:
         loss = target.exp() * (target - input)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
 
 _Ints = int | Sequence[int]
@@ -98,6 +99,7 @@ def max_unpool1d(
         >>> fg.nn.functional.max_unpool1d(y, places, 2)
         tensor([[0., 5., 0., 3.]])
     """
+    check_tensors("max_unpool1d", input=input, indices=indices)
     return _unpooled(input, indices, kernel_size, stride, padding, output_size, 1)
 
 
@@ -110,6 +112,7 @@ def max_unpool2d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """Puts the maxima of `max_pool2d` back where they were; see `max_unpool1d`."""
+    check_tensors("max_unpool2d", input=input, indices=indices)
     return _unpooled(input, indices, kernel_size, stride, padding, output_size, 2)
 
 
@@ -122,6 +125,7 @@ def max_unpool3d(
     output_size: Sequence[int] | None = None,
 ) -> Tensor:
     """Puts the maxima of `max_pool3d` back where they were; see `max_unpool1d`."""
+    check_tensors("max_unpool3d", input=input, indices=indices)
     return _unpooled(input, indices, kernel_size, stride, padding, output_size, 3)
 
 
