@@ -3,6 +3,7 @@
 
 #include <cblas.h>
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <type_traits>
@@ -145,7 +146,8 @@ void blas_gemv(const BlasMatrix& mm, const Matrix& m, const T* x, int64_t incx, 
 template <class T>
 bool own_is_faster(int64_t m, int64_t n, int64_t k) {
   const OwnGemm<T>& own = own_gemm(T{});
-  return own.blocks && n >= 8 && m >= 2 && m * n * k <= own.most_products;
+  return own.blocks && n >= 8 && m >= 2 &&
+         (m * n * k <= own.most_products || std::min({m, n, k}) >= own.least_side);
 }
 template <class T>
 bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
@@ -160,12 +162,14 @@ void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, cons
   int64_t m = c.rows, n = c.cols, k = a.cols;
   double multiplications = static_cast<double>(m * n) * static_cast<double>(k);
   LongWork long_work(multiplications);
-  // Any band gives the same bits: see Note [Panels].
-  bool by_rows = m >= n;
+  // Any band gives the same bits: see Note [Panels]. Each band of rows packs all of b, and each
+  // band of columns a transposed a.
+  bool by_rows = m >= (a.col_stride == 1 ? 2 * n : n);
   int64_t side = by_rows ? m : n, bands = multiplications >= kParallelProducts ? pool_size() : 1;
-  int64_t band = ((side + bands - 1) / bands + kOwnTile - 1) / kOwnTile * kOwnTile;
+  int64_t tile = by_rows ? kOwnTile : own.tile_width;
+  int64_t band = ((side + bands - 1) / bands + tile - 1) / tile * tile;
   bands = (side + band - 1) / band;
-  int64_t need = by_rows ? own.block_scratch(band, n, k) : own.block_scratch(m, band, k);
+  int64_t need = own.block_scratch(by_rows ? band : m, by_rows ? n : band, k, a.col_stride);
   Ref<Buffer> scratch = Buffer::allocate(static_cast<size_t>(need * bands) * sizeof(T));
   parallel_for(side, band, [&](int64_t begin, int64_t end) {
     T* memory = reinterpret_cast<T*>(scratch->data()) + begin / band * need;

@@ -33,7 +33,7 @@ using SmallGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 // c one after another: it depends neither on the number of rows that a call is given nor on the
 // number of threads.
 template <class T>
-inline constexpr int64_t kPanelDepth = 1024 / sizeof(T);
+inline constexpr int64_t kPanelDepth = 2048 / sizeof(T);
 inline constexpr int64_t kMaxPanelWidth = 32;
 
 // Writes panels of b, width columns each: k * width elements per panel.
@@ -53,9 +53,16 @@ using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
                            const Upcoming* next);
 
 // Note [Blocks]
-// A product of any size packs b in blocks that fit the second-level cache, kPanelDepth rows deep,
-// and the rows of a transposed a; or, where a has few rows, reads b as it lies or packs a instead.
-// Each adds up in the order of Note [Panels], so that all give the same bits.
+// A product of any size packs b in blocks that fit the second-level cache, kPanelDepth rows deep;
+// or, where a has few rows, reads b as it lies or packs a instead. Each adds up in the order of
+// Note [Panels], so that all give the same bits.
+//
+// Note [Tiles]
+// A large product is made in tiles, whose sums fill nearly all registers: 8 rows of three of them
+// take eleven loads for 24 multiply-adds. The panels are as wide as a tile. Strips of as many rows
+// of a as a tile has are copied one after another and stay in the first-level cache while the
+// panels pass by from the second, into which the next strip and each tile's part of c are fetched
+// meanwhile. The rows of a transposed a, columns far apart, are packed all at once, as a slab.
 template <class T>
 using BlockGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
                            int64_t a_col, const T* b, int64_t b_row, int64_t b_col, T* c,
@@ -67,10 +74,13 @@ struct OwnGemm {
   SmallGemm<T> small;
   PackPanels<T> pack;
   PanelGemm<T> panels;
-  BlockGemm<T> blocks;                                        // null: not faster than BLAS
-  int64_t (*block_scratch)(int64_t m, int64_t n, int64_t k);  // elements
+  BlockGemm<T> blocks;  // null: not faster than BLAS
+  // The elements of its working memory.
+  int64_t (*block_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_col);
   int64_t panel_width;
-  int64_t most_products;  // with more multiplications BLAS is faster
+  int64_t tile_width;  // columns that are made at a time
+  // With more multiplications BLAS is faster, unless no side is shorter.
+  int64_t most_products, least_side;
 };
 struct SmallGemmTable {
   OwnGemm<float> f32;

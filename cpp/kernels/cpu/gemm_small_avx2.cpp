@@ -4,7 +4,7 @@
 #include <immintrin.h>
 
 #define FG_ROWS_AT_ONCE 6
-#define FG_PACKED_ROWS 6
+#define FG_TILE_ROWS 6
 
 namespace fastgrad {
 namespace {
@@ -19,7 +19,8 @@ struct F64 {
   using V = __m256d;
   using Mask = __m256i;
   static constexpr int W = 4, kRows = FG_ROWS_AT_ONCE;
-  static constexpr int64_t kMostProducts = 1 << 22;
+  static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 2;
+  static constexpr int64_t kMostProducts = 1 << 22, kLeastSide = INT64_MAX;
   static Mask mask(int64_t r) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask64 + W - r));
   }
@@ -47,7 +48,8 @@ struct F32 {
   using V = __m256;
   using Mask = __m256i;
   static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
-  static constexpr int64_t kMostProducts = 1 << 24;
+  static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 2;
+  static constexpr int64_t kMostProducts = 1 << 24, kLeastSide = INT64_MAX;
   static Mask mask(int64_t r) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask32 + W - r));
   }
@@ -56,6 +58,8 @@ struct F32 {
   static V load(const T* p, Mask m) { return _mm256_maskload_ps(p, m); }
   static void store(T* p, V v) { _mm256_storeu_ps(p, v); }
   static void store(T* p, Mask m, V v) { _mm256_maskstore_ps(p, m, v); }
+  // The elements of one strip, which are fewer than those of a register.
+  static void store_strips(T* p, int64_t, V v) { store(p, mask(kTileRows), v); }
   static V set(T x) { return _mm256_set1_ps(x); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
@@ -78,7 +82,7 @@ struct F32 {
     }
   }
 };
-#include "kernels/cpu/gemm_small.inc"
+#include "kernels/cpu/gemm_blocks.inc"
 
 }  // namespace
 

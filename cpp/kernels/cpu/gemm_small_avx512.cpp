@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #define FG_ROWS_AT_ONCE 8
-#define FG_PACKED_ROWS 12
+#define FG_TILE_ROWS 8
 
 namespace fastgrad {
 namespace {
@@ -18,7 +18,8 @@ struct F64 {
   using V = __m512d;
   using Mask = __mmask8;
   static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
-  static constexpr int64_t kMostProducts = int64_t{1} << 30;
+  static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 3;
+  static constexpr int64_t kMostProducts = int64_t{1} << 30, kLeastSide = 64;
   static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
   static V zero() { return _mm512_setzero_pd(); }
   static V load(const T* p) { return _mm512_loadu_pd(p); }
@@ -52,13 +53,19 @@ struct F32 {
   using V = __m512;
   using Mask = __mmask16;
   static constexpr int W = 16, kRows = FG_ROWS_AT_ONCE;
-  static constexpr int64_t kMostProducts = int64_t{1} << 30;
+  static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 3;
+  static constexpr int64_t kMostProducts = int64_t{1} << 30, kLeastSide = 64;
   static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
   static V zero() { return _mm512_setzero_ps(); }
   static V load(const T* p) { return _mm512_loadu_ps(p); }
   static V load(const T* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
   static void store(T* p, V v) { _mm512_storeu_ps(p, v); }
   static void store(T* p, Mask m, V v) { _mm512_mask_storeu_ps(p, m, v); }
+  // The elements of two strips, `step` apart.
+  static void store_strips(T* p, int64_t step, V v) {
+    _mm256_storeu_ps(p, _mm512_castps512_ps256(v));
+    _mm256_storeu_ps(p + step, _mm512_extractf32x8_ps(v, 1));
+  }
   static V set(T x) { return _mm512_set1_ps(x); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
@@ -88,7 +95,7 @@ struct F32 {
     }
   }
 };
-#include "kernels/cpu/gemm_small.inc"
+#include "kernels/cpu/gemm_blocks.inc"
 
 }  // namespace
 

@@ -48,7 +48,7 @@ void panel_gemm(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row, cons
 
 template <class T>
 constexpr OwnGemm<T> own() {
-  return {small_gemm<T>, pack_panels<T>, panel_gemm<T>, nullptr, nullptr, kWidth, 0};
+  return {small_gemm<T>, pack_panels<T>, panel_gemm<T>, nullptr, nullptr, kWidth, kWidth, 0, 0};
 }
 
 }  // namespace
