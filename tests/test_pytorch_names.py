@@ -172,6 +172,31 @@ def test_unravel_index():
             assert_same(a, b)
 
 
+@needs_torch
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32"])
+def test_unravel_index_of_short_integers(dtype):
+    """Sizes need not fit into the type of the indices."""
+    ours, theirs = (
+        m.unravel_index(m.tensor([0, 5, 127], dtype=getattr(m, dtype)), (3, 256))
+        for m in (fg, torch)
+    )
+    assert_same(ours, theirs)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("indices", "shape"),
+    [([1.0], 3), ([True], 3), ([1], 2.0), ([1], (2, 2.0)), ([0], (-1,)), ([0], "ab")],
+)
+def test_unravel_index_refuses_what_pytorch_refuses(indices, shape):
+    said = []
+    for m in (torch, fg):
+        with pytest.raises((TypeError, ValueError)) as error:
+            m.unravel_index(m.tensor(indices), shape)
+        said.append((type(error.value), str(error.value).split(", but got")[0]))
+    assert said[0] == said[1]
+
+
 @only_fastgrad
 def test_unravel_index_outside():
     with pytest.raises(ValueError, match="outside an array of shape"):

@@ -82,13 +82,30 @@ def unravel_index(indices: Tensor, shape: int | Sequence[int]) -> tuple[Tensor, 
         indices: Integers below the number of elements.
         shape: The shape of the array.
 
+    Raises:
+        TypeError: If the indices or the shape are no integers.
+        ValueError: If a size is negative, or an index outside of the array.
+
     Example:
         >>> fg.unravel_index(fg.tensor([1, 5]), (2, 3))
         (tensor([0, 1]), tensor([1, 2]))
     """
+    check_tensors("unravel_index", indices=indices)
+    if not isinstance(shape, int | Sequence):
+        raise TypeError(
+            f"expected 'shape' to be int or sequence of ints, but got {type(shape).__name__}"
+        )
     sizes = (shape,) if isinstance(shape, int) else tuple(shape)
-    if indices.is_floating_point() or indices.dtype is _core.bool:
-        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    for size in sizes:
+        if not isinstance(size, int):
+            raise TypeError(
+                f"expected 'shape' sequence to only contain ints, but got {type(size).__name__}"
+            )
+    if any(size < 0 for size in sizes):
+        raise ValueError(f"'shape' cannot have negative values, but got {sizes}")
+    if indices.is_floating_point() or indices.is_complex() or indices.dtype is _core.bool:
+        raise TypeError(f"expected 'indices' to be integer dtype, but got {indices.dtype}")
+    indices = indices.to(_core.int64)
     if ((indices < 0) | (indices >= math.prod(sizes))).any():
         raise ValueError(f"[unravel_index] an index is outside an array of shape {sizes}")
     found = []
