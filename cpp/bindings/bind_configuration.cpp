@@ -15,9 +15,9 @@ void bind_configuration(Registry& r) {
       });
   r.add("get_num_threads", kFunction, "How many threads may work on one operation.")
       .on("() -> int", [](const Arguments&) { return PyLong_FromLong(num_threads()); });
-  // For tests: from how many elements on elementwise ops are put off, and how many are.
+  // For tests: from how many bytes on elementwise ops are put off, and how many are.
   r.add("_defer_from", kFunction, "Sets FASTGRAD_DEFER_FROM; returns what it was.")
-      .on("(int numel) -> int", [](const Arguments& a) {
+      .on("(int nbytes) -> int", [](const Arguments& a) {
         return PyLong_FromLongLong(deferred::defer_from(a.integer(0)));
       });
   r.add("_settle", kFunction, "fastgrad.cpu.synchronize").on("() -> None", [](const Arguments&) {

@@ -15,18 +15,21 @@
 namespace fastgrad::deferred {
 namespace {
 
-// Smaller arrays stay in the near caches from one op to the next.
-constexpr int64_t kFewest = int64_t{1} << 16;
+// Smaller arrays stay in the near caches from one op to the next, in bytes.
+constexpr int64_t kSmallest = int64_t{128} << 10;
 // How many rows may be due: with more of them, blocks leave the first-level cache.
 constexpr size_t kMostRows = 64;
 
-// FASTGRAD_DEFER_FROM: another number of elements; 0: never.
-int64_t threshold(int64_t n) { return n > 0 ? n : INT64_MAX; }
-std::atomic<int64_t> g_fewest{[] {
+// FASTGRAD_DEFER_FROM: another number of bytes; 0: never.
+constexpr int64_t kNever = INT64_MAX;
+int64_t threshold(int64_t n) { return n > 0 ? n : kNever; }
+std::atomic<int64_t> g_smallest{[] {
   const char* text = std::getenv("FASTGRAD_DEFER_FROM");
-  return text ? threshold(std::strtoll(text, nullptr, 10)) : kFewest;
+  return text ? threshold(std::strtoll(text, nullptr, 10)) : kSmallest;
 }()};
-int64_t fewest() { return g_fewest.load(std::memory_order_relaxed); }
+int64_t smallest() { return g_smallest.load(std::memory_order_relaxed); }
+// The fewest elements that an array of so many bytes can have.
+int64_t fewest() { return smallest() / 8 + (smallest() < 8); }
 
 // Where a row reads an operand.
 struct Source {
@@ -44,6 +47,7 @@ struct Row {
   Source in[kMaxElementwiseInputs];
   char* out;
   Buffer* buffer;  // of the result; null when nobody holds it any more
+  int same;        // the operand that the result is equal to, that of a product with 1; or -1
 };
 
 struct Total {
@@ -79,6 +83,20 @@ Due& due() {
   return *the;
 }
 
+using Sources = SmallVector<const Source*, kMaxElementwiseInputs>;
+
+// A kernel that has nothing to share with others takes longer strides than blocks.
+void run_alone(BlockKernel kernel, const Sources& sources, const Row& r, int64_t numel) {
+  const char* in[kMaxElementwiseInputs];
+  unsigned scalars = 0;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    in[i] = sources[i]->data ? sources[i]->data : sources[i]->bytes;
+    if (sources[i]->kind == Source::Kind::One) scalars |= 1u << i;
+  }
+  run_contiguous(kernel, r.compute, r.result, r.out, in, static_cast<int>(sources.size()), scalars,
+                 numel);
+}
+
 // How the rows of a group are run.
 class Plan {
  public:
@@ -91,7 +109,7 @@ class Plan {
     size_t row;
     size_t inner;  // kNone
     BlockKernel kernel;
-    SmallVector<const Source*, kMaxElementwiseInputs> in;
+    Sources in;
   };
   struct Uses {
     int reads = 0;  // by rows that run
@@ -261,6 +279,8 @@ void Plan::run() {
   find_uses();
   make_steps();
   if (steps_.empty()) return;
+  if (steps_.size() == 1 && due_.totals.empty())
+    return run_alone(steps_[0].kernel, steps_[0].in, row(steps_[0].row), due_.numel);
   place_blocks();
   const size_t bytes = slots_ * slot_bytes_ + summed_slots_ * summed_bytes_;
   std::vector<char> memory(bytes + kArenaAlignment);
@@ -274,7 +294,14 @@ void Plan::run() {
 // With the lock held.
 void settle_locked(Due& d) {
   if (d.rows.empty()) return;
-  Plan(d).run();
+  if (d.rows.size() == 1 && d.totals.empty()) {
+    const Row& r = d.rows[0];
+    Sources all;
+    for (size_t i = 0; i < r.arity; ++i) all.push_back(&r.in[i]);
+    if (r.buffer) run_alone(block_kernel(r.op, r.compute), all, r, d.numel);
+  } else {
+    Plan(d).run();
+  }
   for (const Row& r : d.rows)
     if (r.buffer) r.buffer->set_deferred(0);
   for (const Total& t : d.totals)
@@ -292,6 +319,19 @@ void forget(Buffer* gone) {
   const int32_t which = gone->deferred();
   if (which > 0) d.rows[static_cast<size_t>(which) - 1].buffer = nullptr;
   if (which < 0) d.totals[static_cast<size_t>(-which) - 1].buffer = nullptr;
+}
+
+bool is_one(const Source& s, DType type) {
+  if (s.kind != Source::Kind::One) return false;
+  const char* at = s.data ? s.data : s.bytes;
+  return type == DType::Float32 ? *reinterpret_cast<const float*>(at) == 1
+                                : *reinterpret_cast<const double*>(at) == 1;
+}
+
+// Gradients of sums are such products.
+int unchanged_operand(const Row& r) {
+  if (r.op != ElementwiseOp::Mul && r.op != ElementwiseOp::GradMul) return -1;
+  return is_one(r.in[0], r.compute) ? 1 : is_one(r.in[1], r.compute) ? 0 : -1;
 }
 
 bool is_one_element(const Array& a, const Array& full) {
@@ -325,11 +365,11 @@ bool fits(const Operand& o, const Array& full) {
 
 std::atomic<int64_t> g_ask_from{fewest()};
 
-int64_t defer_from(int64_t numel) {
+int64_t defer_from(int64_t nbytes) {
   settle_all();
-  const int64_t old = g_fewest.exchange(threshold(numel), std::memory_order_relaxed);
+  const int64_t old = g_smallest.exchange(threshold(nbytes), std::memory_order_relaxed);
   g_ask_from.store(fewest(), std::memory_order_relaxed);
-  return old == INT64_MAX ? 0 : old;
+  return old == kNever ? 0 : old;
 }
 
 int64_t count() {
@@ -344,9 +384,18 @@ void settle_all() {
   settle_locked(d);
 }
 
+void settle_readers(const Array& a) {
+  Due& d = due();
+  std::lock_guard hold(d.lock);
+  Buffer* const memory = a.buffer->root();
+  bool met = memory->deferred() != 0;
+  for (const Ref<Buffer>& b : d.read) met = met || b.get() == memory;
+  if (met) settle_locked(d);
+}
+
 Tensor row(Op op, std::span<const Operand> operands) {
   const Array* full = full_operand(operands);
-  bool puts_off = full && full->numel >= fewest() && !t_modes.at_once && !t_modes.anomaly &&
+  bool puts_off = full && full->nbytes() >= smallest() && !t_modes.at_once && !t_modes.anomaly &&
                   !recorder() && (full->dtype == DType::Float32 || full->dtype == DType::Float64) &&
                   block_kernel(fastgrad::row(op), full->dtype);
   for (const Operand& o : operands) puts_off = puts_off && fits(o, *full);
@@ -384,17 +433,23 @@ Tensor row(Op op, std::span<const Operand> operands) {
     }
     const Array& a = operands[i].array();
     if (const int32_t which = a.buffer->deferred(); which > 0) {
-      from.kind = Source::Kind::Row;
-      from.row = static_cast<size_t>(which) - 1;
+      const Row& made_by = d.rows[static_cast<size_t>(which) - 1];
+      if (made_by.same >= 0) {
+        from = made_by.in[made_by.same];
+      } else {
+        from.kind = Source::Kind::Row;
+        from.row = static_cast<size_t>(which) - 1;
+      }
       continue;
     }
     if (!is_one_element(a, *full)) from.kind = Source::Kind::Array;
     from.data = a.data;
     if (d.read.empty() || d.read.back().get() != a.buffer.get()) d.read.push_back(a.buffer);
   }
+  r.same = unchanged_operand(r);
   r.out = out.array().data;
-  // Where tests let small arrays be due, a value that is read too early is NaN.
-  if (fewest() < kFewest) std::memset(r.out, 0xff, static_cast<size_t>(out.array().nbytes()));
+  // Where tests let the smallest arrays be due, a value that is read too early is NaN.
+  if (smallest() == 1) std::memset(r.out, 0xff, static_cast<size_t>(out.array().nbytes()));
   r.buffer = out->array.buffer.get();
   r.buffer->set_deferred(static_cast<int32_t>(d.rows.size()));
   g_ask_from.store(0, std::memory_order_relaxed);

@@ -31,8 +31,8 @@ extern std::atomic<int64_t> g_ask_from;
 inline bool must_ask(int64_t numel) { return numel >= g_ask_from.load(std::memory_order_relaxed); }
 inline bool any_due() { return g_ask_from.load(std::memory_order_relaxed) == 0; }
 
-// Rows on fewer elements are computed at once; 0: all are. Returns the old number.
-int64_t defer_from(int64_t numel);
+// Rows on arrays of fewer bytes are computed at once; 0: all are. Returns the old number.
+int64_t defer_from(int64_t nbytes);
 
 // Puts off a row and returns its result. Where that cannot be, the values of the operands are there
 // when it returns, and the result is undefined.
@@ -54,6 +54,12 @@ inline bool is_due(const Array& a) { return a.buffer->deferred() != 0; }
 inline void settle(const Array& a) {
   if (is_due(a)) [[unlikely]]
     settle_all();
+}
+// Lets a be written to: nothing that is due reads it, or makes it.
+void settle_readers(const Array& a);
+inline void settle_before_write(const Array& a) {
+  if (any_due()) [[unlikely]]
+    settle_readers(a);
 }
 
 // While it lives, this thread puts nothing off.

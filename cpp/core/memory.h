@@ -15,7 +15,8 @@ void note_fill(const Array& dst, const Array& value);
 void note_fill(const Array& dst, const Scalar& value);
 
 inline void copy_array(const Array& src, const Array& dst) {
-  deferred::settle();
+  deferred::settle(src);
+  deferred::settle_before_write(dst);
   fastgrad::copy_array(src, dst);
   if (recorder()) [[unlikely]]
     note_copy(src, dst);
@@ -35,13 +36,14 @@ inline Array as_contiguous(const Array& src, DType dtype) {
 }
 inline Array as_contiguous(const Array& src) { return recorded::as_contiguous(src, src.dtype); }
 inline void fill_array(const Array& dst, const Array& value) {
-  deferred::settle();
+  deferred::settle(value);
+  deferred::settle_before_write(dst);
   fastgrad::fill_array(dst, value);
   if (recorder()) [[unlikely]]
     note_fill(dst, value);
 }
 inline void fill_array(const Array& dst, const Scalar& value) {
-  deferred::settle();
+  deferred::settle_before_write(dst);
   fastgrad::fill_array(dst, value);
   if (recorder()) [[unlikely]]
     note_fill(dst, value);

@@ -39,6 +39,8 @@ class Buffer {
   void set_version(uint32_t v) { version_.store(v, std::memory_order_relaxed); }
   uint32_t use_count() const { return refs_.get(); }
   bool is_foreign() const { return kind_ == Kind::Foreign; }
+  // Whose memory it is: this, or the parent of an alias.
+  Buffer* root() { return kind_ == Kind::Alias ? static_cast<Buffer*>(context_) : this; }
   bool owns_memory() const { return kind_ == Kind::Inline || kind_ == Kind::Owned; }
 
   // Whether code that does not tell may write to the memory: its owner, or others who were given
@@ -69,7 +71,6 @@ class Buffer {
     if (kind_ != Kind::Inline || deferred() != 0) release_memory();
     free();
   }
-  Buffer* root() { return kind_ == Kind::Alias ? static_cast<Buffer*>(context_) : this; }
   void release_memory();
   void free();
 

@@ -15,10 +15,10 @@ from fastgrad import _core
 def synchronize(device: Any = None) -> None:
     """Waits until all results are computed.
 
-    Elementwise operations on 65,536 elements and more are put off until a value is asked for: by
+    Elementwise operations on arrays of 128 KiB and more are put off until a value is asked for: by
     printing, `.item()`, `.numpy()`, an operation that is not elementwise, a write in place, or the
     end of `backward()`. The environment variable ``FASTGRAD_DEFER_FROM`` sets another number of
-    elements; 0 lets every operation be computed at once.
+    bytes; 0 lets every operation be computed at once.
 
     Args:
         device: for code that names one; there is only this one.
