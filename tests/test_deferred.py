@@ -46,6 +46,28 @@ def test_a_sum_is_put_off_with_what_it_sums() -> None:
     assert _core._deferred() == 0
 
 
+def test_arithmetic_with_sums_that_are_due_is_put_off() -> None:
+    x = data(requires_grad=True)
+    loss = fg.sqrt((x * x).sum() / 1500) * 0.5 + (x * 2).mean()
+    assert _core._deferred() == 2
+    value = loss.detach() * 1
+    assert _core._deferred() == 2
+    a = x.detach().numpy().astype(np.float64)
+    np.testing.assert_allclose(value.item(), 0.5 * np.sqrt((a * a).mean()) + 2 * a.mean(), 1e-6)
+    loss.backward()
+    np.testing.assert_allclose(
+        x.grad.numpy(), 0.5 * a / 1500 / np.sqrt((a * a).mean()) + 2 / 1500, atol=1e-8
+    )
+
+
+def test_selections_are_put_off() -> None:
+    x = data(requires_grad=True)
+    y = fg.where(x > 0, x * 2, -x).sum()
+    assert _core._deferred() >= 4
+    y.backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.where(x.detach().numpy() > 0, 2, -1))
+
+
 def test_nothing_is_due_after_backward() -> None:
     x = data(requires_grad=True)
     loss = chain(x, data()).sum()
@@ -162,7 +184,9 @@ def test_comparisons_and_selections() -> None:
     def run() -> Any:
         x = data(requires_grad=True)
         inside = (x > -1) & (x < 1)
-        y = fg.where(inside, x * x, x.abs() * 2 - 1)
+        y = fg.where(inside, x * x, x.abs() * 2 - 1) + fg.where(x > 0, 0.5, x)
+        y = y + fg.where(fg.tensor([True]), x, 0) + fg.where(inside, x, fg.tensor(2.0))
+        y = y + fg.where(inside[None], x, y)[0] + fg.where(inside, x.double(), 1)
         (y.clamp(0, 2).sqrt().sum() + fg.relu(x).sum()).backward()
         return inside, y, x.grad
 

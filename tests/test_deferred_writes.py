@@ -128,6 +128,8 @@ STEPS = st.one_of(
     st.tuples(st.just("drop"), st.integers(0, 30)),
     st.tuples(st.just("sum"), st.integers(0, 30)),
     st.tuples(st.just("mean"), st.integers(0, 30)),
+    st.tuples(st.just("ratio"), st.integers(0, 30)),
+    st.tuples(st.just("select"), st.integers(0, 30), st.floats(-2, 2)),
     st.tuples(st.just("row"), st.integers(0, 30)),
     st.tuples(st.just("transposed"), st.integers(0, 30)),
     st.tuples(st.just("add_"), st.integers(0, 30), st.integers(0, 30)),
@@ -156,6 +158,11 @@ def interpret(program: list[tuple[Any, ...]], leaves: list[fg.Tensor]) -> list[A
             del values[args[0] % len(values)]
         elif name in ("sum", "mean"):
             values.append(at(args[0] + 1) * 0.5 + getattr(x, name)() * 1e-3)
+        elif name == "ratio":
+            values.append(at(args[0] + 1) * 0.5)
+            seen.append((x * x).mean().sqrt() / (1 + at(args[0] + 1).abs().sum()))
+        elif name == "select":
+            values.append(fg.where(x > 0, at(args[0] + 1), args[1]))
         elif name == "row":
             values.append(at(args[0] + 1) + x[0])
         elif name == "transposed":

@@ -181,15 +181,18 @@ void bind_comparisons(Registry& r) {
   r.add("equal", kBoth, "Whether two tensors have the same shape and values.")
       .on("(Tensor input, Tensor other) -> bool",
           [](const Arguments& a) { return boolean(equal(a.tensor(0), a.tensor(1))); });
-  add_row(r, "where", Op::Where, kFunction | kExactOut,
+  add_row(r, "where", Op::Where, kFunction | kExactOut | kLazy,
           "input where condition is true, else other; without these the indices where it is true.")
       .on("(Tensor condition) -> Tensor[]",
-          [](const Arguments& a) { return wrap_tuple(where_indices(a.tensor(0))); })
+          [](const Arguments& a) {
+            deferred::settle();
+            return wrap_tuple(where_indices(a.tensor(0)));
+          })
       .on("(Tensor condition, Tensor|Number input, Tensor|Number other, *, Tensor? out=None)",
           [](const Arguments& a) {
             return wrap(select_where(a.tensor(0), a.operand(1), a.operand(2)));
           });
-  r.add("where", kMethod, "This tensor where condition is true, else other.")
+  r.add("where", kMethod | kLazy, "This tensor where condition is true, else other.")
       .on("(Tensor input, Tensor condition, Tensor|Number other)", [](const Arguments& a) {
         return wrap(select_where(a.tensor(1), a.operand(0), a.operand(2)));
       });

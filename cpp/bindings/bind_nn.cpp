@@ -83,7 +83,7 @@ void bind_losses(Registry& r) {
 }
 
 void bind_activations(Registry& r) {
-  r.add("nn.functional.gelu", kFunction | kExactOut,
+  r.add("nn.functional.gelu", kFunction | kExactOut | kLazy,
         "x Phi(x), with the distribution function Phi of the standard normal.")
       .on("(Tensor input, *, str approximate='none', Tensor? out=None)", [](const Arguments& a) {
         const std::string approximate = a.text(1);
@@ -91,7 +91,7 @@ void bind_activations(Registry& r) {
                  "approximate argument must be either none or tanh.");
         return wrap(approximate == "none" ? gelu(a.tensor(0)) : gelu_tanh(a.tensor(0)));
       });
-  r.add("nn.functional.silu", kFunction, "x sigmoid(x).")
+  r.add("nn.functional.silu", kFunction | kLazy, "x sigmoid(x).")
       .on("(Tensor input, bool inplace=False)", [](const Arguments& a) {
         Tensor x = a.tensor(0);
         if (!a.boolean(1)) return wrap(silu(x));
@@ -99,7 +99,7 @@ void bind_activations(Registry& r) {
         elementwise_inplace(Op::Silu, x, operands);
         return wrap(x);
       });
-  r.add("nn.functional.softplus", kFunction | kExactOut,
+  r.add("nn.functional.softplus", kFunction | kExactOut | kLazy,
         "log(1 + exp(beta x)) / beta; x itself where beta x > threshold.")
       .on("(Tensor input, Number beta=1, Number threshold=20, *, Tensor? out=None)",
           [](const Arguments& a) {
