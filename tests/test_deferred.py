@@ -205,6 +205,53 @@ def test_operands_of_other_types_and_layouts() -> None:
     assert_same_bits(run)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("shape", [(5, 256), (40, 2048), (3, 4, 256), (2, 1, 768), (129, 512)])
+def test_rows_and_columns_that_serve_for_many(shape: tuple[int, ...], threads: int) -> None:
+    def run() -> Any:
+        x = fg.randn(shape, requires_grad=True)
+        row = fg.randn(shape[-1:], requires_grad=True)
+        column = fg.rand((*shape[:-1], 1), requires_grad=True)
+        plane = fg.randn((1, *shape[1:]), requires_grad=True)
+        y = (x - row) / (column + 0.5) * plane
+        z = fg.relu(y + row) * column.expand(shape) + fg.exp(-y * y) * row[None]
+        outer = column * row  # nothing has the shape of the result
+        loss = (z * outer).sum() + (z + plane[0]).mean()
+        loss.backward()
+        return y, z, outer, loss, x.grad, row.grad, column.grad, plane.grad
+
+    before = fg.get_num_threads()
+    fg.set_num_threads(threads)
+    try:
+        assert_same_bits(run)
+    finally:
+        fg.set_num_threads(before)
+
+
+def test_standardised_columns() -> None:
+    def run() -> Any:
+        x = fg.randn(300, 512, dtype=fg.float64, requires_grad=True)
+        loss = (((x - x.mean(0)) / x.std(0)) ** 3).sum()
+        loss.backward()
+        return loss, x.grad
+
+    assert_same_bits(run)
+
+
+def test_parts_of_what_is_due_that_are_spread_out() -> None:
+    def run() -> Any:
+        y = data(256 * 6).view(6, 256) * 2
+        return (
+            y + y[0:1].expand(6, 256),
+            y * y[0, 0].expand(6, 256),
+            y - y[:, :1].expand(6, 256),
+            y[::2].expand(2, 3, 256) * 3,
+            y.view(2, 3, 256) + y[1],
+        )
+
+    assert_same_bits(run)
+
+
 def test_views_of_what_is_due() -> None:
     def run() -> Any:
         x = data(3600).view(60, 60)

@@ -11,6 +11,7 @@
 #include "core/deferred_rows.h"
 #include "core/recorder.h"
 #include "kernels/copy.h"
+#include "kernels/row_group.h"
 
 namespace fastgrad::deferred {
 namespace {
@@ -82,7 +83,7 @@ void forget(Buffer* gone) {
 }
 
 bool is_one(const Source& s, DType type) {
-  if (s.kind != Source::Kind::One) return false;
+  if (s.kind != Source::Kind::One || s.turn != 0) return false;
   return type == DType::Float32 ? *reinterpret_cast<const float*>(s.address()) == 1
                                 : *reinterpret_cast<const double*>(s.address()) == 1;
 }
@@ -99,6 +100,36 @@ bool is_one_element(const Array& a, const Array& full) {
   for (size_t d = 0; d < a.shape.size(); ++d)
     if (a.shape[d] != 1 && a.strides[d] != 0) return false;
   return true;
+}
+
+// How many elements share a row of `a`, which is broadcast over the rows before, or share an
+// element of it, which is broadcast over the elements of a row; 0: it is broadcast otherwise, or
+// rows are too short for blocks.
+int64_t shared_elements(const Array& a, const Array& full, bool& one) {
+  const size_t ndim = full.shape.size();
+  if (a.shape.size() > ndim) return 0;
+  const size_t missing = ndim - a.shape.size();
+  // The dimensions from the last one on: those that step through `a` in a row, and those that stay.
+  int64_t inner = 1, step = 1;
+  int changes = 0;
+  bool first = true, stays = false;
+  for (size_t d = ndim; d-- > 0;) {
+    const int64_t size = d < missing ? 1 : a.shape[d - missing];
+    if (size != 1 && size != full.shape[d]) return 0;
+    if (full.shape[d] == 1) continue;
+    const int64_t stride = size == 1 ? 0 : a.strides[d - missing];
+    if (stride != 0 && stride != step) return 0;
+    if (first) {
+      one = stays = stride == 0;
+      first = false;
+    } else if (stays != (stride == 0)) {
+      stays = !stays;
+      if (++changes > 1) return 0;
+    }
+    if (stride != 0) step *= size;
+    if (changes == 0) inner *= full.shape[d];
+  }
+  return changes == 1 && inner % RowGroup::kLeastBlock == 0 ? inner : 0;
 }
 
 // The condition of where(), which has a type of its own.
@@ -128,7 +159,9 @@ bool fits(const Operand& o, const Array& full, bool mask = false) {
   const Array& a = o.array();
   if (a.buffer->is_shared_outside()) return false;
   if (a.contiguous && a.shape == full.shape) return mask || a.dtype == full.dtype;
-  return !mask && a.dtype == full.dtype && is_one_element(a, full);
+  bool one;
+  return !mask && a.dtype == full.dtype &&
+         (is_one_element(a, full) || shared_elements(a, full, one) != 0);
 }
 
 void keep(Due& d, const Ref<Buffer>& buffer) {
@@ -151,8 +184,14 @@ Source source(Due& d, const Array& a, const Array& full) {
     from.row = static_cast<size_t>(which) - 1;
     return from;
   }
-  if (!is_one_element(a, full)) from.kind = Source::Kind::Array;
   from.data = a.data;
+  if (a.contiguous && a.shape == full.shape) {
+    from.kind = Source::Kind::Array;
+  } else if (!is_one_element(a, full)) {
+    bool one = false;
+    from.turn = shared_elements(a, full, one);
+    from.kind = one ? Source::Kind::One : Source::Kind::Array;
+  }
   keep(d, a.buffer);
   return from;
 }

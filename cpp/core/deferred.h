@@ -7,7 +7,8 @@
 // due. When somebody asks for a value, everything that is due runs block by block
 // (kernels/row_group.h), and what nobody holds any more by then is never written to memory, however
 // many of the others read it. Backward defers as well: between the forward pass of a loss and its
-// gradients there may be one pass over the data.
+// gradients there may be one pass over the data. So that the loss does not end it, sums and means
+// over everything are put off with what they sum, and arithmetic on those with them.
 //
 // Nobody can tell, but by the clock:
 //   - Values have few doors. Python enters through guarded() (bindings/python.h), which settles,

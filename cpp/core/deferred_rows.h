@@ -14,6 +14,7 @@ struct Source {
   Kind kind = Kind::One;
   size_t row = 0;              // Row
   const char* data = nullptr;  // else; null: the number in `bytes`
+  int64_t turn = 0;            // Array: begins anew after so many elements; One: goes to the next
   alignas(8) char bytes[8] = {};
 
   const char* address() const { return data ? data : bytes; }

@@ -22,6 +22,10 @@ void run_alone(BlockKernel kernel, const Sources& sources, const Row& r, int64_t
                  numel);
 }
 
+bool has_turns(const Sources& sources) {
+  return std::any_of(sources.begin(), sources.end(), [](const Source* s) { return s->turn != 0; });
+}
+
 // How the rows of a group are run.
 class Plan {
  public:
@@ -130,7 +134,7 @@ void Plan::place_blocks() {
   for (size_t s = 0; s < steps_.size(); ++s) {
     const Row& r = row(steps_[s].row);
     for (const Source* from : steps_[s].in)
-      if (from->kind == Source::Kind::Array) stream(from->data, r.compute);
+      if (from->kind == Source::Kind::Array && from->turn == 0) stream(from->data, r.compute);
     if (in_cache(steps_[s].row)) {
       Uses& u = uses_[steps_[s].row];
       size = std::max(size, itemsize(r.result));
@@ -153,6 +157,9 @@ void Plan::place_blocks() {
     }
   }
   block_ = RowGroup::block_for(streams_ + (slots_ + summed_slots_) * size);
+  for (const Step& s : steps_)
+    for (const Source* from : s.in)
+      while (from->turn % block_ != 0) block_ /= 2;
   slot_bytes_ = arena_block(static_cast<size_t>(block_) * size);
   summed_bytes_ = arena_block(static_cast<size_t>(kGroupBlock) * size);
 }
@@ -185,10 +192,15 @@ void Plan::fill(RowGroup& group, char* own) const {
         continue;
       }
       r.call.in[i] = from.address();
-      if (from.kind == Source::Kind::One)
+      const auto bytes = static_cast<int64_t>(itemsize(row(s.row).compute));
+      r.in[i].turn = from.turn;
+      if (from.kind == Source::Kind::One) {
         r.call.scalars |= static_cast<uint8_t>(1u << i);
-      else
-        r.in[i].everywhere = static_cast<int64_t>(itemsize(row(s.row).compute));
+        r.in[i].jump = bytes;
+      } else {
+        r.in[i].everywhere = bytes;
+        r.in[i].jump = -from.turn * bytes;
+      }
     }
   }
   for (const Total& t : due_.totals) {
@@ -204,7 +216,7 @@ void Plan::run() {
   find_uses();
   make_steps();
   if (steps_.empty()) return;
-  if (steps_.size() == 1 && due_.totals.empty())
+  if (steps_.size() == 1 && due_.totals.empty() && !has_turns(steps_[0].in))
     return run_alone(steps_[0].kernel, steps_[0].in, row(steps_[0].row), due_.numel);
   place_blocks();
   const size_t bytes = slots_ * slot_bytes_ + summed_slots_ * summed_bytes_;
@@ -223,8 +235,8 @@ void run_rows(const Rows& due) {
     const Row& r = due.rows[0];
     Sources all;
     for (size_t i = 0; i < r.arity; ++i) all.push_back(&r.in[i]);
-    if (r.buffer) run_alone(r.kernel, all, r, due.numel);
-    return;
+    if (!r.buffer) return;
+    if (!has_turns(all)) return run_alone(r.kernel, all, r, due.numel);
   }
   Plan(due).run();
   for (const Small& s : due.small) {

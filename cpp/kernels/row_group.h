@@ -31,9 +31,12 @@ struct KernelCall {
 
 struct RowGroup {
   // How a kernel gets from one element to the next: in all memory, and within kGroupBlock elements.
-  // What is `own` lies in the memory of the thread that runs the block.
+  // What is `own` lies in the memory of the thread that runs the block. After every `turn` elements
+  // it jumps: back to the first one of a row that serves for all rows, or to the next one of
+  // elements that serve for a row each.
   struct Steps {
     int64_t everywhere = 0, inside = 0, own = 0;  // own: 0 or 1
+    int64_t turn = 0, jump = 0;                   // turn: a multiple of the block; 0: never
   };
   // A kernel with its operands in the first block.
   struct Row {
@@ -57,7 +60,8 @@ struct RowGroup {
     totals.back().parts.resize(static_cast<size_t>((n - 1) / SumStream::kChunk + 1));
   }
   // How many elements should pass through all kernels at a time, when that takes so many bytes of
-  // the cache for each.
+  // the cache for each. A power of 2, at least kLeastBlock.
+  static constexpr int64_t kLeastBlock = 256;
   static int64_t block_for(size_t bytes_per_element);
   // Whether a group that reads and writes so many bytes should ask for them early.
   static bool is_far(size_t bytes);

@@ -7,10 +7,9 @@
 namespace fastgrad {
 namespace {
 
-// What the arrays of a block may take of the first-level cache, and the fewest elements for which
-// calling kernels costs little.
+// What the arrays of a block may take of the first-level cache. With blocks shorter than the least
+// one, calling kernels would cost more than it saves.
 constexpr size_t kCacheBytes = 12 << 10;
-constexpr int64_t kLeastBlock = 256;
 // Memory of a group that the second-level cache cannot hold.
 constexpr size_t kFarBytes = 4 << 20;
 
@@ -87,7 +86,9 @@ void RowGroup::run_blocks(int64_t begin, int64_t end) {
         (kArenaAlignment - reinterpret_cast<uintptr_t>(base) % kArenaAlignment) % kArenaAlignment;
     away = base - own;
   }
-  auto start = [&](const Steps& s) { return begin * s.everywhere + away * s.own; };
+  auto start = [&](const Steps& s) {
+    return begin * s.everywhere + away * s.own + (s.turn ? begin / s.turn * s.jump : 0);
+  };
   // Where each kernel is, and how far it goes with each block.
   struct Cursor {
     char* out;
@@ -95,6 +96,11 @@ void RowGroup::run_blocks(int64_t begin, int64_t end) {
     int64_t out_step, in_step[kMaxElementwiseInputs];
   };
   SmallVector<Cursor, 24> cursors;
+  struct Turn {
+    size_t row, operand;
+    int64_t left, every, jump;
+  };
+  SmallVector<Turn, 4> turns;
   LookAhead ahead;
   for (const Row& b : rows) {
     Cursor& c = cursors.emplace_back();
@@ -103,7 +109,12 @@ void RowGroup::run_blocks(int64_t begin, int64_t end) {
     for (size_t k = 0; k < kMaxElementwiseInputs; ++k) {
       c.in[k] = b.call.in[k] + start(b.in[k]);
       c.in_step[k] = block * (b.in[k].everywhere + b.in[k].inside);
-      if (far && b.in[k].everywhere) ahead.add(c.in[k], c.in_step[k]);
+      const Steps& steps = b.in[k];
+      if (steps.turn)
+        turns.push_back(
+            {cursors.size() - 1, k, steps.turn - begin % steps.turn, steps.turn, steps.jump});
+      else if (far && steps.everywhere)
+        ahead.add(c.in[k], c.in_step[k]);
     }
   }
   ahead.share_among(rows.size());
@@ -121,6 +132,11 @@ void RowGroup::run_blocks(int64_t begin, int64_t end) {
         c->out += c->out_step;
         for (size_t k = 0; k < kMaxElementwiseInputs; ++k) c->in[k] += c->in_step[k];
         ++c;
+      }
+      for (Turn& t : turns) {
+        if ((t.left -= count) != 0) continue;
+        cursors[t.row].in[t.operand] += t.jump;
+        t.left = t.every;
       }
     }
     if (totals.empty()) continue;
