@@ -70,7 +70,7 @@ void settle_locked(Due& d) {
   d.totals.clear();
   d.small.clear();
   d.read.clear();
-  g_ask_from.store(fewest(), std::memory_order_relaxed);
+  g_ask_from.store(fewest(), std::memory_order_release);
 }
 
 // A result dies before anybody asked for its values.
@@ -273,7 +273,7 @@ std::atomic<int64_t> g_ask_from{fewest()};
 int64_t defer_from(int64_t nbytes) {
   settle_all();
   const int64_t old = g_smallest.exchange(threshold(nbytes), std::memory_order_relaxed);
-  g_ask_from.store(fewest(), std::memory_order_relaxed);
+  g_ask_from.store(fewest(), std::memory_order_release);
   return old == kNever ? 0 : old;
 }
 
@@ -335,7 +335,7 @@ Tensor row(Op op, std::span<const Operand> operands) {
   r.buffer = out->array.buffer.get();
   d.rows.push_back(r);
   r.buffer->set_deferred(static_cast<int32_t>(d.rows.size()));
-  g_ask_from.store(0, std::memory_order_relaxed);
+  g_ask_from.store(0, std::memory_order_release);
   return out;
 }
 

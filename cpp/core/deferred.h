@@ -29,8 +29,8 @@ namespace fastgrad::deferred {
 // From how many elements on an op has to ask whether it should be put off: row(). While something
 // is due, every op has to.
 extern std::atomic<int64_t> g_ask_from;
-inline bool must_ask(int64_t numel) { return numel >= g_ask_from.load(std::memory_order_relaxed); }
-inline bool any_due() { return g_ask_from.load(std::memory_order_relaxed) == 0; }
+inline bool must_ask(int64_t numel) { return numel >= g_ask_from.load(std::memory_order_acquire); }
+inline bool any_due() { return g_ask_from.load(std::memory_order_acquire) == 0; }
 
 // Rows on arrays of fewer bytes are computed at once; 0: all are. Returns the old number.
 int64_t defer_from(int64_t nbytes);

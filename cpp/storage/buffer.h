@@ -52,8 +52,8 @@ class Buffer {
   void drop_outside_user() { root()->outside_users_.fetch_sub(1, std::memory_order_relaxed); }
 
   // Which of the deferred computations makes the values, for who keeps them; 0: they are here.
-  int32_t deferred() const { return deferred_.load(std::memory_order_relaxed); }
-  void set_deferred(int32_t which) { deferred_.store(which, std::memory_order_relaxed); }
+  int32_t deferred() const { return deferred_.load(std::memory_order_acquire); }
+  void set_deferred(int32_t which) { deferred_.store(which, std::memory_order_release); }
   // Called when a Buffer goes whose values nobody came for.
   static inline void (*forget_deferred)(Buffer* gone) = nullptr;
 

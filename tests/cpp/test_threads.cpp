@@ -6,6 +6,7 @@
 #include "autograd/engine.h"
 #include "base/threads.h"
 #include "check.h"
+#include "core/deferred.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 
@@ -71,6 +72,21 @@ TEST(threads_run_one_graph) {
     }
   });
   CHECK(first(x->grad) == 6.0 * kThreads * kRounds);
+}
+
+TEST(threads_put_off_their_own_rows) {
+  const int64_t before = deferred::defer_from(1);
+  in_threads([](int t) {
+    for (int i = 0; i < kRounds; ++i) {
+      Tensor x = leaf(Dims{50 + t % 2}, t + 1);
+      Tensor y = add(mul(x, 2.0), 1.0);
+      backward_of_sum(mul(y, y));
+      deferred::settle(y.array());
+      CHECK(first(y) == 2.0 * (t + 1) + 1);
+      CHECK(first(x->grad) == 4.0 * (2.0 * (t + 1) + 1));
+    }
+  });
+  CHECK(deferred::defer_from(before) == 1);
 }
 
 TEST(modes_belong_to_their_thread) {
