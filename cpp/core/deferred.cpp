@@ -298,6 +298,19 @@ void settle_readers(const Array& a) {
   if (met) settle_locked(d);
 }
 
+namespace {
+// What is due may hold the last reference to what it reads, and so the memory that lacks.
+Tensor new_result(const Array& full, DType type) {
+  try {
+    return Tensor::empty_like(full, type);
+  } catch (const Error&) {
+    if (!any_due()) throw;
+  }
+  settle_all();
+  return Tensor::empty_like(full, type);
+}
+}  // namespace
+
 Tensor row(Op op, std::span<const Operand> operands) {
   if (Tensor out = small_row(op, operands); out.defined()) return out;
   const Array* full = full_operand(op, operands);
@@ -310,7 +323,7 @@ Tensor row(Op op, std::span<const Operand> operands) {
     return {};
   }
   const DType result = op_types(op) == OpTypes::P ? DType::Bool : full->dtype;
-  Tensor out = Tensor::empty_like(*full, result);
+  Tensor out = new_result(*full, result);
   Due& d = due();
   std::lock_guard hold(d.lock);
   bool fresh = d.numel != full->numel || d.rows.size() + 1 >= kMostRows;
