@@ -84,13 +84,16 @@ class Mask {
     size_t dims = mask_->shape.size();
     int64_t at = offsets_[static_cast<size_t>(batch)] + query * mask_->strides[dims - 2];
     int64_t step = mask_->strides[dims - 1];
+    const AttentionLines<T>& lines = attention_lines(T{});
     if (mask_->dtype == DType::Bool) {
       const bool* seen = mask_->ptr<bool>() + at;
+      if (step == 1) return lines.hide(seen, scores, n);
       for (int64_t j = 0; j < n; ++j)
         if (!seen[j * step]) scores[j] = -std::numeric_limits<T>::infinity();
     } else {
-      const T* add = mask_->ptr<T>() + at;
-      for (int64_t j = 0; j < n; ++j) scores[j] += add[j * step];
+      const T* more = mask_->ptr<T>() + at;
+      if (step == 1) return lines.add(more, scores, n);
+      for (int64_t j = 0; j < n; ++j) scores[j] += more[j * step];
     }
   }
 

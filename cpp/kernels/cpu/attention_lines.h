@@ -16,6 +16,9 @@ struct AttentionLines {
   // y *= factor
   void (*scale)(T* y, T factor, int64_t n);
   double (*dot)(const T* a, const T* b, int64_t n);
+  // scores = -inf where they are not seen; scores += more
+  void (*hide)(const bool* seen, T* scores, int64_t n);
+  void (*add)(const T* more, T* scores, int64_t n);
 };
 struct AttentionLineTable {
   AttentionLines<float> f32;

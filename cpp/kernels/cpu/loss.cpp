@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/attention_lines.h"
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/elementwise.h"
 
@@ -101,20 +102,62 @@ void exp_block(T* p, int64_t n) {
   kernel(reinterpret_cast<char*>(p), in, 0, n);
 }
 
-// log(sum(exp(x))) of n elements `step` apart.
+// log(sum(exp(x))) of n elements; NaN where the largest is not finite: differences from it, which
+// make a loss, are not defined.
 template <class T>
-double log_sum_exp(const T* x, int64_t n, int64_t step, std::vector<T>& work) {
+double log_sum_exp(const T* x, int64_t n, std::vector<T>& work) {
   if (n == 0) return -std::numeric_limits<double>::infinity();
-  work.resize(static_cast<size_t>(n));
-  if (step == 1)
-    std::copy_n(x, n, work.data());
-  else
-    for (int64_t i = 0; i < n; ++i) work[static_cast<size_t>(i)] = x[i * step];
-  T top = lanes(T{}).largest(work.data(), n);
-  if (std::isinf(top)) return static_cast<double>(top);
-  for (T& v : work) v -= top;
-  exp_block(work.data(), n);
-  return static_cast<double>(top) + std::log(static_cast<double>(lanes(T{}).sum(work.data(), n)));
+  T top = lanes(T{}).largest(x, n);
+  if (!std::isfinite(top)) return std::numeric_limits<double>::quiet_NaN();
+  work.assign(x, x + n);
+  return static_cast<double>(top) + std::log(attention_lines(T{}).exp_sum(work.data(), top, n));
+}
+
+// Positions of one image whose classes are planes: neighbours are worked on together, class by
+// class, so that what is read lies side by side.
+class Tiles {
+ public:
+  explicit Tiles(const ClassShape& s)
+      : s_(s), count_((s.inner + kMost - 1) / kMost), all_(s.batch * count_) {}
+  static constexpr int64_t kMost = 64;
+  // Calls f(first position, positions, first element), in parallel; f keeps `work`.
+  template <class T, class F>
+  void for_each(F&& f) const {
+    int64_t grain = std::max<int64_t>(positions_at_once(s_) / kMost, 1);
+    parallel_for(all_, grain, [&](int64_t begin, int64_t end) {
+      std::vector<T> work(static_cast<size_t>(s_.classes * kMost));
+      for (int64_t i = begin; i < end; ++i) {
+        int64_t n = i / count_, at = i % count_ * kMost;
+        f(n * s_.inner + at, std::min(kMost, s_.inner - at), n * s_.classes * s_.inner + at,
+          work.data());
+      }
+    });
+  }
+
+ private:
+  const ClassShape& s_;
+  int64_t count_, all_;
+};
+
+// log(sum(exp(x))) over `classes` planes that are `step` apart, for n positions.
+template <class T>
+void log_sums_exp(const T* x, int64_t classes, int64_t step, int64_t n, T* work, double* sums) {
+  T top[Tiles::kMost];
+  std::copy_n(x, n, top);
+  for (int64_t c = 1; c < classes; ++c)
+    for (int64_t j = 0; j < n; ++j) {
+      T v = x[c * step + j];
+      top[j] = (v > top[j]) | (v != v) ? v : top[j];
+    }
+  for (int64_t c = 0; c < classes; ++c)
+    for (int64_t j = 0; j < n; ++j) work[c * n + j] = x[c * step + j] - top[j];
+  exp_block(work, classes * n);
+  std::fill_n(sums, n, 0.0);
+  for (int64_t c = 0; c < classes; ++c)
+    for (int64_t j = 0; j < n; ++j) sums[j] += static_cast<double>(work[c * n + j]);
+  for (int64_t j = 0; j < n; ++j)
+    sums[j] = std::isfinite(top[j]) ? static_cast<double>(top[j]) + std::log(sums[j])
+                                    : std::numeric_limits<double>::quiet_NaN();
 }
 
 }  // namespace
@@ -173,22 +216,31 @@ void cross_entropy(const ClassShape& s, const Array& scores, const Array& target
     const T* source = from.ptr<T>();
     T* log_sums = wide_lse.ptr<T>();
     std::vector<double> values(static_cast<size_t>(s.batch * s.inner), 0);
-    parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
-      std::vector<T> work;
-      for (int64_t position = begin; position < end; ++position) {
-        int64_t t = targets.at(position);
-        const T* x = source + position / s.inner * s.classes * s.inner + position % s.inner;
-        double log_sum = log_sum_exp(x, s.classes, s.inner, work);
-        log_sums[position] = static_cast<T>(log_sum);
-        if (t < 0) continue;
-        double v =
-            (1 - smoothing) * targets.weight(t) * (log_sum - static_cast<double>(x[t * s.inner]));
-        if (smoothing != 0)
-          for (int64_t c = 0; c < s.classes; ++c)
-            v += spread * targets.weight(c) * (log_sum - static_cast<double>(x[c * s.inner]));
-        values[static_cast<size_t>(position)] = v;
-      }
-    });
+    auto put = [&](int64_t position, const T* x, double log_sum) {
+      int64_t t = targets.at(position);
+      log_sums[position] = static_cast<T>(log_sum);
+      if (t < 0) return;
+      double v =
+          (1 - smoothing) * targets.weight(t) * (log_sum - static_cast<double>(x[t * s.inner]));
+      if (smoothing != 0)
+        for (int64_t c = 0; c < s.classes; ++c)
+          v += spread * targets.weight(c) * (log_sum - static_cast<double>(x[c * s.inner]));
+      values[static_cast<size_t>(position)] = v;
+    };
+    if (s.inner > 1 && s.classes > 0)
+      Tiles(s).for_each<T>([&](int64_t first, int64_t n, int64_t at, T* work) {
+        double sums[Tiles::kMost];
+        log_sums_exp(source + at, s.classes, s.inner, n, work, sums);
+        for (int64_t j = 0; j < n; ++j) put(first + j, source + at + j, sums[j]);
+      });
+    else
+      parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
+        std::vector<T> work;
+        for (int64_t position = begin; position < end; ++position) {
+          const T* x = source + position * s.classes;
+          put(position, x, log_sum_exp(x, s.classes, work));
+        }
+      });
     Losses<T> losses(reduction, wide_loss);
     for (int64_t position = 0; position < s.batch * s.inner; ++position) {
       int64_t t = targets.at(position);
@@ -215,31 +267,57 @@ void cross_entropy_grad(const ClassShape& s, const Array& g, const Array& scores
       for (int64_t c = 0; c < s.classes; ++c) all_weights += targets.weight(c);
       const T *source = from.ptr<T>(), *sums = log_sums.ptr<T>();
       T* target_x = out.ptr<T>();
-      parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
-        std::vector<T> work(s.inner == 1 ? 0 : static_cast<size_t>(s.classes));
+      if (s.inner > 1) {
+        Tiles(s).for_each<T>([&](int64_t first, int64_t n, int64_t at, T* work) {
+          T scale[Tiles::kMost], even[Tiles::kMost];
+          bool counts[Tiles::kMost];
+          for (int64_t j = 0; j < n; ++j) {
+            int64_t t = targets.at(first + j);
+            double cotangent = t < 0 ? 0 : cotangents.at(first + j);
+            counts[j] = cotangent != 0;
+            double own = counts[j] ? (1 - smoothing) * targets.weight(t) : 0;
+            scale[j] = static_cast<T>(cotangent * (own + spread * all_weights));
+            even[j] = static_cast<T>(cotangent * spread);
+          }
+          const T *x = source + at, *top = sums + first;
+          for (int64_t c = 0; c < s.classes; ++c)
+            for (int64_t j = 0; j < n; ++j) work[c * n + j] = x[c * s.inner + j] - top[j];
+          exp_block(work, s.classes * n);
+          for (int64_t c = 0; c < s.classes; ++c) {
+            const T weight = static_cast<T>(targets.weight(c)), *p = work + c * n;
+            T* to = target_x + at + c * s.inner;
+            for (int64_t j = 0; j < n; ++j)
+              to[j] = counts[j] ? p[j] * scale[j] - even[j] * weight : T(0);
+          }
+          for (int64_t j = 0; j < n; ++j) {
+            if (!counts[j]) continue;
+            int64_t t = targets.at(first + j);
+            target_x[at + j + t * s.inner] -=
+                static_cast<T>(cotangents.at(first + j) * (1 - smoothing) * targets.weight(t));
+          }
+        });
+        return;
+      }
+      parallel_for(s.batch, positions_at_once(s), [&](int64_t begin, int64_t end) {
         for (int64_t position = begin; position < end; ++position) {
-          int64_t t = targets.at(position);
-          int64_t at = position / s.inner * s.classes * s.inner + position % s.inner;
+          int64_t t = targets.at(position), at = position * s.classes;
           const T* x = source + at;
-          T* to = target_x + at;
+          T* p = target_x + at;
           double cotangent = t < 0 ? 0 : cotangents.at(position);
           if (cotangent == 0) {
-            for (int64_t c = 0; c < s.classes; ++c) to[c * s.inner] = 0;
+            std::fill_n(p, s.classes, T(0));
             continue;
           }
           T log_sum = sums[position];
           double own = (1 - smoothing) * targets.weight(t);
           T scale = static_cast<T>(cotangent * (own + spread * all_weights));
-          T* p = s.inner == 1 ? to : work.data();
-          for (int64_t c = 0; c < s.classes; ++c) p[c] = x[c * s.inner] - log_sum;
+          for (int64_t c = 0; c < s.classes; ++c) p[c] = x[c] - log_sum;
           exp_block(p, s.classes);
           for (int64_t c = 0; c < s.classes; ++c) p[c] *= scale;
           if (smoothing != 0)
             for (int64_t c = 0; c < s.classes; ++c)
               p[c] -= static_cast<T>(cotangent * spread * targets.weight(c));
           p[t] -= static_cast<T>(cotangent * own);
-          if (s.inner != 1)
-            for (int64_t c = 0; c < s.classes; ++c) to[c * s.inner] = p[c];
         }
       });
     });

@@ -26,6 +26,19 @@ struct NormLines {
                    T* dx);
   // dw += g * ((x - m) * scale), db += g
   void (*add_parameters)(const T* g, const T* x, T m, T scale, int64_t n, T* dw, T* db);
+
+  // Of n columns side by side, over `rows` rows that are `step` apart, with numbers of its own for
+  // each column. Adds to sums: of x, of (x - m)^2, of g and of g * (x - m).
+  void (*column_sums)(const T* x, int64_t step, int64_t rows, int64_t n, double* sums);
+  void (*column_squares)(const T* x, int64_t step, int64_t rows, int64_t n, const T* m,
+                         double* sums);
+  void (*column_products)(const T* g, const T* x, int64_t step, int64_t rows, int64_t n, const T* m,
+                          double* sum_g, double* sum_gx);
+  // The same as affine and gradient.
+  void (*column_affine)(const T* x, int64_t step, int64_t rows, int64_t n, const T* m,
+                        const T* scale, const T* shift, T* y);
+  void (*column_gradient)(const T* g, const T* x, int64_t step, int64_t rows, int64_t n, const T* m,
+                          const T* mean_g, const T* slope, const T* scale, T* dx);
 };
 struct NormLineTable {
   NormLines<float> f32;

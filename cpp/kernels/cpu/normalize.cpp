@@ -1,5 +1,6 @@
 #include "kernels/normalize.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -154,6 +155,95 @@ void row_norm_grad(const RowNormShape& s, const Array& g, const Array& x, const 
   });
 }
 
+namespace {
+
+// Channels of so few elements per sample are worked on side by side, a row of columns at a time: a
+// line of its own costs more than its elements.
+constexpr int64_t kShortLine = 32;
+constexpr int64_t kColumns = 256;
+
+// Some neighbouring channels whose elements, `inner` columns each, lie side by side in a sample.
+template <class T>
+struct Columns {
+  T mean[kColumns], scale[kColumns], other[kColumns], more[kColumns];
+
+  // Calls f(first channel, channels) for each tile.
+  template <class F>
+  static void for_tiles(const ChannelNormShape& s, F&& f) {
+    int64_t tile = kColumns / s.inner, tiles = (s.channels + tile - 1) / tile;
+    parallel_for(tiles, rows_at_once(s.batch * tile * s.inner), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) f(i * tile, std::min(tile, s.channels - i * tile));
+    });
+  }
+  static double total(const double* sums, int64_t inner, int64_t channel) {
+    double all = 0;
+    for (int64_t i = channel * inner; i < (channel + 1) * inner; ++i) all += sums[i];
+    return all;
+  }
+  static void set(T* columns, int64_t inner, int64_t channel, T value) {
+    std::fill_n(columns + channel * inner, inner, value);
+  }
+};
+
+template <class T>
+void columns_norm(const ChannelNormShape& s, const T* x, const T* w, const T* b, double eps, T* y,
+                  T* means, T* vars) {
+  const NormLines<T>& lines = norm_lines(T{});
+  double count = static_cast<double>(s.batch * s.inner);
+  int64_t step = s.channels * s.inner, inner = s.inner;
+  Columns<T>::for_tiles(s, [&](int64_t first, int64_t channels) {
+    Columns<T> at;
+    double sums[kColumns] = {}, squares[kColumns] = {};
+    const T* from = x + first * inner;
+    int64_t n = channels * inner;
+    lines.column_sums(from, step, s.batch, n, sums);
+    for (int64_t c = 0; c < channels; ++c) {
+      means[first + c] = static_cast<T>(at.total(sums, inner, c) / count);
+      at.set(at.mean, inner, c, means[first + c]);
+    }
+    lines.column_squares(from, step, s.batch, n, at.mean, squares);
+    for (int64_t c = 0; c < channels; ++c) {
+      double v = at.total(squares, inner, c) / count;
+      vars[first + c] = static_cast<T>(v);
+      at.set(at.scale, inner, c,
+             static_cast<T>(1 / std::sqrt(v + eps)) * (w ? w[first + c] : T(1)));
+      at.set(at.other, inner, c, b ? b[first + c] : T(0));
+    }
+    lines.column_affine(from, step, s.batch, n, at.mean, at.scale, at.other, y + first * inner);
+  });
+}
+
+// dx, dw and db may be null.
+template <class T>
+void columns_norm_grad(const ChannelNormShape& s, const T* g, const T* x, const T* w,
+                       const T* means, const T* vars, double eps, T* dx, T* dw, T* db) {
+  const NormLines<T>& lines = norm_lines(T{});
+  double count = static_cast<double>(s.batch * s.inner);
+  int64_t step = s.channels * s.inner, inner = s.inner;
+  Columns<T>::for_tiles(s, [&](int64_t first, int64_t channels) {
+    Columns<T> at;
+    double sums_g[kColumns] = {}, sums_gx[kColumns] = {};
+    int64_t n = channels * inner, begin = first * inner;
+    for (int64_t c = 0; c < channels; ++c) at.set(at.mean, inner, c, means[first + c]);
+    lines.column_products(g + begin, x + begin, step, s.batch, n, at.mean, sums_g, sums_gx);
+    for (int64_t c = 0; c < channels; ++c) {
+      double rstd = 1 / std::sqrt(static_cast<double>(vars[first + c]) + eps);
+      double sum_g = at.total(sums_g, inner, c), sum_gx = at.total(sums_gx, inner, c);
+      if (dw) dw[first + c] = static_cast<T>(sum_gx * rstd);
+      if (db) db[first + c] = static_cast<T>(sum_g);
+      at.set(at.scale, inner, c,
+             static_cast<T>((w ? static_cast<double>(w[first + c]) : 1.0) * rstd));
+      at.set(at.other, inner, c, static_cast<T>(sum_g / count));
+      at.set(at.more, inner, c, static_cast<T>(sum_gx / count * rstd * rstd));
+    }
+    if (dx)
+      lines.column_gradient(g + begin, x + begin, step, s.batch, n, at.mean, at.other, at.more,
+                            at.scale, dx + begin);
+  });
+}
+
+}  // namespace
+
 void channel_norm(const ChannelNormShape& s, const Array& x, const Array* weight, const Array* bias,
                   double eps, const Array& y, const Array& mean, const Array& var) {
   DType d = compute_dtype(y.dtype);
@@ -164,6 +254,8 @@ void channel_norm(const ChannelNormShape& s, const Array& x, const Array* weight
     const NormLines<T>& lines = norm_lines(T{});
     const T *w = data_of<T>(hw), *b = data_of<T>(hb), *source = from.ptr<T>();
     T *target = to.ptr<T>(), *means = to_mean.ptr<T>(), *vars = to_var.ptr<T>();
+    if (s.inner > 0 && s.inner < kShortLine)
+      return columns_norm(s, source, w, b, eps, target, means, vars);
     parallel_for(s.channels, rows_at_once(s.batch * s.inner), [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) {
         auto line = [&](int64_t n) { return (n * s.channels + c) * s.inner; };
@@ -195,6 +287,9 @@ void channel_norm_grad(const ChannelNormShape& s, const Array& g, const Array& x
     const T *w = data_of<T>(hw), *source = from.ptr<T>(), *cotangents = cotangent.ptr<T>();
     const T *all_means = means.ptr<T>(), *all_vars = vars.ptr<T>();
     T *target = to_dx.ptr<T>(), *out_w = to_dw.ptr<T>(), *out_b = to_db.ptr<T>();
+    if (s.inner > 0 && s.inner < kShortLine)
+      return columns_norm_grad(s, cotangents, source, w, all_means, all_vars, eps, target, out_w,
+                               out_b);
     parallel_for(s.channels, rows_at_once(s.batch * s.inner), [&](int64_t begin, int64_t end) {
       for (int64_t c = begin; c < end; ++c) {
         auto line = [&](int64_t n) { return (n * s.channels + c) * s.inner; };

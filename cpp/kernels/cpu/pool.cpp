@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/reduce_lanes.h"
 
 namespace fastgrad {
 namespace {
@@ -159,6 +160,21 @@ double weight_of(const PoolGeometry& g, size_t d, size_t h, int64_t w) {
   return g.dims[0].weight[d] * g.dims[1].weight[h] * g.dims[2].weight[static_cast<size_t>(w)];
 }
 
+// Whether windows are whole rows that follow one another, as those of a mean over the plane are.
+bool is_of_rows(const PoolGeometry& g) {
+  const PoolWindows& last = g.dims[2];
+  return g.dims[1].step == 1 && last.outputs() == 1 && last.start[0] == 0 &&
+         last.stop[0] == last.size;
+}
+// Calls f(offset in the plane, elements) for the runs of rows that the window of these rows is.
+template <class F>
+void for_runs(const PoolGeometry& g, size_t d, size_t h, F&& f) {
+  const PoolWindows &wd = g.dims[0], &wh = g.dims[1];
+  int64_t rows = wh.stop[h] - wh.start[h], row = g.dims[2].size;
+  for (int64_t i = wd.start[d]; i < wd.stop[d] && rows > 0; i += wd.step)
+    f((i * wh.size + wh.start[h]) * row, rows * row);
+}
+
 // Planes that make a chunk of work for a thread.
 int64_t planes_at_once(const PoolGeometry& g) {
   return std::max<int64_t>(kParallelGrain / std::max<int64_t>(g.in_numel(), 1), 1);
@@ -218,6 +234,7 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
       using Total = std::conditional_t<std::is_integral_v<T>, int64_t, T>;
       const PoolWindows& last = g.dims[2];
       const Regular regular = regular_windows(last);
+      const bool of_rows = is_of_rows(g);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
           const T* plane = from.ptr<T>() + p * g.in_numel();
@@ -250,6 +267,16 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
               });
               for (int64_t i = 0; i < count; ++i) put(w + i, totals[i]);
             };
+            if constexpr (std::is_floating_point_v<T>) {
+              if (of_rows) {
+                Total total = 0;
+                for_runs(g, d, h,
+                         [&](int64_t at, int64_t n) { total += lanes(T{}).sum(plane + at, n); });
+                put(0, total);
+                ++to;
+                return;
+              }
+            }
             for_row(last.outputs(), regular, one, several);
             to += last.outputs();
           });
@@ -269,6 +296,7 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
     dispatch_float(out.dtype, "avg_pool", [&]<class T>(T) {
       const PoolWindows& last = g.dims[2];
       const Regular regular = regular_windows(last);
+      const bool of_rows = is_of_rows(g);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
           const T* cotangent = from.ptr<T>() + p * g.out_numel();
@@ -295,6 +323,14 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
                   });
               });
             };
+            if (of_rows) {
+              const T all = part(0);
+              for_runs(g, d, h, [&](int64_t at, int64_t n) {
+                for (T* p = plane + at; n > 0; --n) *p++ += all;
+              });
+              ++cotangent;
+              return;
+            }
             for_row(last.outputs(), regular, one, several);
             cotangent += last.outputs();
           });
