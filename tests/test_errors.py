@@ -399,6 +399,15 @@ class TestHugeArguments:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
 
+    def test_in_place_forms_need_a_tensor_first(self) -> None:
+        names = "bitwise_and_ bitwise_or_ bitwise_xor_ bitwise_left_shift_ bitwise_right_shift_"
+        ones = fg.ones(2, dtype=fg.int64)
+        for name in f"{names} pow_ remainder_ xlogy_".split():
+            with pytest.raises(TypeError):
+                getattr(fg.Tensor, name)(3, ones)
+        with pytest.raises(TypeError, match="xlogy_"):
+            fg.xlogy_(2.0, fg.ones(2))
+
     def test_functions_in_python_name_the_argument_that_is_no_tensor(self) -> None:
         f = fg.nn.functional
         for function in (f.selu, f.celu, f.pdist, fg.gradient):

@@ -348,7 +348,9 @@ void Registry::install(PyObject* module) {
     if (!(d.places & kInplace)) continue;
     Definition& in = add((d.name + "_").c_str(), d.places & kInplaceFunction ? kBoth : kMethod, "");
     in.doc = "In-place form of :func:`fastgrad." + d.name + "`.";
-    in.overloads = d.overloads;
+    // Where a number comes first there is no tensor to write into.
+    for (const Overload& o : d.overloads)
+      if (o.signature.parameters()[0].kind != Kind::Number) in.overloads.push_back(o);
     in.row = d.row;
     in.unary = d.unary;
     in.binary = d.binary;
