@@ -114,6 +114,18 @@ def hurwitz(s: Any, q: Any) -> Any:
         return mp.zeta(s, q)
 
 
+def lower_gamma(a: Any, x: Any) -> Any:
+    """The regularised lower incomplete gamma function, with digits for what cancels."""
+    with mp.workdps(mp.mp.dps + 20):
+        return mp.gammainc(a, 0, x, regularized=True)
+
+
+def upper_gamma(a: Any, x: Any) -> Any:
+    """1 - lower_gamma, relatively exact where it is tiny."""
+    with mp.workdps(mp.mp.dps + 20):
+        return mp.gammainc(a, x, mp.inf, regularized=True)
+
+
 def as_int(function: Callable[..., int]) -> Callable[..., Any]:
     return lambda *x: function(*(int(v) for v in x))
 
@@ -230,6 +242,8 @@ SPECS: dict[str, Spec] = {
     "digamma": Spec(mp.digamma, off_the_poles, ulps=4, floor=1e-15),
     "polygamma": Spec(lambda n, x: mp.polygamma(int(n), x), ulps=8, constants=(0,)),
     "zeta": Spec(hurwitz, ulps=8, constants=(0,)),
+    "igamma": Spec(lower_gamma, ulps=8, constants=(0,)),
+    "igammac": Spec(upper_gamma, ulps=8, constants=(0,)),
     "i0": Spec(lambda x: mp.besseli(0, x), below(1e4), ulps=4),
     "i0e": Spec(lambda x: mp.besseli(0, x) * mp.exp(-abs(x)), below(1e4), ulps=4),
     "i1": Spec(lambda x: mp.besseli(1, x), below(1e4), ulps=4),

@@ -50,7 +50,7 @@ def test_every_row(name: str, row: dict[str, Any], dtype: Any) -> None:
         return y.detach(), fg.autograd.grad(y.sum(), x, allow_unused=True)
 
     for fn in (forward, with_gradients) if dtype.is_floating_point else (forward,):
-        if name == "special.zeta" and fn is with_gradients:
+        if row["row"] in ("zeta", "igamma", "igammac") and fn is with_gradients:
             continue  # has none in its first argument
         compiled = fg.compile(fn, fullgraph=True)
         for x in inputs:

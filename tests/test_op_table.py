@@ -21,8 +21,8 @@ from reference import fg, only_fastgrad
 pytestmark = only_fastgrad
 f64 = fg.float64
 # Tested elsewhere: they take a condition or leave arguments out, are no smooth functions (nextafter
-# and ldexp step along the grid of numbers), or have no derivative by one argument (zeta).
-TESTED_ELSEWHERE = ("where", "clamp", "nextafter", "ldexp", "zeta")
+# and ldexp step along the grid of numbers), or have no derivative by one argument (zeta, igamma).
+TESTED_ELSEWHERE = ("where", "clamp", "nextafter", "ldexp", "zeta", "igamma", "igammac")
 INTEGERS_ONLY = "IJ"
 PREDICATE = "P"
 

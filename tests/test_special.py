@@ -101,6 +101,35 @@ class TestValues:
             error = error_in_ulps(float(z), exact(SPECS["zeta"], x, y), np.float64)
             assert error <= 16, f"zeta({x!r}, {y!r}) = {z!r} is {error} ulps off"
 
+    @pytest.mark.parametrize("name", ["igamma", "igammac"])
+    @pytest.mark.parametrize("kind", ["small", "middle", "transition", "tails"])
+    def test_incomplete_gamma(self, name: str, kind: str) -> None:
+        rng = np.random.default_rng(3)
+        n = 40
+        if kind == "small":
+            a, x = 10 ** rng.uniform(-8, 0.5, n), 10 ** rng.uniform(-5, 0.5, n)
+        elif kind == "middle":
+            a, x = rng.uniform(0.05, 60, n), rng.uniform(0.01, 100, n)
+        else:
+            a = 10 ** rng.uniform(1, 4 if kind == "tails" else 6, n)
+            x = a + np.sqrt(a) * rng.uniform(-3, 3, n) * (10 if kind == "tails" else 1)
+            x = np.maximum(x, 1e-3)
+        got = to_numpy(function(fg, name)(fg.from_numpy(a), fg.from_numpy(x)))
+        for p, q, y in zip(a, x, got, strict=True):
+            wanted = exact(SPECS[name], p, q)
+            if wanted > 1e-300:
+                error = error_in_ulps(float(y), wanted, np.float64)
+                assert error <= 20, f"{name}({p!r}, {q!r}) = {y!r} is {error} ulps off"
+
+    def test_incomplete_gamma_of_huge_and_tiny_arguments(self) -> None:
+        huge = fg.tensor([1e20, 1e200, 1e308, 1e40], dtype=fg.float64)
+        at = fg.tensor([1e20, 1e200, 1e308, 1.5e40], dtype=fg.float64)
+        assert fg.igamma(huge, at).tolist() == pytest.approx([0.5, 0.5, 0.5, 1.0], rel=1e-9)
+        tiny = fg.tensor([1e-300, 5e-324, 1e-300], dtype=fg.float64)
+        x = fg.tensor([1e-300, 1.0, 1e300], dtype=fg.float64)
+        assert fg.igamma(tiny, x).tolist() == [1.0, 1.0, 1.0]
+        assert fg.igammac(tiny, x)[0].item() == pytest.approx(1e-300 * 690.1983122333121, rel=1e-12)
+
 
 # Where PyTorch has NaN, or the wrong sign of zero: our values at the points where it differs.
 BETTER = {
@@ -135,7 +164,11 @@ class TestSpecialPoints:
 
     @needs_torch
     @pytest.mark.parametrize(
-        "name", ["atan2", "hypot", "logaddexp", "pow", "xlogy", "special.xlog1py", "copysign"]
+        "name",
+        [
+            *("atan2", "hypot", "logaddexp", "pow", "xlogy", "special.xlog1py", "copysign"),
+            *("igamma", "igammac"),
+        ],
     )
     def test_two_operands_like_pytorch(self, name: str) -> None:
         grid = np.array([*self.POINTS, 0.5, -2.0, 3.0])
@@ -202,6 +235,26 @@ class TestDerivatives:
             fg.special.zeta(s, q).backward()
         (g,) = fg.autograd.grad(fg.special.zeta(s, q), q, create_graph=True)
         assert float(g) == pytest.approx(-2.5 * float(mp.zeta(3.5, 1.5)), rel=1e-14)
+
+    @pytest.mark.parametrize("name", ["igamma", "igammac"])
+    def test_incomplete_gamma_has_one_by_its_second_argument_alone(self, name: str) -> None:
+        a = fg.tensor([0.3, 2.5, 70.0], dtype=fg.float64, requires_grad=True)
+        x = fg.tensor([0.2, 3.0, 75.0], dtype=fg.float64, requires_grad=True)
+        with pytest.raises(NotImplementedError, match=f"the derivative for '{name}: input'"):
+            function(fg, name)(a, x).sum().backward()
+        (first,) = fg.autograd.grad(function(fg, name)(a, x).sum(), x, create_graph=True)
+        (second,) = fg.autograd.grad(first.sum(), x)
+        for order, got in ((1, first), (2, second)):
+            wanted = [
+                derivative(SPECS[name], p, [0, order])
+                for p in zip(a.tolist(), x.tolist(), strict=True)
+            ]
+            np.testing.assert_allclose(to_numpy(got), wanted, rtol=1e-12)
+
+    def test_density_of_the_gamma_function_at_the_ends(self) -> None:
+        x = fg.zeros(3, dtype=fg.float64, requires_grad=True)
+        fg.igamma(fg.tensor([0.5, 1.0, 2.0], dtype=fg.float64), x).sum().backward()
+        assert x.grad.tolist() == [INF, 1.0, 0.0]
 
     @pytest.mark.parametrize("n", [0, 1, 3])
     def test_polygamma(self, n: int) -> None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 
 import mpmath as mp
 from mpmath import mpf
@@ -117,6 +118,13 @@ def trigamma_tail(u: mpf) -> mpf:
         return mpf(1) / 6
     x = 1 / mp.sqrt(u)
     return (mp.psi(1, x) - 1 / x - 1 / (2 * x * x)) * x**3
+
+
+def lgamma_at_one(a: mpf) -> mpf:
+    """log Gamma(1 + a) / (a (1 - a))."""
+    if a in (0, 1):
+        return -mp.euler if a == 0 else mp.euler - 1
+    return mp.loggamma(1 + a) / (a * (1 - a))
 
 
 def erfcx(x: mpf) -> mpf:
@@ -282,10 +290,61 @@ TARGETS = [
         ONE,
         polynomial=True,
     ),
+    Target("LgammaAtOne", "log Gamma(1 + a) / (a (1 - a)), 0 <= a <= 1", lgamma_at_one, ZERO, ONE),
     Target(
         "SincSlope", "sinc'(x) / x in x^2, |x| <= 0.5", sinc_slope, ZERO, ONE / 4, polynomial=True
     ),
 ]
+
+
+# Temme's uniform expansion of the incomplete gamma functions, DLMF 8.12: its k-th coefficient is
+# fitted where x / a is within [1/2, 3/2], for a >= TEMME_FROM.
+TEMME_FROM = 32
+TEMME_TERMS = 10
+TAYLOR_TERMS = 100
+
+
+def temme_series() -> list[list[Fraction]]:
+    """Taylor coefficients in eta of C_k(eta), k < TEMME_TERMS, by DLMF 8.12.10 and 8.12.11.
+
+    With mu = x / a - 1 = sum of m[n] eta^n, eta^2 / 2 = mu - log(1 + mu) says mu mu' =
+    eta (1 + mu). That C_k has no pole at 0 gives the coefficient of Stirling's series in it.
+    """
+    m = [Fraction(0), Fraction(1)]
+    for n in range(2, TAYLOR_TERMS):
+        known = sum((m[i] * (n + 1 - i) * m[n + 1 - i] for i in range(2, n)), Fraction(0))
+        m.append((m[n - 1] - known) / (n + 1))
+    inverse = [Fraction(1)]  # eta / mu
+    for n in range(1, TAYLOR_TERMS - 1):
+        inverse.append(-sum((m[i + 1] * inverse[n - i] for i in range(1, n + 1)), Fraction(0)))
+    series = [inverse[1:]]
+    while len(series) < TEMME_TERMS:
+        slope = [(i + 1) * c for i, c in enumerate(series[-1][1:])]
+        series.append([s - slope[0] * c for s, c in zip(slope, inverse, strict=False)][1:])
+    return series
+
+
+def eta(ratio: mpf) -> mpf:
+    """The variable of Temme's expansion at x / a."""
+    return mp.sign(ratio - 1) * mp.sqrt(2 * (ratio - 1 - mp.log(ratio)))
+
+
+def temme_fits() -> list[list[mpf]]:
+    """Polynomials for C_k as good as a sum over C_k / a^k needs them."""
+    low, high = eta(mpf(1) / 2), eta(mpf(3) / 2)
+    fits = []
+    for k, series in enumerate(temme_series()):
+        exact = [mpf(c.numerator) / c.denominator for c in series]
+        for degree in range(30):
+            target = Target("", "", lambda t, c=exact: evaluate(c, t), low, high, True)
+            cache: dict[mpf, mpf] = {}
+            p, _ = interpolate(target, degree, 0, cache)
+            grid = [*nodes(low, high, 61), low, high]
+            worst = max(abs(evaluate(p, t) - evaluate(exact, t)) for t in grid)
+            if worst < TOLERANCE * mpf(TEMME_FROM) ** k:
+                fits.append(p)
+                break
+    return fits
 
 
 def literal(value: mpf) -> str:
@@ -331,6 +390,11 @@ def main() -> None:
         else:
             print(array(f"k{target.name}P", p) + "\n" + array(f"k{target.name}Q", q))
         print()
+    print("// Temme's C_k(eta) one after the other, x / a within [1/2, 3/2] and a >= 32; how many")
+    print("// coefficients each has.")
+    fits = temme_fits()
+    print(array("kTemme", [c for p in fits for c in p]))
+    print(f"constexpr int kTemmeSizes[] = {{{', '.join(str(len(p)) for p in fits)}}};\n")
     print("}  // namespace fastgrad::math::coef")
 
 

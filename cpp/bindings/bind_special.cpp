@@ -32,6 +32,8 @@ void bind_special_names(Registry& r) {
         "i1e", "log1p", "logit", "polygamma", "round", "sinc", "xlog1py", "xlogy"})
     r.alias(("special." + std::string(name)).c_str(), name, kFunction);
   r.alias("special.expit", "sigmoid", kFunction);
+  r.alias("special.gammainc", "igamma", kFunction);
+  r.alias("special.gammaincc", "igammac", kFunction);
   r.alias("special.gammaln", "lgamma", kFunction);
   r.alias("special.multigammaln", "mvlgamma", kFunction);
   r.alias("special.psi", "digamma", kFunction);

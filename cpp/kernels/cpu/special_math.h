@@ -10,4 +10,5 @@
 #include "kernels/cpu/special_bessel.h"
 #include "kernels/cpu/special_erf.h"
 #include "kernels/cpu/special_gamma.h"
+#include "kernels/cpu/special_incomplete_gamma.h"
 #include "kernels/cpu/special_logarithm.h"

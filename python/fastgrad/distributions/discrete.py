@@ -321,6 +321,12 @@ class Poisson(Distribution):
         rate, value = broadcast_all(self.rate, value)
         return _core.xlogy(value, rate) - rate - _core.lgamma(value + 1)
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Returns the probability of at most a value."""
+        self._validate_sample(value)
+        rate, value = broadcast_all(self.rate, value)
+        return _core.igammac(value.floor() + 1, rate)
+
 
 class Categorical(_ByProbability):
     """One of several categories, 0, 1, ...

@@ -115,6 +115,11 @@ class Gamma(Distribution):
             - _core.lgamma(a)
         )
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Returns the probability of at most a value."""
+        self._validate_sample(value)
+        return _core.igamma(self.concentration, self.rate * value)
+
     def entropy(self) -> Tensor:
         """Returns the entropy."""
         a = self.concentration

@@ -255,6 +255,11 @@ class InverseGamma(_Mapped):
         finite = self.rate.square() / ((a - 1).square() * (a - 2))
         return _core.where(a > 2, finite, math.inf)
 
+    def cdf(self, value: Tensor) -> Tensor:
+        """Returns the probability of at most a value."""
+        self._validate_sample(value)
+        return _core.igammac(self.concentration, self.rate / value)
+
     def entropy(self) -> Tensor:
         """Returns the entropy."""
         a = self.concentration
