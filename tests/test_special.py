@@ -174,6 +174,10 @@ class TestSpecialPoints:
         grid = np.array([*self.POINTS, 0.5, -2.0, 3.0])
         a, b = (np.ascontiguousarray(x) for x in np.meshgrid(grid, grid))
         ours, theirs = (function(m, name)(m.from_numpy(a), m.from_numpy(b)) for m in (fg, torch))
+        if name in ("igamma", "igammac"):  # beside 0 and infinity PyTorch overlooks NaN
+            unknown = np.isnan(a) | np.isnan(b)
+            assert np.isnan(to_numpy(ours)[unknown]).all()
+            theirs = torch.where(torch.from_numpy(unknown), math.nan, theirs)
         assert_same(ours, theirs)
         zeros = to_numpy(theirs) == 0
         np.testing.assert_array_equal(

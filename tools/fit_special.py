@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 
 import mpmath as mp
 from mpmath import mpf
@@ -121,7 +122,7 @@ def trigamma_tail(u: mpf) -> mpf:
 
 
 def lgamma_at_one(a: mpf) -> mpf:
-    """log Gamma(1 + a) / (a (1 - a))."""
+    """The function log Gamma(1 + a) / (a (1 - a))."""
     if a in (0, 1):
         return -mp.euler if a == 0 else mp.euler - 1
     return mp.loggamma(1 + a) / (a * (1 - a))
@@ -336,7 +337,7 @@ def temme_fits() -> list[list[mpf]]:
     for k, series in enumerate(temme_series()):
         exact = [mpf(c.numerator) / c.denominator for c in series]
         for degree in range(30):
-            target = Target("", "", lambda t, c=exact: evaluate(c, t), low, high, True)
+            target = Target("", "", partial(evaluate, exact), low, high, True)
             cache: dict[mpf, mpf] = {}
             p, _ = interpolate(target, degree, 0, cache)
             grid = [*nodes(low, high, 61), low, high]

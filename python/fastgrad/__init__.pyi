@@ -220,6 +220,8 @@ from fastgrad._core import i0 as i0
 from fastgrad._core import i0e as i0e
 from fastgrad._core import i1 as i1
 from fastgrad._core import i1e as i1e
+from fastgrad._core import igamma as igamma
+from fastgrad._core import igammac as igammac
 from fastgrad._core import imag as imag
 from fastgrad._core import index_add as index_add
 from fastgrad._core import index_copy as index_copy

@@ -209,7 +209,7 @@ static inline double incomplete_gamma(double a, double x, bool upper) {
     const double q = gamma_prefix(a, x) * upper_fraction(a, x) * a;
     return upper ? q : 1 - q;
   }
-  const double p = gamma_prefix(a, x) * lower_series(a, x);
+  const double p = std::fmin(gamma_prefix(a, x) * lower_series(a, x), 1);
   if (!upper) return p;
   // a <= 1 here: P(a, 1.1) is below 0.67 for all larger ones.
   return p < 0.7 ? 1 - p : upper_near_zero(a, x);
