@@ -98,7 +98,10 @@ FUNCTIONS = [
     Function("sqrt", np.sqrt, 0, 4),
     Function("rsqrt", lambda x: 1 / np.sqrt(x), 0, 4),
     Function("pow", np.power, 0, 8),
+    Function("atan2", np.arctan2, -3, 3),
+    Function("hypot", np.hypot, -3, 3),
 ]
+BINARY = ("pow", "atan2", "hypot")
 SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.0, 3.0, np.inf, -np.inf, np.nan, 1e-30, -1e30]
 
 
@@ -143,9 +146,9 @@ def worst(function: Function, dtype: str, points: int, seed: int = 0) -> tuple[f
             )
             # numpy's power of wide floats loses digits for huge exponents
             y = np.where(np.abs(y) > 2000, np.resize(SPECIAL, len(y)), y).astype(dtype)
-            operands = [x, y]
         else:
-            operands = [x]
+            y = np.random.default_rng(seed + 1).permutation(x)
+        operands = [x, y] if function.name in BINARY else [x]
         exact = function.reference(*(v.astype(wide) for v in operands)).astype(np.longdouble)
         actual = getattr(fg, function.name)(*(fg.tensor(v) for v in operands)).numpy()
         error = errors(actual, exact)

@@ -20,6 +20,7 @@ FILES = [
     "test_smooth_activations.py",
     "test_casts.py",
     "test_convolution_methods.py",
+    "test_kernels_of_all_types.py",
     "bench/test_ulp.py",
 ]
 narrower = pytest.mark.parametrize("isa", ["baseline", "avx2"])

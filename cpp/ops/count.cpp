@@ -105,7 +105,7 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
              " for ", x.shape());
     if (amounts.dtype() != DType::Float32) amounts = to_dtype(amounts, DType::Float64);
   } else {
-    amounts = full(x.shape(), 1, DType::Int64);
+    amounts = expand(full({}, 1, DType::Int64), x.shape());
   }
   return put_along(amounts, to_dtype(x, DType::Int64), 0, bins);
 }

@@ -7,6 +7,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/prefetch.h"
 
 namespace fastgrad {
 namespace {
@@ -19,15 +20,32 @@ struct Line {
 };
 using LineFunction = void (*)(const Line&);
 
-// F{}(element of x, element of y) for each of them.
+// F{}(element of x, element of y) for each of them. Lines follow each other in memory: what is
+// asked for beyond one is likely to be the next one's, see Note [Prefetch].
 template <class T, class F>
 void each_of(const Line& line) {
   T *x = reinterpret_cast<T*>(line.x), *y = reinterpret_cast<T*>(line.y);
   const int64_t *index = line.index, n = line.n, step = line.step, nx = line.nx, ny = line.ny;
-  if (nx == 0 && ny == 1)
-    for (int64_t i = 0; i < n; ++i) F{}(x[index[i] * step], y[i]);
-  else
+  if (nx != 0 || ny != 1) {
     for (int64_t i = 0; i < n; ++i) F{}(x[i * nx + index[i] * step], y[i * ny]);
+    return;
+  }
+  constexpr int64_t kAtOnce = 16, kAhead = 128;
+  int64_t i = 0;
+  for (; i + kAtOnce <= n; i += kAtOnce) {
+    prefetch_line_to_read(index + i + kAhead);
+    prefetch_line_to_read(index + i + kAhead + 8);
+    for (int64_t b = 0; b < kAtOnce; b += kCacheLine / static_cast<int64_t>(sizeof(T)))
+      if constexpr (F::kWritesX)
+        prefetch_line_to_read(y + i + kAhead + b);
+      else
+        prefetch_line_to_write(y + i + kAhead + b);
+    if (step == 1)
+      for (int64_t j = i; j < i + kAtOnce; ++j) F{}(x[index[j]], y[j]);
+    else
+      for (int64_t j = i; j < i + kAtOnce; ++j) F{}(x[index[j] * step], y[j]);
+  }
+  for (; i < n; ++i) F{}(x[index[i] * step], y[i]);
 }
 
 // x indexed along dim, y of the index's shape, line by line. Dimensions of one element are left
@@ -112,12 +130,14 @@ void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y,
 }
 
 struct Take {
+  static constexpr bool kWritesX = false;
   template <class T>
   void operator()(T& from, T& to) const {
     to = from;
   }
 };
 struct Put {
+  static constexpr bool kWritesX = true;
   template <class T>
   void operator()(T& to, T& from) const {
     to = from;
@@ -168,6 +188,7 @@ T combine(ScatterMode mode, T a, T b) {
 
 template <ScatterMode kMode>
 struct Combine {
+  static constexpr bool kWritesX = true;
   template <class T>
   void operator()(T& to, T& from) const {
     to = combine(kMode, to, from);
@@ -187,7 +208,7 @@ void put_along(const Array& g, const Array& index, int64_t dim, const Array& out
     put_along(g, index, dim, wide);
     return copy_array(wide, out);
   }
-  Array from = as_contiguous(g, compute);
+  Array from = g.dtype == compute ? g : as_contiguous(g, compute);
   std::memset(out.data, 0, static_cast<size_t>(out.nbytes()));
   scatter_along(out, index, dim, from, ScatterMode::Add);
 }

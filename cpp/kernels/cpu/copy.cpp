@@ -67,6 +67,20 @@ void cast_wide(WideCast kernel, const char* src, int64_t from_size, char* dst, i
   }
 }
 
+// Bytes from src downwards, eight at a time; returns how many that were.
+int64_t reverse_bytes(const char* src, char* dst, int64_t n) {
+  int64_t i = 0;
+#if defined(__GNUC__)
+  for (; i + 8 <= n; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, src - i - 7, 8);
+    eight = __builtin_bswap64(eight);
+    std::memcpy(dst + i, &eight, 8);
+  }
+#endif
+  return i;
+}
+
 template <class From, class To>
 void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   const From* s = reinterpret_cast<const From*>(src);
@@ -84,8 +98,12 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
   } else if (std::is_same_v<From, To> && ss == 2 && ds == 1) {  // a number that the compiler knows
     for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[2 * i]);
+  } else if (ss == 0 && ds == 1) {
+    std::fill_n(d, n, convert<From, To>(*s));
   } else if (ss == -1 && ds == 1) {
-    for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[-i]);
+    int64_t i = 0;
+    if constexpr (std::is_same_v<From, To> && sizeof(From) == 1) i = reverse_bytes(src, dst, n);
+    for (; i < n; ++i) d[i] = convert<From, To>(s[-i]);
   } else {
     for (int64_t i = 0; i < n; ++i) d[i * ds] = convert<From, To>(s[i * ss]);
   }
@@ -316,6 +334,33 @@ bool find_dense(const CopyPlan& plan, int64_t from_size, size_t& dense) {
   return false;
 }
 
+// Short lines: the dimension before the last is walked for each place of the last, by the piece, so
+// that one call copies many elements and the pieces stay in the cache.
+constexpr int64_t kShortLine = 8;
+void copy_across(CastKernel kernel, const Array& src, const Array& dst, CopyPlan& plan) {
+  constexpr int64_t kPiece = 512;
+  const size_t last = plan.shape.size() - 1;
+  const auto from_size = static_cast<int64_t>(src.itemsize()),
+             to_size = static_cast<int64_t>(dst.itemsize());
+  const int64_t inner = plan.shape[last], from_step = plan.from[last], to_step = plan.to[last];
+  const int64_t n = plan.shape[last - 1], from_row = plan.from[last - 1],
+                to_row = plan.to[last - 1];
+  plan.erase(last);
+  plan.erase(last - 1);
+  const int64_t pieces = (n + kPiece - 1) / kPiece, units = numel_of(plan.shape) * pieces;
+  const int64_t grain = std::max<int64_t>(1, kCopyGrain / (std::min(n, kPiece) * inner));
+  parallel_for(units, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      int64_t f, t;
+      plan.locate(u / pieces, f, t);
+      const int64_t first = u % pieces * kPiece, m = std::min(kPiece, n - first);
+      for (int64_t j = 0; j < inner; ++j)
+        kernel(src.data + f + first * from_row + j * from_step, from_row / from_size,
+               dst.data + t + first * to_row + j * to_step, to_row / to_size, m);
+    }
+  });
+}
+
 }  // namespace
 
 void copy_array(const Array& source, const Array& dst) {
@@ -361,6 +406,8 @@ void copy_array(const Array& source, const Array& dst) {
     });
     return;
   }
+  if (inner < kShortLine && plan.shape[last - 1] >= 2 * kShortLine)
+    return copy_across(kernel, src, dst, plan);
   plan.erase(last);
   const char* from = src.data;
   char* to = dst.data;

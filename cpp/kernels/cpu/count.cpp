@@ -95,20 +95,70 @@ bool equal_rows(const T* a, const T* b, int64_t width) {
   return true;
 }
 
-// The order of single elements and where groups of equal ones begin.
+// Which rows are equal. `order` is the one they are compared in, where it is not their own;
+// `starts` has the places in it where a group begins.
+struct Groups {
+  Scratch<int64_t> order, starts;
+  int64_t count = 0;
+  explicit Groups(int64_t n) : order(n), starts(n + 1) {}
+  // Whether the next place begins a group. Without a branch: nobody could guess it.
+  int64_t add(int64_t place, bool begins) {
+    starts.get()[count] = place;
+    count += begins;
+    return count - 1;
+  }
+};
+
 template <class T>
-void group_elements(const T* p, int64_t n, std::vector<int64_t>& order,
-                    std::vector<int64_t>& starts, int64_t* inverse) {
+void group_sorted_elements(const T* p, int64_t n, Groups& groups, int64_t* inverse) {
   with_sorted_keys(p, n, false, [&](const auto* sorted) {
     for (int64_t i = 0; i < n; ++i) {
       const int64_t place = sorted[i].index;
       bool nan = false;
       if constexpr (std::is_floating_point_v<T>) nan = sorted[i].key == ~KeyOf<T>{0};
-      if (i == 0 || nan || sorted[i].key != sorted[i - 1].key) starts.push_back(i);
-      order[static_cast<size_t>(i)] = place;
-      inverse[place] = static_cast<int64_t>(starts.size()) - 1;
+      groups.order.get()[i] = place;
+      inverse[place] = groups.add(i, i == 0 || nan || sorted[i].key != sorted[i - 1].key);
     }
   });
+}
+
+// Integers of a small range are counted instead of sorted. False, and nothing done, for others.
+template <class T>
+bool group_counted_elements(const T* p, int64_t n, Groups& groups, int64_t* inverse) {
+  constexpr uint64_t kRange = 1 << 14;
+  const auto [low, high] = std::minmax_element(p, p + n);
+  const T least = *low;
+  auto offset = [least](T v) { return static_cast<uint64_t>(v) - static_cast<uint64_t>(least); };
+  const uint64_t range = offset(*high) + 1;
+  if (range == 0 || range > kRange || range > static_cast<uint64_t>(n)) return false;
+  struct Value {
+    int64_t first, count, rank;
+  };
+  std::vector<Value> values(range, Value{0, 0, 0});
+  for (int64_t i = n; i-- > 0;) {
+    Value& v = values[offset(p[i])];
+    v.first = i;
+    ++v.count;
+  }
+  int64_t start = 0;
+  for (Value& v : values) {
+    if (v.count == 0) continue;
+    v.rank = groups.add(start, true);
+    groups.order.get()[start] = v.first;
+    start += v.count;
+  }
+  for (int64_t i = 0; i < n; ++i) inverse[i] = values[offset(p[i])].rank;
+  return true;
+}
+
+// The first row of each group.
+template <class Word>
+void take_words(const Array& rows, const Groups& groups, bool in_order, const Array& to) {
+  const Word* from = rows.ptr<Word>();
+  for (int64_t g = 0; g < groups.count; ++g) {
+    const int64_t start = groups.starts.get()[g];
+    to.ptr<Word>()[g] = from[in_order ? start : groups.order.get()[start]];
+  }
 }
 
 }  // namespace
@@ -117,41 +167,62 @@ DistinctRows distinct_rows(const Array& x, bool consecutive) {
   const int64_t n = x.shape[0], width = n ? x.numel / n : 0;
   DType compute = compute_dtype(x.dtype);
   Array rows = as_contiguous(x, compute);
-  std::vector<int64_t> order(static_cast<size_t>(n)), starts;
-  std::iota(order.begin(), order.end(), 0);
+  if (compute == DType::Bool) rows.dtype = compute = DType::UInt8;  // the bytes 0 and 1
+  Groups groups(n);
   DistinctRows result;
   result.inverse = Array::empty(Dims{n}, DType::Int64);
+  int64_t* inverse = result.inverse.ptr<int64_t>();
   dispatch_real(compute, "unique", [&]<class T>(T) {
     const T* p = rows.ptr<T>();
-    if (!consecutive && width == 1 && n > 0 && n <= int64_t{UINT32_MAX})
-      return group_elements(p, n, order, starts, result.inverse.ptr<int64_t>());
+    if (consecutive && width == 1) {
+      for (int64_t i = 0; i < n; ++i) inverse[i] = groups.add(i, i == 0 || !(p[i] == p[i - 1]));
+      return;
+    }
+    if (!consecutive && width == 1 && n > 0 && n <= int64_t{UINT32_MAX}) {
+      if constexpr (std::is_integral_v<T>)
+        if (group_counted_elements(p, n, groups, inverse)) return;
+      return group_sorted_elements(p, n, groups, inverse);
+    }
+    int64_t* order = groups.order.get();
+    std::iota(order, order + n, 0);
     if (!consecutive)
-      std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+      std::stable_sort(order, order + n, [&](int64_t a, int64_t b) {
         return compare_rows(p + a * width, p + b * width, width) < 0;
       });
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t row = order[static_cast<size_t>(i)];
-      bool starts_group =
-          i == 0 ||
-          !equal_rows(p + row * width, p + order[static_cast<size_t>(i - 1)] * width, width);
-      if (starts_group) starts.push_back(i);
-      result.inverse.ptr<int64_t>()[row] = static_cast<int64_t>(starts.size()) - 1;
-    }
+    for (int64_t i = 0; i < n; ++i)
+      inverse[order[i]] = groups.add(
+          i, i == 0 || !equal_rows(p + order[i] * width, p + order[i - 1] * width, width));
   });
-  const auto groups = static_cast<int64_t>(starts.size());
+  groups.starts.get()[groups.count] = n;
   Dims shape = x.shape;
-  shape[0] = groups;
+  shape[0] = groups.count;
   result.values = Array::empty(shape, x.dtype);
-  result.counts = Array::empty(Dims{groups}, DType::Int64);
+  result.counts = Array::empty(Dims{groups.count}, DType::Int64);
+  const int64_t* starts = groups.starts.get();
+  for (int64_t g = 0; g < groups.count; ++g)
+    result.counts.ptr<int64_t>()[g] = starts[g + 1] - starts[g];
   Array source = as_contiguous(x);
+  const bool in_order = consecutive;
   const size_t bytes = static_cast<size_t>(width) * x.itemsize();
-  for (int64_t g = 0; g < groups; ++g) {
-    const int64_t start = starts[static_cast<size_t>(g)];
-    const int64_t end = g + 1 < groups ? starts[static_cast<size_t>(g + 1)] : n;
-    result.counts.ptr<int64_t>()[g] = end - start;
-    std::memcpy(result.values.data + static_cast<size_t>(g) * bytes,
-                source.data + static_cast<size_t>(order[static_cast<size_t>(start)]) * bytes,
-                bytes);
+  switch (bytes) {
+    case 1:
+      take_words<uint8_t>(source, groups, in_order, result.values);
+      break;
+    case 2:
+      take_words<uint16_t>(source, groups, in_order, result.values);
+      break;
+    case 4:
+      take_words<uint32_t>(source, groups, in_order, result.values);
+      break;
+    case 8:
+      take_words<uint64_t>(source, groups, in_order, result.values);
+      break;
+    default:
+      for (int64_t g = 0; g < groups.count; ++g) {
+        const int64_t row = in_order ? starts[g] : groups.order.get()[starts[g]];
+        std::memcpy(result.values.data + static_cast<size_t>(g) * bytes,
+                    source.data + static_cast<size_t>(row) * bytes, bytes);
+      }
   }
   return result;
 }

@@ -22,14 +22,15 @@ namespace formula {
 using namespace ::fastgrad::math;
 #ifdef FG_VECTOR_ROWS
 using math::vector::acos, math::vector::acosh, math::vector::asin, math::vector::asinh;
-using math::vector::atan, math::vector::atanh, math::vector::cos, math::vector::cosh;
+using math::vector::atan, math::vector::atan2, math::vector::atanh;
+using math::vector::cos, math::vector::cosh;
 using math::vector::digamma, math::vector::lgamma, math::vector::logaddexp, math::vector::ndtr;
 using math::vector::erf, math::vector::erfc, math::vector::exp, math::vector::exp2;
-using math::vector::expm1, math::vector::gelu, math::vector::gelu_grad;
+using math::vector::expm1, math::vector::fmod, math::vector::gelu, math::vector::gelu_grad;
 using math::vector::gelu_tanh, math::vector::gelu_tanh_grad, math::vector::silu;
-using math::vector::log, math::vector::log10, math::vector::log1p;
-using math::vector::log2, math::vector::pow, math::vector::sigmoid, math::vector::sin,
-    math::vector::sqrt;
+using math::vector::hypot, math::vector::log, math::vector::log10, math::vector::log1p;
+using math::vector::log2, math::vector::pow, math::vector::remainder, math::vector::sigmoid,
+    math::vector::sin, math::vector::sqrt;
 using math::vector::silu_grad, math::vector::softplus, math::vector::softplus_grad;
 using math::vector::sinh, math::vector::tan, math::vector::tanh;
 #endif

@@ -193,10 +193,12 @@ void install_for(BlockKernel& slot) {
     install<ternary_loop<F, T>>(slot);
 }
 
-// One row of the kernel table; half and complex types have no kernels.
+// One row of the kernel table; half and complex types have no kernels. Where the result is a truth
+// value, truth values are as good as the bytes 0 and 1, over which the loops are without branches.
 template <class F, int kArity>
 void fill_row(BlockKernel* row) {
-  install_for<F, kArity, bool>(row[static_cast<int>(DType::Bool)]);
+  using Truth = std::conditional_t<F::kTypes == OpTypes::P, uint8_t, bool>;
+  install_for<F, kArity, Truth>(row[static_cast<int>(DType::Bool)]);
   install_for<F, kArity, uint8_t>(row[static_cast<int>(DType::UInt8)]);
   install_for<F, kArity, int8_t>(row[static_cast<int>(DType::Int8)]);
   install_for<F, kArity, int16_t>(row[static_cast<int>(DType::Int16)]);

@@ -59,6 +59,10 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::GradSoftplus:
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
+    case ElementwiseOp::Atan2:
+    case ElementwiseOp::Hypot:
+    case ElementwiseOp::Fmod:
+    case ElementwiseOp::Remainder:
       return true;
     case ElementwiseOp::Sqrt:
       return is_double && kRegisterBytes == 64;
@@ -123,6 +127,10 @@ constexpr int registers_at_once(ElementwiseOp op) {
     case ElementwiseOp::Acosh:
     case ElementwiseOp::Atanh:
     case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::Atan2:
+    case ElementwiseOp::Hypot:
+    case ElementwiseOp::Fmod:
+    case ElementwiseOp::Remainder:
       return 2;
     default:
       return 4;
@@ -254,6 +262,20 @@ FG_INLINE V call(V x) {
     return Op::template call<V>(x);
 }
 
+// Where roots are taken by registers in turn: see either_root.
+template <class Op>
+constexpr bool kTakesRoots = Op::kOp == ElementwiseOp::Sqrt || Op::kOp == ElementwiseOp::Asin ||
+                             Op::kOp == ElementwiseOp::Acos;
+template <class Op, bool kByInstruction, class V>
+FG_INLINE V call_root(V x) {
+  if constexpr (Op::kOp == ElementwiseOp::Sqrt)
+    return math::vector::either_root<kByInstruction>(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Asin)
+    return math::vector::asin<kByInstruction>(x);
+  else
+    return math::vector::acos<kByInstruction>(x);
+}
+
 template <class Op, class T, int kN>
 FG_INLINE void apply(Register<T> (&v)[kN]) {
   using V = Register<T>;
@@ -274,6 +296,12 @@ FG_INLINE void apply(Register<T> (&v)[kN]) {
       replace_rare<Op, T>(&argument, &replaced);
       v[k] = replaced;
     }
+  } else if constexpr (kTakesRoots<Op> && kN > 1) {
+    // The instruction takes as long as the steps of three registers.
+    constexpr int kTurn = Op::kOp == ElementwiseOp::Sqrt ? 4 : 2;
+#pragma GCC unroll 4
+    for (int k = 0; k < kN; ++k)
+      v[k] = k % kTurn == 0 ? call_root<Op, true>(v[k]) : call_root<Op, false>(v[k]);
   } else {
 #ifndef FG_TABLES
     if constexpr (has_usual_form<Op>())

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
@@ -128,7 +129,7 @@ struct Walk {
             for_each_position(back.shape, back.x, back.y, [&](int64_t bx, int64_t by) {
               T *xr = xs + place[i] * scale + bx, *yr = ys + i * sm + by;
               if (sx == 1 && sy == 1)
-                for (int64_t k = 0; k < n1 - n0; ++k) move(xr[k], yr[k]);
+                move.row(xr, yr, n1 - n0);
               else
                 for (int64_t k = 0; k < n1 - n0; ++k) move(xr[k * sx], yr[k * sy]);
             });
@@ -167,6 +168,29 @@ struct Bytes16 {
   uint64_t a, b;
 };
 
+// What run() does with elements, and with as many that lie side by side in x and y.
+// nowhere.
+struct Get {
+  template <class T>
+  void operator()(T& from, T& to) const {
+    to = from;
+  }
+  template <class T>
+  void row(T* from, T* to, int64_t n) const {
+    std::memmove(to, from, static_cast<size_t>(n) * sizeof(T));
+  }
+};
+struct Set {
+  template <class T>
+  void operator()(T& to, T& from) const {
+    to = from;
+  }
+  template <class T>
+  void row(T* to, T* from, int64_t n) const {
+    std::memmove(to, from, static_cast<size_t>(n) * sizeof(T));
+  }
+};
+
 // Elements that are only moved need no type, just a size.
 template <class F>
 void dispatch_size(size_t size, F&& f) {
@@ -193,6 +217,17 @@ void add_to(T& x, const T& y) {
   else
     x = static_cast<T>(x + y);
 }
+
+struct AddTo {
+  template <class T>
+  void operator()(T& to, T& from) const {
+    add_to(to, from);
+  }
+  template <class T>
+  void row(T* to, T* from, int64_t n) const {
+    for (int64_t k = 0; k < n; ++k) add_to(to[k], from[k]);
+  }
+};
 
 }  // namespace
 
@@ -276,9 +311,7 @@ void index_get(const Array& x, DimSpan dims, int64_t position, const Array& line
                const Array& y) {
   if (y.numel == 0) return;
   dispatch_size(x.itemsize(), [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), false, [](T& from, T& to) {
-      to = from;
-    });
+    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), false, Get{});
   });
 }
 
@@ -286,9 +319,7 @@ void index_set(const Array& x, DimSpan dims, int64_t position, const Array& line
                const Array& y) {
   if (y.numel == 0) return;
   dispatch_size(x.itemsize(), [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, [](T& to, T& from) {
-      to = from;
-    });
+    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, Set{});
   });
 }
 
@@ -296,9 +327,7 @@ void index_add(const Array& x, DimSpan dims, int64_t position, const Array& line
                const Array& y) {
   if (y.numel == 0) return;
   dispatch_all(x.dtype, [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, [](T& to, T& from) {
-      add_to(to, from);
-    });
+    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, AddTo{});
   });
 }
 

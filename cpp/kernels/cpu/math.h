@@ -32,7 +32,7 @@ static inline T neg(T x) {
 template <class T>
 static inline T add(T a, T b) {
   if constexpr (std::is_same_v<T, bool>)
-    return a || b;
+    return a | b;  // without a branch, as in mul
   else if constexpr (std::is_floating_point_v<T>)
     return a + b;
   else
@@ -50,7 +50,7 @@ static inline T sub(T a, T b) {
 template <class T>
 static inline T mul(T a, T b) {
   if constexpr (std::is_same_v<T, bool>)
-    return a && b;
+    return a & b;
   else if constexpr (std::is_floating_point_v<T>)
     return a * b;
   else
@@ -154,7 +154,7 @@ static inline bool signbit(T x) {
 template <std::integral T>
 static inline T bitwise_not(T x) {
   if constexpr (std::is_same_v<T, bool>)
-    return !x;
+    return x ^ true;
   else
     return static_cast<T>(~x);
 }

@@ -1,6 +1,7 @@
 #include "kernels/order.h"
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 #include <vector>
 
@@ -74,18 +75,28 @@ class LineWorker {
 
   // The k-th in ascending order.
   Entry<T> kth(const T* p, int64_t k) {
-    constexpr int kBits = 11, kShift = 8 * sizeof(Key) - kBits;
     line_.clear();
-    if (n_ < 1024) {
+    constexpr int64_t kFew = 64;
+    if (n_ < kFew) {
       line_ = entries(p);
-    } else {  // only those that share the first digit with it
-      auto count = std::make_unique<int64_t[]>(size_t{1} << kBits);
-      for (int64_t i = 0; i < n_; ++i) ++count[sort_key(p[i]) >> kShift];
-      size_t digit = 0;
+    } else {  // only those that share the first digit with it, of the bits in which any two differ
+      const Key first = sort_key(p[0]);
+      Key varies = 0;
+      for (int64_t i = 1; i < n_; ++i) varies |= sort_key(p[i]) ^ first;
+      const int bits = n_ < 1024 ? 8 : 11;
+      const int shift = std::max(0, static_cast<int>(std::bit_width(varies)) - bits);
+      const Key mask = (Key{1} << bits) - 1;
+      int64_t count[size_t{1} << 11];
+      std::fill_n(count, size_t{1} << bits, 0);
+      for (int64_t i = 0; i < n_; ++i) ++count[(sort_key(p[i]) >> shift) & mask];
+      Key digit = 0;
       for (; k >= count[digit]; ++digit) k -= count[digit];
       line_.reserve(static_cast<size_t>(count[digit]));
       for (int64_t i = 0; i < n_; ++i)
-        if (sort_key(p[i]) >> kShift == digit) line_.push_back({p[i], i});
+        if (((sort_key(p[i]) >> shift) & mask) == digit) {
+          if (shift == 0 && k-- == 0) return {p[i], i};  // all these are equal
+          if (shift > 0) line_.push_back({p[i], i});
+        }
     }
     auto at = line_.begin() + k;
     std::nth_element(line_.begin(), at, line_.end(), ascending<T>);
@@ -117,14 +128,17 @@ class LineWorker {
   static constexpr int64_t kRanked = 127;
   bool sort_by_rank(const T* p, bool descending, T* value, int64_t* index) const {
     using Number = std::conditional_t<(sizeof(T) > 2) && !std::is_same_v<T, float>, double, float>;
-    if (std::is_same_v<T, int64_t> || (sizeof(Number) == 8 && isa() < Isa::Avx2)) return false;
+    if (sizeof(Number) == 8 && isa() < Isa::Avx2) return false;
     Number key[kRanked + 1] = {};  // whole registers
     int32_t rank[kRanked];
     bool ordered = true;
     for (int64_t i = 0; i < n_; ++i) {
       const auto v = static_cast<Number>(p[i]);
       key[i] = descending ? -v : v;
-      ordered &= v == v;
+      if constexpr (std::is_same_v<T, int64_t>)
+        ordered &= std::abs(v) < Number(int64_t{1} << 53);
+      else
+        ordered &= v == v;
     }
     if (!ordered) return false;
     lanes(Number{}).ranks(key, n_, rank);

@@ -1,11 +1,20 @@
 // Largest and smallest elements, and where they are.
 #include <limits>
 
+#include "kernels/cpu/reduce_integers.h"
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
 namespace {
+
+template <class T>
+const auto& kernels(T) {
+  if constexpr (std::is_floating_point_v<T>)
+    return lanes(T{});
+  else
+    return integers(T{});
+}
 
 // Whether b replaces a: it is beyond a, or NaN where a is a number.
 template <class T, bool kLargest>
@@ -37,10 +46,7 @@ struct ExtremeReducer {
       return kLargest ? L::lowest() : L::max();
   }
   static Acc block(const T* p, int64_t n, int64_t) {
-    if constexpr (std::is_floating_point_v<T>)
-      return (kLargest ? lanes(T{}).largest : lanes(T{}).smallest)(p, n);
-    else
-      return reduce_lanes(p, n, pick);
+    return (kLargest ? kernels(T{}).largest : kernels(T{}).smallest)(p, n);
   }
   static Acc chunk(const T* p)
     requires std::is_floating_point_v<T>
@@ -48,10 +54,7 @@ struct ExtremeReducer {
     return (kLargest ? lanes(T{}).largest_chunk : lanes(T{}).smallest_chunk)(p);
   }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
-    if constexpr (std::is_floating_point_v<T>)
-      (kLargest ? lanes(T{}).largest_rows : lanes(T{}).smallest_rows)(row, n, m, acc);
-    else
-      combine_rows(row, n, m, acc, pick);
+    (kLargest ? kernels(T{}).largest_rows : kernels(T{}).smallest_rows)(row, n, m, acc);
   }
   static Acc merge(Acc a, Acc b) { return pick(a, b); }
 };
@@ -70,12 +73,7 @@ struct PlaceReducer {
   static Acc empty() { return {T(0), -1}; }
   static Acc block(const T* p, int64_t n, int64_t first) {
     T best = ExtremeReducer<T, kLargest>::block(p, n, first);
-    int64_t i = 0;
-    if constexpr (std::is_floating_point_v<T>)
-      i = lanes(T{}).find(p, n, best);
-    else
-      while (p[i] != best) ++i;
-    return {best, first + i};
+    return {best, first + kernels(T{}).find(p, n, best)};
   }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t first, Acc* acc) {
     constexpr int64_t kStrip = 128;
@@ -83,20 +81,10 @@ struct PlaceReducer {
     int64_t place[kStrip];
     for (int64_t s = 0; s < m; s += kStrip) {
       const int64_t w = std::min(kStrip, m - s);
-      if constexpr (std::is_floating_point_v<T>) {
-        const T* part[kReduceRows];
-        for (int64_t i = 0; i < n; ++i) part[i] = row[i] + s;
-        (kLargest ? lanes(T{}).largest_place : lanes(T{}).smallest_place)(part, n, w, value, place);
-      } else {
-        std::copy_n(row[0] + s, w, value);
-        std::fill_n(place, w, 0);
-        for (int64_t i = 1; i < n; ++i)
-          for (int64_t j = 0; j < w; ++j)
-            if (T v = row[i][s + j]; beats<T, kLargest>(v, value[j])) {
-              value[j] = v;
-              place[j] = i;
-            }
-      }
+      const T* part[kReduceRows];
+      for (int64_t i = 0; i < n; ++i) part[i] = row[i] + s;
+      (kLargest ? kernels(T{}).largest_place : kernels(T{}).smallest_place)(part, n, w, value,
+                                                                            place);
       for (int64_t j = 0; j < w; ++j) acc[s + j] = {value[j], first + place[j]};
     }
   }

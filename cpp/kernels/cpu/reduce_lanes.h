@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "base/dtype.h"
 #include "kernels/cpu/prefetch.h"
 
 namespace fastgrad {
@@ -23,11 +24,18 @@ using RowKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* acc);
 template <class T>
 using PlaceKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* value, int64_t* place);
 
+// Sums, or products, of elements of one type in another: of a line, and of rows side by side.
+template <class In, class Acc>
+struct SumKernels {
+  Acc (*run)(const In* p, int64_t n);
+  void (*rows)(const In* const* row, int64_t n, int64_t m, Acc* acc);
+};
+
 template <class T>
 struct LaneKernels {
   LaneKernel<T> sum, product, largest, smallest;  // NaN wins
   ChunkKernel<T> product_chunk, largest_chunk, smallest_chunk;
-  RowKernel<T> sum_rows, product_rows, largest_rows, smallest_rows;
+  RowKernel<T> product_rows, largest_rows, smallest_rows;
   PlaceKernel<T> largest_place, smallest_place;
   // The first place of v, which is among the n elements; NaN is found too.
   int64_t (*find)(const T* p, int64_t n, T v);
@@ -39,9 +47,18 @@ struct LaneKernels {
   // all, several at a time. Up to the next multiple of 16 p has to be readable.
   void (*ranks)(const T* p, int64_t n, int32_t* rank);
 };
+// The sums of all elements, and of those that are not NaN.
+template <class In, class Acc>
+struct FloatSums {
+  SumKernels<In, Acc> all, numbers;
+};
 struct LaneTable {
   LaneKernels<float> f32;
   LaneKernels<double> f64;
+  FloatSums<float, float> sums_f32;
+  FloatSums<double, double> sums_f64;
+  FloatSums<Half, float> sums_f16;
+  FloatSums<BFloat16, float> sums_bf16;
 };
 // Null members where the compiler could not make them.
 extern const LaneTable kLanesBaseline, kLanesAvx2, kLanesAvx512;
@@ -50,5 +67,9 @@ extern const LaneTable kLanesBaseline, kLanesAvx2, kLanesAvx512;
 const LaneTable& lane_table();
 inline const LaneKernels<float>& lanes(float) { return lane_table().f32; }
 inline const LaneKernels<double>& lanes(double) { return lane_table().f64; }
+inline const auto& float_sums(float) { return lane_table().sums_f32; }
+inline const auto& float_sums(double) { return lane_table().sums_f64; }
+inline const auto& float_sums(Half) { return lane_table().sums_f16; }
+inline const auto& float_sums(BFloat16) { return lane_table().sums_bf16; }
 
 }  // namespace fastgrad

@@ -4,7 +4,7 @@
 #include "kernels/cpu/reduce_lanes.inc"
 
 namespace fastgrad {
-const LaneTable kLanesAvx512 = {lane_kernels<float>(), lane_kernels<double>()};
+const LaneTable kLanesAvx512 = all_lanes();
 }
 #else
 namespace fastgrad {

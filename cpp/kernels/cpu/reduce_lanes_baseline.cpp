@@ -2,5 +2,5 @@
 #include "kernels/cpu/reduce_lanes.inc"
 
 namespace fastgrad {
-const LaneTable kLanesBaseline = {lane_kernels<float>(), lane_kernels<double>()};
+const LaneTable kLanesBaseline = all_lanes();
 }

@@ -1,70 +1,26 @@
 // Sums, means and products.
+#include "kernels/cpu/reduce_integers.h"
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
 namespace {
 
-// Unsigned arithmetic where a signed integer would overflow: integers wrap around.
-template <class T>
-T wrapping_add(T a, T b) {
-  if constexpr (std::is_same_v<T, bool>)
-    return a || b;
-  else if constexpr (std::is_integral_v<T>)
-    return static_cast<T>(static_cast<uint64_t>(a) + static_cast<uint64_t>(b));
-  else
-    return a + b;
-}
-template <class T>
-T wrapping_mul(T a, T b) {
-  if constexpr (std::is_same_v<T, bool>)
-    return a && b;
-  else if constexpr (std::is_integral_v<T>)
-    return static_cast<T>(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
-  else
-    return a * b;
-}
-
-template <class T>
-T sum_block(const T* p, int64_t n) {
-  if constexpr (std::is_floating_point_v<T>)
-    return lanes(T{}).sum(p, n);
-  else
-    return reduce_lanes(p, n, wrapping_add<T>);
-}
-
-template <class T>
+// Floating-point elements: In in memory, half types summed in float.
+template <class Source, bool kNumbers>
 struct SumReducer {
-  using In = T;
-  using Acc = T;
+  using In = Source;
+  using Acc = std::conditional_t<std::is_same_v<In, double>, double, float>;
   static constexpr bool kOrdered = false;
-  static Acc empty() { return T(0); }
-  static Acc block(const T* p, int64_t n, int64_t) { return sum_block(p, n); }
-  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
-    if constexpr (std::is_floating_point_v<T>)
-      lanes(T{}).sum_rows(row, n, m, acc);
-    else
-      combine_rows(row, n, m, acc, wrapping_add<T>);
+  static const auto& kernels() {
+    return kNumbers ? float_sums(In{}).numbers : float_sums(In{}).all;
   }
-  static Acc merge(Acc a, Acc b) { return wrapping_add(a, b); }
-};
-
-template <class T>
-struct NanSumReducer {
-  using In = T;
-  using Acc = T;
-  static constexpr bool kOrdered = false;
-  static Acc empty() { return T(0); }
+  static Acc empty() { return Acc(0); }
+  static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
+  static void rows(const In* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    kernels().rows(row, n, m, acc);
+  }
   static Acc merge(Acc a, Acc b) { return a + b; }
-  static T number(T v) { return v == v ? v : T(0); }
-  static T block(const T* p, int64_t n, int64_t) {
-    T clean[kReduceBlock];
-    for (int64_t i = 0; i < n; ++i) clean[i] = number(p[i]);
-    return sum_block(clean, n);
-  }
-  static void row(T* acc, const T* p, int64_t m, int64_t) {
-    for (int64_t j = 0; j < m; ++j) acc[j] += number(p[j]);
-  }
 };
 
 template <class T>
@@ -73,58 +29,91 @@ struct ProdReducer {
   using Acc = T;
   static constexpr bool kOrdered = false;
   static Acc empty() { return T(1); }
-  static Acc block(const T* p, int64_t n, int64_t) {
-    if constexpr (std::is_floating_point_v<T>)
-      return lanes(T{}).product(p, n);
-    else
-      return reduce_lanes(p, n, wrapping_mul<T>);
-  }
-  static Acc chunk(const T* p)
-    requires std::is_floating_point_v<T>
-  {
-    return lanes(T{}).product_chunk(p);
-  }
+  static Acc block(const T* p, int64_t n, int64_t) { return lanes(T{}).product(p, n); }
+  static Acc chunk(const T* p) { return lanes(T{}).product_chunk(p); }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
-    if constexpr (std::is_floating_point_v<T>)
-      lanes(T{}).product_rows(row, n, m, acc);
-    else
-      combine_rows(row, n, m, acc, wrapping_mul<T>);
+    lanes(T{}).product_rows(row, n, m, acc);
   }
-  static Acc merge(Acc a, Acc b) { return wrapping_mul(a, b); }
+  static Acc merge(Acc a, Acc b) { return a * b; }
 };
+
+// Integers, in 64 bits, where they wrap around.
+template <class T, bool kProduct>
+struct IntegerReducer {
+  using In = T;
+  using Acc = int64_t;
+  static constexpr bool kOrdered = false;
+  static const auto& kernels() { return kProduct ? integers(T{}).product : integers(T{}).sum; }
+  static Acc empty() { return kProduct ? 1 : 0; }
+  static Acc block(const T* p, int64_t n, int64_t) { return kernels().run(p, n); }
+  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    kernels().rows(row, n, m, acc);
+  }
+  static Acc merge(Acc a, Acc b) {
+    const auto u = static_cast<uint64_t>(a), v = static_cast<uint64_t>(b);
+    return static_cast<Acc>(kProduct ? u * v : u + v);
+  }
+};
+
+// What out's integers keep of a sum or product in 64 bits is that of x in out's type.
+template <bool kProduct>
+void reduce_integers(const Array& x, DimSet dims, const Array& out) {
+  if (out.dtype == DType::Bool)
+    return kProduct ? reduce_all(x, dims, out) : reduce_any(x, dims, out);
+  Array numbers = x;  // truth values are the bytes 0 and 1
+  if (x.dtype == DType::Bool) numbers.dtype = DType::UInt8;
+  const DType type = is_integral(numbers.dtype, false) ? numbers.dtype : out.dtype;
+  with_output(out, DType::Int64, [&](const Array& y) {
+    dispatch_real(type, kProduct ? "prod" : "sum", [&]<class T>(T) {
+      if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+        reduce_walk<IntegerReducer<T, kProduct>>(
+            numbers, dims, [to = y.ptr<int64_t>()](int64_t i, int64_t v) { to[i] = v; });
+    });
+  });
+}
+
+template <bool kNumbers>
+void sum(const Array& x, DimSet dims, const Array& out, bool mean) {
+  with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
+    const int64_t count = mean && x.numel ? x.numel / std::max<int64_t>(y.numel, 1) : !mean;
+    dispatch_float(y.dtype, "sum", [&]<class T>(T) {
+      auto walk = [&]<class In>(In) {
+        reduce_walk<SumReducer<In, kNumbers>>(
+            x, dims, [to = y.ptr<T>(), divisor = static_cast<T>(count)](int64_t i, T v) {
+              to[i] = v / divisor;
+            });
+      };
+      if constexpr (std::is_same_v<T, float>) {
+        if (x.dtype == DType::Float16) return walk(Half{});
+        if (x.dtype == DType::BFloat16) return walk(BFloat16{});
+      }
+      walk(T{});
+    });
+  });
+}
 
 }  // namespace
 
 void reduce_sum(const Array& x, DimSet dims, const Array& out) {
-  with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
-    dispatch_real(y.dtype, "sum", [&]<class T>(T) {
-      reduce_walk<SumReducer<T>>(x, dims, [to = y.ptr<T>()](int64_t i, T v) { to[i] = v; });
-    });
-  });
+  if (is_floating(out.dtype))
+    sum<false>(x, dims, out, false);
+  else
+    reduce_integers<false>(x, dims, out);
 }
 
 void reduce_nansum(const Array& x, DimSet dims, const Array& out) {
-  if (!is_floating(out.dtype)) return reduce_sum(x, dims, out);
-  with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
-    dispatch_float(y.dtype, "nansum", [&]<class T>(T) {
-      reduce_walk<NanSumReducer<T>>(x, dims, [to = y.ptr<T>()](int64_t i, T v) { to[i] = v; });
-    });
-  });
+  if (is_floating(out.dtype))
+    sum<true>(x, dims, out, false);
+  else
+    reduce_integers<false>(x, dims, out);
 }
 
-void reduce_mean(const Array& x, DimSet dims, const Array& out) {
-  with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
-    dispatch_float(y.dtype, "mean", [&]<class T>(T) {
-      T count = static_cast<T>(x.numel ? x.numel / std::max<int64_t>(y.numel, 1) : 0);
-      reduce_walk<SumReducer<T>>(x, dims,
-                                 [to = y.ptr<T>(), count](int64_t i, T v) { to[i] = v / count; });
-    });
-  });
-}
+void reduce_mean(const Array& x, DimSet dims, const Array& out) { sum<false>(x, dims, out, true); }
 
 void reduce_prod(const Array& x, DimSet dims, const Array& out) {
+  if (!is_floating(out.dtype)) return reduce_integers<true>(x, dims, out);
   with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
-    dispatch_real(y.dtype, "prod", [&]<class T>(T) {
+    dispatch_float(y.dtype, "prod", [&]<class T>(T) {
       reduce_walk<ProdReducer<T>>(x, dims, [to = y.ptr<T>()](int64_t i, T v) { to[i] = v; });
     });
   });

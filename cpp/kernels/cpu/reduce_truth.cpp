@@ -1,62 +1,72 @@
 // any, all, count_nonzero: reductions of the truth of elements.
+#include "kernels/cpu/reduce_integers.h"
 #include "kernels/cpu/reduce_walk.h"
 
 namespace fastgrad {
 namespace {
 
-// The number of elements that are true.
+// The number of elements that are true, from their bits.
+template <class Bits, bool kFloat>
 struct CountReducer {
-  using In = bool;
+  using In = Bits;
   using Acc = int64_t;
   static constexpr bool kOrdered = false;
-  static Acc empty() { return 0; }
-  static Acc block(const bool* p, int64_t n, int64_t) {
-    constexpr int64_t kLanes = 64;  // bytes, of which none overflows
-    static_assert(kReduceBlock / kLanes < 256);
-    uint8_t lane[kLanes] = {};
-    int64_t i = 0, count = 0;
-    for (; i + kLanes <= n; i += kLanes)
-      for (int64_t j = 0; j < kLanes; ++j) lane[j] = static_cast<uint8_t>(lane[j] + p[i + j]);
-    for (uint8_t c : lane) count += c;
-    for (; i < n; ++i) count += p[i];
-    return count;
+  static const auto& kernels() {
+    return kFloat ? truth(Bits{}).of_floats : truth(Bits{}).of_integers;
   }
-  static void rows(const bool* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
-    constexpr int64_t kStrip = 256;
-    uint8_t count[kStrip];
-    for (int64_t s = 0; s < m; s += kStrip) {
-      const int64_t w = std::min(kStrip, m - s);
-      std::fill_n(count, w, uint8_t{0});
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j < w; ++j) count[j] = static_cast<uint8_t>(count[j] + row[i][s + j]);
-      std::copy_n(count, w, acc + s);
-    }
+  static Acc empty() { return 0; }
+  static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
+  static void rows(const In* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+    kernels().rows(row, n, m, acc);
   }
   static Acc merge(Acc a, Acc b) { return a + b; }
 };
 
+// Calls store(output index, how many are true).
+template <class Store>
+void count(const Array& x, DimSet dims, Store store) {
+  Array bits = x;
+  auto walk = [&]<class Bits, bool kFloat>(CountReducer<Bits, kFloat>) {
+    bits.dtype = dtype_of<Bits>;
+    reduce_walk<CountReducer<Bits, kFloat>>(bits, dims, store);
+  };
+  if (is_complex(x.dtype)) {
+    bits = as_contiguous(x, DType::Bool);
+    return walk(CountReducer<int8_t, false>{});
+  }
+  const bool is_float = is_floating(x.dtype);
+  switch (x.itemsize()) {
+    case 1:
+      return walk(CountReducer<int8_t, false>{});
+    case 2:
+      return is_float ? walk(CountReducer<int16_t, true>{}) : walk(CountReducer<int16_t, false>{});
+    case 4:
+      return is_float ? walk(CountReducer<int32_t, true>{}) : walk(CountReducer<int32_t, false>{});
+    default:
+      return is_float ? walk(CountReducer<int64_t, true>{}) : walk(CountReducer<int64_t, false>{});
+  }
+}
+
 template <class F>
-void write_truth(const Array& x, DimSet dims, const Array& out, F&& truth) {
+void write_truth(const Array& x, DimSet dims, const Array& out, F&& answer) {
   with_output(out, DType::Bool, [&](const Array& y) {
-    reduce_walk<CountReducer>(x, dims,
-                              [&](int64_t i, int64_t count) { y.ptr<bool>()[i] = truth(count); });
+    count(x, dims, [&, to = y.ptr<bool>()](int64_t i, int64_t found) { to[i] = answer(found); });
   });
 }
 
 }  // namespace
 
 void count_nonzero(const Array& x, DimSet dims, const Array& out) {
-  reduce_walk<CountReducer>(x, dims,
-                            [&](int64_t i, int64_t count) { out.ptr<int64_t>()[i] = count; });
+  count(x, dims, [to = out.ptr<int64_t>()](int64_t i, int64_t found) { to[i] = found; });
 }
 
 void reduce_any(const Array& x, DimSet dims, const Array& out) {
-  write_truth(x, dims, out, [](int64_t count) { return count != 0; });
+  write_truth(x, dims, out, [](int64_t found) { return found != 0; });
 }
 
 void reduce_all(const Array& x, DimSet dims, const Array& out) {
   int64_t total = x.numel ? x.numel / std::max<int64_t>(out.numel, 1) : 0;
-  write_truth(x, dims, out, [total](int64_t count) { return count == total; });
+  write_truth(x, dims, out, [total](int64_t found) { return found == total; });
 }
 
 }  // namespace fastgrad

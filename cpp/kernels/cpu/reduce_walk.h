@@ -417,42 +417,5 @@ void with_output(const Array& out, DType compute, F&& f) {
   copy_array(wide, out);
 }
 
-// acc[j] of row[0][j] ... row[n - 1][j], one row after another.
-template <class T, class F>
-void combine_rows(const T* const* row, int64_t n, int64_t m, T* acc, F&& f) {
-  std::copy_n(row[0], m, acc);
-  for (int64_t i = 1; i < n; ++i)
-    for (int64_t j = 0; j < m; ++j) acc[j] = f(acc[j], row[i][j]);
-}
-
-// n values in `kLanes` lanes, then the lanes pairwise: f(T, T) -> T. n > 0.
-template <class T, class F>
-T reduce_lanes(const T* p, int64_t n, F&& f) {
-  constexpr int64_t kLanes = 32;
-  if (n < kLanes) {
-    constexpr int64_t kFew = 4;
-    if (n < kFew) {
-      T a = p[0];
-      for (int64_t i = 1; i < n; ++i) a = f(a, p[i]);
-      return a;
-    }
-    T lane[kFew] = {p[0], p[1], p[2], p[3]};
-    int64_t i = kFew;
-    for (; i + kFew <= n; i += kFew)
-      for (int64_t j = 0; j < kFew; ++j) lane[j] = f(lane[j], p[i + j]);
-    for (int64_t j = 0; i + j < n; ++j) lane[j] = f(lane[j], p[i + j]);
-    return f(f(lane[0], lane[2]), f(lane[1], lane[3]));
-  }
-  T lane[kLanes];
-  for (int64_t j = 0; j < kLanes; ++j) lane[j] = p[j];
-  int64_t i = kLanes;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t j = 0; j < kLanes; ++j) lane[j] = f(lane[j], p[i + j]);
-  for (int64_t j = 0; i + j < n; ++j) lane[j] = f(lane[j], p[i + j]);
-  for (int64_t half = kLanes / 2; half > 0; half /= 2)
-    for (int64_t j = 0; j < half; ++j) lane[j] = f(lane[j], lane[j + half]);
-  return lane[0];
-}
-
 }  // namespace
 }  // namespace fastgrad

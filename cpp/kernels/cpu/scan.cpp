@@ -28,6 +28,18 @@ template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
   constexpr int64_t kStrip = 256, kTogether = 8, kGrain = 32768;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
+  if (l.inner == 1 && std::is_integral_v<State>) {  // nothing to wait for
+    parallel_for(l.outer, std::max<int64_t>(1, kGrain / l.n), [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin; o < end; ++o) {
+        State state = start;
+        if (reverse)
+          for (int64_t k = l.n; k-- > 0;) step(state, o * l.n + k, k);
+        else
+          for (int64_t k = 0; k < l.n; ++k) step(state, o * l.n + k, k);
+      }
+    });
+    return;
+  }
   if (l.inner == 1) {
     const int64_t lag = l.n >= 512 ? 24 : 0;
     const int64_t bundles = (l.outer + kTogether - 1) / kTogether;
@@ -84,6 +96,26 @@ void with_compute_type(const Array& out, F&& f) {
   Array wide = Array::empty(out.shape, compute);
   f(wide);
   copy_array(wide, out);
+}
+
+template <class T, bool kLargest>
+void running_extreme(const Array& x, int64_t dim, const Array& values, const Array& indices) {
+  struct Best {
+    T value;
+    int64_t place;
+  };
+  walk_lines(Lines(x.shape, dim), false, Best{T(0), -1},
+             [p = x.ptr<T>(), q = values.ptr<T>(), index = indices.ptr<int64_t>()](
+                 Best& best, int64_t i, int64_t place) {
+               // Without branches: nobody could guess them. Beside NaN no comparison is true.
+               const T v = p[i];
+               const bool beyond = kLargest ? v >= best.value : v <= best.value;
+               const bool take = (place == 0) | (v != v) | beyond;
+               best.value = take ? v : best.value;
+               best.place = take ? place : best.place;
+               q[i] = best.value;
+               index[i] = best.place;
+             });
 }
 
 template <class T>
@@ -144,21 +176,10 @@ void cumextreme(const Array& x, int64_t dim, bool largest, const Array& values,
   with_compute_type(values, [&](const Array& y) {
     Array from = as_contiguous(x, y.dtype);
     dispatch_real(y.dtype, largest ? "cummax" : "cummin", [&]<class T>(T) {
-      struct Best {
-        T value;
-        int64_t place;
-      };
-      walk_lines(Lines(x.shape, dim), false, Best{T(0), -1},
-                 [p = from.ptr<T>(), q = y.ptr<T>(), index = indices.ptr<int64_t>(), largest](
-                     Best& best, int64_t i, int64_t place) {
-                   T v = p[i];
-                   bool was_nan = best.value != best.value;
-                   if (best.place < 0 || v != v ||
-                       (!was_nan && (largest ? v >= best.value : v <= best.value)))
-                     best = {v, place};
-                   q[i] = best.value;
-                   index[i] = best.place;
-                 });
+      if (largest)
+        running_extreme<T, true>(from, dim, y, indices);
+      else
+        running_extreme<T, false>(from, dim, y, indices);
     });
   });
 }

@@ -6,5 +6,6 @@
 #include "kernels/cpu/vector_erf.h"
 #include "kernels/cpu/vector_exp_log.h"
 #include "kernels/cpu/vector_gamma.h"
+#include "kernels/cpu/vector_plane.h"
 #include "kernels/cpu/vector_pow.h"
 #include "kernels/cpu/vector_trig.h"

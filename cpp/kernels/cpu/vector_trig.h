@@ -89,26 +89,36 @@ FG_INLINE V atan(V x) {
   return copysign(base + (fma(r * z, atan_poly(z), low) + r), x);
 }
 
-template <class V>
+// One of two ways to the same bits: the instruction keeps its own unit busy, the steps those of
+// products; where registers take turns both units work.
+template <bool kByInstruction, class V>
+FG_INLINE V either_root(V z) {
+  if constexpr (kByInstruction)
+    return sqrt_aside(z);
+  else
+    return sqrt(z);
+}
+
+template <bool kByInstruction = true, class V>
 FG_INLINE V asin(V x) {
   using R = Real<V>;
   const V a = fabs(x);
   const auto big = a > Element<V>(0.5);
   const V z = select<V>(big, fma(a, Element<V>(-0.5), Element<V>(0.5)), a * a);
-  const V r = select<V>(big, sqrt_aside(z), a);
+  const V r = select<V>(big, either_root<kByInstruction>(z), a);
   const V rest = r * z * asin_poly(z);  // asin(r) - r
   const V far = fma(r, -2, R::kHalfPi) + fma(rest, -2, R::kHalfPiLow);
   return copysign(select<V>(big, far, r + rest), x);
 }
 
-template <class V>
+template <bool kByInstruction = true, class V>
 FG_INLINE V acos(V x) {
   using R = Real<V>;
   using T = Element<V>;
   const V a = fabs(x);
   const auto big = a > T(0.5), above = x > T(0.5);
   const V z = select<V>(big, fma(a, T(-0.5), T(0.5)), a * a);
-  const V r = select<V>(big, sqrt_aside(z), x);
+  const V r = select<V>(big, either_root<kByInstruction>(z), x);
   const V rest = r * z * asin_poly(z);
   // 2 asin r above 1/2, pi - 2 asin r below -1/2, pi/2 - asin x between
   const V factor = select<V>(above, T(2), select<V>(big, T(-2), T(-1)));

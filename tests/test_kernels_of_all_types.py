@@ -1,0 +1,320 @@
+"""Reductions, scans, conversions, order and movement of every element type, against NumPy.
+
+Lengths lie around registers, blocks and their multiples. test_isa.py runs this file for each
+instruction set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import fg
+
+INTEGERS = ("bool", "uint8", "int8", "int16", "int32", "int64")
+HALVES = ("float16", "bfloat16")
+TYPES = (*INTEGERS, *HALVES, "float32", "float64")
+LENGTHS = (1, 2, 7, 63, 64, 65, 200, 1000, 1025, 5000)
+SHAPES = ((1, 3), (5, 1), (3, 70), (70, 3), (65, 130), (200, 33), (9, 1300), (1300, 9))
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(autouse=True)
+def _one_and_more_threads() -> Iterator[None]:
+    before = fg.get_num_threads()
+    yield
+    fg.set_num_threads(before)
+
+
+def values(dtype: str, shape: Any, seed: int = 0) -> Array:
+    """Numbers that half types hold as well, with zeros; integers from the whole range."""
+    rng = np.random.default_rng(seed)
+    if dtype == "bool":
+        return rng.random(shape) < 0.7
+    if dtype in INTEGERS:
+        info = np.iinfo(dtype)
+        return rng.integers(info.min, info.max, shape, dtype=dtype, endpoint=True)
+    kind = "float32" if dtype == "bfloat16" else dtype
+    return (rng.integers(-64, 64, shape) / 8).astype(kind)
+
+
+def tensor(a: Array, dtype: str) -> Any:
+    return fg.tensor(a).to(getattr(fg, dtype))
+
+
+def numbers(t: Any) -> Array:
+    """NumPy has no bfloat16."""
+    found: Array = (t.to(fg.float32) if t.dtype == fg.bfloat16 else t).numpy()
+    return found
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_reductions_of_integers_are_exact(dtype: str, shape: tuple[int, int]) -> None:
+    a = values(dtype, shape)
+    x = tensor(a, dtype)
+    wide = a.astype(np.int64)
+    for view, b in ((x, wide), (x.t(), wide.T), (x[::2, 1:], wide[::2, 1:])):
+        for dims in (0, 1, (0, 1)):
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(view.sum(dims).numpy(), b.sum(dims, dtype=np.int64))
+        for dim in (0, 1):
+            if b.shape[dim] == 0:
+                continue
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(view.prod(dim).numpy(), np.prod(b, dim))
+            np.testing.assert_array_equal(view.amax(dim).numpy().astype(np.int64), b.max(dim))
+            np.testing.assert_array_equal(view.amin(dim).numpy().astype(np.int64), b.min(dim))
+            if dtype != "bool":
+                np.testing.assert_array_equal(view.argmax(dim).numpy(), b.argmax(dim))
+                np.testing.assert_array_equal(view.argmin(dim).numpy(), b.argmin(dim))
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("out", ["uint8", "int32", "int64", "bool"])
+def test_sums_in_a_type_wrap_around_in_it(dtype: str, out: str) -> None:
+    a = values(dtype, (70, 90))
+    exact = a.astype(np.int64).sum(0, dtype=np.int64)
+    expected = a.any(0) if out == "bool" else exact.astype(out)
+    np.testing.assert_array_equal(tensor(a, dtype).sum(0, dtype=getattr(fg, out)).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_truth(dtype: str, shape: tuple[int, int]) -> None:
+    a = values(dtype, shape)
+    a[::3] = 0
+    x = tensor(a, dtype)
+    for view, b in ((x, a), (x.t(), a.T), (x[:, ::2], a[:, ::2])):
+        for dim in (0, 1):
+            np.testing.assert_array_equal(view.any(dim).numpy().astype(bool), b.any(dim))
+            np.testing.assert_array_equal(view.all(dim).numpy().astype(bool), b.all(dim))
+            np.testing.assert_array_equal(
+                fg.count_nonzero(view, dim).numpy(), np.count_nonzero(b, dim)
+            )
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, "float32", "float64"])
+def test_zeros_of_both_signs_are_false_and_nan_is_true(dtype: str) -> None:
+    for n in LENGTHS:
+        zeros = tensor(np.full(n, -0.0), dtype)
+        assert not zeros.any().item()
+        zeros[n // 2] = float("nan")
+        assert fg.count_nonzero(zeros).item() == 1
+        zeros[n // 2] = float(fg.finfo(getattr(fg, dtype)).tiny)
+        assert zeros.any().item()
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, "float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sums_of_floats(dtype: str, shape: tuple[int, int]) -> None:
+    a = values(dtype, shape)  # eighths: sums of these are exact
+    x = tensor(a, dtype)
+    holes = a.copy()
+    holes[1::3, ::2] = np.nan
+    y = tensor(holes, dtype)
+    for view, b in ((x, a), (x.t(), a.T), (x[:, ::2], a[:, ::2])):
+        for dim in (0, 1):
+            exact = fg.tensor(b.sum(dim, dtype=np.float64)).to(getattr(fg, dtype))
+            np.testing.assert_array_equal(numbers(view.sum(dim)), numbers(exact))
+    for view, b in ((y, holes), (y.t(), holes.T)):
+        for dim in (0, 1):
+            exact = fg.tensor(np.nansum(b.astype(np.float64), dim)).to(getattr(fg, dtype))
+            np.testing.assert_array_equal(numbers(fg.nansum(view, dim)), numbers(exact))
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_reductions_have_the_same_bits_for_any_number_of_threads(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    a = rng.standard_normal((600, 700)) * 100
+    x = fg.tensor(a).to(getattr(fg, dtype))
+    found = []
+    for threads in (1, 2, 3):
+        fg.set_num_threads(threads)
+        results = [x.sum(), x.sum(0), x.sum(1), x.any(0), fg.count_nonzero(x), x.amax(0)]
+        if dtype != "bool":
+            results.append(x.argmax(1))
+        if dtype not in INTEGERS:
+            results += [x.mean(0), fg.nansum(x)]
+        found.append([numbers(r).tobytes() for r in results])
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("source", TYPES)
+@pytest.mark.parametrize("target", TYPES)
+def test_conversions(source: str, target: str) -> None:
+    for n in LENGTHS:
+        a = values(source, n)
+        if source not in (*INTEGERS[:3],) and target in ("uint8", "int8", "bool"):
+            a = (a.astype(np.float64) % 100).astype(a.dtype)
+        x = tensor(a, source)
+        found = numbers(x.to(getattr(fg, target)))
+        alone = [numbers(v.to(getattr(fg, target))).item() for v in x[: min(n, 70)]]
+        np.testing.assert_array_equal(found[: len(alone)], alone)  # short arrays, long arrays
+        if target not in HALVES:
+            np.testing.assert_array_equal(found, a.astype(target))
+        elif target == "float16":
+            with np.errstate(over="ignore"):
+                np.testing.assert_array_equal(found, a.astype(np.float32).astype(np.float16))
+
+
+BITS: dict[str, Callable[[Array, Array], Array]] = {
+    "logical_and": np.logical_and,
+    "logical_or": np.logical_or,
+    "logical_xor": np.logical_xor,
+    "bitwise_and": np.bitwise_and,
+    "eq": np.equal,
+    "lt": np.less,
+    "mul": np.multiply,
+    "add": np.add,
+}
+
+
+@pytest.mark.parametrize("name", BITS)
+def test_operations_on_truth_values(name: str) -> None:
+    for n in LENGTHS:
+        a, b = values("bool", n, 1), values("bool", n, 2)
+        found = getattr(fg, name)(fg.tensor(a), fg.tensor(b))
+        np.testing.assert_array_equal(found.numpy(), BITS[name](a, b))
+        assert found.dtype == fg.bool
+    np.testing.assert_array_equal(fg.logical_not(fg.tensor(a)).numpy(), ~a)
+    np.testing.assert_array_equal(fg.bitwise_not(fg.tensor(a)).numpy(), ~a)
+
+
+PLANE = [0.0, -0.0, 1.0, -1.0, 3.0, -2.5, 1e-40, 1e300, -1e300, 1e-310, np.inf, -np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_functions_of_two_numbers_at_special_values(dtype: str) -> None:
+    with np.errstate(all="ignore"):
+        grid = np.array(PLANE).astype(dtype)
+        a, b = np.repeat(grid, len(grid)), np.tile(grid, len(grid))
+        x, y = fg.tensor(a), fg.tensor(b)
+        for name, exact in (("atan2", np.arctan2), ("hypot", np.hypot)):
+            wide = exact(a.astype(np.longdouble), b.astype(np.longdouble)).astype(dtype)
+            found = getattr(fg, name)(x, y).numpy()
+            np.testing.assert_allclose(found, wide, rtol=3 * np.finfo(dtype).eps, err_msg=name)
+            zero = wide == 0
+            np.testing.assert_array_equal(np.signbit(found)[zero], np.signbit(wide)[zero])
+        found = fg.fmod(x, y).numpy()
+        np.testing.assert_array_equal(found, np.fmod(a, b))
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(np.fmod(a, b)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_remainders_are_exact(dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    for n in (*LENGTHS, 40_000):
+        exponent = rng.integers(-30, 30, n) if n < 5000 else rng.integers(-120, 120, n)
+        a = (rng.standard_normal(n) * 2.0**exponent).astype(dtype)
+        b = rng.standard_normal(n).astype(dtype)
+        whole = rng.random(n) < 0.3
+        a[whole] = (b * rng.integers(-1000, 1000, n))[whole].astype(dtype)
+        np.testing.assert_array_equal(fg.fmod(fg.tensor(a), fg.tensor(b)).numpy(), np.fmod(a, b))
+        r = np.fmod(a, b)
+        expected = np.where((r != 0) & ((r < 0) != (b < 0)), r + b, r)
+        np.testing.assert_array_equal(fg.remainder(fg.tensor(a), fg.tensor(b)).numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "int64", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(3, 1), (4, 20), (20, 127), (9, 128), (5, 1300)])
+def test_order_of_lines(dtype: str, shape: tuple[int, int]) -> None:
+    for spread in (5, 120, None):
+        a = values(dtype, shape)
+        a = (a % spread).astype(dtype) if spread else a
+        x = tensor(a, dtype)
+        order = np.argsort(a, 1, kind="stable")
+        found, places = fg.sort(x, 1, stable=True)
+        np.testing.assert_array_equal(found.numpy(), np.take_along_axis(a, order, 1))
+        np.testing.assert_array_equal(places.numpy(), order)
+        for k in {1, (shape[1] + 1) // 2, shape[1]}:
+            kth = fg.kthvalue(x, k, 1)
+            np.testing.assert_array_equal(kth.values.numpy(), np.sort(a, 1)[:, k - 1])
+            picked = np.take_along_axis(a, kth.indices.numpy()[:, None], 1)[:, 0]
+            np.testing.assert_array_equal(picked, kth.values.numpy())
+        middle = np.sort(a, 1)[:, (shape[1] - 1) // 2]
+        np.testing.assert_array_equal(fg.median(x, 1).values.numpy(), middle)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", "float32", "float64"])
+def test_distinct_elements(dtype: str) -> None:
+    for n in (1, 2, 100, 5000, 40_000):
+        for spread in (3, 100, None):
+            a = values(dtype, n)
+            a = (a % spread).astype(dtype) if spread and dtype != "bool" else a
+            expected = np.unique(a, return_inverse=True, return_counts=True)
+            found = fg.unique(fg.tensor(a), return_inverse=True, return_counts=True)
+            for e, f in zip(expected, found, strict=True):
+                np.testing.assert_array_equal(f.numpy(), e)
+            begins = np.flatnonzero(np.concatenate([[True], a[1:] != a[:-1]]))
+            found = fg.unique_consecutive(fg.tensor(a), return_inverse=True, return_counts=True)
+            np.testing.assert_array_equal(found[0].numpy(), a[begins])
+            counts = np.diff(np.concatenate([begins, [n]]))
+            np.testing.assert_array_equal(
+                found[1].numpy(), np.repeat(np.arange(len(counts)), counts)
+            )
+            np.testing.assert_array_equal(found[2].numpy(), counts)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (40, 7), (9, 1100)])
+def test_running_extremes_and_sums(dtype: str, shape: tuple[int, int]) -> None:
+    a = values(dtype, shape)
+    x = tensor(a, dtype)
+    for dim in (0, 1):
+        for name, ufunc in (("cummax", np.maximum), ("cummin", np.minimum)):
+            found, places = getattr(fg, name)(x, dim)
+            expected = ufunc.accumulate(a, dim)
+            np.testing.assert_array_equal(found.numpy(), expected)
+            np.testing.assert_array_equal(
+                np.take_along_axis(a, places.numpy(), dim), expected
+            )  # the last such place
+            later = np.arange(shape[dim]).reshape((-1, 1) if dim == 0 else (1, -1))
+            np.testing.assert_array_equal(
+                places.numpy(), np.maximum.accumulate(np.where(a == expected, later, 0), dim)
+            )
+        if dtype in INTEGERS:
+            with np.errstate(over="ignore"):
+                exact = np.cumsum(a.astype(np.int64), dim)
+            np.testing.assert_array_equal(fg.cumsum(x, dim).numpy(), exact)
+
+
+def test_running_extremes_keep_the_last_nan() -> None:
+    x = fg.tensor([[1.0, 3.0, 2.0, float("nan"), 5.0, float("nan"), 7.0]] * 9)
+    found, places = fg.cummax(x, 1)
+    assert places[4].tolist() == [0, 1, 1, 3, 3, 5, 5]
+    assert found[4].isnan().tolist() == [False] * 3 + [True] * 4
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int16", "float32", "float64"])
+def test_copies_of_short_lines_backwards_and_of_one_element(dtype: str) -> None:
+    a = values(dtype, (6, 1100, 5))
+    x = tensor(a, dtype)
+    for n in (1, 2, 7, 8, 9):
+        np.testing.assert_array_equal(fg.repeat_interleave(x, n, 1).numpy(), np.repeat(a, n, 1))
+        wide = x[:, :, :1].expand(6, 1100, n).contiguous()
+        np.testing.assert_array_equal(wide.numpy(), np.repeat(a[:, :, :1], n, 2))
+    np.testing.assert_array_equal(x[:, :, :3].contiguous().numpy(), a[:, :, :3])
+    np.testing.assert_array_equal(x[:, 1::2, ::2].contiguous().numpy(), a[:, 1::2, ::2])
+    for dim in (0, 1, 2):
+        np.testing.assert_array_equal(fg.flip(x, (dim,)).numpy(), np.flip(a, dim))
+    rows = np.random.default_rng(0).integers(0, 6, 20)
+    np.testing.assert_array_equal(x[fg.tensor(rows)].numpy(), a[rows])
+    columns = x.clone()
+    columns[:, fg.tensor(rows)] = x[:, :20]
+    expected = a.copy()
+    expected[:, rows] = a[:, :20]
+    np.testing.assert_array_equal(columns.numpy(), expected)
+
+
+def test_counts() -> None:
+    for dtype in ("uint8", "int32", "int64"):
+        a = np.random.default_rng(0).integers(0, 100, 5000).astype(dtype)
+        np.testing.assert_array_equal(fg.bincount(fg.tensor(a)).numpy(), np.bincount(a))
+        np.testing.assert_array_equal(
+            fg.bincount(fg.tensor(a), minlength=300).numpy(), np.bincount(a, minlength=300)
+        )
