@@ -152,6 +152,7 @@ def test_conversions(source: str, target: str) -> None:
         if source not in (*INTEGERS[:3],) and target in ("uint8", "int8", "bool"):
             a = (a.astype(np.float64) % 100).astype(a.dtype)
         x = tensor(a, source)
+        a = numbers(x)  # as far as the type holds them
         found = numbers(x.to(getattr(fg, target)))
         alone = [numbers(v.to(getattr(fg, target))).item() for v in x[: min(n, 70)]]
         np.testing.assert_array_equal(found[: len(alone)], alone)  # short arrays, long arrays
@@ -318,3 +319,13 @@ def test_counts() -> None:
         np.testing.assert_array_equal(
             fg.bincount(fg.tensor(a), minlength=300).numpy(), np.bincount(a, minlength=300)
         )
+
+
+@pytest.mark.parametrize("dtype", (*INTEGERS, *HALVES))
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3), (2, 0, 3)])
+def test_lines_without_elements(dtype: str, shape: tuple[int, ...]) -> None:
+    x = fg.zeros(shape, dtype=getattr(fg, dtype))
+    for dim in range(len(shape)):
+        for scan in (fg.cumsum, fg.cumprod):
+            assert scan(x, dim).shape == shape
+        assert x.sum(dim).shape == x.prod(dim).shape == (*shape[:dim], *shape[dim + 1 :])

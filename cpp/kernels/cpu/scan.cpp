@@ -29,15 +29,16 @@ void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
   constexpr int64_t kStrip = 256, kTogether = 8, kGrain = 32768;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
   if (l.inner == 1 && std::is_integral_v<State>) {  // nothing to wait for
-    parallel_for(l.outer, std::max<int64_t>(1, kGrain / l.n), [&](int64_t begin, int64_t end) {
-      for (int64_t o = begin; o < end; ++o) {
-        State state = start;
-        if (reverse)
-          for (int64_t k = l.n; k-- > 0;) step(state, o * l.n + k, k);
-        else
-          for (int64_t k = 0; k < l.n; ++k) step(state, o * l.n + k, k);
-      }
-    });
+    parallel_for(l.outer, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, l.n)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t o = begin; o < end; ++o) {
+                     State state = start;
+                     if (reverse)
+                       for (int64_t k = l.n; k-- > 0;) step(state, o * l.n + k, k);
+                     else
+                       for (int64_t k = 0; k < l.n; ++k) step(state, o * l.n + k, k);
+                   }
+                 });
     return;
   }
   if (l.inner == 1) {
