@@ -129,6 +129,33 @@ def composites() -> Iterator[Case]:
             yield _case(label, lambda m, a, name=name, dim=dim: getattr(a, name)(dim), 1.0, x)
 
 
+def other_types() -> Iterator[Case]:
+    """Integers, truth values, half types and functions of two numbers, at a million elements."""
+    x, y = normal(1000, 1000), normal(1000, 1000)
+    ints = _random.integers(-100, 100, (1000, 1000))
+    small = np.abs(ints).ravel()
+    true, half = x > 0, x.astype("float16")
+    for name in ("logical_and", "logical_xor", "bitwise_and"):
+        yield _case(f"{name} bool", lambda m, a, b, f=name: getattr(m, f)(a, b), 1.0, true, y > 0)
+    yield _case("x*y int64", lambda m, a: a * a, 1.0, ints)
+    yield _case("x*y float16", lambda m, a: a * a, 1.0, half)
+    for name in ("sum", "amax"):
+        for dims in ((0,), (1,), ()):
+            label = f"{name} 1000x1000 dim {dims[0] if dims else 'all'}"
+            for kind, array in (("int64", ints), ("float16", half)):
+                yield _case(
+                    f"{label} {kind}", lambda m, a, f=name, d=dims: getattr(a, f)(*d), 1.0, array
+                )
+    yield _case("any bool dim 0", lambda m, a: a.any(0), 1.0, true)
+    yield _case("any bool dim 1", lambda m, a: a.any(1), 1.0, true)
+    for name in ("atan2", "hypot", "fmod", "remainder"):
+        yield _case(name, lambda m, a, b, f=name: getattr(m, f)(a, b), 1.0, x, y)
+    yield _case("bincount", lambda m, a: m.bincount(a), 1.0, small)
+    yield _case("unique_consecutive", lambda m, a: m.unique_consecutive(a), 1.0, small)
+    yield _case("median int64", lambda m, a: a.median(), 1.0, small)
+    yield _case("cummax dim 1", lambda m, a: a.cummax(1).values, 1.0, x)
+
+
 def movement() -> Iterator[Case]:
     """What only moves data, at a million elements."""
     v, a, c = normal(N), normal(1000, 1000), normal(64, 16, 32, 32)
@@ -213,5 +240,6 @@ def groups() -> dict[str, Iterator[Case]]:
         "casts": casts(),
         "reductions": reductions(),
         "composites": composites(),
+        "other types": other_types(),
         "data movement": movement(),
     }
