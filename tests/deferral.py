@@ -34,15 +34,20 @@ def bits(result: Any) -> list[bytes]:
     return [repr(result).encode()]
 
 
-def assert_same_bits(scenario: Scenario) -> None:
-    fg.manual_seed(0)
-    put_off = bits(scenario())
-    old = _core._defer_from(0)
+def assert_same_bits(scenario: Scenario, threads: int = 0) -> None:
+    """Both ways with as many threads, or with as many as there are."""
+    usual = fg.get_num_threads()
+    fg.set_num_threads(threads or usual)
+    old = _core._defer_from(1)
     try:
+        fg.manual_seed(0)
+        put_off = bits(scenario())
+        _core._defer_from(0)
         fg.manual_seed(0)
         at_once = bits(scenario())
     finally:
         _core._defer_from(old)
+        fg.set_num_threads(usual)
     assert put_off == at_once
 
 

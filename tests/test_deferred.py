@@ -143,12 +143,7 @@ def test_a_chain_with_gradients(dtype: fg.dtype, n: int, threads: int) -> None:
         loss.backward()
         return loss, x.grad, w.grad, b.grad
 
-    before = fg.get_num_threads()
-    fg.set_num_threads(threads)
-    try:
-        assert_same_bits(run)
-    finally:
-        fg.set_num_threads(before)
+    assert_same_bits(run, threads)
 
 
 def test_gradients_against_the_formula() -> None:
@@ -233,12 +228,7 @@ def test_rows_and_columns_that_serve_for_many(shape: tuple[int, ...], threads: i
         loss.backward()
         return y, z, outer, loss, x.grad, row.grad, column.grad, plane.grad
 
-    before = fg.get_num_threads()
-    fg.set_num_threads(threads)
-    try:
-        assert_same_bits(run)
-    finally:
-        fg.set_num_threads(before)
+    assert_same_bits(run, threads)
 
 
 def test_standardised_columns() -> None:

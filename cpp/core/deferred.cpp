@@ -202,7 +202,8 @@ bool must_be_there(const Due& d, const Operand& o) {
   if (!o.is_tensor()) return false;
   const int32_t which = o.array().buffer->deferred();
   if (which <= 0) return which < 0;
-  return o.array().data != d.rows[static_cast<size_t>(which) - 1].out || o.array().numel != d.numel;
+  return o.array().data != d.rows[static_cast<size_t>(which) - 1].out ||
+         o.array().numel != d.numel || !o.array().contiguous;
 }
 
 template <DType kTo>

@@ -231,7 +231,7 @@ void Plan::run() {
 }  // namespace
 
 void run_rows(const Rows& due) {
-  if (due.rows.size() == 1 && due.totals.empty()) {
+  if (due.rows.size() == 1 && due.totals.empty() && due.small.empty()) {
     const Row& r = due.rows[0];
     Sources all;
     for (size_t i = 0; i < r.arity; ++i) all.push_back(&r.in[i]);
