@@ -126,8 +126,13 @@ def test_weight_norm(dim, new_style):
 @needs_torch
 @pytest.mark.parametrize("new_style", [True, False])
 def test_spectral_norm(new_style):
+    # Singular values far apart, as the power iteration wants them.
+    weight = np.diag([3.0, 1.0, 0.5]) + 0.1 * np.random.default_rng(1).standard_normal((3, 3))
+    weight = np.vstack([weight, [0.3, -0.2, 0.1]])
+
     def build(module):
         net = module.nn.Linear(3, 4).double()
+        net.weight.data.copy_(module.tensor(weight))
         home = module.nn.utils.parametrizations if new_style else module.nn.utils
         return home.spectral_norm(net, n_power_iterations=2)
 

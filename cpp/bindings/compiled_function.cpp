@@ -1,5 +1,6 @@
 #include "bindings/compiled_function.h"
 
+#include <frameobject.h>  // PyFrame_GetBack, before Python 3.11
 #include <structmember.h>
 
 #include <algorithm>

@@ -42,11 +42,11 @@ PyObject* ReturnType::operator()(std::initializer_list<Tensor> values) const {
 void add_return_types(PyObject* module) {
   Object sub = own(PyModule_New("fastgrad.return_types"));
   for (ReturnType* t : all_types()) {
-    std::string full = str("fastgrad.return_types.", t->name_);
+    t->full_name_ = str("fastgrad.return_types.", t->name_);
     std::vector<PyStructSequence_Field> fields;
     for (const char* f : t->fields_) fields.push_back({f, nullptr});
     fields.push_back({nullptr, nullptr});
-    PyStructSequence_Desc desc = {full.c_str(), nullptr, fields.data(),
+    PyStructSequence_Desc desc = {t->full_name_.c_str(), nullptr, fields.data(),
                                   static_cast<int>(t->fields_.size())};
     t->type_ = reinterpret_cast<PyTypeObject*>(
         check(reinterpret_cast<PyObject*>(PyStructSequence_NewType(&desc))));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <string>
 #include <vector>
 
 #include "bindings/tensor_object.h"
@@ -18,6 +19,7 @@ class ReturnType {
  private:
   friend void add_return_types(PyObject* module);
   const char* name_;
+  std::string full_name_;  // Python 3.10 keeps no copy
   std::vector<const char*> fields_;
   PyTypeObject* type_ = nullptr;
 };

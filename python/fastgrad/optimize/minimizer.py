@@ -257,6 +257,11 @@ def _flat_callback(
     if callback is not None and wants_result():
 
         def with_result(intermediate_result: Any) -> Any:
+            # Some methods report the point alone: how many depends on SciPy's version.
+            if not hasattr(intermediate_result, "x"):
+                x = np.array(intermediate_result)
+                value = objective.plain_value(x)
+                intermediate_result = scipy_optimize().OptimizeResult(x=x, fun=value)
             report(intermediate_result.x)
             seen = type(intermediate_result)(intermediate_result)
             seen.x_flat = intermediate_result.x
