@@ -150,6 +150,25 @@ class TestInPlaceGradients:
         target.sum().backward()
         assert x.grad.tolist() == [3.0, 3.0] and x.grad.dtype == fg.float32
 
+    def test_copy_of_a_number(self) -> None:
+        x = leaf(1.0, 2.0)
+        target = x * 1
+        assert target.copy_(3) is target and target.tolist() == [3.0, 3.0]
+        target.sum().backward()
+        assert x.grad.tolist() == [0.0, 0.0]
+        assert fg.zeros(2, dtype=fg.int64).copy_(2.7).tolist() == [2, 2]
+        assert fg.zeros(2).copy_(other=fg.ones(2)).tolist() == [1.0, 1.0]
+        with pytest.raises(TypeError, match=r"argument 'other' \(position"):
+            fg.zeros(2).copy_([1.0, 2.0])
+
+    @pytest.mark.parametrize("name", ["add_", "exp_", "nan_to_num_", "cumsum_", "tril_"])
+    def test_there_is_no_out(self, name: str) -> None:
+        x = fg.zeros(2, 2)
+        arguments = {"add_": (1,), "cumsum_": (0,)}.get(name, ())
+        with pytest.raises(TypeError):
+            getattr(x, name)(*arguments, out=fg.zeros(2, 2))
+        assert x.tolist() == [[0.0, 0.0], [0.0, 0.0]]
+
     def test_result_dtype_must_fit_the_target(self) -> None:
         x = fg.ones(2, dtype=fg.int64)
         with pytest.raises(
@@ -201,6 +220,12 @@ class TestLeafRefusals:
         with pytest.raises(RuntimeError, match=message):
             x.add_(1)
         assert x.tolist() == [0.0, 0.0, 0.0]
+
+    @only_fastgrad
+    def test_refusals_name_the_method(self) -> None:
+        for name in ("add_", "nan_to_num_"):
+            with pytest.raises(RuntimeError, match=rf"\({name}\)"):
+                getattr(fg.zeros(1).expand(3), name)(*([1] if name == "add_" else []))
 
     @only_fastgrad
     def test_overlapping_source_and_target(self) -> None:

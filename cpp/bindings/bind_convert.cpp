@@ -188,9 +188,12 @@ void bind_convert(Registry& r) {
         change_requires_grad(a.tensor(0), a.boolean(1));
         return Py_NewRef(a.object(0));
       });
-  r.add("copy_", kMethod, "Writes src into this tensor.")
-      .on("(Tensor input, Tensor src, bool non_blocking=False)", [](const Arguments& a) {
-        copy_(a.tensor(0), a.tensor(1));
+  r.add("copy_", kMethod, "Writes a tensor, or a number into every element.")
+      .on("(Tensor input, Tensor|Number other, bool non_blocking=False)", [](const Arguments& a) {
+        if (is_tensor(a.object(1)))
+          copy_(a.tensor(0), a.tensor(1));
+        else
+          fill_(a.tensor(0), a.operand(1));
         return Py_NewRef(a.object(0));
       });
   r.add("zero_", kBoth, "Fills with zeros.").on("(Tensor input)", [](const Arguments& a) {

@@ -86,11 +86,14 @@ Object write_out(const Definition& d, const Overload& o, PyObject* result, PyObj
   deferred::settle();
   deferred::AtOnce here;
   PyObject* self = slots[0];
+  // Bodies that look at the function's out= find none.
+  if (const size_t n = o.signature.parameters().size(); n < kMaxParameters) slots[n] = Py_None;
   if (o.row) {
     o.row(Arguments(slots)).run_inplace(tensor_of(self));
     return Py_NewRef(self);
   }
-  assign_inplace(tensor_of(self), d.name.c_str(), [&](const Tensor& x) {
+  const std::string op = d.name.substr(0, d.name.size() - 1);  // without "_"
+  assign_inplace(tensor_of(self), op.c_str(), [&](const Tensor& x) {
     Object input(wrap(x));
     slots[0] = input.get();
     Object result(o.body(Arguments(slots)));
@@ -348,9 +351,16 @@ void Registry::install(PyObject* module) {
     if (!(d.places & kInplace)) continue;
     Definition& in = add((d.name + "_").c_str(), d.places & kInplaceFunction ? kBoth : kMethod, "");
     in.doc = "In-place form of :func:`fastgrad." + d.name + "`.";
-    // Where a number comes first there is no tensor to write into.
-    for (const Overload& o : d.overloads)
-      if (o.signature.parameters()[0].kind != Kind::Number) in.overloads.push_back(o);
+    // Where a number comes first there is no tensor to write into; out= would name another one.
+    for (const Overload& o : d.overloads) {
+      if (o.signature.parameters()[0].kind == Kind::Number) continue;
+      in.overloads.push_back(o);
+      if (o.out < 0) continue;
+      FG_CHECK(static_cast<size_t>(o.out) + 1 == o.signature.parameters().size(), d.name,
+               ": out= comes last");
+      in.overloads.back().signature = o.signature.without_last();
+      in.overloads.back().out = -1;
+    }
     in.row = d.row;
     in.unary = d.unary;
     in.binary = d.binary;

@@ -215,6 +215,15 @@ Signature::Signature(const char* text) : text_(text) {
   FG_CHECK(parameters_.size() <= kMaxParameters, "too many parameters: ", text_);
 }
 
+Signature Signature::without_last() const {
+  std::vector<std::string> parts = split_parameters(text_.substr(1, text_.rfind(')') - 1));
+  parts.pop_back();
+  if (parts.back() == "*") parts.pop_back();
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "(" : ", ") + part;
+  return Signature((text + ") -> " + returns_).c_str());
+}
+
 int Signature::find(PyObject* name) const {
   const char* s = PyUnicode_AsUTF8(name);
   auto search = [&](const char* wanted) {

@@ -50,6 +50,8 @@ class Signature {
   const std::vector<Parameter>& parameters() const { return parameters_; }
   const std::string& text() const { return text_; }  // without what is returned
   const std::string& returns() const { return returns_; }
+  // The same without its last parameter, which is keyword-only.
+  Signature without_last() const;
   // Index of a parameter, or -1. Knows NumPy's names axis, keepdims, x1, x2, a.
   int find(PyObject* name) const;
 
