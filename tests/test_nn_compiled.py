@@ -71,6 +71,19 @@ def test_training_a_compiled_module_is_training_the_module():
         assert fg.equal(a, b)
 
 
+def test_batch_norm_of_all_batches_is_compiled():
+    x = fg.randn(6, 3)
+    norms = [nn.BatchNorm1d(3, momentum=None) for _ in range(2)]
+    step = fg.compile(norms[1], fullgraph=True)
+    for k in range(1, 5):
+        assert fg.equal(step(k * x), norms[0](k * x))
+    assert step.stats()["replays"] == 3
+    for name, value in norms[0].state_dict().items():
+        assert fg.equal(value, norms[1].state_dict()[name])
+    mean = (x * 2.5).mean(0)  # of 1, 2, 3 and 4 times x
+    assert fg.allclose(norms[0].running_mean, mean, atol=1e-6)
+
+
 def test_within_a_compiled_step():
     fg.manual_seed(0)
     model = network()

@@ -45,6 +45,11 @@ class TestShape:
         assert y.is_contiguous() and y.stride() == (3, 1) and y.tolist() == x.t().tolist()
         assert fg.zeros(3, 1).t().is_contiguous() and fg.zeros(0, 3).t().is_contiguous()
 
+    def test_no_elements_lie_in_every_order(self) -> None:
+        x = fg.zeros(2, 0, 3)
+        for y in (x.transpose(0, 2), x.permute(2, 0, 1), fg.zeros(4, 6)[0:0, ::2]):
+            assert y.is_contiguous() and y.contiguous() is y
+
     def test_sizes_in_bytes(self) -> None:
         x = fg.zeros(3, 2, dtype=fg.float32)
         assert x.element_size() == x.itemsize == 4 and x.nbytes == 24

@@ -40,13 +40,14 @@ Dims contiguous_strides(DimSpan shape) {
 
 bool is_contiguous(DimSpan shape, DimSpan strides) {
   int64_t step = 1;
+  bool in_order = true;
   for (size_t i = shape.size(); i-- > 0;) {
-    if (shape[i] == 0) return true;
+    if (shape[i] == 0) return true;  // whatever the strides say of no elements
     if (shape[i] == 1) continue;
-    if (strides[i] != step) return false;
+    in_order = in_order && strides[i] == step;
     step *= shape[i];
   }
-  return true;
+  return in_order;
 }
 
 bool may_overlap_itself(DimSpan shape, DimSpan strides) {

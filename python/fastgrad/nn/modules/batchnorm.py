@@ -102,22 +102,24 @@ class _BatchNorm(_NormBase):
         """Returns the normalized input; in training it also moves the running statistics."""
         self._check_input_dim(input)
         momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the plain mean of all batches
-                momentum = 1.0 / self.num_batches_tracked.item()
         own = self.running_mean is None and self.running_var is None
         tracked = not self.training or self.track_running_stats
+        mean, var = (self.running_mean, self.running_var) if tracked else (None, None)
+        averages: list[tuple[Tensor, Tensor]] = []
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None and mean is not None and var is not None:
+                # The plain mean of all batches: first the statistics of this one alone.
+                new = _core.zeros_like(mean), _core.zeros_like(var)
+                averages = [(mean, new[0]), (var, new[1])]
+                mean, var, momentum = *new, 1.0
         result: Tensor = F.batch_norm(
-            input,
-            self.running_mean if tracked else None,
-            self.running_var if tracked else None,
-            self.weight,
-            self.bias,
-            self.training or own,
-            momentum,
-            self.eps,
+            input, mean, var, self.weight, self.bias, self.training or own, momentum, self.eps
         )
+        if averages and self.num_batches_tracked is not None:
+            share = 1 / self.num_batches_tracked.double()  # a tensor, for compiled functions
+            for average, own_statistic in averages:
+                average.mul_(1 - share).add_(own_statistic * share)
         return result
 
 
