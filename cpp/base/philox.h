@@ -16,11 +16,13 @@ struct RandomStream {
 
 using RandomBlock = std::array<uint32_t, 4>;
 
+inline constexpr uint64_t kPhiloxMultiply0 = 0xD2511F53, kPhiloxMultiply1 = 0xCD9E8D57;
+inline constexpr uint32_t kPhiloxStep0 = 0x9E3779B9, kPhiloxStep1 = 0xBB67AE85;
+inline constexpr int kPhiloxRounds = 10;
+
 // Blocks `first` to first + N - 1 of a seed; `lane` selects one of 2^64 sequences that share them.
 template <int N>
 inline void philox(uint64_t seed, uint64_t first, uint64_t lane, RandomBlock* out) {
-  constexpr uint64_t kMultiply0 = 0xD2511F53, kMultiply1 = 0xCD9E8D57;
-  constexpr uint32_t kStep0 = 0x9E3779B9, kStep1 = 0xBB67AE85;
   uint32_t c0[N], c1[N], c2[N], c3[N];
   for (int i = 0; i < N; ++i) {
     uint64_t block = first + static_cast<uint64_t>(i);
@@ -30,9 +32,9 @@ inline void philox(uint64_t seed, uint64_t first, uint64_t lane, RandomBlock* ou
     c3[i] = static_cast<uint32_t>(lane >> 32);
   }
   auto k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-  for (int round = 0; round < 10; ++round) {
+  for (int round = 0; round < kPhiloxRounds; ++round) {
     for (int i = 0; i < N; ++i) {
-      uint64_t p0 = kMultiply0 * c0[i], p1 = kMultiply1 * c2[i];
+      uint64_t p0 = kPhiloxMultiply0 * c0[i], p1 = kPhiloxMultiply1 * c2[i];
       uint32_t n0 = static_cast<uint32_t>(p1 >> 32) ^ c1[i] ^ k0;
       uint32_t n2 = static_cast<uint32_t>(p0 >> 32) ^ c3[i] ^ k1;
       c0[i] = n0;
@@ -40,8 +42,8 @@ inline void philox(uint64_t seed, uint64_t first, uint64_t lane, RandomBlock* ou
       c2[i] = n2;
       c3[i] = static_cast<uint32_t>(p0);
     }
-    k0 += kStep0;
-    k1 += kStep1;
+    k0 += kPhiloxStep0;
+    k1 += kPhiloxStep1;
   }
   for (int i = 0; i < N; ++i) out[i] = {c0[i], c1[i], c2[i], c3[i]};
 }

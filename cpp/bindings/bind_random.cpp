@@ -109,6 +109,9 @@ void bind_distributions(Registry& r) {
         bernoulli_(t, a.real(1), generator(a, 2));
         return wrap(t);
       });
+  r.add("_standard_gamma", kFunction, "Random numbers of gamma distributions with rate 1.")
+      .on("(Tensor input, Generator? generator=None)",
+          [](const Arguments& a) { return wrap(standard_gamma(a.tensor(0), generator(a, 1))); });
   r.add("poisson", kFunction, "Random counts from Poisson distributions with the given rates.")
       .on("(Tensor input, Generator? generator=None)",
           [](const Arguments& a) { return wrap(poisson(a.tensor(0), generator(a, 1))); });

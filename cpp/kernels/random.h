@@ -25,6 +25,8 @@ void fill_by(const Array& out, RandomStream s, double a, double b,
              double (*f)(double u, double a, double b));
 // Poisson with one rate per element of out; both of one floating-point type.
 void fill_poisson(const Array& out, RandomStream s, const Array& rates);
+// Gamma with rate 1 and one concentration per element of out.
+void fill_gamma(const Array& out, RandomStream s, const Array& concentrations);
 // A random order of the numbers below out.numel.
 void fill_permutation(const Array& out, RandomStream s);
 // Row by row of `weights` (rows x n, float64): out.shape[1] indices drawn by weight.

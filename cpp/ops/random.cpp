@@ -85,6 +85,7 @@ FG_RANDOM(kLogNormal, "log_normal_",
 FG_RANDOM(kIntegers, "random_",
           fill_integers(out, s, a.s[0].to_int(), static_cast<uint64_t>(a.s[1].to_int())))
 FG_RANDOM(kPoisson, "poisson", fill_poisson(out, s, *in[0]))
+FG_RANDOM(kGamma, "standard_gamma", fill_gamma(out, s, *in[0]))
 FG_RANDOM(kPermutation, "randperm", fill_permutation(out, s))
 #undef FG_RANDOM
 
@@ -412,6 +413,14 @@ Tensor poisson(const Tensor& rates, Generator& g) {
   const Array* in[] = {&rates.array()};
   fill_now(kPoisson, g, {}, in, out.array());
   return with_zero_gradient(out, {rates});
+}
+
+Tensor standard_gamma(const Tensor& concentrations, Generator& g) {
+  check_supported(is_floating(concentrations.dtype()), "standard_gamma", concentrations.dtype());
+  Tensor out(unset(concentrations.shape(), concentrations.dtype()));
+  const Array* in[] = {&concentrations.array()};
+  fill_now(kGamma, g, {}, in, out.array());
+  return out;
 }
 
 Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Generator& g) {

@@ -63,6 +63,8 @@ Tensor normal(const Tensor& mean, double std, Generator& g);
 Tensor normal(double mean, const Tensor& std, Generator& g);
 Tensor bernoulli(const Tensor& p, Generator& g);
 Tensor poisson(const Tensor& rates, Generator& g);
+// Of rate 1; without gradients by the concentrations.
+Tensor standard_gamma(const Tensor& concentrations, Generator& g);
 Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Generator& g);
 Tensor randperm(int64_t n, DType dtype, Generator& g);
 

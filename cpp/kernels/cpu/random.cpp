@@ -2,28 +2,47 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numbers>
 #include <numeric>
 #include <vector>
 
+#include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/random_lines.h"
+#include "kernels/elementwise.h"
 
 namespace fastgrad {
 namespace {
 
-constexpr int kBatch = 16;  // blocks made together, so that the compiler can make them side by side
+constexpr int64_t kBatch = 128;  // blocks made together
 
-// Calls f(i, words) for runs of `per_block` elements, each with its block.
+// Calls f(i, words, count) for runs of elements from i on, of which each block serves `per_block`;
+// the words of their blocks lie one behind the other.
 template <class F>
-void for_blocks(RandomStream s, int64_t n, int per_block, F&& f) {
-  RandomBlock blocks[kBatch];
-  for (int64_t i = 0; i < n; i += int64_t{kBatch} * per_block) {
-    philox<kBatch>(s.seed, s.block + static_cast<uint64_t>(i / per_block), 0, blocks);
-    for (int b = 0; b < kBatch && i + b * per_block < n; ++b) f(i + b * per_block, blocks[b]);
+void for_batches(RandomStream s, int64_t n, int64_t per_block, F&& f) {
+  alignas(64) uint32_t words[4 * kBatch];
+  const RandomWords make = random_words();
+  for (int64_t i = 0; i < n; i += kBatch * per_block) {
+    const int64_t count = std::min(kBatch * per_block, n - i);
+    make(s.seed, s.block + static_cast<uint64_t>(i / per_block),
+         (count + per_block - 1) / per_block, reinterpret_cast<RandomBlock*>(words));
+    f(i, words, count);
   }
 }
+// The same by several threads.
+template <class F>
+void for_batches_parallel(RandomStream s, int64_t n, int64_t per_block, F&& f) {
+  parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+    const RandomStream from{s.seed, s.block + static_cast<uint64_t>(begin / per_block)};
+    for_batches(from, end - begin, per_block, [&](int64_t i, const uint32_t* words, int64_t count) {
+      f(begin + i, words, count);
+    });
+  });
+}
 
-uint64_t word64(const RandomBlock& w, int k) { return uint64_t{w[2 * k]} << 32 | w[2 * k + 1]; }
+// The k-th 64 bits.
+uint64_t word64(const uint32_t* w, int64_t k) { return uint64_t{w[2 * k]} << 32 | w[2 * k + 1]; }
 // In [0, 1), all 53 bits random.
 double uniform64(uint64_t w) { return static_cast<double>(w >> 11) * 0x1p-53; }
 // In (0, 1).
@@ -32,9 +51,8 @@ double open_uniform64(uint64_t w) { return (static_cast<double>(w >> 12) + 0.5) 
 // Calls f(i, w) with 64 random bits for each element.
 template <class F>
 void for_words64(RandomStream s, int64_t n, F&& f) {
-  for_blocks(s, n, 2, [&](int64_t i, const RandomBlock& w) {
-    f(i, word64(w, 0));
-    if (i + 1 < n) f(i + 1, word64(w, 1));
+  for_batches(s, n, 2, [&](int64_t i, const uint32_t* words, int64_t count) {
+    for (int64_t k = 0; k < count; ++k) f(i + k, word64(words, k));
   });
 }
 
@@ -63,12 +81,25 @@ void fill_from_words(const Array& out, RandomStream s, F&& value) {
   });
 }
 
-// Two independent normal numbers from uniform u in (0, 1] and v in [0, 1): Box and Muller.
+// Two independent normal numbers from uniform u in (0, 1] and an angle: sqrt(-2 log u) times its
+// cosine and its sine (Box and Muller). Of n pairs; u and angle are overwritten, z gets them side
+// by side.
 template <class T>
-void normal_pair(T u, T v, T& a, T& b) {
-  T r = std::sqrt(T(-2) * std::log(u)), angle = T(2) * std::numbers::pi_v<T> * v;
-  a = r * std::cos(angle);
-  b = r * std::sin(angle);
+void normal_pairs(T* u, T* angle, int64_t n, T mean, T std, T* z) {
+  auto apply = [n](ElementwiseOp op, const T* x, T* y) {
+    const char* in = reinterpret_cast<const char*>(x);
+    block_kernel(op, dtype_of<T>)(reinterpret_cast<char*>(y), &in, 0, n);
+  };
+  T sine[2 * kBatch];
+  apply(ElementwiseOp::Log, u, u);
+  for (int64_t k = 0; k < n; ++k) u[k] *= T(-2);
+  apply(ElementwiseOp::Sqrt, u, u);
+  apply(ElementwiseOp::Sin, angle, sine);
+  apply(ElementwiseOp::Cos, angle, angle);
+  for (int64_t k = 0; k < n; ++k) {
+    z[2 * k] = mean + std * (u[k] * angle[k]);
+    z[2 * k + 1] = mean + std * (u[k] * sine[k]);
+  }
 }
 
 template <class T>
@@ -128,7 +159,7 @@ class ElementStream {
       philox<1>(seed_, block_, ++lane_, &words_);
       used_ = 0;
     }
-    return open_uniform64(word64(words_, used_++));
+    return open_uniform64(word64(words_.data(), used_++));
   }
 
  private:
@@ -136,6 +167,34 @@ class ElementStream {
   RandomBlock words_{};
   int used_ = 2;
 };
+
+// A cubed normal number z, which Marsaglia and Tsang's method (2000) accepts in more than 95 % of
+// the cases; u is uniform in (0, 1).
+struct GammaDraw {
+  explicit GammaDraw(double concentration) : d(concentration - 1. / 3), c(1 / std::sqrt(9 * d)) {}
+  bool accepts(double z, double u) {
+    const double root = 1 + c * z, square = z * z;
+    const double v = root * root * root;
+    value = d * v;
+    if (!(root > 0)) return false;
+    return u < 1 - 0.0331 * (square * square) ||
+           std::log(u) < 0.5 * square + d * (1 - v + std::log(v));
+  }
+  double d, c, value = 0;
+};
+
+// With rate 1, from a normal and a uniform number and, where these are refused, from the element's
+// own. Concentrations below 1 are raised by 1, which a power of a uniform number makes up for.
+double gamma(double concentration, double z, double u, ElementStream& more) {
+  if (!(concentration >= 0)) return std::numeric_limits<double>::quiet_NaN();
+  const bool raised = concentration < 1;
+  GammaDraw draw(raised ? concentration + 1 : concentration);
+  while (!draw.accepts(z, u)) {
+    z = std::sqrt(-2 * std::log(more.next())) * std::cos(2 * std::numbers::pi * more.next());
+    u = more.next();
+  }
+  return raised ? draw.value * std::pow(more.next(), 1 / concentration) : draw.value;
+}
 
 double poisson(double rate, ElementStream& u) {
   if (rate == 0) return 0;
@@ -170,21 +229,25 @@ void fill_uniform(const Array& out, RandomStream s, double from, double to) {
     T* p = out.ptr<T>();
     if constexpr (std::is_same_v<T, double>) {
       double highest = std::nextafter(to, from);
-      for_words64(s, n, [&](int64_t i, uint64_t w) {
-        double v = from + (to - from) * uniform64(w);
-        p[i] = v < to || from == to ? v : highest;  // the sum may round up to `to`
+      for_batches_parallel(s, n, 2, [&](int64_t i, const uint32_t* words, int64_t count) {
+        for (int64_t k = 0; k < count; ++k) {
+          double v = from + (to - from) * uniform64(word64(words, k));
+          p[i + k] = v < to || from == to ? v : highest;  // the sum may round up to `to`
+        }
       });
     } else {
       constexpr int digits = kDigits<T>;
+      constexpr float unit = 1.0f / static_cast<float>(1 << digits);
       auto low = static_cast<float>(from), width = static_cast<float>(to - from);
       auto high = static_cast<float>(to);
-      float highest = std::nextafter(high, low);
-      for_blocks(s, n, 4, [&](int64_t i, const RandomBlock& w) {
-        for (int k = 0; k < 4 && i + k < n; ++k) {
-          float u = static_cast<float>(w[static_cast<size_t>(k)] >> (32 - digits)) *
-                    (1.0f / static_cast<float>(1 << digits));
+      const float highest = std::nextafter(high, low);
+      const bool empty = low == high;
+      for_batches_parallel(s, n, 4, [&](int64_t i, const uint32_t* words, int64_t count) {
+        for (int64_t k = 0; k < count; ++k) {
+          // Few enough digits for a signed number, which is converted faster.
+          float u = static_cast<float>(static_cast<int32_t>(words[k] >> (32 - digits))) * unit;
           float v = low + width * u;
-          p[i + k] = T(v < high || low == high ? v : highest);
+          p[i + k] = T((v < high) | empty ? v : highest);
         }
       });
     }
@@ -198,24 +261,26 @@ void fill_normal(const Array& out, RandomStream s, double mean, double std) {
     mean = 0;
   }
   dispatch_floating(out, "normal", [&]<class T>(T, int64_t n) {
+    using V = std::conditional_t<std::is_same_v<T, double>, double, float>;
+    constexpr int64_t per_block = std::is_same_v<V, double> ? 2 : 4;
+    constexpr V turn = V(2) * std::numbers::pi_v<V>;
     T* p = out.ptr<T>();
-    if constexpr (std::is_same_v<T, double>) {
-      for_blocks(s, n, 2, [&](int64_t i, const RandomBlock& w) {
-        double a, b;
-        normal_pair(1 - uniform64(word64(w, 0)), uniform64(word64(w, 1)), a, b);
-        p[i] = mean + std * a;
-        if (i + 1 < n) p[i + 1] = mean + std * b;
-      });
-    } else {
-      auto m = static_cast<float>(mean), d = static_cast<float>(std);
-      for_blocks(s, n, 4, [&](int64_t i, const RandomBlock& w) {
-        float z[4];
-        for (size_t k = 0; k < 4; k += 2)
-          normal_pair((static_cast<float>(w[k]) + 1.0f) * 0x1p-32f,
-                      static_cast<float>(w[k + 1] >> 8) * 0x1p-24f, z[k], z[k + 1]);
-        for (int k = 0; k < 4 && i + k < n; ++k) p[i + k] = T(m + d * z[k]);
-      });
-    }
+    for_batches_parallel(s, n, per_block, [&](int64_t i, const uint32_t* words, int64_t count) {
+      V u[2 * kBatch], angle[2 * kBatch], z[4 * kBatch];
+      const int64_t pairs = (count + 1) / 2;
+      for (int64_t k = 0; k < pairs; ++k) {
+        if constexpr (std::is_same_v<V, double>) {
+          u[k] = 1 - uniform64(word64(words, 2 * k));
+          angle[k] = turn * uniform64(word64(words, 2 * k + 1));
+        } else {
+          u[k] = (static_cast<float>(words[2 * k]) + 1.0f) * 0x1p-32f;
+          const auto digits = static_cast<int32_t>(words[2 * k + 1] >> 8);
+          angle[k] = turn * (static_cast<float>(digits) * 0x1p-24f);
+        }
+      }
+      normal_pairs(u, angle, pairs, static_cast<V>(mean), static_cast<V>(std), z);
+      for (int64_t k = 0; k < count; ++k) p[i + k] = T(z[k]);
+    });
   });
   if (!is_complex(out.dtype) || offset == 0) return;
   dispatch_floating(out, "normal", [&]<class T>(T, int64_t n) {
@@ -262,6 +327,27 @@ void fill_poisson(const Array& out, RandomStream s, const Array& rates) {
       ElementStream u(s, begin + i);
       values[i] = poisson(wide.ptr<double>()[begin + i], u);
     }
+  });
+}
+
+void fill_gamma(const Array& out, RandomStream s, const Array& concentrations) {
+  Array wide = as_contiguous(concentrations, DType::Float64);
+  fill_in_pieces<double>(out, [&](double* values, int64_t begin, int64_t n) {
+    const RandomStream from{s.seed, s.block + static_cast<uint64_t>(begin)};
+    // Of an element's block: half for the radius, a quarter for the angle and for the acceptance.
+    for_batches(from, n, 1, [&](int64_t i, const uint32_t* words, int64_t count) {
+      double radius[kBatch], angle[kBatch], z[2 * kBatch];
+      for (int64_t k = 0; k < count; ++k) {
+        radius[k] = 1 - uniform64(word64(words, 2 * k));
+        angle[k] = 2 * std::numbers::pi * (static_cast<double>(words[4 * k + 2]) * 0x1p-32);
+      }
+      normal_pairs(radius, angle, count, 0., 1., z);
+      for (int64_t k = 0; k < count; ++k) {
+        const double u = (static_cast<double>(words[4 * k + 3]) + 0.5) * 0x1p-32;
+        ElementStream more(s, begin + i + k);
+        values[i + k] = gamma(wide.ptr<double>()[begin + i + k], z[2 * k], u, more);
+      }
+    });
   });
 }
 

@@ -19,32 +19,13 @@ from fastgrad.distributions.distribution import Distribution, Shape, broadcast_a
 def standard_gamma(concentration: Tensor) -> Tensor:
     """Returns one sample of the gamma distribution with rate 1 per concentration.
 
-    Marsaglia and Tsang's method: a cubed normal number, accepted in more than 95 % of the cases;
-    what is refused is drawn again. Concentrations below 1 are raised by 1, which a power of a
-    uniform number makes up for.
-
     Example:
         >>> from fastgrad.distributions.gamma import standard_gamma
         >>> bool((standard_gamma(fg.full((100,), 0.5)) > 0).all())
         True
     """
     with no_grad():
-        wanted = concentration.detach().double().ravel()
-        d = _core.where(wanted < 1, wanted + 1, wanted) - 1 / 3
-        c = 1 / _core.sqrt(9 * d)
-        result = _core.empty_like(d)
-        left = _core.arange(d.numel())
-        while left.numel():
-            x = _core.randn(left.numel(), dtype=_core.float64)
-            v = (1 + c[left] * x) ** 3
-            u = _core.rand(left.numel(), dtype=_core.float64)
-            bound = 0.5 * x * x + d[left] * (1 - v + _core.log(v.clamp(min=1e-300)))
-            accepted = (v > 0) & (u.log() < bound)
-            result[left[accepted]] = (d[left] * v)[accepted]
-            left = left[~accepted]
-        lift = _core.rand(wanted.numel(), dtype=_core.float64) ** (1 / wanted)
-        result = _core.where(wanted < 1, result * lift, result)
-        made = result.reshape(concentration.shape).to(concentration.dtype)
+        made = _core._standard_gamma(concentration.detach())
         return made.clamp(min=_smallest(concentration))
 
 
