@@ -7,18 +7,18 @@ namespace fastgrad {
 
 template <class T>
 struct AttentionLines {
-  // p = exp(p - top), zeros where that is no normal number; returns the sum.
-  double (*exp_sum)(T* p, T top, int64_t n);
-  // The same without the sum.
-  void (*exp)(T* p, T top, int64_t n);
-  // slope = p * (slope - centre)
-  void (*slopes)(const T* p, T* slope, T centre, int64_t n);
-  // y *= factor
-  void (*scale)(T* y, T factor, int64_t n);
+  // p = exp(p * factor - top), zeros where that is no normal number; returns the sum.
+  T (*exp_sum)(T* p, T factor, T top, int64_t n);
+  // p = exp(p * factor - log_sum), and slope = scale * p * (slope - centre)
+  void (*slopes)(T* p, T* slope, T factor, T log_sum, T centre, T scale, int64_t n);
+  // y = x * factor
+  void (*scale)(const T* x, T factor, T* y, int64_t n);
   double (*dot)(const T* a, const T* b, int64_t n);
-  // scores = -inf where they are not seen; scores += more
-  void (*hide)(const bool* seen, T* scores, int64_t n);
-  void (*add)(const T* more, T* scores, int64_t n);
+  // sums = top + log(total)
+  void (*log_sums)(const T* top, const T* total, T* sums, int64_t n);
+  // scores = scores * scale, or -inf where they are not seen; scores = scores * scale + more
+  void (*hide)(const bool* seen, T scale, T* scores, int64_t n);
+  void (*add)(const T* more, T scale, T* scores, int64_t n);
 };
 struct AttentionLineTable {
   AttentionLines<float> f32;
