@@ -37,6 +37,12 @@ function(fastgrad_set_isa_flags)
       set_source_files_properties("${source}" PROPERTIES
         COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mprfchw;-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mprefer-vector-width=512")
     endif()
+    # Loops without copies of each for the last few elements on narrower registers.
+    if(source MATCHES "_avx(2|512)\\.cpp$" AND source MATCHES "elementwise_(arithmetic|comparison|pairs)"
+       AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
+        "-O2;-ftree-vectorize;-fvect-cost-model=dynamic;--param=vect-epilogues-nomask=0")
+    endif()
     # Registers that are worked on side by side shall be side by side in the code as well.
     if(source MATCHES "elementwise_vector_" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS "-fschedule-insns;-fsched-pressure;--param=sched-pressure-algorithm=2")

@@ -18,6 +18,14 @@ ACTIVATIONS = {
     "gelu": lambda x: fg.nn.functional.gelu(x),
     "gelu tanh": lambda x: fg.nn.functional.gelu(x, approximate="tanh"),
     "silu": lambda x: fg.nn.functional.silu(x),
+    "mish": lambda x: fg.nn.functional.mish(x),
+    "elu": lambda x: fg.nn.functional.elu(x, 0.7),
+    "selu": lambda x: fg.nn.functional.selu(x),
+    "celu": lambda x: fg.nn.functional.celu(x, 0.7),
+    "hardtanh": lambda x: fg.nn.functional.hardtanh(x),
+    "hardswish": lambda x: fg.nn.functional.hardswish(x),
+    "softshrink": lambda x: fg.nn.functional.softshrink(x),
+    "leaky_relu": lambda x: fg.nn.functional.leaky_relu(x),
     "softplus": lambda x: fg.nn.functional.softplus(x),
     "softmax": lambda x: fg.softmax(x, 0),
     "log_softmax": lambda x: fg.log_softmax(x.reshape(50, 20), 0),
@@ -47,6 +55,13 @@ def outputs() -> dict[str, Any]:
             generator = fg.Generator().manual_seed(1)
             x = (fg.rand(LENGTH, generator=generator, dtype=fg.float64) * 12 - 6).to(dtype)
             note(name, dtype, function, [x], smooth=True)
+    for dtype in (fg.float64, fg.float32):
+        for function in (fg.rand, fg.randn):
+            generator = fg.Generator().manual_seed(2)
+            drawn = [function(n, generator=generator, dtype=dtype) for n in (LENGTH, 1, 7, 33)]
+            found[f"{function.__name__} {dtype}"] = fg.cat(drawn).numpy()
+    generator = fg.Generator().manual_seed(3)
+    found["randint"] = fg.randint(0, 1 << 40, (LENGTH,), generator=generator).numpy()
     return found
 
 

@@ -46,6 +46,7 @@ CASES = {
     "gelu": Case("gelu", {}, lambda x: x * normal_below(x), 4),
     "gelu tanh": Case("gelu", {"approximate": "tanh"}, lambda x: x * logistic(tanh_argument(x)), 4),
     "silu": Case("silu", {}, lambda x: x * logistic(x), 4),
+    "mish": Case("mish", {}, lambda x: x * mp.tanh(mp.log1p(mp.exp(x))), 4),
     "softplus": Case("softplus", {"threshold": INF}, lambda x: mp.log1p(mp.exp(x)), 3),
 }
 each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -167,10 +168,16 @@ def test_silu_in_place_keeps_the_old_values_for_its_gradient() -> None:
     assert g.tolist() == expected.tolist()
 
 
+def test_a_large_cotangent_of_mish_does_not_overflow() -> None:
+    x = fg.tensor([30.0, -30.0, 3.0], requires_grad=True)
+    (g,) = fg.autograd.grad(fg.nn.functional.mish(x), x, fg.full((3,), 3e38))
+    assert g.isfinite().all() and g[0].item() == pytest.approx(3e38)
+
+
 @only_fastgrad
 def test_errors() -> None:
     x = fg.tensor([1, 2])
-    for name in ("gelu", "silu", "softplus"):
+    for name in ("gelu", "mish", "silu", "softplus"):
         with pytest.raises(NotImplementedError, match=f"\"{name}\" not implemented for 'Long'"):
             getattr(fg.nn.functional, name)(x)
     with pytest.raises(RuntimeError, match="approximate argument must be either none or tanh"):

@@ -154,6 +154,12 @@ def odd_rest(function: Real, first: mpf) -> Real:
     return rest
 
 
+def cot_rest(z: mpf) -> mpf:
+    """(x / tan(x) - 1) / x^2, z = x^2."""
+    x = mp.sqrt(z)
+    return (x / mp.tan(x) - 1) / z if z > TINY else -mpf(1) / 3
+
+
 def log_quotient(z: mpf) -> mpf:
     """(log((1 + s) / (1 - s)) - 2 s) / s^3, z = s^2."""
     s = mp.sqrt(z)
@@ -262,9 +268,13 @@ def targets() -> list[Target]:
         Target("kSin", "(sin(x) - x) / x^3 in x^2, x <= pi/2", odd_rest(mp.sin, -third / 2),
                relative_odd(mp.sin), mpf(0), (mp.pi / 2 * sqrt_margin) ** 2, 4, 8),
         Target("kTan", "(tan(x) - x) / x^3 in x^2, x <= pi/4", odd_rest(mp.tan, third),
-               relative_odd(mp.tan), mpf(0), (mp.pi / 4 * sqrt_margin) ** 2, 6, 14),
+               relative_odd(mp.tan), mpf(0), (mp.pi / 4 * sqrt_margin) ** 2, 6, 0),
+        Target("kCot", "(x / tan(x) - 1) / x^2 in x^2, x <= pi/4", cot_rest,
+               lambda z: z / (1 + z * cot_rest(z)), mpf(0), (mp.pi / 4 * sqrt_margin) ** 2, 0, 9),
         Target("kAtan", "(atan(x) - x) / x^3 in x^2, x <= 1", odd_rest(mp.atan, -third),
                relative_odd(mp.atan), mpf(0), mpf(1), 9, 20),
+        Target("kAtanNear", "the same, x <= 0.0986", odd_rest(mp.atan, -third),
+               relative_odd(mp.atan), mpf(0), mpf("0.0986") ** 2, 0, 5),
         Target("kAsin", "(asin(x) - x) / x^3 in x^2, x <= 1/2", odd_rest(mp.asin, third / 2),
                relative_odd(mp.asin), mpf(0), mpf(1) / 4, 5, 12),
         Target("kErf", "erf(x) / x - 1 in x^2, x <= 1", erf_slope, lambda z: 1 / (1 + erf_slope(z)),
@@ -340,6 +350,30 @@ def print_tables(log_near: list[mpf]) -> None:
         factor = 1 / mp.log(base)
         values = [factor - mpf(float(factor)), *(factor * v for v in log_near)]
         print(array(name, values, double=True))
+
+
+def print_atan() -> None:
+    """Prints numbers c in the halves of the octaves from 1/16 to 16, and atan(c) in two parts.
+
+    They are in the order of the last four bits of a number that counts halves of octaves. The first
+    is 0; the last is so large that (x - c) / (1 + c x) is -1 / x.
+    """
+    centers, high = [mpf(0)] * 16, [mpf(0)] * 16
+    low = list(high)
+    for half in range(16):
+        begin = mpf(2) ** (half // 2 - 4) * (1 + mpf(half % 2) / 2)
+        end = mpf(2) ** (half // 2 - 4) * (mpf(3) / 2 + mpf(half % 2) / 2)
+        middle = mp.tan((mp.atan(begin) + mp.atan(end)) / 2)
+        scale = mpf(2) ** (12 - half // 2)
+        c = mpf(0) if half == 0 else mpf(2) ** 60 if half == 15 else mp.nint(middle * scale) / scale
+        place = (2 * (1023 - 4) + half) % 16
+        centers[place] = c
+        high[place] = mpf(float(mp.atan(c)))
+        low[place] = mp.atan(c) - high[place]
+    print("\n// c for the halves of octaves from 1/16 to 16, and atan(c) in two parts")
+    print(array("kAtanCenter", centers, double=True, suffix=""))
+    print(array("kAtanHigh", high, double=True, suffix=""))
+    print(array("kAtanLow", low, double=True, suffix=""))
 
 
 def print_tanh() -> None:
@@ -418,8 +452,10 @@ def main() -> None:
             print(target.name, count, mp.nstr(worst, 3), file=sys.stderr)
             if target.name == "kLogNear":
                 print_tables(values)
+            if target.name == "kAtanNear":
+                print_atan()
             if target.name == "kErfcx" and count == target.float64:
-                print("// what rounding takes from the first two")
+                print("\n// what rounding takes from the first two")
                 lost = [v - mpf(float(v)) for v in values[:2]]
                 print(array("kErfcxLow", lost, double=True))
     print_tanh()

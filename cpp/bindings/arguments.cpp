@@ -67,6 +67,14 @@ Operand Arguments::operand(int i) const {
   if (is_tensor(o)) return Operand(tensor_of(o));  // the caller's reference keeps it alive
   return Operand(to_number(o));
 }
+Operand Arguments::operand_beside(DType type, int i, Tensor& keep) const {
+  if (is_stand_in(slots_[i])) [[unlikely]]
+    if (auto input = operand_behind(slots_[i], type)) {
+      keep = *input;
+      return Operand(keep);
+    }
+  return operand(i);
+}
 Scalar Arguments::number(int i) const { return to_number(slots_[i]); }
 int64_t Arguments::integer(int i) const { return to_integer(slots_[i]); }
 double Arguments::real(int i) const { return to_number(slots_[i]).to_double(); }

@@ -21,6 +21,8 @@ class Arguments {
   Tensor tensor(int i) const { return tensor_of(slots_[i]); }
   Tensor optional_tensor(int i) const { return has(i) ? tensor(i) : Tensor(); }
   Operand operand(int i) const;
+  // The same beside a tensor of that type; see Note [Numbers as inputs]. `keep` holds the input.
+  Operand operand_beside(DType type, int i, Tensor& keep) const;
   Scalar number(int i) const;
   int64_t integer(int i) const;
   double real(int i) const;

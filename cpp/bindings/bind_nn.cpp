@@ -99,6 +99,26 @@ void bind_activations(Registry& r) {
         elementwise_inplace(Op::Silu, x, operands);
         return wrap(x);
       });
+  // What nn/functional/activation.py is made of.
+  r.add("_mish", kFunction | kLazy, "x tanh(softplus(x)).")
+      .on("(Tensor input)", [](const Arguments& a) { return wrap(mish(a.tensor(0))); });
+  r.add("_hardswish", kFunction | kLazy, "x between its limits.")
+      .on("(Tensor input)", [](const Arguments& a) { return wrap(hardswish(a.tensor(0))); });
+  r.add("_hardtanh", kFunction | kLazy, "x between two numbers.")
+      .on("(Tensor input, Number low, Number high)", [](const Arguments& a) {
+        return wrap(hardtanh(a.tensor(0), a.operand(1), a.operand(2)));
+      });
+  r.add("_softshrink", kFunction | kLazy, "x moved towards 0.")
+      .on("(Tensor input, Number lambd)",
+          [](const Arguments& a) { return wrap(softshrink(a.tensor(0), a.operand(1))); });
+  r.add("_leaky_relu", kFunction | kLazy, "x, times a slope where it is not positive.")
+      .on("(Tensor input, Tensor|Number slope)", [](const Arguments& a) {
+        Tensor slope;
+        return wrap(leaky_relu(a.tensor(0), a.operand_beside(a.tensor(0).dtype(), 1, slope)));
+      });
+  r.add("_elu", kFunction | kLazy, "x where it is positive, else b (exp(c x) - 1).")
+      .on("(Tensor input, Number b, Number c)",
+          [](const Arguments& a) { return wrap(elu(a.tensor(0), a.operand(1), a.operand(2))); });
   r.add("nn.functional.softplus", kFunction | kExactOut | kLazy,
         "log(1 + exp(beta x)) / beta; x itself where beta x > threshold.")
       .on("(Tensor input, Number beta=1, Number threshold=20, *, Tensor? out=None)",

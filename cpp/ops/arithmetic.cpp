@@ -220,8 +220,9 @@ Tensor replace_nonfinite(const Tensor& x, std::optional<double> nan, std::option
                 : x.dtype() == DType::Float16  ? 65504.0
                 : x.dtype() == DType::BFloat16 ? 0x1.fep127
                                                : std::numeric_limits<float>::max();
-  return nan_to_num(where(isnan(x), nan.value_or(0), x), posinf.value_or(most),
-                    neginf.value_or(-most));
+  Tensor y = nan_to_num(x, posinf.value_or(most), neginf.value_or(-most));
+  const double other = nan.value_or(0);
+  return other == 0 && !std::signbit(other) ? y : where(isnan(x), other, y);
 }
 
 }  // namespace fastgrad

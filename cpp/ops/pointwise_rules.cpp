@@ -102,6 +102,20 @@ Tensor silu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b
   return grad_both(g, mul(a, mul(mul(s, sub(1, s)), sum)));
 }
 
+Tensor mish_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
+  // f' = t + x q for t = tanh(softplus(x)) and q = t' = (1 - t^2) s, s = sigmoid(x); q' = q (1 - s
+  // - 2 t s).
+  const Tensor x = bounded(b, 1000), s = sigmoid(x), t = tanh(softplus(x, 40));
+  const Tensor q = mul(sub(1, square(t)), s);
+  const Tensor bend = sub(sub(1, s), mul(mul(t, s), 2));
+  return grad_both(g, mul(a, mul(q, add(mul(x, bend), 2))));
+}
+
+Tensor elu_grad(const Tensor& g, const SavedOperand& a, const SavedOperand& y,
+                const SavedOperand& b, const SavedOperand& c) {
+  return where(gt(a, 0), g, grad_mul(g, mul(add(y, b), c)));
+}
+
 Tensor softplus_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
                        const SavedOperand& c) {
   const Tensor s = sigmoid(b);

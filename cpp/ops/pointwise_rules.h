@@ -41,6 +41,10 @@ Tensor logit_grad(const Tensor& g, const SavedOperand& x, const SavedOperand& ep
 Tensor gelu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
 Tensor gelu_tanh_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
 Tensor silu_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
+Tensor mish_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
+// g times the derivative of elu at a with the value y.
+Tensor elu_grad(const Tensor& g, const SavedOperand& a, const SavedOperand& y,
+                const SavedOperand& b, const SavedOperand& c);
 Tensor softplus_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
                        const SavedOperand& c);
 

@@ -382,9 +382,11 @@ def _window(
     else:
         angle = _core.arange(length, dtype=_core.float64)
         angle = angle * (2 * math.pi / (length if periodic else max(length - 1, 1)))
-        terms = [c * _core.cos(k * angle) for k, c in enumerate(coefficients)]
+        made = coefficients[1] * _core.cos(angle) + coefficients[0]
+        for k, c in enumerate(coefficients[2:], 2):
+            made = made + c * _core.cos(k * angle)
         dtype = options.pop("dtype", None) or _core.get_default_dtype()
-        made = sum(terms[1:], terms[0]).to(dtype=dtype, **options)
+        made = made.to(dtype=dtype, **options)
     return made.requires_grad_(requires_grad)
 
 

@@ -24,13 +24,15 @@ using namespace ::fastgrad::math;
 using math::vector::acos, math::vector::acosh, math::vector::asin, math::vector::asinh;
 using math::vector::atan, math::vector::atan2, math::vector::atanh;
 using math::vector::cos, math::vector::cosh;
-using math::vector::digamma, math::vector::lgamma, math::vector::logaddexp, math::vector::ndtr;
+using math::vector::digamma, math::vector::elu, math::vector::lgamma, math::vector::logaddexp;
+using math::vector::entr, math::vector::ndtr, math::vector::xlog1py, math::vector::xlogy;
 using math::vector::erf, math::vector::erfc, math::vector::exp, math::vector::exp2;
 using math::vector::expm1, math::vector::fmod, math::vector::gelu, math::vector::gelu_grad;
 using math::vector::gelu_tanh, math::vector::gelu_tanh_grad, math::vector::silu;
 using math::vector::hypot, math::vector::log, math::vector::log10, math::vector::log1p;
 using math::vector::log2, math::vector::pow, math::vector::remainder, math::vector::sigmoid,
     math::vector::sin, math::vector::sqrt;
+using math::vector::logaddexp2, math::vector::logit, math::vector::mish, math::vector::mish_grad;
 using math::vector::silu_grad, math::vector::softplus, math::vector::softplus_grad;
 using math::vector::sinh, math::vector::tan, math::vector::tanh;
 #endif

@@ -40,16 +40,15 @@ constexpr bool kWide = false;
 #endif
 
 // Whether a row is free of loops, calls and rare paths, so that wider registers help it.
-constexpr bool is_straight(ElementwiseOp op) {
+constexpr bool is_straight(ElementwiseOp op, bool is_integer) {
   switch (op) {
     case ElementwiseOp::DivTrunc:
+      return !is_integer;
     case ElementwiseOp::FloorDivide:
     case ElementwiseOp::Remainder:
     case ElementwiseOp::Fmod:
-    case ElementwiseOp::RoundDecimals:
     case ElementwiseOp::Gcd:
     case ElementwiseOp::Lcm:
-    case ElementwiseOp::Nextafter:
     case ElementwiseOp::Ldexp:
     case ElementwiseOp::Pow:
       return false;
@@ -66,9 +65,19 @@ constexpr bool is_common() {
                             (types == OpTypes::P || types == OpTypes::I || types == OpTypes::A));
 }
 
+// Integers have all that they need from the registers of AVX2.
+#if defined(__AVX512F__)
+template <class T>
+constexpr bool kGains = std::is_floating_point_v<T>;
+#else
+template <class T>
+constexpr bool kGains = true;
+#endif
+
 template <class F, class T>
 constexpr bool has_kernel() {
-  return supports<F::kTypes, T>() && (!kWide || (is_straight(F::kOp) && is_common<F::kTypes, T>()));
+  return supports<F::kTypes, T>() && (!kWide || kGains<T>) &&
+         (!kWide || (is_straight(F::kOp, std::is_integral_v<T>) && is_common<F::kTypes, T>()));
 }
 
 template <class F, class T>
@@ -96,7 +105,9 @@ constexpr int64_t kLong = 16384;
   }
 }
 template <class F, class T>
-constexpr bool kInPieces = std::is_floating_point_v<T> && is_straight(F::kOp);
+constexpr bool kInPieces =
+    is_straight(F::kOp, std::is_integral_v<T>) &&
+    (std::is_floating_point_v<T> || (sizeof(T) >= 4 && F::kTypes != OpTypes::P));
 
 template <class T>
 void fill(T* y, T value, int64_t n) {
@@ -158,7 +169,7 @@ void ternary_run(ResultOf<F, T>* y, const T* a, const T* b, const T* c, int64_t 
     y[i] = static_cast<ResultOf<F, T>>(F::template call<T>(a[i], b[i], c[i]));
 }
 
-// Scalars are spread over a block: one loop instead of eight per op and type.
+// Scalars are spread over a few registers: one loop instead of eight per op and type.
 template <class F, class T>
 void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   if (kInPieces<F, T> && n >= kLong && !scalars)
@@ -168,14 +179,15 @@ void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n)
   const T* p[3];
   for (int k = 0; k < 3; ++k) p[k] = reinterpret_cast<const T*>(in[k]);
   if (!scalars) return ternary_run<F, T>(y, p[0], p[1], p[2], n);
-  alignas(64) T spread[3][kBlock];
+  constexpr int64_t kSpread = 64;
+  alignas(64) T spread[3][kSpread];
   for (unsigned k = 0; k < 3; ++k) {
     if (!(scalars >> k & 1)) continue;
-    fill(spread[k], *p[k], n < kBlock ? n : kBlock);
+    fill(spread[k], *p[k], n < kSpread ? n : kSpread);
     p[k] = spread[k];
   }
-  for (int64_t at = 0; at < n; at += kBlock) {
-    const int64_t m = n - at < kBlock ? n - at : kBlock;
+  for (int64_t at = 0; at < n; at += kSpread) {
+    const int64_t m = n - at < kSpread ? n - at : kSpread;
     auto from = [&](unsigned k) { return scalars >> k & 1 ? p[k] : p[k] + at; };
     ternary_run<F, T>(y + at, from(0), from(1), from(2), m);
   }

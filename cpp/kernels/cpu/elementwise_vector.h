@@ -49,6 +49,15 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Ndtr:
     case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::Logaddexp2:
+    case ElementwiseOp::Logit:
+    case ElementwiseOp::LogitEps:
+    case ElementwiseOp::Entr:
+    case ElementwiseOp::Xlogy:
+    case ElementwiseOp::Xlog1py:
+    case ElementwiseOp::Mish:
+    case ElementwiseOp::GradMish:
+    case ElementwiseOp::Elu:
     case ElementwiseOp::Gelu:
     case ElementwiseOp::GradGelu:
     case ElementwiseOp::GeluTanh:
@@ -84,15 +93,29 @@ constexpr bool uses_tables(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Log2:
     case ElementwiseOp::Log10:
     case ElementwiseOp::Log1p:
-    case ElementwiseOp::Tanh:
+    case ElementwiseOp::Tan:
+    case ElementwiseOp::Asin:
+    case ElementwiseOp::Acos:
+    case ElementwiseOp::Atan:
     case ElementwiseOp::Asinh:
     case ElementwiseOp::Acosh:
     case ElementwiseOp::Atanh:
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Erf:
+    case ElementwiseOp::Erfc:
+    case ElementwiseOp::Ndtr:
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
     case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::Logaddexp2:
+    case ElementwiseOp::Logit:
+    case ElementwiseOp::LogitEps:
+    case ElementwiseOp::Entr:
+    case ElementwiseOp::Xlogy:
+    case ElementwiseOp::Xlog1py:
+    case ElementwiseOp::Mish:
+    case ElementwiseOp::GradMish:
+    case ElementwiseOp::Elu:
     case ElementwiseOp::GeluTanh:
     case ElementwiseOp::GradGeluTanh:
     case ElementwiseOp::Silu:
@@ -119,19 +142,25 @@ constexpr int registers_at_once(ElementwiseOp op) {
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
       return 1;
-    case ElementwiseOp::Asin:
-    case ElementwiseOp::Acos:
-    case ElementwiseOp::Erfc:
     case ElementwiseOp::Ndtr:
     case ElementwiseOp::Asinh:
     case ElementwiseOp::Acosh:
-    case ElementwiseOp::Atanh:
     case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::Logaddexp2:
+    case ElementwiseOp::Logit:
+    case ElementwiseOp::LogitEps:
+    case ElementwiseOp::Mish:
+    case ElementwiseOp::GradMish:
     case ElementwiseOp::Atan2:
     case ElementwiseOp::Hypot:
     case ElementwiseOp::Fmod:
     case ElementwiseOp::Remainder:
       return 2;
+    case ElementwiseOp::Asin:
+    case ElementwiseOp::Acos:
+    case ElementwiseOp::Atanh:
+    case ElementwiseOp::Erfc:
+      return 3;
     default:
       return 4;
   }
@@ -262,20 +291,6 @@ FG_INLINE V call(V x) {
     return Op::template call<V>(x);
 }
 
-// Where roots are taken by registers in turn: see either_root.
-template <class Op>
-constexpr bool kTakesRoots = Op::kOp == ElementwiseOp::Sqrt || Op::kOp == ElementwiseOp::Asin ||
-                             Op::kOp == ElementwiseOp::Acos;
-template <class Op, bool kByInstruction, class V>
-FG_INLINE V call_root(V x) {
-  if constexpr (Op::kOp == ElementwiseOp::Sqrt)
-    return math::vector::either_root<kByInstruction>(x);
-  else if constexpr (Op::kOp == ElementwiseOp::Asin)
-    return math::vector::asin<kByInstruction>(x);
-  else
-    return math::vector::acos<kByInstruction>(x);
-}
-
 template <class Op, class T, int kN>
 FG_INLINE void apply(Register<T> (&v)[kN]) {
   using V = Register<T>;
@@ -296,12 +311,12 @@ FG_INLINE void apply(Register<T> (&v)[kN]) {
       replace_rare<Op, T>(&argument, &replaced);
       v[k] = replaced;
     }
-  } else if constexpr (kTakesRoots<Op> && kN > 1) {
-    // The instruction takes as long as the steps of three registers.
-    constexpr int kTurn = Op::kOp == ElementwiseOp::Sqrt ? 4 : 2;
+  } else if constexpr (Op::kOp == ElementwiseOp::Sqrt && kN > 1) {
+    // Two ways to the same bits: the instruction keeps its own unit busy, the steps those of
+    // products. It takes as long as the steps of three registers.
 #pragma GCC unroll 4
     for (int k = 0; k < kN; ++k)
-      v[k] = k % kTurn == 0 ? call_root<Op, true>(v[k]) : call_root<Op, false>(v[k]);
+      v[k] = k == 0 ? math::vector::sqrt_aside(v[k]) : math::vector::sqrt(v[k]);
   } else {
 #ifndef FG_TABLES
     if constexpr (has_usual_form<Op>())
@@ -367,6 +382,10 @@ bool power_by_number(T* y, const T* x, T exponent, int64_t n) {
     each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = v[0] * v[0] * v[0]; });
   else if (exponent == 1)
     each_register<1>(y, x, n, [](V(&)[1]) {});
+  else if (exponent == T(0.5))
+    each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = math::vector::power_of_half(v[0]); });
+  else if (exponent == -1)
+    each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = 1 / v[0]; });
   else
     return false;
   return true;

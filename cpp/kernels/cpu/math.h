@@ -74,6 +74,7 @@ static inline T pow(T a, T b) {
   if (b == T(3)) return a * a * a;
   if (b == T(1)) return a;
   if (b == T(0.5)) return a == -INFINITY ? T(INFINITY) : std::sqrt(a + T(0));
+  if (b == T(-1)) return T(1) / a;
   return std::pow(a, b);
 }
 
@@ -162,8 +163,21 @@ static inline T bitwise_not(T x) {
 template <std::integral T>
 static inline T left_shift(T a, T b) {
   constexpr int bits = static_cast<int>(sizeof(T) * 8);
-  if (b < 0 || b >= bits) return 0;
-  return static_cast<T>(static_cast<detail::Wrapping<T>>(a) << b);
+  if constexpr (bits == 8) {  // there are no registers' shifts of bytes by several distances
+    const auto distance = static_cast<uint8_t>(b);
+    auto v = static_cast<uint8_t>(a);
+    auto step = [&](int log2) {
+      const auto all = static_cast<uint8_t>(-((distance >> log2) & 1));
+      v = static_cast<uint8_t>((v & ~all) | (static_cast<uint8_t>(v << (1 << log2)) & all));
+    };
+    step(0);
+    step(1);
+    step(2);
+    return static_cast<T>(v & static_cast<uint8_t>(-(distance < bits)));
+  } else {
+    if (b < 0 || b >= bits) return 0;
+    return static_cast<T>(static_cast<detail::Wrapping<T>>(a) << b);
+  }
 }
 template <std::integral T>
 static inline T right_shift(T a, T b) {

@@ -55,6 +55,38 @@ static inline T silu_grad(T g, T x) {
   return g * (s + (b * s) * sigmoid(-b));
 }
 
+// tanh(log(1 + exp(x))) as a quotient of polynomials in e = exp(-|x|): numerator and denominator.
+template <std::floating_point T>
+struct MishParts {
+  T e, n, d;
+};
+template <std::floating_point T>
+static inline MishParts<T> mish_parts(T x) {
+  const T e = std::exp(-std::fabs(x));
+  const T n = x < 0 ? e * (e + 2) : 1 + 2 * e;
+  return {e, n, n + (x < 0 ? T(2) : 2 * e * e)};
+}
+template <std::floating_point T>
+static inline T mish(T x) {
+  const auto m = mish_parts(x);
+  return x * (m.n / m.d);
+}
+// The derivative is tanh(..) + x (1 - tanh(..)^2) sigmoid(x).
+template <std::floating_point T>
+static inline T mish_grad(T g, T x) {
+  if (g == 0) return 0;
+  const T b = within(x, T(1000));
+  const auto m = mish_parts(b);
+  const T slope = 4 * m.e * (1 + m.e) * (b < 0 ? T(1) : m.e);
+  return g * (m.n / m.d + b * (slope / (m.d * m.d)));
+}
+
+// x where x > 0, else b (exp(c x) - 1).
+template <std::floating_point T>
+static inline T elu(T x, T b, T c) {
+  return x > 0 ? x : b * std::expm1(c * x);
+}
+
 template <std::floating_point T>
 static inline T softplus(T x, T threshold) {
   return x > threshold ? x : log1p_exp(x);

@@ -172,19 +172,17 @@ static inline T round(T x) {
 // Nearest multiple of 10^-decimals, halves to even, in the arithmetic of PyTorch: the SCALED value
 // is rounded. `scale` is decimal_scale(decimals), so that loops compute it once. Where PyTorch
 // overflows (x * scale, or the scale itself) and gives inf or NaN: x, which has no such digits, for
-// positive decimals, and zero for negative ones.
+// decimals > 0, and 0 for decimals < 0. Selections without branches, as loops want them.
 template <std::floating_point T>
-static inline T round_decimals(T x, int decimals, T scale) {
-  if (decimals == 0 || !std::isfinite(x)) return std::nearbyint(x);
-  if (decimals < 0) {
-    return std::isinf(scale) ? std::copysign(T(0), x) : std::nearbyint(x / scale) * scale;
-  }
-  const T scaled = x * scale;
-  return std::isfinite(scaled) ? std::nearbyint(scaled) / scale : x;
-}
-template <std::floating_point T>
-static inline T round_decimals(T x, int decimals) {
-  return round_decimals(x, decimals, decimal_scale<T>(decimals));
+static inline T round_decimals(T x, T decimals, T scale) {
+  const bool up = decimals >= 0;
+  const T scaled = up ? x * scale : x / scale;
+  const T whole = std::nearbyint(scaled);
+  const T back = up ? whole / scale : whole * scale;
+  const T beyond = up ? x : std::copysign(T(0), x);
+  const T rounded =
+      std::fabs(up ? scaled : scale) < std::numeric_limits<T>::infinity() ? back : beyond;
+  return std::fabs(x) < std::numeric_limits<T>::infinity() ? rounded : x;
 }
 
 // ---- extrema and signs ----
@@ -257,9 +255,16 @@ static inline T copysign(T x, T sign_of) {
 static inline double hypot(double a, double b) { return std::hypot(a, b); }
 static inline float hypot(float a, float b) { return std::hypot(a, b); }
 
+// The bits of a number as an integer grow with its magnitude.
 template <std::floating_point T>
 static inline T nextafter(T from, T to) {
-  return std::nextafter(from, to);
+  using Bits = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  const Bits step = (from < to) == (from > 0) ? 1 : -1;
+  const T next = std::bit_cast<T>(std::bit_cast<Bits>(from) + step);
+  const T from_zero = std::copysign(std::numeric_limits<T>::denorm_min(), to);
+  const T moved = from == 0 ? from_zero : next;
+  const T number = from == to ? to : moved;
+  return from == from && to == to ? number : from + to;
 }
 
 // x 2^e without overflow of 2^e alone; e need not be an integer.

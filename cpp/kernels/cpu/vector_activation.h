@@ -94,6 +94,37 @@ FG_INLINE V silu_grad(V g, V x) {
   return select<V>(g == 0, Element<V>(0), g * fma(b * s.at, s.opposite, s.at));
 }
 
+// tanh(log(1 + exp(x))) as a quotient of polynomials in e = exp(-|x|).
+template <class V>
+struct MishParts {
+  V e, n, d;
+};
+template <class V>
+FG_INLINE MishParts<V> mish_parts(V x) {
+  const V e = exp(-fabs(x)), twice = e + e, square = e * e;
+  const auto negative = x < 0;
+  const V n = twice + select<V>(negative, square, Element<V>(1));
+  return {e, n, n + select<V>(negative, Element<V>(2), square + square)};
+}
+template <class V>
+FG_INLINE V mish(V x) {
+  const auto m = mish_parts(x);
+  return x * (m.n / m.d);
+}
+template <class V>
+FG_INLINE V mish_grad(V g, V x) {
+  const V b = within(x, 1000);
+  const auto m = mish_parts(b);
+  const V slope = 4 * m.e * (1 + m.e) * select<V>(b < 0, Element<V>(1), m.e);
+  const V d = fma(b, slope / (m.d * m.d), m.n / m.d);
+  return select<V>(g == 0, Element<V>(0), g * d);
+}
+
+template <class V>
+FG_INLINE V elu(V x, V b, V c) {
+  return select<V>(x > 0, x, b * expm1(c * x));
+}
+
 // log(1 + e) for e from 0 to 1.
 #ifdef FG_TABLES
 FG_INLINE D log1p_unit(D e) { return log1p_finite(e); }

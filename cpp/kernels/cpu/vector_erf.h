@@ -40,7 +40,7 @@ FG_INLINE ErfcTail<V> erfc_tail(V a, [[maybe_unused]] V low = V{}) {
   V rest = a - rounded;
   if constexpr (kHasLow) rest += low;
   const V d = rounded + T(4), n = rounded - T(4);
-  const V inverse = inverse_of(d), t = n * inverse;
+  const V inverse = inverse_near(d), t = n * inverse;
   const Sum<V> value = erfcx_poly(t);
   const V scaled = value.high * inverse;
   const V inverse_low = fma(-rest, inverse, fma(-inverse, d, T(1)));  // relative

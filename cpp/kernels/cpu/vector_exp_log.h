@@ -126,6 +126,9 @@ constexpr Element<V> kSigmoidOne = kFloat<V> ? 20 : 40;  // it is 1 beyond
 template <class V>
 FG_INLINE V sigmoid(V x) {
   const V e = exp_exact(at_most(x, kSigmoidOne<V>));
+#if defined(FG_TABLES)
+  if constexpr (!kFloat<V>) return quotient_near(e, 1 + e);
+#endif
   return e / (1 + e);  // beside the exponential the divider's time costs nothing
 }
 template <class V>
@@ -187,18 +190,22 @@ FG_INLINE V log10(V x) {
   return log_special(x, log10_of(split(x)));
 }
 
-// log(1 + x + low) for finite x > -1.
+// log(u + lost) for finite u > 0 and a `lost` that is small beside it.
 template <class V>
-FG_INLINE V log1p_finite(V x, V low = V{}) {
+FG_INLINE V log_of_sum(V u, V lost) {
   using R = Real<V>;
-  const V u = 1 + x;
-  const V back = u - 1;
-  const V lost = (1 - (u - back)) + (x - back) + low;
   const Split<V> s = split(u);
   // lost / 2^k, where it counts; the power is then not subnormal.
   const V shifted = R::kRound - at_most(s.k, R::kFraction + 3);
   const V f = fma(lost, power_of_two<V>(bits(shifted)), s.m - 1);
   return log_of(s.k, f);
+}
+// log(1 + x + low) for finite x > -1.
+template <class V>
+FG_INLINE V log1p_finite(V x, V low = V{}) {
+  const V u = 1 + x;
+  const V back = u - 1;
+  return log_of_sum(u, (1 - (u - back)) + (x - back) + low);
 }
 
 template <class V>
@@ -215,6 +222,47 @@ FG_INLINE V logaddexp(V a, V b) {
   const V larger = select<V>(a < b, b, a);
   const V r = larger + log1p_finite(exp(-fabs(a - b)));
   return select<V>((a == b) & (fabs(a) == Real<V>::kInf), a, r);
+}
+
+// log2(2^a + 2^b).
+template <class V>
+FG_INLINE V logaddexp2(V a, V b) {
+  const V larger = select<V>(a < b, b, a);
+  const V r = fma(log1p_finite(exp2(-fabs(a - b))), Element<V>(1.44269504088896340736), larger);
+  return select<V>((a == b) & (fabs(a) == Real<V>::kInf), a, r);
+}
+
+// log(x / (1 - x)). Around 1/2, where that is near 0, as log(1 + t) with 2 x - 1 exact in t.
+template <class V>
+FG_INLINE V logit(V x) {
+  const V rest = 1 - x, odds = x / rest;
+  const auto near = fabs(x - Element<V>(0.5)) < Element<V>(0.25);
+  const V t = (x + x - 1) / rest, u = 1 + t, back = u - 1;
+  const V lost = (1 - (u - back)) + (t - back);
+  const V v = log_of_sum(select<V>(near, u, odds), select<V>(near, lost, Element<V>(0)));
+  return log_special(odds, v);
+}
+// Of x clamped to [eps, 1 - eps]; NaN stays NaN.
+template <class V>
+FG_INLINE V logit(V x, V eps) {
+  const V top = 1 - eps;
+  return logit(select<V>(x < eps, eps, select<V>(x > top, top, x)));
+}
+
+// x log y, 0 where x is unless y is NaN.
+template <class V>
+FG_INLINE V xlogy(V x, V y) {
+  return select<V>((x == 0) & (y == y), Element<V>(0), x * log(y));
+}
+template <class V>
+FG_INLINE V xlog1py(V x, V y) {
+  return select<V>((x == 0) & (y == y), Element<V>(0), x * log1p(y));
+}
+// -x log x, 0 at 0, -inf below.
+template <class V>
+FG_INLINE V entr(V x) {
+  const V v = select<V>(x < 0, -Real<V>::kInf, -x * log(x));
+  return select<V>(x == 0, Element<V>(0), v);
 }
 
 // ---- inverse hyperbolic functions

@@ -7,6 +7,12 @@
 
 namespace fastgrad::math::vector {
 
+// x^(1/2), which differs from the root at -0 and -inf.
+template <class V>
+FG_INLINE V power_of_half(V x) {
+  return select<V>(x == -Real<V>::kInf, Real<V>::kInf, sqrt(x + Element<V>(0)));
+}
+
 // The rules of IEEE 754 where |x|^y is not exp(y log|x|), and the exponents that math.h spells out.
 template <class V>
 FG_INLINE V pow_special(V magnitude, V x, V y) {
@@ -23,10 +29,10 @@ FG_INLINE V pow_special(V magnitude, V x, V y) {
   const V number = select<V>((x != x) | (y != y), x + y, real);
   const V square = x * x;
   const V usual = select<V>(y == 2, square, select<V>(y == 3, square * x, number));
-  const V r = select<V>((y == 0) | (x == 1), T(1), usual);
-  if (!any_equal(y, T(0.5))) [[likely]]
-    return r;
-  return select<V>(y == T(0.5), select<V>(x == -kInf, kInf, sqrt(x + T(0))), r);
+  V r = select<V>((y == 0) | (x == 1), T(1), usual);
+  if (any_equal(y, T(-1))) r = select<V>(y == T(-1), 1 / x, r);
+  if (any_equal(y, T(0.5))) r = select<V>(y == T(0.5), power_of_half(x), r);
+  return r;
 }
 
 #ifdef FG_TABLES

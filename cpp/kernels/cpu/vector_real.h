@@ -138,6 +138,10 @@ FG_INLINE D last_doubles(F x) { return _mm256_cvtps_pd(_mm256_extractf128_ps(x, 
 #if defined(FG_TABLES)
 FG_INLINE F estimated_inverse(F x) { return FG_CALL(rcp14, ps)(x); }
 FG_INLINE D estimated_inverse(D x) { return FG_CALL(rcp14, pd)(x); }
+// Of the root; 0 for 0.
+FG_INLINE D estimated_inverse_root(D x) {
+  return FG_CALL(maskz_rsqrt14, pd)(FG_CALL(cmp, pd_mask)(x, D{}, _CMP_NEQ_UQ), x);
+}
 #endif
 #undef FG_CALL
 
@@ -342,6 +346,31 @@ FG_INLINE V quotient(V a, V b) {
   return a / b;
 #endif
 }
+// The same, maybe a unit of the last place beside it: with a step less.
+template <class V>
+FG_INLINE V quotient_near(V a, V b) {
+#if defined(FG_TABLES)
+  if constexpr (!kFloat<V>) {
+    const V estimate = estimated_inverse(b);
+    const V y = fma(fma(-b, estimate, all<V>(1)), estimate, estimate);
+    const V q = a * y;
+    return fma(-fma(b, q, -a), y, q);
+  }
+#endif
+  return quotient(a, b);
+}
+// 1 / b likewise.
+template <class V>
+FG_INLINE V inverse_near(V b) {
+#if defined(FG_TABLES)
+  if constexpr (!kFloat<V>) {
+    const V estimate = estimated_inverse(b);
+    const V y = fma(fma(-b, estimate, all<V>(1)), estimate, estimate);
+    return fma(fma(-b, y, all<V>(1)), y, y);
+  }
+#endif
+  return quotient(all<V>(Element<V>(1)), b);
+}
 template <class V>
 FG_INLINE V inverse_of(V b) {
   return quotient(all<V>(Element<V>(1)), b);
@@ -441,6 +470,19 @@ template <class V>
 FG_INLINE V rsqrt(V x) {
   return 1 / sqrt(x);
 }
+#endif
+
+// The root of numbers from 2^-500 to 2^500, and of 0, maybe a unit of the last place beside it.
+FG_INLINE F sqrt_near(F x) { return sqrt(x); }
+#if defined(FG_TABLES)
+FG_INLINE D sqrt_near(D x) {
+  const D y = estimated_inverse_root(x), g = x * y, h = 0.5 * y;
+  const D e = fma(-g, h, all<D>(0.5));
+  const D root = fma(g, e, g);
+  return fma(fma(-root, root, x), fma(h, e, h), root);
+}
+#else
+FG_INLINE D sqrt_near(D x) { return sqrt(x); }
 #endif
 
 }  // namespace fastgrad::math::vector

@@ -1,4 +1,4 @@
-// Exponentials and logarithms of doubles, and tanh of floats, with tables in registers, where the
+// Exponentials, logarithms and atan of doubles, and tanh, with tables in registers, where the
 // instruction set can look up there (FG_TABLES); see vector_real.h. Without, tables would be read
 // from memory element by element: then longer polynomials are faster, vector_exp_log.h.
 #pragma once
@@ -114,6 +114,46 @@ FG_INLINE D half_expm1(D x) {
   return fma(q, t, t - 0.5);
 }
 
+// 2^(i / 16), the bits of i / 16 being taken from its own: adding those of a number of sixteenths
+// makes its power of two.
+struct SixteenthsBelow {
+  double value[16] = {};
+  constexpr SixteenthsBelow() {
+    for (uint64_t i = 0; i < 16; ++i)
+      value[i] = __builtin_bit_cast(double,
+                                    __builtin_bit_cast(uint64_t, coef::kSixteenths[i]) - (i << 48));
+  }
+};
+constexpr SixteenthsBelow kSixteenthsBelow;
+
+// h / (h + 1) for h = (exp(2 |x|) - 1) / 2.
+FG_INLINE D tanh(D x) {
+  constexpr double kShift = kToSixteenths - 1;  // for the half of the power
+  const D a = at_most(fabs(x + x), 40.);        // 1 beyond
+  const D shifted = fma(a, 1.44269504088896340736, kShift);
+  const D k = shifted - kShift;
+  const Bits<D> n = bits(shifted);
+  const D high = fma(k, -Real<D>::kLn2High, a), r = fma(k, -Real<D>::kLn2Low, high);
+  const D lost = fma(k, -Real<D>::kLn2Low, high - r);
+  const D t = number<D>(bits(lookup(kSixteenthsBelow.value, n)) + (n << 48));
+  const D low = lookup(coef::kSixteenthsLow, n) + lost;
+  const D q = r + fma(poly(r, coef::kExpm1NearD), r * r, low);
+  const D h = fma(q, t, t - 0.5);
+  return copysign(quotient_near(h, h + 1), x);
+}
+
+// atan(c) + atan((a - c) / (1 + c a)) with c next to a, for which few coefficients are enough.
+FG_INLINE D atan(D x) {
+  constexpr double kLargest = 0x1p100;  // pi/2 from there on
+  const D a = at_most(fabs(x), kLargest);
+  const Bits<D> half = bits(at_least(at_most(a, 15.), 0.0625)) >> (Real<D>::kFraction - 1);
+  const D c = lookup(coef::kAtanCenter, half);
+  const D r = quotient_near(a - c, fma(a, c, 1.));
+  const D z = r * r;
+  const D low = fma(r * z, poly(z, coef::kAtanNearD), lookup(coef::kAtanLow, half));
+  return copysign(lookup(coef::kAtanHigh, half) + (low + r), x);
+}
+
 // Logarithms: x = 2^k c (1 + r) with c next to a sixteenth, its inverse and logarithm from tables,
 // and |r| < 0.042. Around 1 c is 1, so that nothing is lost to cancellation.
 struct LogParts {
@@ -159,12 +199,16 @@ FG_INLINE V inverse_power(V k) {
   const V shifted = R::kRound - at_most(k, R::kFraction + 3);
   return power_of_two<V>(bits(shifted));
 }
+// log(u + lost) for finite u > 0 and a `lost` that is small beside it.
+FG_INLINE D log_of_sum(D u, D lost) {
+  LogParts p = log_parts(u);
+  p.r = fma(lost * inverse_power(p.k), p.inverse, p.r);
+  return log_of(p);
+}
 // log(1 + x + low) for finite x > -1.
 FG_INLINE D log1p_finite(D x, D low = D{}) {
   const D u = 1 + x;
-  LogParts p = log_parts(u);
-  p.r = fma((lost_to_one(x, u) + low) * inverse_power(p.k), p.inverse, p.r);
-  return log_of(p);
+  return log_of_sum(u, lost_to_one(x, u) + low);
 }
 
 }  // namespace fastgrad::math::vector

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/vector_coef.h"
 #include "kernels/cpu/vector_real.h"
+#include "kernels/cpu/vector_table.h"  // doubles that come before the templates here
 
 #ifdef FG_VECTOR_MATH
 
@@ -26,8 +27,19 @@ struct Circle<D> {
 
 FG_INLINE F sin_poly(F z) { return poly(z, coef::kSinF); }
 FG_INLINE D sin_poly(D z) { return fma(poly<1>(z, coef::kSinD), z, coef::kSinD[0]); }
-FG_INLINE F tan_poly(F z) { return poly(z, coef::kTanF); }
-FG_INLINE D tan_poly(D z) { return poly(z, coef::kTanD); }
+// tan(r) as a quotient, |r| <= pi/4: that of doubles has fewer coefficients below.
+template <class V>
+struct Ratio {
+  V above, below;
+};
+FG_INLINE Ratio<F> tan_ratio(F r) {
+  const F z = r * r;
+  return {fma(r * z, poly(z, coef::kTanF), r), all<F>(1)};
+}
+FG_INLINE Ratio<D> tan_ratio(D r) {
+  const D z = r * r;
+  return {r, fma(z, poly(z, coef::kCotD), 1)};
+}
 FG_INLINE F atan_poly(F z) { return poly(z, coef::kAtanF); }
 FG_INLINE D atan_poly(D z) { return fma(poly<1>(z, coef::kAtanD), z, coef::kAtanD[0]); }
 FG_INLINE F asin_poly(F z) { return poly(z, coef::kAsinF); }
@@ -68,11 +80,9 @@ FG_INLINE V cos(V x) {
 template <class V>
 FG_INLINE V tan(V x) {
   const auto k = nearest_multiple(x, Element<V>(0.63661977236758134308));
-  const V r = reduce(x, k.k, Element<V>(0.5));
-  const V z = r * r;
-  const V t = fma(r * z, tan_poly(z), r);
+  const auto t = tan_ratio(reduce(x, k.k, Element<V>(0.5)));
   const auto odd = (k.n & 1) != 0;
-  return quotient(select<V>(odd, Element<V>(-1), t), select<V>(odd, t, Element<V>(1)));
+  return quotient_near(select<V>(odd, -t.below, t.above), select<V>(odd, t.above, t.below));
 }
 
 template <class V>
@@ -89,42 +99,32 @@ FG_INLINE V atan(V x) {
   return copysign(base + (fma(r * z, atan_poly(z), low) + r), x);
 }
 
-// One of two ways to the same bits: the instruction keeps its own unit busy, the steps those of
-// products; where registers take turns both units work.
-template <bool kByInstruction, class V>
-FG_INLINE V either_root(V z) {
-  if constexpr (kByInstruction)
-    return sqrt_aside(z);
-  else
-    return sqrt(z);
-}
-
-template <bool kByInstruction = true, class V>
+template <class V>
 FG_INLINE V asin(V x) {
   using R = Real<V>;
   const V a = fabs(x);
   const auto big = a > Element<V>(0.5);
   const V z = select<V>(big, fma(a, Element<V>(-0.5), Element<V>(0.5)), a * a);
-  const V r = select<V>(big, either_root<kByInstruction>(z), a);
+  const V r = select<V>(big, sqrt_near(z), a);
   const V rest = r * z * asin_poly(z);  // asin(r) - r
   const V far = fma(r, -2, R::kHalfPi) + fma(rest, -2, R::kHalfPiLow);
   return copysign(select<V>(big, far, r + rest), x);
 }
 
-template <bool kByInstruction = true, class V>
+template <class V>
 FG_INLINE V acos(V x) {
   using R = Real<V>;
   using T = Element<V>;
   const V a = fabs(x);
   const auto big = a > T(0.5), above = x > T(0.5);
   const V z = select<V>(big, fma(a, T(-0.5), T(0.5)), a * a);
-  const V r = select<V>(big, either_root<kByInstruction>(z), x);
+  const V r = select<V>(big, sqrt_near(z), x);
   const V rest = r * z * asin_poly(z);
-  // 2 asin r above 1/2, pi - 2 asin r below -1/2, pi/2 - asin x between
+  // 2 asin r above 1/2, pi - 2 asin r below -1/2, pi/2 - asin x between. Beside results of 1 and
+  // more what rounding takes from pi is a quarter of a unit at most.
   const V factor = select<V>(above, T(2), select<V>(big, T(-2), T(-1)));
   const V base = select<V>(above, T(0), select<V>(big, 2 * R::kHalfPi, R::kHalfPi));
-  const V low = select<V>(above, T(0), select<V>(big, 2 * R::kHalfPiLow, R::kHalfPiLow));
-  return fma(factor, r, base) + fma(factor, rest, low);
+  return fma(factor, rest, fma(factor, r, base));
 }
 
 }  // namespace fastgrad::math::vector

@@ -75,8 +75,9 @@ def hardtanh(
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
 
     def function(x: Tensor) -> Tensor:
-        outside = (x <= min_val) | (x >= max_val)
-        return _core.where(outside, x.detach().clamp(min_val, max_val).to(x.dtype), x)
+        if x.is_floating_point():
+            return _core._hardtanh(x, min_val, max_val)
+        return x.clamp(min_val, max_val).to(x.dtype)
 
     return _apply("hardtanh", function, input, inplace)
 
@@ -104,7 +105,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.elu(fg.tensor([-1.0, 2.0]))
         tensor([-0.6321,  2.0000])
     """
-    return _apply("elu", lambda x: _core.where(x > 0, x, _core.expm1(x) * alpha), input, inplace)
+    return _apply("elu", lambda x: _core._elu(x, alpha, 1), input, inplace)
 
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -119,12 +120,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.selu(fg.tensor([-1.0, 2.0]))
         tensor([-1.1113,  2.1014])
     """
-
-    def function(x: Tensor) -> Tensor:
-        below = _core.expm1(x) * (_SELU_ALPHA * _SELU_SCALE)
-        return _core.where(x > 0, x * _SELU_SCALE, below)
-
-    return _apply("selu", function, input, inplace)
+    return _apply("selu", lambda x: _core._elu(x, _SELU_ALPHA, 1) * _SELU_SCALE, input, inplace)
 
 
 def selu_(input: Tensor) -> Tensor:
@@ -144,12 +140,7 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return _apply(
-        "celu",
-        lambda x: _core.where(x > 0, x, _core.expm1(x * (1 / alpha)) * alpha),
-        input,
-        inplace,
-    )
+    return _apply("celu", lambda x: _core._elu(x, alpha, 1 / alpha), input, inplace)
 
 
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -164,7 +155,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
         >>> fg.nn.functional.leaky_relu(fg.tensor([-1.0, 2.0]), 0.5)
         tensor([-0.5000,  2.0000])
     """
-    return _apply("leaky_relu", lambda x: _core.where(x > 0, x, x * negative_slope), input, inplace)
+    return _apply("leaky_relu", lambda x: _core._leaky_relu(x, negative_slope), input, inplace)
 
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
@@ -203,7 +194,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         weight = weight.reshape(-1, *[1] * (input.dim() - 2))
     elif weight.dim() == 1:
         weight = weight.reshape([1] * input.dim())
-    return _core.where(input > 0, input, input * weight)
+    return _core._leaky_relu(input, weight)
 
 
 def rrelu(
@@ -241,7 +232,7 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.mish(fg.tensor([-1.0, 2.0]))
         tensor([-0.3034,  1.9440])
     """
-    return _apply("mish", lambda x: x * _log_sum_exp_zero(x).tanh(), input, inplace)
+    return _apply("mish", _core._mish, input, inplace)
 
 
 def logsigmoid(input: Tensor) -> Tensor:
@@ -287,8 +278,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
     check_tensors("softshrink", input=input)
-    moved = _core.where(input > 0, input - lambd, input + lambd)
-    return moved.masked_fill(input.abs() <= lambd, 0.0)
+    return _core._softshrink(input, lambd)
 
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -318,12 +308,7 @@ def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.hardswish(fg.tensor([-4.0, 1.0, 4.0]))
         tensor([-0.0000,  0.6667,  4.0000])
     """
-
-    def function(x: Tensor) -> Tensor:
-        inner = _core.where(x < 3, x * (x + 3) * (1 / 6), x)
-        return _core.where(x <= -3, -0.0, inner)
-
-    return _apply("hardswish", function, input, inplace)
+    return _apply("hardswish", _core._hardswish, input, inplace)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
