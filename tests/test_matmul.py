@@ -221,7 +221,16 @@ def test_products_of_every_layout_and_size(dtype: Any, m: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(300, 100, 96), (40, 200, 700), (700, 60, 70), (16, 300, 600), (270, 600, 530)]
+    "shape",
+    [
+        (300, 100, 96),
+        (40, 200, 700),
+        (700, 60, 70),
+        (16, 300, 600),
+        (270, 600, 530),
+        (70, 100, 4200),
+        (2100, 70, 96),
+    ],
 )
 @pytest.mark.parametrize("layout", list(itertools.product([False, True], repeat=2)))
 def test_the_same_bits_for_any_number_of_threads(
@@ -244,10 +253,21 @@ def test_the_same_bits_for_any_number_of_threads(
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("layout", list(itertools.product([False, True], repeat=2)))
-def test_large_products(dtype: Any, layout: tuple[bool, bool]) -> None:
+@pytest.mark.parametrize("threads", [1, 3])
+def test_large_products(dtype: Any, layout: tuple[bool, bool], threads: int) -> None:
     """Both factors are packed, in strips that do not divide the rows."""
+    before = fg.get_num_threads()
+    fg.set_num_threads(threads)
+    try:
+        check_large_products(dtype, layout)
+    finally:
+        fg.set_num_threads(before)
+
+
+def check_large_products(dtype: Any, layout: tuple[bool, bool]) -> None:
     r = np.random.default_rng(3)
     shapes = [(48, 700, 300), (205, 400, 201), (256, 512, 129), (330, 301, 1040), (2060, 65, 70)]
+    shapes += [(70, 30, 4200)]
     for m, k, n in shapes:
         a, b = r.integers(-4, 5, (m, k)).astype(dtype), r.integers(-4, 5, (k, n)).astype(dtype)
         x = fg.tensor(a.T.copy()).T if layout[0] else fg.tensor(a)
@@ -268,3 +288,41 @@ def test_a_column_that_stands_for_all(dtype: Any) -> None:
         np.testing.assert_array_equal(
             (a @ fg.tensor(b)).numpy(), np.outer(column, b.sum(0)), err_msg=str(m)
         )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("n", [3, 8, 9, 17, 24, 33, 40, 48, 50, 64, 70])
+def test_batches_of_every_size(n: int, flip: bool, dtype: Any) -> None:
+    """Values, sums over a broadcast factor's batch, and matrices that do not follow one another."""
+    r = np.random.default_rng(n)
+    for m, k in [(n, n), (5, 64), (9, 2), (66, 7)]:
+        a = r.integers(-4, 5, (6, k, m) if flip else (6, m, k)).astype(dtype)
+        b = r.integers(-4, 5, (2, 1, k, n)).astype(dtype)
+        x, y = fg.tensor(a), fg.tensor(b, requires_grad=True)
+        left, ours = (a.swapaxes(1, 2), x.mT) if flip else (a, x)
+        product = ours @ y
+        np.testing.assert_array_equal(product.detach().numpy(), left @ b)
+        (found,) = fg.autograd.grad(product.sum(), y)
+        sums = left.sum((0, 1))[:, None].repeat(n, 1)
+        np.testing.assert_array_equal(found.numpy(), np.broadcast_to(sums, b.shape))
+        every = fg.tensor(np.repeat(left, 2, axis=0))[::2]
+        np.testing.assert_array_equal((every @ y[1]).detach().numpy(), left @ b[1])
+        c = fg.tensor(r.integers(-4, 5, (6, m, n)).astype(dtype))
+        found = fg.baddbmm(c, ours, y[1].expand(6, k, n), alpha=2)
+        np.testing.assert_array_equal(found.detach().numpy(), c.numpy() + 2 * (left @ b[1]))
+
+
+@pytest.mark.parametrize("shape", [(1500, 4, 4, 4), (300, 9, 17, 20), (50, 40, 40, 40)])
+def test_batches_have_the_bits_of_their_products(shape: tuple[int, int, int, int]) -> None:
+    count, m, k, n = shape
+    a = fg.tensor(R.standard_normal((count, m, k)).astype(np.float32))
+    b = fg.tensor(R.standard_normal((count, k, n)).astype(np.float32))
+    singly = fg.stack([a[i] @ b[i] for i in range(count)]).numpy().tobytes()
+    before = fg.get_num_threads()
+    try:
+        for threads in (1, 2, 3):
+            fg.set_num_threads(threads)
+            assert fg.bmm(a, b).numpy().tobytes() == singly
+    finally:
+        fg.set_num_threads(before)

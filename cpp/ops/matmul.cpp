@@ -340,6 +340,7 @@ Tensor inner(const Tensor& a, const Tensor& b) {
   FG_CHECK(a.size(-1) == b.size(-1),
            "inner() the last dimension must match on both input tensors but got shapes ", a.shape(),
            " and ", b.shape());
+  if (a.ndim() == 1 && b.ndim() == 1) return dot(a, b);
   return tensordot(a, b, Dims{-1}, Dims{-1});
 }
 

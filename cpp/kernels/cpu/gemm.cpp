@@ -13,6 +13,7 @@
 #include "kernels/copy.h"
 #include "kernels/cpu/blas_threads.h"
 #include "kernels/cpu/gemm_small.h"
+#include "kernels/cpu/gemm_tall.h"
 
 namespace fastgrad {
 namespace {
@@ -21,9 +22,13 @@ namespace {
 constexpr int64_t kSmall = 32;
 // From so many multiplications on a product is shared among threads.
 constexpr double kParallelProducts = 1 << 21;
+// The same for many small ones, each of which takes as long as it would for some more.
+constexpr double kParallelBatch = 1 << 20, kEachProduct = 1500;
 constexpr double kBlasSmall = 1.1e6;  // OpenBLAS has another kernel below 10^6
 constexpr int64_t kRowTile = 48, kColumnBand = 1024;
 constexpr int64_t kOwnTile = 64;
+// Elements of small results that `done` hears of at once.
+constexpr int64_t kTold = 8192;
 
 template <class T>
 T* at(const Matrix& m, int64_t row = 0, int64_t col = 0) {
@@ -155,6 +160,76 @@ bool own_is_faster(const Matrix& a, const Matrix& b, const Matrix& c) {
          own_is_faster<T>(c.rows, c.cols, a.cols);
 }
 
+// Whether a product among many, with contiguous rows of b, is made with b as it lies, whatever a's
+// strides: by the small kernel, or as the first of Note [Blocks] would do it.
+template <class T>
+bool is_small(int64_t m, int64_t n, int64_t k) {
+  constexpr int64_t kStays = 32768 / sizeof(T), kMost = 64;
+  if (m <= kSmall && n <= kSmall && k <= kSmall) return true;
+  return std::max(m, k) <= kMost && n * k <= kStays && own_is_faster<T>(m, n, k);
+}
+
+// A product by tiles, shared among threads; see Note [Tiles].
+template <class T>
+void shared_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, const T* from,
+                 int64_t from_row, const PieceDone& done, int64_t threads) {
+  // Columns of b that are packed at a time: 8 MB. Rows of a transposed a: 4 MB.
+  constexpr int64_t kMostColumns = 4096, kMostRows = 2048, kDepth = kPanelDepth<T>;
+  // A task is some rows by the columns of a block. About so many for each thread balance what they
+  // do, and more rows begin with less that was not fetched ahead.
+  constexpr int64_t kLeastRows = 64, kTasks = 8;
+  const TileSteps<T>& tiles = own_gemm(T{}).tiles;
+  const bool turned = a.col_stride != 1;
+  const auto up = [](int64_t n, int64_t step) { return (n + step - 1) / step * step; };
+  const int64_t deepest = std::min(a.cols, kDepth), rows_held = turned ? kMostRows : c.rows,
+                panels_size = up(std::min(c.cols, kMostColumns), tiles.width) * deepest,
+                slab_size = turned ? std::min(c.rows, kMostRows) * deepest : 0;
+  const int64_t blocks = (c.cols - 1) / tiles.columns(c.cols, deepest) + 1;
+  Ref<Buffer> scratch =
+      Buffer::allocate(static_cast<size_t>(panels_size + slab_size) * sizeof(T) + 64);
+  T *panels = reinterpret_cast<T*>(scratch->data()), *slab = panels + panels_size;
+  for (int64_t i0 = 0; i0 < c.rows; i0 += rows_held) {
+    const int64_t rows = std::min(c.rows - i0, rows_held),
+                  tasks = std::clamp(kTasks * threads / blocks, int64_t{1}, rows / kLeastRows + 1),
+                  some = up((rows + tasks - 1) / tasks, tiles.rows),
+                  pieces = (rows + some - 1) / some;
+    for (int64_t p = 0; p < a.cols; p += kDepth) {
+      const int64_t depth = std::min(a.cols - p, kDepth);
+      for (int64_t j0 = 0; j0 < c.cols; j0 += kMostColumns / tiles.width * tiles.width) {
+        const int64_t cols = std::min(c.cols - j0, kMostColumns / tiles.width * tiles.width),
+                      panel_count = (cols + tiles.width - 1) / tiles.width;
+        const bool packs_a = turned && j0 == 0;
+        parallel_for(panel_count + (packs_a ? pieces : 0), 1, [&](int64_t begin, int64_t end) {
+          for (int64_t t = begin; t < end; ++t) {
+            if (t < panel_count) {
+              const int64_t j = t * tiles.width;
+              tiles.pack(depth, std::min(cols - j, tiles.width), at<T>(b, p, j0 + j), b.row_stride,
+                         b.col_stride, panels + j * depth);
+            } else {
+              const int64_t i = (t - panel_count) * some;
+              tiles.pack_slab(std::min(rows - i, some), depth, at<T>(a, i0 + i, p), a.row_stride,
+                              a.col_stride, slab + i * depth);
+            }
+          }
+        });
+        const int64_t wide = tiles.columns(cols, depth);
+        parallel_for((cols + wide - 1) / wide * pieces, 1, [&](int64_t begin, int64_t end) {
+          for (int64_t t = begin; t < end; ++t) {
+            const int64_t j = t / pieces * wide, i = t % pieces * some, row = i0 + i, col = j0 + j;
+            T* to = at<T>(c, row, col);
+            const T* add = p > 0 ? to : from ? from + row * from_row + col : nullptr;
+            tiles.run(std::min(rows - i, some), std::min(cols - j, wide), depth,
+                      turned ? slab + i * depth : nullptr, at<T>(a, row, p), a.row_stride,
+                      panels + j * depth, to, c.row_stride, alpha, add,
+                      p > 0 ? c.row_stride : from_row,
+                      p + depth == a.cols ? done.at(row, col) : PieceDone());
+          }
+        });
+      }
+    }
+  }
+}
+
 template <class T>
 void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, const T* from,
                 int64_t from_row, const PieceDone& done) {
@@ -162,13 +237,17 @@ void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, cons
   int64_t m = c.rows, n = c.cols, k = a.cols;
   double multiplications = static_cast<double>(m * n) * static_cast<double>(k);
   LongWork long_work(multiplications);
+  const int64_t threads = multiplications >= kParallelProducts ? pool_size() : 1;
+  if (threads > 1 && own.tiles.suit(m, n, k, a.col_stride)) {
+    shared_gemm<T>(a, b, c, alpha, from, from_row, done, threads);
+    return;
+  }
   // Any band gives the same bits: see Note [Panels]. Each band of rows packs all of b, and each
   // band of columns a transposed a.
   bool by_rows = m >= (a.col_stride == 1 ? 2 * n : n);
-  int64_t side = by_rows ? m : n, bands = multiplications >= kParallelProducts ? pool_size() : 1;
-  int64_t tile = by_rows ? kOwnTile : own.tile_width;
-  int64_t band = ((side + bands - 1) / bands + tile - 1) / tile * tile;
-  bands = (side + band - 1) / band;
+  int64_t side = by_rows ? m : n, tile = by_rows ? kOwnTile : own.panel_width;
+  int64_t band = ((side + threads - 1) / threads + tile - 1) / tile * tile;
+  int64_t bands = (side + band - 1) / band;
   int64_t need = own.block_scratch(by_rows ? band : m, by_rows ? n : band, k, a.col_stride);
   Ref<Buffer> scratch = Buffer::allocate(static_cast<size_t>(need * bands) * sizeof(T));
   parallel_for(side, band, [&](int64_t begin, int64_t end) {
@@ -197,6 +276,8 @@ bool gemm_float(Matrix a, Matrix b, const Matrix& c, const GemmOptions& o) {
     gemm_small<T>(a, b, c, alpha, from, from_row);
     return false;
   }
+  if (!o.accumulate && gemm_tall<T>(a, b, c, alpha, from)) return false;
+  if (gemm_wide<T>(a, b, c, alpha, from, from_row)) return false;
   FG_CHECK(c.rows <= INT_MAX && c.cols <= INT_MAX && a.cols <= INT_MAX && c.row_stride <= INT_MAX,
            "[matmul] matrices of ", c.rows, "x", a.cols, " and ", a.cols, "x", c.cols,
            " are too large for BLAS, whose sizes are limited to 2147483647; split the product");
@@ -391,7 +472,10 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
     return;
   }
   int64_t step = o.sum_batches ? 0 : mc.rows * mc.cols;
-  // Calls f(batch, offset of a, offset of b) for the batches of a range.
+  const int64_t inner = n ? d.shape[n - 1] : 1, step_a = n ? d.a[n - 1] : 0,
+                step_b = n ? d.b[n - 1] : 0;
+  // Calls f(batch, count, offset of a, offset of b) for the batches of a range, as many at a time
+  // as follow one another at the same distances.
   auto walk = [&](int64_t begin, int64_t end, auto&& f) {
     Dims index(n, 0);
     int64_t offset_a = 0, offset_b = 0, rest = begin;
@@ -400,50 +484,62 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
       offset_a += index[k] * d.a[k];
       offset_b += index[k] * d.b[k];
     }
-    for (int64_t i = begin; i < end; ++i) {
-      f(i, offset_a, offset_b);
-      for (size_t k = n; k-- > 0;) {
-        offset_a += d.a[k];
-        offset_b += d.b[k];
-        if (++index[k] < d.shape[k]) break;
-        offset_a -= d.shape[k] * d.a[k];
-        offset_b -= d.shape[k] * d.b[k];
+    for (int64_t i = begin, count; i < end; i += count) {
+      count = n ? std::min(end - i, inner - index[n - 1]) : 1;
+      f(i, count, offset_a, offset_b);
+      if (n == 0) continue;
+      offset_a += count * step_a;
+      offset_b += count * step_b;
+      index[n - 1] += count;
+      for (size_t k = n - 1; index[k] == d.shape[k] && k > 0; --k) {
+        offset_a += d.a[k - 1] - d.shape[k] * d.a[k];
+        offset_b += d.b[k - 1] - d.shape[k] * d.b[k];
         index[k] = 0;
+        ++index[k - 1];
       }
     }
   };
-  // Many small products: what is the same for all is asked once.
+  // Many small products: what is the same for all is asked once. Some at a time tell of themselves.
+  const int64_t at_once = o.done ? std::max<int64_t>(kTold / (mc.rows * mc.cols), 1) : INT64_MAX;
   auto run_small = [&]<class T>(T, int64_t begin, int64_t end) {
-    const SmallGemm<T> multiply = own_gemm(T{}).small;
+    const SmallGemms<T> multiply = own_gemm(T{}).batch;
     const T alpha = options.alpha.to<T>();
     bool adds = options.accumulate;
-    walk(begin, end, [&](int64_t i, int64_t offset_a, int64_t offset_b) {
-      T* c = at<T>(mc) + i * step;
-      multiply(mc.rows, mc.cols, ma.cols, at<T>(ma) + offset_a, ma.row_stride, ma.col_stride,
-               at<T>(mb) + offset_b, mb.row_stride, c, mc.row_stride, alpha, adds ? c : nullptr,
-               mc.row_stride);
-      if (o.done) o.done(i * mc.rows, 0, mc.rows, mc.cols);
-      if (o.sum_batches) adds = true;
+    walk(begin, end, [&](int64_t first, int64_t count, int64_t offset_a, int64_t offset_b) {
+      for (int64_t done = 0, some; done < count; done += some) {
+        some = std::min(count - done, at_once);
+        const int64_t i = first + done;
+        T* c = at<T>(mc) + i * step;
+        multiply({some, step_a, step_b, step}, mc.rows, mc.cols, ma.cols,
+                 at<T>(ma) + offset_a + done * step_a, ma.row_stride, ma.col_stride,
+                 at<T>(mb) + offset_b + done * step_b, mb.row_stride, c, mc.row_stride, alpha,
+                 adds ? c : nullptr, mc.row_stride);
+        if (o.done) o.done(i * mc.rows, 0, some * mc.rows, mc.cols);
+        if (o.sum_batches) adds = true;
+      }
     });
   };
-  const bool small = mc.rows <= kSmall && mc.cols <= kSmall && ma.cols <= kSmall && ma.cols > 0 &&
-                     mc.rows > 0 && (mb.col_stride == 1 || mb.cols == 1) && !o.row;
+  const bool direct = (mb.col_stride == 1 || mb.cols == 1) && !o.row && ma.cols > 0;
   auto run = [&](int64_t begin, int64_t end) {
-    if (small && out.dtype == DType::Float32) return run_small(float{}, begin, end);
-    if (small && out.dtype == DType::Float64) return run_small(double{}, begin, end);
+    if (direct && out.dtype == DType::Float32 && is_small<float>(mc.rows, mc.cols, ma.cols))
+      return run_small(float{}, begin, end);
+    if (direct && out.dtype == DType::Float64 && is_small<double>(mc.rows, mc.cols, ma.cols))
+      return run_small(double{}, begin, end);
     GemmOptions each = options;
-    walk(begin, end, [&](int64_t i, int64_t offset_a, int64_t offset_b) {
-      each.done = o.done.at(i * mc.rows, 0);
-      gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
-           {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
-           {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, each);
-      if (o.sum_batches) each.accumulate = true;
+    walk(begin, end, [&](int64_t first, int64_t count, int64_t offset_a, int64_t offset_b) {
+      for (int64_t i = first; i < first + count; ++i, offset_a += step_a, offset_b += step_b) {
+        each.done = o.done.at(i * mc.rows, 0);
+        gemm(out.dtype, {ma.data + offset_a * size, ma.rows, ma.cols, ma.row_stride, ma.col_stride},
+             {mb.data + offset_b * size, mb.rows, mb.cols, mb.row_stride, mb.col_stride},
+             {mc.data + i * step * size, mc.rows, mc.cols, mc.row_stride, mc.col_stride}, each);
+        if (o.sum_batches) each.accumulate = true;
+      }
     });
   };
   double each = static_cast<double>(mc.rows * mc.cols) * static_cast<double>(ma.cols);
-  double all = each * static_cast<double>(batches);
+  double all = (each + kEachProduct) * static_cast<double>(batches);
   // Products that are shared among threads themselves come one after another.
-  if (o.sum_batches || all < kParallelProducts || each >= kParallelProducts) return run(0, batches);
+  if (o.sum_batches || all < kParallelBatch || each >= kParallelProducts) return run(0, batches);
   LongWork long_work(all);
   parallel_for(batches, (batches + 15) / 16, run);
 }

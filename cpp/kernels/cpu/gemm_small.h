@@ -25,6 +25,16 @@ using SmallGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
                            int64_t a_col, const T* b, int64_t b_row, T* c, int64_t c_row, T alpha,
                            const T* from, int64_t from_row);
 
+// Several such products, whose matrices are so many elements apart; `from`, where it is not null,
+// moves on with c. With c_step 0 it is the sum of all of them.
+struct GemmBatch {
+  int64_t count, a_step, b_step, c_step;
+};
+template <class T>
+using SmallGemms = void (*)(const GemmBatch& batch, int64_t m, int64_t n, int64_t k, const T* a,
+                            int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
+                            int64_t c_row, T alpha, const T* from, int64_t from_row);
+
 // Note [Panels]
 // A matrix b (k x n) is packed as panels of some columns, two registers wide: a panel's row p is
 // contiguous and its rows follow one another, the last panel filled up with zeros. A product walks
@@ -40,17 +50,18 @@ inline constexpr int64_t kMaxPanelWidth = 32;
 template <class T>
 using PackPanels = void (*)(int64_t k, int64_t n, const T* b, int64_t b_row, int64_t b_col,
                             T* panels);
-// Memory that is used after a product, fetched into the second-level cache meanwhile.
+// Memory that is used after a product, fetched into a cache meanwhile.
 struct Upcoming {
   const char* at;
   int64_t bytes;
   const Upcoming* then;
 };
-// SmallGemm with a packed b, contiguous rows of a and alpha 1; any depth is one piece.
+// SmallGemm with a packed b, whose panels are `step` apart, and alpha 1; any depth is one piece.
+// `next` is for contiguous rows of a.
 template <class T>
 using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
-                           const T* panels, T* c, int64_t c_row, const T* from, int64_t from_row,
-                           const Upcoming* next);
+                           int64_t a_col, const T* panels, int64_t step, T* c, int64_t c_row,
+                           const T* from, int64_t from_row, const Upcoming* next);
 
 // Note [Blocks]
 // A product of any size packs b in blocks that fit the second-level cache, kPanelDepth rows deep;
@@ -63,6 +74,23 @@ using PanelGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 // of a as a tile has are copied one after another and stay in the first-level cache while the
 // panels pass by from the second, into which the next strip and each tile's part of c are fetched
 // meanwhile. The rows of a transposed a, columns far apart, are packed all at once, as a slab.
+// Threads that share such a product pack the panels and the slab together and then take tiles: some
+// rows by the columns of a block at a time. Nothing is packed twice, and a thread that comes late
+// leaves more to the others.
+template <class T>
+struct TileSteps {
+  bool (*suit)(int64_t m, int64_t n, int64_t k, int64_t a_col);
+  int64_t (*columns)(int64_t n, int64_t depth);  // of a block; whole tiles
+  PackPanels<T> pack;                            // panels as wide as a tile
+  // Rows from a multiple of `rows` on, of a whose rows are contiguous with one another.
+  void (*pack_slab)(int64_t m, int64_t k, const T* a, int64_t a_row, int64_t a_col, T* slab);
+  // A product of at most kPanelDepth; the slab is null where a is read as it lies.
+  void (*run)(int64_t m, int64_t n, int64_t k, const T* slab, const T* a, int64_t a_row,
+              const T* panels, T* c, int64_t c_row, T alpha, const T* from, int64_t from_row,
+              const PieceDone& done);
+  int64_t rows, width;  // of a tile
+};
+
 template <class T>
 using BlockGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t a_row,
                            int64_t a_col, const T* b, int64_t b_row, int64_t b_col, T* c,
@@ -72,13 +100,14 @@ using BlockGemm = void (*)(int64_t m, int64_t n, int64_t k, const T* a, int64_t 
 template <class T>
 struct OwnGemm {
   SmallGemm<T> small;
+  SmallGemms<T> batch;
   PackPanels<T> pack;
   PanelGemm<T> panels;
   BlockGemm<T> blocks;  // null: not faster than BLAS
   // The elements of its working memory.
   int64_t (*block_scratch)(int64_t m, int64_t n, int64_t k, int64_t a_col);
+  TileSteps<T> tiles;
   int64_t panel_width;
-  int64_t tile_width;  // columns that are made at a time
   // With more multiplications BLAS is faster, unless no side is shorter.
   int64_t most_products, least_side;
 };

@@ -18,8 +18,8 @@ class PackedMatrix {
   // c = a·b + from for m > 0 rows; see SmallGemm for `from`.
   void multiply(int64_t m, const T* a, int64_t a_row, T* c, int64_t c_row, const T* from,
                 int64_t from_row, const Upcoming* next) const {
-    kernels_.panels(m, n_, k_, a, a_row, reinterpret_cast<const T*>(memory_->data()), c, c_row,
-                    from, from_row, next);
+    kernels_.panels(m, n_, k_, a, a_row, 1, reinterpret_cast<const T*>(memory_->data()),
+                    k_ * kernels_.panel_width, c, c_row, from, from_row, next);
   }
 
  private:
