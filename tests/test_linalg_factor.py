@@ -154,3 +154,17 @@ def test_lu_unpack_checks_the_number_of_pivots() -> None:
     for pivots in ((3,), (2, 4), (2, 2), (45,)):
         with pytest.raises(RuntimeError, match="LU_pivots is expected to have shape"):
             fg.lu_unpack(fg.ones(2, 3, 3), fg.ones(pivots, dtype=fg.int32))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_qr_of_columns_of_every_size(dtype: Any) -> None:
+    """Each column of a small matrix comes out as exactly as if it were the largest."""
+    eps = np.finfo(dtype).eps
+    powers = [0, -9, -10, -11, -15, -22] if dtype is np.float32 else [0, -99, -100, -101, -150, 120]
+    for shuffled in ([0, 1, 2, 3, 4, 5], [5, 3, 1, 4, 2, 0]):
+        sizes = 10.0 ** np.array(powers)[shuffled]
+        a = (np.random.default_rng(8).standard_normal((7, 6)) * sizes).astype(dtype)
+        q, r = (x.double().numpy() for x in fg.linalg.qr(fg.tensor(a)))
+        np.testing.assert_allclose(q.T @ q, np.eye(6), atol=20 * eps)
+        error = np.abs(q @ (r / sizes) - a / sizes).max(0)
+        assert (error < 20 * eps).all(), error

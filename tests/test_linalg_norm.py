@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from derivatives import assert_like_torch
-from reference import fg, needs_torch, only_fastgrad, to_numpy
+from reference import assert_same, fg, needs_torch, only_fastgrad, to_numpy, torch
 
 R = np.random.default_rng(19)
 INF = float("inf")
@@ -159,3 +159,36 @@ class TestVectorProducts:
         assert_like_torch(
             lambda m, x: m.trace(x), R.integers(-9, 9, (3, 3)).astype("int32"), order=0
         )
+
+
+@needs_torch
+@pytest.mark.parametrize("mode", ["use_mm_for_euclid_dist", "donot_use_mm_for_euclid_dist"])
+@pytest.mark.parametrize("shape", [(30, 3), (300, 2), (40, 50), (2, 27, 33)])
+def test_euclidean_distances_of_many_rows(shape: tuple[int, ...], mode: str) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(50, 1, shape), rng.normal(50, 1, (*shape[:-2], 31, shape[-1]))
+
+    def run(m: Any) -> list[Any]:
+        a, b = (m.from_numpy(v.copy()).requires_grad_() for v in (x, y))
+        if m is fg:
+            d = m.cdist(a, b, 2.0, mode)
+        else:
+            d = m.linalg.vector_norm(a.unsqueeze(-2) - b.unsqueeze(-3), dim=-1)
+        first = m.autograd.grad((d * d * d).sum(), (a, b), create_graph=True)
+        return [d, *first, *m.autograd.grad(sum((g * g).sum() for g in first), (a, b))]
+
+    assert_same(run(fg), run(torch), rtol=1e-8, atol=1e-8)
+
+
+@only_fastgrad
+def test_distances_far_from_the_origin() -> None:
+    rows = fg.randn(40, 64, generator=fg.Generator().manual_seed(0))
+    near, far = fg.cdist(rows, rows[:30]), fg.cdist(rows + 1000, rows[:30] + 1000)
+    assert (near - far).abs().max() < 0.02
+    exact = fg.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+    assert exact.diagonal().tolist() == [0.0] * 40
+
+
+def test_modes_of_cdist() -> None:
+    with pytest.raises(ValueError, match="nothing is not a valid value for compute_mode"):
+        fg.cdist(fg.ones(2, 2), fg.ones(2, 2), compute_mode="nothing")

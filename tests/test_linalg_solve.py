@@ -131,6 +131,18 @@ class TestSingularDeterminant:
 
         assert_like_torch(f, a)
 
+    @pytest.mark.parametrize("dtype", [fg.float32, fg.float64])
+    @pytest.mark.parametrize("n", [1, 2, 3])
+    def test_small_cofactors_are_exact(self, n: int, dtype: fg.dtype) -> None:
+        a = np.random.default_rng(n).integers(-9, 10, (200, n, n)).astype(float)
+        expected = np.empty_like(a)
+        for i, j in np.ndindex(n, n):
+            minor = np.delete(np.delete(a, i, axis=1), j, axis=2)
+            expected[:, i, j] = (-1) ** (i + j) * np.round(np.linalg.det(minor))
+        x = fg.tensor(a, dtype=dtype, requires_grad=True)
+        fg.linalg.det(x).sum().backward()
+        np.testing.assert_array_equal(to_numpy(x.grad), expected)
+
     def test_slogdet(self) -> None:
         sign, logabsdet = fg.linalg.slogdet(fg.zeros(2, 2))
         assert sign.item() == 0

@@ -168,7 +168,10 @@ Args:
     x1: shape (..., n, d).
     x2: shape (..., m, d); batch dimensions broadcast.
     p: which norm, p >= 0.
-    compute_mode: accepted for PyTorch's sake; distances are always computed from the differences.
+    compute_mode: 'use_mm_for_euclid_dist_if_necessary': Euclidean distances of rows of 32 and more
+        elements, more than 25 of them, by a product of matrices, which loses the digits of
+        distances that are small beside the rows. 'donot_use_mm_for_euclid_dist': always from the
+        differences. 'use_mm_for_euclid_dist' is the first.
 
 Raises:
     RuntimeError: the numbers of columns differ, or p is negative.
@@ -179,7 +182,14 @@ Example:
 )doc")
       .on("(Tensor x1, Tensor x2, float p=2.0, str? "
           "compute_mode='use_mm_for_euclid_dist_if_necessary')",
-          [](const Arguments& a) { return wrap(cdist(a.tensor(0), a.tensor(1), a.real(2))); });
+          [](const Arguments& a) {
+            const std::string mode = a.has(3) ? a.text(3) : "None";
+            const bool exact = mode == "donot_use_mm_for_euclid_dist";
+            FG_CHECK_VALUE(exact || mode == "use_mm_for_euclid_dist" ||
+                               mode == "use_mm_for_euclid_dist_if_necessary",
+                           mode, " is not a valid value for compute_mode");
+            return wrap(cdist(a.tensor(0), a.tensor(1), a.real(2), exact));
+          });
 }
 
 void bind_vector_products(Registry& r) {

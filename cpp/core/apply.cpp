@@ -164,7 +164,8 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
     for (const Meta& m : metas) outs.push_back(view_as(m, inputs[0], ViewKind::MultiOutput));
     return;
   }
-  SmallVector<Array, 2> results;
+  outs.reserve(metas.size());
+  SmallVector<Array, 4> results;  // as many as a decomposition has
   for (Meta& m : metas)
     results.push_back(m.strides.empty() ? Array::empty(m.shape, m.dtype)
                                         : Array::empty_strided(m.shape, m.strides, m.dtype));

@@ -8,6 +8,8 @@ namespace fastgrad {
 // (sum |x|^p)^(1/p) over dims; p = inf: the largest |x|, -inf: the smallest, 0: how many are not 0.
 void reduce_norm(const Array& x, DimSet dims, double p, const Array& out);
 // out[..., i, j] is the p-norm of x[..., i, :] - y[..., j, :]; all have the same batch dimensions.
-void row_distances(const Array& x, const Array& y, double p, const Array& out);
+// by_product (p = 2): by a product of matrices, which is faster for long rows and loses the digits
+// of distances that are small beside |x|.
+void row_distances(const Array& x, const Array& y, double p, bool by_product, const Array& out);
 
 }  // namespace fastgrad

@@ -1,10 +1,12 @@
 #include "ops/linalg_norm.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/promotion.h"
 #include "kernels/copy.h"
+#include "kernels/cross.h"
 #include "kernels/norm.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
@@ -12,6 +14,7 @@
 #include "ops/extreme.h"
 #include "ops/linalg_eigen.h"
 #include "ops/linalg_solve.h"
+#include "ops/matmul.h"
 #include "ops/matrix_parts.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
@@ -71,7 +74,20 @@ FG_DEFINE_OP(VectorNorm) = {
     .save = {save_in(0) | save_out(0)},
 };
 
-// Attribute s[0]: p.
+namespace {
+// Of Euclidean distances, by products instead of all differences. What both x and y are moved by
+// does not change the distances: with the mean of y taken off, less cancels.
+void set_euclidean_gradients(VjpContext& c) {
+  const Tensor ratio = where(eq(c.out(), 0), 0, grad_div(c.g(), c.out()));
+  const Tensor middle = mean(c.in(1).detach(), Dims{-2}, true);
+  const Tensor x = sub(c.in(0), middle), y = sub(c.in(1), middle);
+  if (c.needs(0)) c.set(0, sub(mul(x, sum(ratio, Dims{-1}, true)), matmul(ratio, y)));
+  const Tensor turned = transpose(ratio, -1, -2);
+  if (c.needs(1)) c.set(1, sub(mul(y, sum(turned, Dims{-1}, true)), matmul(turned, x)));
+}
+}  // namespace
+
+// Attributes s[0]: p; s[1]: whether a product of matrices may serve.
 FG_DEFINE_OP(Cdist) = {
     .name = "cdist",
     .infer =
@@ -80,10 +96,13 @@ FG_DEFINE_OP(Cdist) = {
           out[0].shape = in[0]->shape;
           out[0].shape.back() = in[1]->shape[in[1]->shape.size() - 2];
         },
-    .eval = [](const Attrs& a, Inputs in,
-               std::span<Array> out) { row_distances(*in[0], *in[1], a.s[0].to_double(), out[0]); },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          row_distances(*in[0], *in[1], a.s[0].to_double(), a.s[1].to_bool(), out[0]);
+        },
     .vjp =
         [](VjpContext& c) {
+          if (c.attrs().s[0].to_double() == 2) return set_euclidean_gradients(c);
           Tensor difference = sub(unsqueeze(c.in(0), -2), unsqueeze(c.in(1), -3));
           int64_t last[] = {difference.ndim() - 1};
           Tensor g = norm_gradient(as_column(c.g()), difference, as_column(c.out()),
@@ -106,27 +125,10 @@ FG_DEFINE_OP(Cross) = {
         },
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
-          Array a = as_contiguous(*in[0]), b = as_contiguous(*in[1]);
-          int64_t dim = at.integer(0), inner = 1;
-          for (size_t d = static_cast<size_t>(dim) + 1; d < a.shape.size(); ++d)
-            inner *= a.shape[d];
-          dispatch_all(out[0].dtype, [&]<class T>(T) {
-            if constexpr (std::is_arithmetic_v<T> && !std::is_same_v<T, bool>) {
-              for (int64_t o = 0; o < a.numel / 3 / std::max<int64_t>(inner, 1); ++o)
-                for (int64_t i = 0; i < inner; ++i) {
-                  int64_t base = o * 3 * inner + i;
-                  const T *x = a.ptr<T>() + base, *y = b.ptr<T>() + base;
-                  T* z = out[0].ptr<T>() + base;
-                  for (int64_t k = 0; k < 3; ++k) {
-                    int64_t p = (k + 1) % 3 * inner, q = (k + 2) % 3 * inner;
-                    z[k * inner] = static_cast<T>(x[p] * y[q] - x[q] * y[p]);
-                  }
-                }
-            } else {
-              fail(ErrorKind::NotImplemented, "\"cross\" not implemented for '",
-                   scalar_type_name(out[0].dtype), "'");
-            }
-          });
+          FG_CHECK_KIND(ErrorKind::NotImplemented,
+                        out[0].dtype != DType::Bool && !is_complex(out[0].dtype),
+                        "\"cross\" not implemented for '", scalar_type_name(out[0].dtype), "'");
+          cross_product(*in[0], *in[1], at.integer(0), out[0]);
         },
     .vjp =
         [](VjpContext& c) {
@@ -302,7 +304,7 @@ Tensor dist(const Tensor& x, const Tensor& y, double p) {
   return linalg_vector_norm(difference, p, std::nullopt, false, std::nullopt);
 }
 
-Tensor cdist(const Tensor& x, const Tensor& y, double p) {
+Tensor cdist(const Tensor& x, const Tensor& y, double p, bool exact) {
   for (const Tensor* t : {&x, &y})
     FG_CHECK(is_floating(t->dtype()), "cdist only supports floating-point dtypes, X",
              t == &x ? 1 : 2, " got: ", scalar_type_name(t->dtype()));
@@ -321,7 +323,11 @@ Tensor cdist(const Tensor& x, const Tensor& y, double p) {
     Tensor c = to_dtype(t, type);
     return c.shape() == shape ? c : expand(c, shape);
   };
-  return apply(Op::Cdist, {prepared(x), prepared(y)}, Attrs(Scalar(p)));
+  // Below, the differences themselves are as fast.
+  constexpr int64_t kLongRow = 32, kManyRows = 25;
+  const bool by_product =
+      p == 2 && !exact && x.size(-1) >= kLongRow && std::max(x.size(-2), y.size(-2)) > kManyRows;
+  return apply(Op::Cdist, {prepared(x), prepared(y)}, Attrs(Scalar(p), Scalar(by_product)));
 }
 
 Tensor linalg_vecdot(const Tensor& x, const Tensor& y, int64_t dim) {

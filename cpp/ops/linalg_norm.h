@@ -23,7 +23,8 @@ Tensor linalg_cond(const Tensor& a, const std::optional<NormOrder>& p);
 
 // The p-norm of x - y, and of every difference of a row of x and a row of y.
 Tensor dist(const Tensor& x, const Tensor& y, double p);
-Tensor cdist(const Tensor& x, const Tensor& y, double p);
+// exact: from the differences, also where a product of matrices would be faster.
+Tensor cdist(const Tensor& x, const Tensor& y, double p, bool exact);
 
 Tensor linalg_vecdot(const Tensor& x, const Tensor& y, int64_t dim);
 Tensor linalg_cross(const Tensor& x, const Tensor& y, int64_t dim);

@@ -22,10 +22,6 @@ using Int = int;
   X(getri, (Int n, T * a, Int lda, const Int* ipiv, T* work, Int lwork, Int* info),                \
     (&n, a, &lda, ipiv, work, &lwork, info),                                                       \
     (const Int*, T*, const Int*, const Int*, T*, const Int*, Int*))                                \
-  X(gecon,                                                                                         \
-    (char norm, Int n, const T* a, Int lda, T anorm, T* rcond, T* work, Int* iwork, Int* info),    \
-    (&norm, &n, a, &lda, &anorm, rcond, work, iwork, info, 1),                                     \
-    (const char*, const Int*, const T*, const Int*, const T*, T*, T*, Int*, Int*, size_t))         \
   X(potrf, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
     (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
   X(potri, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \

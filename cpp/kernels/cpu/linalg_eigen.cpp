@@ -109,9 +109,11 @@ class SymmetricEigen {
     const int status = ql_eigen(n_, d, e_.get(), z, stride, e_.get() + n_);
     int32_t order[kMostQl];
     ascending_order(d, n_, order);
-    for (int64_t j = 0; j < n_; ++j) w[j] = d[order[j]];
-    for (int64_t i = 0; i < n_; ++i)
-      for (int64_t j = 0; j < n_; ++j) v[i * n_ + j] = z[order[j] * stride + i];
+    for (int64_t j = 0; j < n_; ++j) {
+      w[j] = d[order[j]];
+      const T* row = z + order[j] * stride;
+      for (int64_t i = 0; i < n_; ++i) v[i * n_ + j] = row[i];
+    }
     return status;
   }
 

@@ -112,8 +112,9 @@ constexpr int64_t kSmallEigen = 16;
 // triangle `lower` or the other one is read.
 template <class T>
 int small_symmetric_eigen(const T* from, int64_t n, bool lower, T* w, T* v) {
-  constexpr int64_t N = kSmallEigen;
+  constexpr int64_t N = kSmallEigen, kLine = 64 / static_cast<int64_t>(sizeof(T));
   if (n <= 0) return 0;
+  const int64_t stride = (n + kLine - 1) / kLine * kLine;  // of z
   alignas(64) T z[N * N];
   T a[N * N], reflectors[N * N], factors[N], d[N], e[N], turns[2 * N], products[N];
   const int64_t row_step = lower ? n : 1, col_step = lower ? 1 : n;
@@ -148,24 +149,24 @@ int small_symmetric_eigen(const T* from, int64_t n, bool lower, T* w, T* v) {
 
   if (v) {  // the rows of z are the columns of H0·H1·..., made from the last reflector on
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < N; ++j) z[i * N + j] = i == j;
+      for (int64_t j = 0; j < stride; ++j) z[i * stride + j] = i == j;
     for (int64_t k = n - 1; k-- > 0;) {
       const T factor = factors[k], *h = reflectors + k * N;
       if (factor == 0) continue;
       for (int64_t i = k + 1; i < n; ++i) {
-        T *row = z + i * N + k + 1, sum = 0;
+        T *row = z + i * stride + k + 1, sum = 0;
         for (int64_t j = 0; j < n - k - 1; ++j) sum += row[j] * h[j];
         sum *= factor;
         for (int64_t j = 0; j < n - k - 1; ++j) row[j] -= sum * h[j];
       }
     }
   }
-  const int status = ql_eigen(n, d, e, v ? z : nullptr, N, turns);
+  const int status = ql_eigen(n, d, e, v ? z : nullptr, stride, turns);
   int32_t order[N];
   ascending_order(d, n, order);
   for (int64_t j = 0; j < n; ++j) {
     w[j] = d[order[j]] * size;
-    for (int64_t i = 0; v && i < n; ++i) v[i * n + j] = z[order[j] * N + i];
+    for (int64_t i = 0; v && i < n; ++i) v[i * n + j] = z[order[j] * stride + i];
   }
   return status;
 }

@@ -85,7 +85,7 @@ void small_qr(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, i
   const int64_t count = std::min(m, n);
   const T size = extreme_size(from, m * n);
   for (int64_t j = 0; j < n; ++j)
-    for (int64_t i = 0; i < m; ++i) a[j][i] = from[i * n + j] / size;
+    for (int64_t i = 0; i < m; ++i) a[j][i] = size == 1 ? from[i * n + j] : from[i * n + j] / size;
   auto reflect = [&](int64_t k, T* column) {
     T sum = 0;
     for (int64_t i = k; i < m; ++i) sum += v[k][i] * column[i];
@@ -94,8 +94,12 @@ void small_qr(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, i
   };
   for (int64_t k = 0; k < count; ++k) {
     // A small column counts as much as a large one: its squares must not underflow.
-    const T scale = power_near(largest_of(a[k] + k, m - k));
-    for (int64_t i = k; i < m; ++i) a[k][i] /= scale;
+    constexpr T kSafe = sizeof(T) == 4 ? T(1e-10) : T(1e-100);
+    T largest = 0;
+    for (int64_t i = k; i < m; ++i) largest = std::max(largest, std::abs(a[k][i]));
+    const T scale = largest > kSafe ? T(1) : power_near(largest);
+    if (scale != 1)
+      for (int64_t i = k; i < m; ++i) a[k][i] /= scale;
     factors[k] = make_reflector(a[k] + k, m - k, v[k] + k, &a[k][k]);
     a[k][k] *= scale;
     if (factors[k] != 0)

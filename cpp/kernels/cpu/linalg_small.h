@@ -66,6 +66,46 @@ void small_solve_factored(const T* lu, int64_t n, bool transposed, T* x, int64_t
   }
 }
 
+constexpr int64_t kDirectCofactors = 3;
+
+// The cofactors of up to 3 x 3 as the polynomials they are.
+template <class T>
+void small_cofactors(const T* a, int64_t n, T* out) {
+  if (n == 1) {
+    out[0] = 1;
+  } else if (n == 2) {
+    const T result[] = {a[3], 0 - a[2], 0 - a[1], a[0]};  // no -0 of a 0
+    std::copy_n(result, 4, out);
+  } else if (n == 3) {
+    for (int64_t i = 0; i < 3; ++i) {
+      const T *p = a + (i + 1) % 3 * 3, *q = a + (i + 2) % 3 * 3;
+      for (int64_t j = 0; j < 3; ++j) {
+        const int64_t k = (j + 1) % 3, l = (j + 2) % 3;
+        out[i * 3 + j] = p[k] * q[l] - p[l] * q[k];
+      }
+    }
+  }
+}
+
+// Their derivative at a along h.
+template <class T>
+void small_cofactors_derivative(const T* a, const T* h, int64_t n, T* out) {
+  if (n == 1) {
+    out[0] = 0;
+  } else if (n == 2) {  // they are linear
+    small_cofactors(h, n, out);
+  } else if (n == 3) {
+    for (int64_t i = 0; i < 3; ++i) {
+      const int64_t r = (i + 1) % 3 * 3, s = (i + 2) % 3 * 3;
+      for (int64_t j = 0; j < 3; ++j) {
+        const int64_t k = (j + 1) % 3, l = (j + 2) % 3;
+        out[i * 3 + j] =
+            h[r + k] * a[s + l] + a[r + k] * h[s + l] - h[r + l] * a[s + k] - a[r + l] * h[s + k];
+      }
+    }
+  }
+}
+
 // a = L·Lᵀ in place, or UᵀU of the upper triangle; the other triangle stays. Returns potrf's info.
 template <class T>
 int small_cholesky(T* a, int64_t n, bool upper) {

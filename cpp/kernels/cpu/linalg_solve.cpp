@@ -69,6 +69,21 @@ void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transpos
   }
 }
 
+// inverse = a⁻¹, with a·P = L·U; the factors may be lost.
+template <class T>
+void invert_factored(T* lu, const int32_t* pivots, int64_t n, T* inverse) {
+  if (n > kSmallFactor) {
+    Int ni = static_cast<Int>(n), info = 0;
+    Scratch<T> work(64 * n);
+    lapack::getri(ni, lu, ni, pivots, work.get(), static_cast<Int>(64 * n), &info);
+    std::copy_n(lu, n * n, inverse);
+    return;
+  }
+  std::fill_n(inverse, n * n, T(0));
+  for (int64_t j = 0; j < n; ++j) inverse[j * n + j] = 1;
+  solve_factored(lu, pivots, n, false, inverse, n);
+}
+
 template <class T>
 struct LogDet {
   T sign = 1, logabs = 0;
@@ -146,24 +161,29 @@ void small_product(const T* a, bool ta, const T* b, bool tb, int64_t n, T* c) {
 // det(a) * a⁻ᵀ where a is well-conditioned, else from the singular values.
 template <class T>
 void cofactors_of(const T* a, int64_t n, T* out) {
-  if (n == 0) return;
-  Scratch<T> lu(n * n), work(std::max<int64_t>(4 * n, n * n));
-  Scratch<int32_t> pivots(n), iwork(n);
+  if (n <= kDirectCofactors) return small_cofactors(a, n, out);
+  Scratch<T> lu(n * n), inverse(n * n);
+  Scratch<int32_t> pivots(n);
   std::copy_n(a, n * n, lu.get());
-  T norm = 0, rcond = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    T row = 0;
-    for (int64_t j = 0; j < n; ++j) row += std::abs(a[i * n + j]);
-    norm = std::max(norm, row);
-  }
-  Int ni = static_cast<Int>(n), info = factor_rows(lu.get(), n, pivots.get());
-  if (info == 0) lapack::gecon('1', ni, lu.get(), ni, norm, &rcond, work.get(), iwork.get(), &info);
-  if (info == 0 && rcond > std::sqrt(std::numeric_limits<T>::epsilon())) {
-    T det = det_of(lu.get(), pivots.get(), n);
-    lapack::getri(ni, lu.get(), ni, pivots.get(), work.get(), static_cast<Int>(n * n), &info);
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t j = 0; j < n; ++j) out[i * n + j] = det * lu[j * n + i];
-    return;
+  if (factor_rows(lu.get(), n, pivots.get()) == 0) {
+    const T det = det_of(lu.get(), pivots.get(), n);
+    invert_factored(lu.get(), pivots.get(), n, inverse.get());
+    // The largest sum of magnitudes in a row: the norm of a times that of its inverse is the
+    // condition.
+    auto norm = [n](const T* m) {
+      T most = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        T row = 0;
+        for (int64_t j = 0; j < n; ++j) row += std::abs(m[i * n + j]);
+        most = std::max(most, row);
+      }
+      return most;
+    };
+    if (norm(a) * norm(inverse.get()) * std::sqrt(std::numeric_limits<T>::epsilon()) < 1) {
+      for (int64_t i = 0; i < n; ++i)
+        for (int64_t j = 0; j < n; ++j) out[i * n + j] = det * inverse[j * n + i];
+      return;
+    }
   }
   SquareSvd<T> d(a, n);
   for (int64_t i = 0; i < n; ++i) {
@@ -177,7 +197,7 @@ void cofactors_of(const T* a, int64_t n, T* out) {
 //   m[i][j] = -h'[j][i] * prod(s without i, j)   and   m[i][i] = sum over j of h'[j][j] * the same.
 template <class T>
 void cofactors_derivative_of(const T* a, const T* h, int64_t n, T* out) {
-  if (n == 0) return;
+  if (n <= kDirectCofactors) return small_cofactors_derivative(a, h, n, out);
   SquareSvd<T> d(a, n);
   Scratch<T> t(n * n), rotated(n * n), m(n * n);
   small_product(d.u.get(), true, h, false, n, t.get());
@@ -280,8 +300,10 @@ void cofactors(const Array& a, const Array& out) {
   Array x = as_contiguous(a);
   int64_t n = cols_of(a);
   dispatch_float(a.dtype, "det", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(a); ++i)
-      cofactors_of(x.ptr<T>() + i * n * n, n, out.ptr<T>() + i * n * n);
+    for_batches(batch_count(a), 8 * cube(n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        cofactors_of(x.ptr<T>() + i * n * n, n, out.ptr<T>() + i * n * n);
+    });
   });
 }
 
@@ -289,9 +311,11 @@ void cofactors_derivative(const Array& a, const Array& h, const Array& out) {
   Array x = as_contiguous(a), along = as_contiguous(h);
   int64_t n = cols_of(a);
   dispatch_float(a.dtype, "det", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(a); ++i)
-      cofactors_derivative_of(x.ptr<T>() + i * n * n, along.ptr<T>() + i * n * n, n,
-                              out.ptr<T>() + i * n * n);
+    for_batches(batch_count(a), 32 * cube(n), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        cofactors_derivative_of(x.ptr<T>() + i * n * n, along.ptr<T>() + i * n * n, n,
+                                out.ptr<T>() + i * n * n);
+    });
   });
 }
 

@@ -123,15 +123,23 @@ class MultivariateNormal(Distribution):
         """Returns loc + scale_tril @ noise."""
         shape = self._extended_shape(sample_shape)
         noise = _core.empty(shape, dtype=self.loc.dtype).normal_()
+        if self._factor.dim() == 2:  # one matrix for all
+            return self.loc + noise @ self._factor.mT
         return self.loc + (self._factor @ noise.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Returns the logarithm of the density."""
         self._validate_sample(value)
-        distance = (value - self.loc).unsqueeze(-1)
-        white = _core.linalg.solve_triangular(self._factor, distance, upper=False)
-        length = white.squeeze(-1).square().sum(-1)
         k = self._event_shape[0]
+        distance = value - self.loc
+        if self._factor.ndim == 2:  # one factor for all: they are the columns of one system
+            columns = distance.reshape(-1, k).mT
+            white = _core.linalg.solve_triangular(self._factor, columns, upper=False)
+            length = white.square().sum(0).reshape(distance.shape[:-1])
+        else:
+            columns = distance.unsqueeze(-1)
+            white = _core.linalg.solve_triangular(self._factor, columns, upper=False)
+            length = white.squeeze(-1).square().sum(-1)
         return -0.5 * (k * math.log(2 * math.pi) + length) - self._half_log_det()
 
     def entropy(self) -> Tensor:
