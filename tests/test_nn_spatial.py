@@ -349,6 +349,34 @@ def test_grid_sample(dims, mode, padding_mode, align):
     np.testing.assert_allclose(b.grad.numpy(), grid.grad.numpy(), atol=1e-8)
 
 
+NAN = float("nan")
+
+
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+def test_grid_sample_at_places_that_are_no_numbers(mode, padding_mode):
+    grid = [[[[NAN, 0.0], [float("inf"), 0.3], [0.2, NAN], [0.2, 0.1]]]]
+    image = fg.arange(1.0, 17.0).reshape(1, 1, 4, 4)
+    arguments = (mode, padding_mode, False)
+    ours = fg.nn.functional.grid_sample(image, fg.tensor(grid), *arguments).flatten().tolist()
+    if mode == "bilinear" and padding_mode != "zeros":  # PyTorch reads outside of the image
+        assert np.isnan(ours).tolist() == [True, padding_mode == "reflection", True, False]
+        return
+    image, grid = torch.tensor(image.tolist()), torch.tensor(grid)
+    theirs = torch.nn.functional.grid_sample(image, grid, *arguments)
+    np.testing.assert_allclose(ours, theirs.flatten().tolist(), rtol=1e-5)
+
+
+@only_fastgrad
+def test_the_image_has_no_gradient_from_places_that_are_no_numbers():
+    image = fg.ones(1, 1, 2, 2, requires_grad=True)
+    grid = fg.tensor([[[[NAN, 0.0], [0.0, 0.0]]]])
+    y = fg.nn.functional.grid_sample(image, grid, align_corners=True)
+    (g,) = fg.autograd.grad(y.sum(), image)
+    assert g.tolist() == [[[[0.25] * 2] * 2]]
+
+
 @only_fastgrad
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_second_derivatives_of_grid_sample(mode):

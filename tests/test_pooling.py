@@ -210,3 +210,67 @@ def test_windows_that_step_over_the_input(size: tuple[int, int]) -> None:
     )
     assert y.isneginf().all() and places.min() >= 0 and places.max() < x.numel()
     y.sum().backward()
+
+
+@needs_torch
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int32"])
+@pytest.mark.parametrize("special", [None, np.nan, -np.inf, np.inf])
+def test_maxima_with_and_without_places(dtype: str, special: float | None) -> None:
+    """Without a gradient and unasked for, places are not made: values are the same."""
+    f, g = fg.nn.functional, torch.nn.functional
+    if special is not None and dtype == "int32":
+        pytest.skip("integers have no special numbers")
+    for kernel, stride, padding, dilation in [
+        *((2, 2, 0, 1), (3, 1, 1, 1), (3, 2, 1, 2), (5, 3, 2, 1), (9, 1, 4, 1), (2, 5, 1, 1)),
+        *((28, 28, 0, 1), (40, 1, 20, 1)),
+    ]:
+        x = np.round(normal(2, 3, 37, 41) * 9).astype(dtype)  # with ties
+        if special is not None:
+            x[:, 0, ::5, ::3] = special
+            x[:, 1] = special
+            x[:, 1, 7, 9:] = 1
+        options = (kernel, stride, padding, dilation)
+        y, places = f.max_pool2d(fg.tensor(x), *options, return_indices=True)
+        z, their_places = g.max_pool2d(torch.tensor(x), *options, return_indices=True)
+        np.testing.assert_array_equal(to_numpy(y), z.numpy())
+        np.testing.assert_array_equal(to_numpy(places), their_places.numpy())
+        np.testing.assert_array_equal(to_numpy(f.max_pool2d(fg.tensor(x), *options)), z.numpy())
+        if dtype == "int32":
+            continue  # PyTorch has none in one dimension
+        flat = x.reshape(2, 3, -1)
+        y = f.max_pool1d(fg.tensor(flat), kernel, stride, padding, dilation)
+        z = g.max_pool1d(torch.tensor(flat), kernel, stride, padding, dilation)
+        np.testing.assert_array_equal(to_numpy(y), z.numpy())
+    if dtype == "int32":
+        return  # no adaptive windows of integers in PyTorch
+    for size in (1, (1, 41), (3, 1), 5):
+        for keep in (False, True):
+            y = f.adaptive_max_pool2d(fg.tensor(x), size, return_indices=keep)
+            z = g.adaptive_max_pool2d(torch.tensor(x), size, return_indices=keep)
+            for ours, theirs in zip(y, z, strict=True) if keep else [(y, z)]:
+                np.testing.assert_array_equal(to_numpy(ours), theirs.numpy())
+
+
+@needs_torch
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_single_window_with_gaps(keep: bool) -> None:
+    x = normal(20, 5, 5)
+    for options in [(3, 2, 0, 2), ((3, 5), 1, 0, (2, 1)), ((5, 3), 1, 0, (1, 2))]:
+        y = fg.nn.functional.max_pool2d(fg.tensor(x), *options, return_indices=keep)
+        z = torch.nn.functional.max_pool2d(torch.tensor(x), *options, return_indices=keep)
+        for ours, theirs in zip(y, z, strict=True) if keep else [(y, z)]:
+            np.testing.assert_array_equal(to_numpy(ours), theirs.numpy())
+
+
+@needs_torch
+def test_maxima_keep_places_for_their_gradient() -> None:
+    x = normal(2, 3, 12, 9)
+    for m in (fg, torch):
+        with m.no_grad():
+            m.nn.functional.max_pool2d(m.tensor(x, requires_grad=True), 2)
+    assert_like_torch(lambda m, a: m.nn.functional.max_pool2d(a, 3, 2), x)
+    assert_like_torch(lambda m, a: m.nn.functional.adaptive_max_pool2d(a, 1), x)
+    assert_like_torch(lambda m, a: m.nn.functional.adaptive_max_pool2d(a, (4, 1)), x)
+    volume = normal(2, 3, 4, 5, 6)
+    assert_like_torch(lambda m, a: m.nn.functional.adaptive_max_pool3d(a, (2, 1, 1)), volume)
+    assert_like_torch(lambda m, a: m.nn.functional.adaptive_avg_pool3d(a, 1), volume)

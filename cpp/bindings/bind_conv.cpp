@@ -100,7 +100,8 @@ void bind_pool_of(Registry& r) {
             o.padding = a.ints(3);
             o.dilation = a.ints(4);
             o.ceil_mode = a.boolean(5);
-            return with_places(max_pool(a.tensor(0), o, kDims, kMaxName[kDims]), a.boolean(6));
+            bool places = a.boolean(6);
+            return with_places(max_pool(a.tensor(0), o, kDims, places, kMaxName[kDims]), places);
           });
   Body average = [](const Arguments& a) {
     PoolOptions o;
@@ -124,9 +125,10 @@ void bind_pool_of(Registry& r) {
         "The maximum over windows that cut the input into output_size parts.")
       .on("(Tensor input, Any output_size, bool return_indices=False) -> Tensor|Tensor[]",
           [](const Arguments& a) {
+            bool places = a.boolean(2);
             return with_places(adaptive_max_pool(a.tensor(0), adaptive_size(a.object(1)), kDims,
-                                                 kAdaptiveMaxName[kDims]),
-                               a.boolean(2));
+                                                 places, kAdaptiveMaxName[kDims]),
+                               places);
           });
   r.add(in_functional(kAdaptiveAvgName[kDims]).c_str(), kFunction,
         "The mean over windows that cut the input into output_size parts.")

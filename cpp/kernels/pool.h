@@ -26,8 +26,8 @@ struct PoolGeometry {
   int64_t out_numel() const { return dims[0].outputs() * dims[1].outputs() * dims[2].outputs(); }
 };
 
-// The maximum and its row-major place in the plane; NaN counts as largest.
-void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array& places);
+// The maximum and, unless places is null, its row-major place in the plane; NaN counts as largest.
+void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array* places);
 void avg_pool(const PoolGeometry& g, const Array& x, const Array& y);
 // dx of the cotangent gy of the mean.
 void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx);

@@ -13,11 +13,13 @@
 namespace fastgrad {
 namespace {
 
-// Attributes: s[0] how windows lie, s[1] what the mean is divided by; one list with the number of
+// Attributes: s[0] how windows lie, s[1] what the mean is divided by, or whether only the maximum
+// is wanted and not its place; one list with the number of
 // spatial dimensions and sizes of x and y, kernel, stride, padding and dilation.
 enum class Lie : int64_t { Sliding, Adaptive };
 // Divisors above zero are the user's.
 constexpr int64_t kInside = 0, kWithPadding = -1;
+constexpr int64_t kOnlyValues = 1;
 enum Part : size_t { kIn, kOut, kKernel, kStride, kPad, kDilation };
 
 DimSpan part_of(const Attrs& a, Part part) {
@@ -89,11 +91,13 @@ FG_DEFINE_OP(MaxPool) = {
         [](const Attrs& a, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;
           out[1].dtype = DType::Int64;
-          out[0].shape = out[1].shape = with_spatial(in[0]->shape, part_of(a, kOut));
+          out[0].shape = with_spatial(in[0]->shape, part_of(a, kOut));
+          out[1].shape = a.integer(1) == kOnlyValues ? Dims{0} : out[0].shape;
         },
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
-          max_pool(geometry(a, planes_of(*in[0], a)), *in[0], out[0], out[1]);
+          max_pool(geometry(a, planes_of(*in[0], a)), *in[0], out[0],
+                   a.integer(1) == kOnlyValues ? nullptr : &out[1]);
         },
     .vjp =
         [](VjpContext& c) {
@@ -213,7 +217,7 @@ Attrs sliding(const Tensor& x, const PoolOptions& o, int64_t dims, int64_t divis
   return pool_attrs(Lie::Sliding, divisor, {in, out, kernel, stride, pad, dilation});
 }
 
-Attrs adaptive(const Tensor& x, DimSpan size, int64_t dims, const char* name) {
+Attrs adaptive(const Tensor& x, DimSpan size, int64_t dims, int64_t divisor, const char* name) {
   FG_CHECK_VALUE(x.ndim() > dims, "Input dimension should be at least ", dims + 1, ", got ",
                  x.ndim(), " (in ", name, ")");
   check_pool_input(x, dims, name);
@@ -224,9 +228,13 @@ Attrs adaptive(const Tensor& x, DimSpan size, int64_t dims, const char* name) {
     FG_CHECK(out[d] >= 0, "elements of output_size must be greater than or equal to 0, got ",
              to_string(out), " (in ", name, ")");
   }
-  return pool_attrs(Lie::Adaptive, kInside, {in, out});
+  return pool_attrs(Lie::Adaptive, divisor, {in, out});
 }
 
+// What stands in place of the divisor.
+int64_t which_of_max(const Tensor& x, bool places) {
+  return places || should_record(std::span(&x, 1)) ? 0 : kOnlyValues;
+}
 std::pair<Tensor, Tensor> max_of(const Tensor& x, Attrs attrs) {
   Tensors r = apply_multi(Op::MaxPool, {x}, std::move(attrs));
   return {r[0], r[1]};
@@ -234,9 +242,9 @@ std::pair<Tensor, Tensor> max_of(const Tensor& x, Attrs attrs) {
 
 }  // namespace
 
-std::pair<Tensor, Tensor> max_pool(const Tensor& x, const PoolOptions& o, int64_t dims,
+std::pair<Tensor, Tensor> max_pool(const Tensor& x, const PoolOptions& o, int64_t dims, bool places,
                                    const char* name) {
-  return max_of(x, sliding(x, o, dims, kInside, name));
+  return max_of(x, sliding(x, o, dims, which_of_max(x, places), name));
 }
 
 Tensor avg_pool(const Tensor& x, const PoolOptions& o, int64_t dims, const char* name) {
@@ -251,12 +259,12 @@ Tensor avg_pool(const Tensor& x, const PoolOptions& o, int64_t dims, const char*
 }
 
 std::pair<Tensor, Tensor> adaptive_max_pool(const Tensor& x, DimSpan size, int64_t dims,
-                                            const char* name) {
-  return max_of(x, adaptive(x, size, dims, name));
+                                            bool places, const char* name) {
+  return max_of(x, adaptive(x, size, dims, which_of_max(x, places), name));
 }
 
 Tensor adaptive_avg_pool(const Tensor& x, DimSpan size, int64_t dims, const char* name) {
-  return apply(Op::AvgPool, {x}, adaptive(x, size, dims, name));
+  return apply(Op::AvgPool, {x}, adaptive(x, size, dims, kInside, name));
 }
 
 namespace {

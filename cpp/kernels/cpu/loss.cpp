@@ -7,8 +7,8 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
-#include "kernels/cpu/attention_lines.h"
 #include "kernels/cpu/reduce_lanes.h"
+#include "kernels/cpu/softmax_lines.h"
 #include "kernels/elementwise.h"
 
 namespace fastgrad {
@@ -105,12 +105,12 @@ void exp_block(T* p, int64_t n) {
 // log(sum(exp(x))) of n elements; NaN where the largest is not finite: differences from it, which
 // make a loss, are not defined.
 template <class T>
-double log_sum_exp(const T* x, int64_t n, std::vector<T>& work) {
+double log_sum_exp(const T* x, int64_t n) {
   if (n == 0) return -std::numeric_limits<double>::infinity();
   T top = lanes(T{}).largest(x, n);
   if (!std::isfinite(top)) return std::numeric_limits<double>::quiet_NaN();
-  work.assign(x, x + n);
-  return static_cast<double>(top) + std::log(attention_lines(T{}).exp_sum(work.data(), top, n));
+  const T sum = softmax_lines(T{}).exp_sum(x, top, nullptr, n);
+  return static_cast<double>(top) + std::log(static_cast<double>(sum));
 }
 
 // Positions of one image whose classes are planes: neighbours are worked on together, class by
@@ -235,10 +235,9 @@ void cross_entropy(const ClassShape& s, const Array& scores, const Array& target
       });
     else
       parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
-        std::vector<T> work;
         for (int64_t position = begin; position < end; ++position) {
           const T* x = source + position * s.classes;
-          put(position, x, log_sum_exp(x, s.classes, work));
+          put(position, x, log_sum_exp(x, s.classes));
         }
       });
     Losses<T> losses(reduction, wide_loss);

@@ -98,7 +98,7 @@ Regular regular_windows(const PoolWindows& w) {
 }
 
 // Regular windows that are worked on at a time, side by side, so that they fill registers.
-constexpr int64_t kTile = 64;
+constexpr int64_t kTile = 256;
 // Calls f with the distance of windows: known to the compiler, it lets it use whole registers.
 template <class F>
 void with_distance(int64_t apart, F&& f) {
@@ -110,7 +110,8 @@ void with_distance(int64_t apart, F&& f) {
     f(apart);
 }
 
-template <class T>
+// place may be null where there are no places.
+template <bool kPlaces, class T>
 void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& regular, int64_t w,
                     int64_t count, const T* plane, T* to, int64_t* place) {
   using Place = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
@@ -121,12 +122,12 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
   for_rows(g, d, h, [&](int64_t row) {
     for (int64_t k = start; k < start + regular.extent; k += g.dims[2].step) {
       const T* from = plane + row + k;
-      auto here = static_cast<Place>(row + k);
+      [[maybe_unused]] auto here = static_cast<Place>(row + k);
       with_distance(regular.apart, [&](auto apart) {
         if (!begun) {
           for (int64_t i = 0; i < count; ++i) {
             best[i] = from[i * apart];
-            at[i] = here + static_cast<Place>(i * apart);
+            if constexpr (kPlaces) at[i] = here + static_cast<Place>(i * apart);
           }
           return;
         }
@@ -134,7 +135,7 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
           T v = from[i * apart];
           bool take = (v > best[i]) | is_nan(v);
           best[i] = take ? v : best[i];
-          at[i] = take ? here + static_cast<Place>(i * apart) : at[i];
+          if constexpr (kPlaces) at[i] = take ? here + static_cast<Place>(i * apart) : at[i];
         }
       });
       begun = true;
@@ -142,8 +143,39 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
   });
   for (int64_t i = 0; i < count; ++i) {
     to[w + i] = best[i];
-    place[w + i] = at[i];
+    if constexpr (kPlaces) place[w + i] = at[i];
   }
+}
+
+// The same without places, where windows have so few rows and columns and lie close: of neighbours
+// in memory on the widest registers, of which every `apart`th is one of the windows'.
+constexpr int64_t kMostElements = 64, kMostApart = 4;
+template <class T>
+void largest_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& regular,
+                        int64_t w, int64_t count, const T* plane, T* to) {
+  const T* element[kMostElements];
+  int64_t n = 0, start = g.dims[2].start[static_cast<size_t>(w)];
+  for_rows(g, d, h, [&](int64_t row) {
+    for (int64_t k = start; k < start + regular.extent; k += g.dims[2].step)
+      element[n++] = plane + row + k;
+  });
+  if (regular.apart == 1) return lanes(T{}).largest_rows(element, n, count, to + w);
+  T best[kTile * kMostApart];
+  lanes(T{}).largest_rows(element, n, (count - 1) * regular.apart + 1, best);
+  with_distance(regular.apart, [&](auto apart) {
+    for (int64_t i = 0; i < count; ++i) to[w + i] = best[i * apart];
+  });
+}
+// Whether that is so for every window.
+bool has_few_elements(const PoolGeometry& g, const Regular& regular) {
+  int64_t most = regular.extent;
+  for (int d = 0; d < 2; ++d) {
+    const PoolWindows& w = g.dims[d];
+    int64_t extent = 0;
+    for (size_t o = 0; o < w.start.size(); ++o) extent = std::max(extent, w.stop[o] - w.start[o]);
+    most *= std::max<int64_t>(extent, 1);
+  }
+  return most <= kMostElements && regular.apart >= 1 && regular.apart <= kMostApart;
 }
 
 // Calls one(w) and several(w, count) for the windows of a row, in order.
@@ -163,7 +195,7 @@ double weight_of(const PoolGeometry& g, size_t d, size_t h, int64_t w) {
 // Whether windows are whole rows that follow one another, as those of a mean over the plane are.
 bool is_of_rows(const PoolGeometry& g) {
   const PoolWindows& last = g.dims[2];
-  return g.dims[1].step == 1 && last.outputs() == 1 && last.start[0] == 0 &&
+  return g.dims[1].step == 1 && last.step == 1 && last.outputs() == 1 && last.start[0] == 0 &&
          last.stop[0] == last.size;
 }
 // Calls f(offset in the plane, elements) for the runs of rows that the window of these rows is.
@@ -175,6 +207,13 @@ void for_runs(const PoolGeometry& g, size_t d, size_t h, F&& f) {
     f((i * wh.size + wh.start[h]) * row, rows * row);
 }
 
+// Whether the only window is the whole plane.
+bool is_of_planes(const PoolGeometry& g) {
+  return is_of_rows(g) && g.out_numel() == 1 && g.dims[0].step == 1 &&
+         g.dims[0].stop[0] - g.dims[0].start[0] == g.dims[0].size &&
+         g.dims[1].stop[0] - g.dims[1].start[0] == g.dims[1].size;
+}
+
 // Planes that make a chunk of work for a thread.
 int64_t planes_at_once(const PoolGeometry& g) {
   return std::max<int64_t>(kParallelGrain / std::max<int64_t>(g.in_numel(), 1), 1);
@@ -182,45 +221,90 @@ int64_t planes_at_once(const PoolGeometry& g) {
 
 }  // namespace
 
-void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array& places) {
+namespace {
+
+// The window that starts here: element by element.
+template <class T>
+void max_of_one(const PoolGeometry& g, size_t d, size_t h, int64_t w, const T* plane, T* to,
+                int64_t* place) {
+  const PoolWindows& last = g.dims[2];
+  T best = lowest<T>();
+  int64_t at = -1;
+  for_rows(g, d, h, [&](int64_t row) {
+    for (int64_t k = last.start[static_cast<size_t>(w)]; k < last.stop[static_cast<size_t>(w)];
+         k += last.step) {
+      T v = plane[row + k];
+      if (at < 0 || v > best || is_nan(v)) {
+        best = v;
+        at = row + k;
+      }
+    }
+  });
+  to[w] = best;
+  if (place) place[w] = at < 0 ? nearest_place(g, d, h, static_cast<size_t>(w)) : at;
+}
+
+// The only window of these rows, which is whole rows.
+template <class T>
+void max_of_rows(const PoolGeometry& g, size_t d, size_t h, const T* plane, T* to, int64_t* place) {
+  T best = lowest<T>();
+  int64_t at = -1;
+  for_runs(g, d, h, [&](int64_t first, int64_t n) {
+    const T *run = plane + first, top = lanes(T{}).largest(run, n);
+    if (at >= 0 && !(top > best) && !is_nan(top)) return;
+    best = top;
+    at = first;
+    if (!place) return;
+    int64_t found = n;
+    while (is_nan(top) && !is_nan(run[--found])) {  // the last NaN, or else the first of its value
+    }
+    at += is_nan(top) ? found : lanes(T{}).find(run, n, top);
+  });
+  *to = best;
+  if (place) *place = at < 0 ? nearest_place(g, d, h, 0) : at;
+}
+
+// One plane; place may be null.
+template <class T>
+void max_of_plane(const PoolGeometry& g, const Regular& regular, const T* plane, T* to,
+                  int64_t* place) {
+  const int64_t outputs = g.dims[2].outputs();
+  const bool of_rows = std::is_floating_point_v<T> && is_of_rows(g);
+  [[maybe_unused]] const bool few = !place && has_few_elements(g, regular);
+  for_output_rows(g, [&](size_t d, size_t h) {
+    const Regular here = has_rows(g, d, h) ? regular : Regular();
+    if constexpr (std::is_floating_point_v<T>)
+      if (of_rows) max_of_rows(g, d, h, plane, to, place);
+    if (!of_rows)
+      for_row(
+          outputs, here, [&](int64_t w) { max_of_one(g, d, h, w, plane, to, place); },
+          [&](int64_t w, int64_t count) {
+            if (place) {
+              max_of_regular<true>(g, d, h, here, w, count, plane, to, place);
+              return;
+            }
+            if constexpr (std::is_floating_point_v<T>)
+              if (few) return largest_of_regular(g, d, h, here, w, count, plane, to);
+            max_of_regular<false>(g, d, h, here, w, count, plane, to, place);
+          });
+    to += outputs;
+    if (place) place += outputs;
+  });
+}
+
+}  // namespace
+
+void max_pool(const PoolGeometry& g, const Array& x, const Array& y, const Array* places) {
   if (y.numel == 0) return;
   with_compute_type(y, [&](const Array& out) {
     Array from = as_contiguous(x, out.dtype);
     dispatch_numbers(out.dtype, "max_pool", [&]<class T>(T) {
-      const PoolWindows& last = g.dims[2];
-      Regular regular = g.in_numel() <= INT32_MAX ? regular_windows(last) : Regular();
+      const Regular regular = g.in_numel() <= INT32_MAX ? regular_windows(g.dims[2]) : Regular();
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
-        for (int64_t p = begin; p < end; ++p) {
-          const T* plane = from.ptr<T>() + p * g.in_numel();
-          T* to = out.ptr<T>() + p * g.out_numel();
-          int64_t* place = places.ptr<int64_t>() + p * g.out_numel();
-          auto one = [&](size_t d, size_t h, int64_t w) {
-            T best = lowest<T>();
-            int64_t at = -1;
-            for_rows(g, d, h, [&](int64_t row) {
-              for (int64_t k = last.start[static_cast<size_t>(w)];
-                   k < last.stop[static_cast<size_t>(w)]; k += last.step) {
-                T v = plane[row + k];
-                if (at < 0 || v > best || is_nan(v)) {
-                  best = v;
-                  at = row + k;
-                }
-              }
-            });
-            to[w] = best;
-            place[w] = at < 0 ? nearest_place(g, d, h, static_cast<size_t>(w)) : at;
-          };
-          for_output_rows(g, [&](size_t d, size_t h) {
-            const Regular here = has_rows(g, d, h) ? regular : Regular();
-            for_row(
-                last.outputs(), here, [&](int64_t w) { one(d, h, w); },
-                [&](int64_t w, int64_t count) {
-                  max_of_regular(g, d, h, here, w, count, plane, to, place);
-                });
-            to += last.outputs();
-            place += last.outputs();
-          });
-        }
+        for (int64_t p = begin; p < end; ++p)
+          max_of_plane(g, regular, from.ptr<T>() + p * g.in_numel(),
+                       out.ptr<T>() + p * g.out_numel(),
+                       places ? places->ptr<int64_t>() + p * g.out_numel() : nullptr);
       });
     });
   });
@@ -236,6 +320,16 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
       const Regular regular = regular_windows(last);
       const bool of_rows = is_of_rows(g);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
+        if constexpr (std::is_floating_point_v<T>) {
+          if (is_of_planes(g)) {
+            const T weight = static_cast<T>(weight_of(g, 0, 0, 0));
+            const auto sum = lanes(T{}).sum;
+            const int64_t n = g.in_numel();
+            for (int64_t p = begin; p < end; ++p)
+              out.ptr<T>()[p] = sum(from.ptr<T>() + p * n, n) * weight;
+            return;
+          }
+        }
         for (int64_t p = begin; p < end; ++p) {
           const T* plane = from.ptr<T>() + p * g.in_numel();
           T* to = out.ptr<T>() + p * g.out_numel();
@@ -326,7 +420,7 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
             if (of_rows) {
               const T all = part(0);
               for_runs(g, d, h, [&](int64_t at, int64_t n) {
-                for (T* p = plane + at; n > 0; --n) *p++ += all;
+                for (int64_t i = at; i < at + n; ++i) plane[i] += all;
               });
               ++cotangent;
               return;
@@ -370,12 +464,16 @@ void pad(const PadSources& p, const Array& x, double value, const Array& y) {
   const std::vector<int64_t>& last = p.source.back();
   auto width = static_cast<int64_t>(last.size());
   // The longest run of the last dimension that is copied as it lies.
-  int64_t first = 0;
-  while (first < width && last[static_cast<size_t>(first)] < 0) ++first;
-  int64_t end = first;
-  while (end < width && last[static_cast<size_t>(end)] >= 0 &&
-         last[static_cast<size_t>(end)] == last[static_cast<size_t>(first)] + end - first)
-    ++end;
+  int64_t first = 0, end = 0;
+  for (int64_t begin = 0, stop = 0; begin < width; begin = stop) {
+    const int64_t from_place = last[static_cast<size_t>(begin)];
+    for (stop = begin + 1; stop < width && from_place >= 0 &&
+                           last[static_cast<size_t>(stop)] == from_place + stop - begin;)
+      ++stop;
+    if (from_place < 0 || stop - begin <= end - first) continue;
+    first = begin;
+    end = stop;
+  }
   dispatch_all(y.dtype, [&]<class T>(T) {
     T fill;
     if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)

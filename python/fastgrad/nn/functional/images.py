@@ -273,7 +273,8 @@ def grid_sample(
         input: (N, C, H, W) or (N, C, D, H, W).
         grid: (N, H', W', 2), with x before y, or (N, D', H', W', 3); ±1 are the edges.
         mode: `"bilinear"`, `"nearest"`, or `"bicubic"` for images.
-        padding_mode: What lies outside: `"zeros"`, `"border"` or `"reflection"`.
+        padding_mode: What lies outside: `"zeros"`, `"border"` or `"reflection"`. Between pixels,
+            the sample at a place that is NaN is NaN.
         align_corners: Whether ±1 are the centres of the corners, instead of their edges.
 
     Raises:
@@ -308,9 +309,13 @@ def grid_sample(
     sizes = list(input.shape[2:])
     align = bool(align_corners)
     taps: list[list[tuple[Tensor, Tensor | None]]] = []  # per dimension: (index, weight)
+    known: Tensor | None = None  # which places are numbers
     for i, size in enumerate(sizes):
         wrap = "zeros" if mode == "bicubic" else padding_mode
         x = _unnormalized(grid[..., n - 1 - i], size, wrap, align)
+        number = x.isfinite()
+        known = number if known is None else known & number
+        x = _core.where(number, x, -2.0 if wrap == "zeros" else 0.0)
         if mode == "nearest":
             # A grid that wants gradients gets zeros: the weight 1 is taken from the other branch.
             one = None
@@ -330,7 +335,11 @@ def grid_sample(
                 found = [(_reflected(index, low, high), w) for index, w in found]
             found = [(index.clamp(0, size - 1).round(), w) for index, w in found]
         taps.append(found)
-    return _gathered(input, sizes, taps)
+    result = _gathered(input, sizes, taps)
+    if mode == "nearest":
+        return result
+    assert known is not None
+    return _core.where(known.unsqueeze(1), result, math.nan)
 
 
 def _gathered(
