@@ -16,7 +16,10 @@ HERE = Path(__file__).parent
 # The best one runs in the suite itself.
 FILES = [
     "test_elementwise_kernels.py",
+    "test_short_rows.py",
+    "test_page_ends.py",
     "test_reductions.py",
+    "test_short_dimensions.py",
     "test_smooth_activations.py",
     "test_casts.py",
     "test_convolution_methods.py",
@@ -30,7 +33,8 @@ UNITS, UNITS_OF_GRADIENTS = 6, 40
 BY_SIZE = [
     *("digamma", "entr", "erfcx", "erfinv", "gelu", "i0", "i1", "igamma", "lgamma", "log1p"),
     "log_softmax",
-    *("logaddexp", "logit", "logsumexp", "polygamma", "sinc", "special", "xlogy", "zeta"),
+    *("logaddexp", "logaddexp2", "logit", "logsumexp", "polygamma", "sinc", "special", "xlogy"),
+    "zeta",
 ]
 
 

@@ -329,3 +329,101 @@ def test_lines_without_elements(dtype: str, shape: tuple[int, ...]) -> None:
         for scan in (fg.cumsum, fg.cumprod):
             assert scan(x, dim).shape == shape
         assert x.sum(dim).shape == x.prod(dim).shape == (*shape[:dim], *shape[dim + 1 :])
+
+
+@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 258, 600])
+def test_runs_of_floats_keep_their_first_element(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for kind in (np.zeros(n), rng.integers(0, 2, n) * 1.0, rng.standard_normal(n)):
+        a = kind * np.where(rng.random(n) < 0.5, -1.0, 1.0)  # -0.0 equals 0.0
+        a[rng.random(n) < 0.1] = np.nan  # which differs from itself
+        begins = np.flatnonzero(np.concatenate([[True], a[1:] != a[:-1]]))
+        values_found, inverse, counts = fg.unique_consecutive(fg.tensor(a), True, True)
+        np.testing.assert_array_equal(values_found.numpy().view("int64"), a[begins].view("int64"))
+        lengths = np.diff(np.concatenate([begins, [n]]))
+        np.testing.assert_array_equal(counts.numpy(), lengths)
+        np.testing.assert_array_equal(inverse.numpy(), np.repeat(np.arange(len(begins)), lengths))
+        alone = fg.unique_consecutive(fg.tensor(a))
+        np.testing.assert_array_equal(alone.numpy(), a[begins])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+def test_shifts_by_every_distance(dtype: str) -> None:
+    info = np.iinfo(dtype)
+    small = np.arange(max(info.min, -128), min(info.max, 255) + 1, dtype=dtype)
+    a, b = (g.ravel() for g in np.meshgrid(small, small))
+    inside = (b >= 0) & (b < info.bits)
+    shifted = np.left_shift(a.astype("int64"), np.where(inside, b, 0)).astype(dtype)
+    found = fg.tensor(a) << fg.tensor(b)
+    np.testing.assert_array_equal(found.numpy(), np.where(inside, shifted, 0))
+
+
+def test_not_of_truth_values() -> None:
+    for n in LENGTHS:
+        a = values("bool", n)
+        np.testing.assert_array_equal((~fg.tensor(a)).numpy(), ~a)
+        np.testing.assert_array_equal((~fg.tensor(a)[::2]).numpy(), ~a[::2])
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_equal_looks_at_every_element(dtype: str) -> None:
+    for n in (1, 100, 4096, 4097, 20_000):
+        a = values(dtype, n)
+        x = tensor(a, dtype)
+        assert fg.equal(x, x.clone())
+        assert fg.equal(x[::2], x[::2])
+        for place in {0, n // 2, n - 1}:
+            y = x.clone()
+            y[place] = 1 - y[place] if dtype != "bool" else ~y[place]
+            assert not fg.equal(x, y)
+            assert not fg.equal(y, x)
+        if dtype.startswith(("float", "bfloat")):
+            y = x.clone()
+            y[n - 1] = float("nan")
+            assert not fg.equal(y, y.clone())
+            assert fg.equal(fg.zeros(n, dtype=x.dtype), -fg.zeros(n, dtype=x.dtype))
+
+
+@pytest.mark.parametrize("dtype", [*HALVES, "float32", "float64"])
+def test_numbers_in_place_of_what_is_not_finite(dtype: str) -> None:
+    a = values(dtype, 300)
+    for i, special in enumerate((np.nan, np.inf, -np.inf)):
+        a[i::7] = special
+    x = tensor(a, dtype)
+    most = fg.finfo(x.dtype).max
+    for nan, above, below in ((None, None, None), (-0.0, 1, 2), (3, None, -2), (np.nan, 5, None)):
+        found = numbers(fg.nan_to_num(x, nan, above, below)).astype("float64")
+        expected = np.where(np.isnan(a), 0 if nan is None else nan, a.astype("float64"))
+        expected = np.where(np.isposinf(expected), most if above is None else above, expected)
+        expected = np.where(np.isneginf(expected), -most if below is None else below, expected)
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(expected))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float16", "float32", "float64"])
+def test_short_rows_beside_columns(dtype: str) -> None:
+    for rows, width in ((7, 2), (40, 3), (30, 4), (33, 15), (300, 32), (700, 95), (900, 300)):
+        a, b = values(dtype, (rows, width)), values(dtype, (rows, 1), 1)
+        c = values(dtype, (width,), 2)
+        x, y, z = tensor(a, dtype), tensor(b, dtype), tensor(c, dtype)
+        np.testing.assert_array_equal(numbers(x + y), a + b)
+        np.testing.assert_array_equal(numbers(x - z), a - c)
+        np.testing.assert_array_equal(numbers(y - z), b - c)
+        np.testing.assert_array_equal(fg.maximum(y, z).numpy(), np.maximum(b, c))
+        np.testing.assert_array_equal(fg.kron(x[:9, :3], z).numpy(), np.kron(a[:9, :3], c))
+
+
+def test_an_index_may_change_later() -> None:
+    x = fg.arange(10.0).requires_grad_()
+    index = fg.tensor([1, 2, 2, 7])
+    y = x[index]
+    index.fill_(0)
+    y.sum().backward()
+    assert x.grad.tolist() == [0, 1, 2, 0, 0, 0, 0, 1, 0, 0]
+    places = fg.tensor([3, 1, 0, 2])
+    places[places] = fg.tensor([10, 11, 12, 13])  # an index that is written to itself
+    assert places.tolist() == [12, 11, 13, 10]
+    target = fg.zeros(4)
+    with pytest.raises(IndexError):
+        target[fg.tensor([0, 1, 4])] = fg.ones(3)
+    assert target.tolist() == [0, 0, 0, 0]

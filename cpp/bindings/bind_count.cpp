@@ -24,7 +24,8 @@ constexpr const char* kUniqueConsecutive =
     "The input without repetitions of neighbours; with the places of the input's elements "
     "(return_inverse) and the lengths of the runs (return_counts), as a tuple.";
 
-PyObject* results(const Unique& u, bool inverse, bool counts) {
+PyObject* results(const Arguments& a, int dim, bool consecutive, bool inverse, bool counts) {
+  const Unique u = unique(a.tensor(0), a.optional_integer(dim), consecutive, inverse, counts);
   if (!inverse && !counts) return wrap(u.values);
   Tensors all{u.values};
   if (inverse) all.push_back(u.inverse);
@@ -63,17 +64,11 @@ void bind_count(Registry& r) {
   r.add("unique", kBoth, kUnique)
       .on("(Tensor input, bool sorted=True, bool return_inverse=False, bool return_counts=False, "
           "int? dim=None) -> Tensor|Tensor[]",
-          [](const Arguments& a) {
-            return results(unique(a.tensor(0), a.optional_integer(4), false), a.boolean(2),
-                           a.boolean(3));
-          });
+          [](const Arguments& a) { return results(a, 4, false, a.boolean(2), a.boolean(3)); });
   r.add("unique_consecutive", kBoth, kUniqueConsecutive)
       .on("(Tensor input, bool return_inverse=False, bool return_counts=False, int? dim=None)"
           " -> Tensor|Tensor[]",
-          [](const Arguments& a) {
-            return results(unique(a.tensor(0), a.optional_integer(3), true), a.boolean(1),
-                           a.boolean(2));
-          });
+          [](const Arguments& a) { return results(a, 3, true, a.boolean(1), a.boolean(2)); });
 }
 
 }  // namespace fastgrad::py

@@ -16,10 +16,14 @@ void search_sorted(const Array& boundaries, const Array& values, const Array* so
                    const Array& out);
 
 // Distinct rows of x (n x width, row-major), in ascending order, or where they begin when
-// `consecutive`; which of them each row is; and how often it occurs.
+// `consecutive`; which of them each row is; and how often it occurs. The latter are empty where
+// nobody wants them.
 struct DistinctRows {
   Array values, inverse, counts;
 };
-DistinctRows distinct_rows(const Array& x, bool consecutive);
+struct DistinctWanted {
+  bool inverse, counts;
+};
+DistinctRows distinct_rows(const Array& x, bool consecutive, DistinctWanted wanted);
 
 }  // namespace fastgrad

@@ -36,7 +36,8 @@ FG_DEFINE_OP(Searchsorted) = {
                std::span<Array> out) { search_sorted(*in[0], *in[1], in[2], a.flag(0), out[0]); },
 };
 
-// The input is a matrix of rows, attribute 0 says whether only neighbours are compared.
+// The input is a matrix of rows, attribute 0 says whether only neighbours are compared, 1 and 2
+// whether the second and third result are wanted.
 FG_DEFINE_OP(Unique) = {
     .name = "unique",
     .backward_name = "Unique2Backward0",
@@ -44,7 +45,7 @@ FG_DEFINE_OP(Unique) = {
     .dynamic_shape = true,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
-          DistinctRows rows = distinct_rows(*in[0], a.flag(0));
+          DistinctRows rows = distinct_rows(*in[0], a.flag(0), {a.flag(1), a.flag(2)});
           out[0] = std::move(rows.values);
           out[1] = std::move(rows.inverse);
           out[2] = std::move(rows.counts);
@@ -179,12 +180,14 @@ Tensor bucketize(const Operand& values, const Tensor& boundaries, bool out_int32
   return search(boundaries, as_value(values, boundaries), out_int32, right, {});
 }
 
-Unique unique(const Tensor& x, std::optional<int64_t> dim, bool consecutive) {
+Unique unique(const Tensor& x, std::optional<int64_t> dim, bool consecutive, bool inverse,
+              bool counts) {
   const int64_t flat[] = {x.numel()};
+  const auto attrs = Attrs(Scalar(consecutive), Scalar(inverse), Scalar(counts));
   Tensors r;
   if (!dim) {
-    r = apply_multi(Op::Unique, {reshape(x, flat)}, Attrs(Scalar(consecutive)));
-    return {r[0], reshape(r[1], x.shape()), r[2]};
+    r = apply_multi(Op::Unique, {reshape(x, flat)}, attrs);
+    return {r[0], inverse ? reshape(r[1], x.shape()) : r[1], r[2]};
   }
   FG_CHECK_INDEX(x.ndim() > 0, "Dimension specified as ", *dim, " but tensor has no dimensions");
   int64_t d = wrap_dim(*dim, x.ndim());
@@ -195,7 +198,7 @@ Unique unique(const Tensor& x, std::optional<int64_t> dim, bool consecutive) {
     if (i != d) to_front.push_back(i);
   for (int64_t i = 1; i < x.ndim(); ++i) back.push_back(i);
   back.insert(static_cast<size_t>(d), 0);
-  r = apply_multi(Op::Unique, {permute(x, to_front)}, Attrs(Scalar(consecutive)));
+  r = apply_multi(Op::Unique, {permute(x, to_front)}, attrs);
   return {permute(r[0], back), r[1], r[2]};
 }
 

@@ -18,10 +18,11 @@ Tensor searchsorted(const Tensor& boundaries, const Operand& values, bool out_in
 Tensor bucketize(const Operand& values, const Tensor& boundaries, bool out_int32, bool right);
 
 // Distinct elements, or slices along dim, in ascending order (consecutive: runs, in place); which
-// of them each one is; how often each occurs.
+// of them each one is; how often each occurs. The latter are empty unless they are wanted.
 struct Unique {
   Tensor values, inverse, counts;
 };
-Unique unique(const Tensor& x, std::optional<int64_t> dim, bool consecutive);
+Unique unique(const Tensor& x, std::optional<int64_t> dim, bool consecutive, bool inverse,
+              bool counts);
 
 }  // namespace fastgrad

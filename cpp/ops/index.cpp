@@ -156,13 +156,26 @@ void fold(const Array& index, int64_t size, int64_t dim, const Array& linear, bo
   }
 }
 
+// Whether the caller's own tensor may stand for the linear index: its entries are counted from the
+// front, and neither a recording, nor a gradient, nor a write to x will look at it later on.
+bool serves_as_linear(const Tensor& index, const Tensor& x, int64_t size, bool for_gradient) {
+  const Array& a = index.array();
+  if (recorder() || for_gradient || a.dtype != DType::Int64 || !a.contiguous) return false;
+  deferred::settle(a);
+  return !memory_overlaps(a, x.array()) && indices_in_range(a, 0, size);
+}
+
 // One tensor alone: its entries, counted from the front.
-Located locate_one(const Tensor& x, const Advanced& a) {
+Located locate_one(const Tensor& x, const Advanced& a, bool for_gradient) {
   Located l;
   l.position = a.dim;
   for (int64_t k = 0; k < a.count; ++k) l.dims.push_back(a.dim + k);
   if (is_mask(*a.tensor)) {
     l.linear = positions_where(a.tensor->array());
+    return l;
+  }
+  if (serves_as_linear(*a.tensor, x, x.shape()[a.dim], for_gradient)) {
+    l.linear = *a.tensor;
     return l;
   }
   l.linear = Tensor(Array::zeros(a.tensor->shape(), DType::Int64));
@@ -173,8 +186,13 @@ Located locate_one(const Tensor& x, const Advanced& a) {
   return l;
 }
 
-Located locate(const Tensor& x, const Parsed& p) {
-  if (p.advanced.size() == 1) return locate_one(x, p.advanced[0]);
+// `values`: what will be put there, if something is.
+Located locate(const Tensor& x, const Parsed& p, const Tensor& values = {}) {
+  if (p.advanced.size() == 1) {
+    const bool for_gradient =
+        grad_enabled() && (x.requires_grad() || (values.defined() && values.requires_grad()));
+    return locate_one(x, p.advanced[0], for_gradient);
+  }
   Located l;
   SmallVector<Array, 4> indices;
   Dims shape;
@@ -404,7 +422,7 @@ void index_assign(const Tensor& x, std::span<const IndexItem> items, const Opera
     if (recorder() && p.advanced.size() == 1 && first.tensor->ndim() > 0 && !values.requires_grad())
       return assign_masked(v, first, values);
   }
-  put(v, locate(v, p), values, false);
+  put(v, locate(v, p, values), values, false);
 }
 
 Tensor index_put(const Tensor& x, std::span<const IndexItem> items, const Tensor& values,
@@ -418,7 +436,7 @@ void index_put_(const Tensor& x, std::span<const IndexItem> items, const Tensor&
                 bool accumulate) {
   Parsed p = parse(x, items);
   Tensor v = p.is_identity() ? x : view_of(x, p);
-  put(v, locate(v, p), values, accumulate);
+  put(v, locate(v, p, values), values, accumulate);
 }
 
 }  // namespace fastgrad

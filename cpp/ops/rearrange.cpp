@@ -174,11 +174,11 @@ Tensor rot90(const Tensor& x, int64_t k, DimSpan dims) {
   k = (k % 4 + 4) % 4;
   switch (k) {
     case 1:
-      return clone(transpose(flip(x, dims.subspan(1)), dims[0], dims[1]));
+      return flip(transpose(x, dims[0], dims[1]), dims.first(1));
     case 2:
       return flip(x, dims);
     case 3:
-      return clone(transpose(flip(x, dims.first(1)), dims[0], dims[1]));
+      return flip(transpose(x, dims[0], dims[1]), dims.subspan(1));
     default:
       return clone(x);
   }

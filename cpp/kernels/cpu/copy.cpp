@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <tuple>
+#include <utility>
 
 #include "base/isa.h"
 #include "base/thread_pool.h"
 #include "kernels/cpu/cast_wide.h"
 #include "kernels/cpu/prefetch.h"
+#include "kernels/cpu/row_stream.h"
+#include "kernels/cpu/short_lines.h"
+#include "kernels/cpu/words.h"
 
 namespace fastgrad {
 namespace {
@@ -96,6 +101,9 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
       cast_wide(wide, src, sizeof(From), dst, sizeof(To), n);
     else
       for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[i]);
+  } else if (std::is_same_v<From, To> && (sizeof(From) == 4 || sizeof(From) == 8) && ss >= 2 &&
+             ss <= kMostPicked && ds == 1 && n >= kWorthWide) {
+    pick_kernel(sizeof(From))(src, ss, dst, n);
   } else if (std::is_same_v<From, To> && ss == 2 && ds == 1) {  // a number that the compiler knows
     for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[2 * i]);
   } else if (ss == 0 && ds == 1) {
@@ -104,6 +112,16 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
     int64_t i = 0;
     if constexpr (std::is_same_v<From, To> && sizeof(From) == 1) i = reverse_bytes(src, dst, n);
     for (; i < n; ++i) d[i] = convert<From, To>(s[-i]);
+  } else if (std::is_same_v<From, To> && ds == 1) {
+    int64_t i = 0;
+    for (; i + 4 <= n; i += 4, s += 4 * ss) {  // loads first: the compiler fears that d is s
+      const From a = s[0], b = s[ss], c = s[2 * ss], e = s[3 * ss];
+      d[i] = convert<From, To>(a);
+      d[i + 1] = convert<From, To>(b);
+      d[i + 2] = convert<From, To>(c);
+      d[i + 3] = convert<From, To>(e);
+    }
+    for (; i < n; ++i, s += ss) d[i] = convert<From, To>(*s);
   } else {
     for (int64_t i = 0; i < n; ++i) d[i * ds] = convert<From, To>(s[i * ss]);
   }
@@ -222,6 +240,13 @@ struct CopyPlan {
     from.erase(d);
     to.erase(d);
   }
+  // Walks dimension d from its other end. Returns where that is, in bytes, in source and result.
+  std::pair<int64_t, int64_t> turn(size_t d) {
+    const int64_t f = (shape[d] - 1) * from[d], t = (shape[d] - 1) * to[d];
+    from[d] = -from[d];
+    to[d] = -to[d];
+    return {f, t};
+  }
   // Offsets in bytes of position `at`, counted in row-major order.
   void locate(int64_t at, int64_t& f, int64_t& t) const {
     f = t = 0;
@@ -230,10 +255,6 @@ struct CopyPlan {
       t += at % shape[d] * to[d];
     }
   }
-};
-
-struct Bytes16 {
-  uint64_t low, high;
 };
 
 // Four rows of the output at once, from as many neighbours in each of n lines of the source.
@@ -321,13 +342,14 @@ void copy_transposed(const char* src, char* dst, CopyPlan plan, size_t dense) {
   });
 }
 
-// Whether the plan is a transposition: a dimension before the last is dense in the source.
+// Whether the plan is a transposition: a dimension before the last is dense in the source, forwards
+// or backwards.
 bool find_dense(const CopyPlan& plan, int64_t from_size, size_t& dense) {
   constexpr int64_t kWorthwhile = 8;
   const size_t last = plan.shape.size() - 1;
   if (plan.shape[last] < kWorthwhile || std::abs(plan.from[last]) <= from_size) return false;
   for (size_t d = 0; d < last; ++d)
-    if (plan.from[d] == from_size && plan.shape[d] >= kWorthwhile) {
+    if (std::abs(plan.from[d]) == from_size && plan.shape[d] >= kWorthwhile) {
       dense = d;
       return true;
     }
@@ -337,6 +359,8 @@ bool find_dense(const CopyPlan& plan, int64_t from_size, size_t& dense) {
 // Short lines: the dimension before the last is walked for each place of the last, by the piece, so
 // that one call copies many elements and the pieces stay in the cache.
 constexpr int64_t kShortLine = 8;
+// Below this a call per row takes longer than the row.
+constexpr int64_t kShortRow = 64;
 void copy_across(CastKernel kernel, const Array& src, const Array& dst, CopyPlan& plan) {
   constexpr int64_t kPiece = 512;
   const size_t last = plan.shape.size() - 1;
@@ -380,19 +404,12 @@ void copy_array(const Array& source, const Array& dst) {
              to_size = static_cast<int64_t>(dst.itemsize());
   size_t dense = 0;
   if (src.dtype == dst.dtype && plan.to.back() == to_size && find_dense(plan, from_size, dense)) {
-    auto run = [&]<class Word>(Word) { copy_transposed<Word>(src.data, dst.data, plan, dense); };
-    switch (from_size) {
-      case 1:
-        return run(uint8_t{});
-      case 2:
-        return run(uint16_t{});
-      case 4:
-        return run(uint32_t{});
-      case 8:
-        return run(uint64_t{});
-      default:
-        return run(Bytes16{});
-    }
+    int64_t f = 0, t = 0;
+    if (plan.from[dense] < 0) std::tie(f, t) = plan.turn(dense);
+    auto run = [&]<class Word>(Word) {
+      copy_transposed<Word>(src.data + f, dst.data + t, plan, dense);
+    };
+    return with_word(from_size, run);
   }
   const size_t last = plan.shape.size() - 1;
   const int64_t inner = plan.shape[last], from_step = plan.from[last] / from_size,
@@ -403,6 +420,13 @@ void copy_array(const Array& source, const Array& dst) {
     parallel_for(inner, kCopyGrain, [=](int64_t begin, int64_t end) {
       kernel(from + begin * from_step * from_size, from_step, to + begin * to_step * to_size,
              to_step, end - begin);
+    });
+    return;
+  }
+  if (inner < kShortRow && dst.contiguous && src.dtype == dst.dtype) {
+    const RowLayout rows(src);
+    parallel_for(dst.numel, kCopyGrain, [&](int64_t begin, int64_t end) {
+      RowStream(rows, begin).copy(end - begin, dst.data + begin * to_size);
     });
     return;
   }

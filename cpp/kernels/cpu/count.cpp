@@ -161,15 +161,93 @@ void take_words(const Array& rows, const Groups& groups, bool in_order, const Ar
   }
 }
 
+// Runs of equal elements. Where they begin is found for a block of elements at a time; after that
+// nothing has a branch to guess: what may begin is written to the next place again and again until
+// something does begin there.
+template <class T>
+class Runs {
+ public:
+  Runs(const T* p, int64_t n) : p_(p), n_(n) {
+    for (int64_t i = 1; i < n; ++i) count_ += !(p[i] == p[i - 1]);
+  }
+  DistinctRows find(DType type, DistinctWanted wanted) const {
+    auto array = [](int64_t size, DType dtype) { return Array::empty(Dims{size}, dtype); };
+    DistinctRows r{array(count_, type), array(wanted.inverse ? n_ : 0, DType::Int64),
+                   array(wanted.counts ? count_ : 0, DType::Int64)};
+    write(r.values.ptr<T>(), [p = p_](int64_t i) { return p[i]; });
+    if (wanted.inverse) number(r.inverse.ptr<int64_t>());
+    if (wanted.counts) {
+      int64_t* count = r.counts.ptr<int64_t>();
+      write(count, [](int64_t i) { return i; });
+      for (int64_t run = 0; run < count_; ++run)
+        count[run] = (run + 1 < count_ ? count[run + 1] : n_) - count[run];
+    }
+    return r;
+  }
+
+ private:
+  static constexpr int64_t kBlock = 256;
+  using Flags = uint8_t[kBlock];
+
+  // Whether a run begins with the elements from `at` on, which is not the first of all.
+  int64_t look_at(int64_t at, Flags& begins) const {
+    const int64_t m = std::min(kBlock, n_ - at);
+    for (int64_t j = 0; j < m; ++j) begins[j] = !(p_[at + j] == p_[at + j - 1]);
+    return m;
+  }
+  // to[run] = value(place of its first element).
+  template <class V, class F>
+  void write(V* to, F&& value) const {
+    if (n_ == 0) return;
+    to[0] = value(0);
+    Flags begins;
+    int64_t run = 1;  // the next to begin
+    for (int64_t i = 1; run < count_; i += kBlock) {
+      const int64_t m = look_at(i, begins);
+      int64_t j = 0;
+      auto step = [&] {
+        to[run] = value(i + j);
+        run += begins[j++];
+      };
+      if (run + m < count_)
+        while (j < m) step();
+      else  // there is no next place behind the last
+        while (j < m && run < count_) step();
+    }
+  }
+  // to[i] = the run that element i is in.
+  void number(int64_t* to) const {
+    if (n_ == 0) return;
+    to[0] = 0;
+    Flags begins;
+    int64_t run = 0;
+    for (int64_t i = 1; i < n_; i += kBlock) {
+      const int64_t m = look_at(i, begins);
+      for (int64_t j = 0; j < m; ++j) {
+        run += begins[j];
+        to[i + j] = run;
+      }
+    }
+  }
+
+  const T* p_;
+  int64_t n_, count_ = n_ > 0;
+};
+
 }  // namespace
 
-DistinctRows distinct_rows(const Array& x, bool consecutive) {
+DistinctRows distinct_rows(const Array& x, bool consecutive, DistinctWanted wanted) {
   const int64_t n = x.shape[0], width = n ? x.numel / n : 0;
   DType compute = compute_dtype(x.dtype);
   Array rows = as_contiguous(x, compute);
   if (compute == DType::Bool) rows.dtype = compute = DType::UInt8;  // the bytes 0 and 1
-  Groups groups(n);
   DistinctRows result;
+  if (consecutive && width == 1 && rows.itemsize() == x.itemsize()) {
+    dispatch_real(compute, "unique_consecutive",
+                  [&]<class T>(T) { result = Runs<T>(rows.ptr<T>(), n).find(x.dtype, wanted); });
+    return result;
+  }
+  Groups groups(n);
   result.inverse = Array::empty(Dims{n}, DType::Int64);
   int64_t* inverse = result.inverse.ptr<int64_t>();
   dispatch_real(compute, "unique", [&]<class T>(T) {
@@ -197,10 +275,11 @@ DistinctRows distinct_rows(const Array& x, bool consecutive) {
   Dims shape = x.shape;
   shape[0] = groups.count;
   result.values = Array::empty(shape, x.dtype);
-  result.counts = Array::empty(Dims{groups.count}, DType::Int64);
+  result.counts = Array::empty(Dims{wanted.counts ? groups.count : 0}, DType::Int64);
   const int64_t* starts = groups.starts.get();
-  for (int64_t g = 0; g < groups.count; ++g)
+  for (int64_t g = 0; g < result.counts.numel; ++g)
     result.counts.ptr<int64_t>()[g] = starts[g + 1] - starts[g];
+  if (!wanted.inverse) result.inverse = Array::empty(Dims{0}, DType::Int64);
   Array source = as_contiguous(x);
   const bool in_order = consecutive;
   const size_t bytes = static_cast<size_t>(width) * x.itemsize();

@@ -7,6 +7,7 @@
 #include "kernels/cpu/elementwise_single.h"
 #include "kernels/cpu/elementwise_table.h"
 #include "kernels/cpu/prefetch.h"
+#include "kernels/cpu/row_stream.h"
 #include "kernels/short.h"
 
 namespace fastgrad {
@@ -32,8 +33,8 @@ Dims memory_order(const Array& a) {
 // What is not contiguous is walked along the last of the collapsed dimensions. Where that is long,
 // a segment of it is one call of the kernel: an operand that steps by 1 is read in place, one that
 // stands still is a scalar, and only the others (other strides, other types) are brought into
-// blocks. Where it is short, blocks are gathered across rows, so that the kernel still has long
-// loops.
+// blocks. Where it is short, blocks go across rows, so that the kernel still has long loops: what
+// does not lie in a row for the length of a block is brought there, see Note [Short rows].
 class Walk {
  public:
   Walk(BlockKernel kernel, DType compute, DType result, const Array* const* in, int num_inputs,
@@ -46,7 +47,8 @@ class Walk {
         out_data_(out.data),
         store_(cast_kernel(result, out.dtype)),
         out_typed_(out.dtype == result),
-        far_(out.numel >= kFar && is_floating(compute)) {
+        out_contiguous_(out_typed_ && out.contiguous),
+        far_(out.numel >= kFar) {
     const Array* all[kMaxElementwiseInputs + 1] = {&out};
     for (int k = 0; k < num_inputs; ++k) {
       const Array& a = *in[k];
@@ -60,17 +62,27 @@ class Walk {
       for (int k = 0; k <= num_inputs; ++k) dims_.strides[static_cast<size_t>(k)].push_back(0);
     }
     inner_ = dims_.shape.back();
+    far_ = far_ && inner_ * size_ >= kAhead / 4;  // shorter rows gain nothing by it
     for (int k = 0; k <= num_inputs; ++k) step_[k] = dims_.strides[static_cast<size_t>(k)].back();
+    in_place_ = out_typed_ && step_[0] == 1;
+    for (int k = 0; k < num_inputs; ++k) {
+      if (step_[k + 1] == 0) scalars_ |= 1u << k;
+      in_place_ = in_place_ && input_[k].typed && (step_[k + 1] == 0 || step_[k + 1] == 1);
+    }
+    in_rows_ = inner_ >= (in_place_ ? kLongRowInPlace : kLongRow);
+    if (!in_rows_)
+      for (int k = 0; k < num_inputs; ++k) layout_[k] = RowLayout(*in[k]);
   }
 
   // The elements [begin, end) of the output in row-major order.
   void run(int64_t begin, int64_t end) const {
-    inner_ >= kLongRow ? run_rows(begin, end) : run_blocks(begin, end);
+    in_rows_ ? run_rows(begin, end) : run_blocks(begin, end);
   }
 
  private:
-  static constexpr int64_t kLongRow = 96;
+  static constexpr int64_t kLongRow = 96, kLongRowInPlace = 16;
   static constexpr int64_t kFar = 1 << 18;  // elements that are not in the near caches
+  static constexpr int64_t kAhead = 1024;   // bytes
 
   struct Input {
     const char* data;
@@ -90,79 +102,111 @@ class Walk {
 
   void run_rows(int64_t begin, int64_t end) const {
     Scratch scratch;
-    bool in_place = out_typed_ && step_[0] == 1;
-    for (int k = 0; k < num_inputs_; ++k)
-      in_place = in_place && (step_[k + 1] == 0 || (input_[k].typed && step_[k + 1] == 1));
-    SmallVector<int64_t, 8> index(dims_.shape.size(), 0);
-    int64_t offset[kMaxElementwiseInputs + 1] = {};
-    int64_t rest = begin;
-    for (size_t d = index.size(); d-- > 0; rest /= dims_.shape[d]) {
-      index[d] = rest % dims_.shape[d];
-      for (int k = 0; k <= num_inputs_; ++k) offset[k] += index[d] * stride(k, d);
+    const size_t last = dims_.shape.size() - 1;
+    SmallVector<int64_t, 8> index(last + 1, 0);
+    const char* in[kMaxElementwiseInputs];
+    for (int k = 0; k < num_inputs_; ++k) in[k] = input_[k].data;
+    char* out = out_data_;
+    auto move = [&](size_t d, int64_t count) {
+      index[d] += count;
+      out += count * stride(0, d) * out_size_;
+      for (int k = 0; k < num_inputs_; ++k) in[k] += count * stride(k + 1, d) * input_[k].itemsize;
+    };
+    for (int64_t d = static_cast<int64_t>(last), rest = begin; d >= 0; --d) {
+      const int64_t n = dims_.shape[static_cast<size_t>(d)];
+      move(static_cast<size_t>(d), rest % n);
+      rest /= n;
     }
     for (int64_t at = begin; at < end;) {
-      const int64_t n = std::min(inner_ - index.back(), end - at);
-      segment(offset, n, in_place, scratch);
-      at += n;
-      index.back() += n;
-      for (int k = 0; k <= num_inputs_; ++k) offset[k] += n * step_[k];
-      for (size_t d = index.size() - 1; d > 0 && index[d] == dims_.shape[d]; --d) {
-        for (int k = 0; k <= num_inputs_; ++k)
-          offset[k] += stride(k, d - 1) - dims_.shape[d] * stride(k, d);
-        index[d] = 0;
-        ++index[d - 1];
+      const int64_t n = std::min(inner_ - index[last], end - at);
+      size_t d = last;
+      if (n < inner_ || last == 0) {
+        segment(out, in, n, scratch);
+        move(last, n);
+        at += n;
+      } else {
+        d = last - 1;
+        const int64_t rows = std::min((end - at) / inner_, dims_.shape[d] - index[d]);
+        run_whole_rows(out, in, rows, scratch);
+        move(d, rows);
+        at += rows * inner_;
+      }
+      for (; d > 0 && index[d] == dims_.shape[d]; --d) {
+        move(d, -index[d]);
+        move(d - 1, 1);
       }
     }
   }
 
-  void segment(const int64_t* offset, int64_t n, bool in_place, Scratch& scratch) const {
-    const char* in[kMaxElementwiseInputs];
-    unsigned scalars = 0;
+  // Rows along the dimension before the last.
+  void run_whole_rows(char* out, const char* const* first, int64_t rows, Scratch& scratch) const {
+    const size_t d = dims_.shape.size() - 2;
+    const char* in[kMaxElementwiseInputs] = {};
+    int64_t step[kMaxElementwiseInputs] = {};
     for (int k = 0; k < num_inputs_; ++k) {
-      const Input& input = input_[k];
-      in[k] = input.data + offset[k + 1] * input.itemsize;
-      if (step_[k + 1] != 0) continue;
-      scalars |= 1u << k;
-      if (input.typed) continue;
-      input.cast(in[k], 0, scratch.scalar[k], 0, 1);
+      in[k] = first[k];
+      step[k] = stride(k + 1, d) * input_[k].itemsize;
+    }
+    const int64_t out_step = stride(0, d) * out_size_;
+    for (; rows > 0; --rows, out += out_step) {
+      segment(out, in, inner_, scratch);
+      for (int k = 0; k < kMaxElementwiseInputs; ++k) in[k] += step[k];
+    }
+  }
+
+  // n elements of a row.
+  void segment(char* out, const char* const* at, int64_t n, Scratch& scratch) const {
+    if (in_place_ && !far_) return kernel_(out, at, scalars_, n);
+    const char* in[kMaxElementwiseInputs];
+    for (int k = 0; k < num_inputs_; ++k) in[k] = at[k];
+    if (in_place_) return run_ahead(out, in, scalars_, n);
+    for (int k = 0; k < num_inputs_; ++k) {
+      if (!(scalars_ >> k & 1) || input_[k].typed) continue;
+      input_[k].cast(in[k], 0, scratch.scalar[k], 0, 1);
       in[k] = scratch.scalar[k];
     }
-    char* out = out_data_ + offset[0] * out_size_;
-    if (in_place) return far_ ? run_ahead(out, in, scalars, n) : kernel_(out, in, scalars, n);
     const bool out_direct = out_typed_ && step_[0] == 1;
-    for (int64_t at = 0; at < n; at += kBlock) {
-      const int64_t m = std::min(kBlock, n - at);
+    for (int64_t i = 0; i < n; i += kBlock) {
+      const int64_t m = std::min(kBlock, n - i);
       const char* p[kMaxElementwiseInputs];
       for (int k = 0; k < num_inputs_; ++k) {
         const Input& input = input_[k];
         p[k] = in[k];
-        if (scalars >> k & 1) continue;
-        p[k] += at * step_[k + 1] * input.itemsize;
-        if (input.typed && step_[k + 1] == 1) continue;
+        if (scalars_ >> k & 1) continue;
+        p[k] += i * step_[k + 1] * input.itemsize;
+        if (step_[k + 1] == 1) {
+          if (far_) ask_for_input(p[k] + m * input.itemsize, m * input.itemsize);
+          if (input.typed) continue;
+        }
         input.cast(p[k], step_[k + 1], scratch.block[k], 1, m);
         p[k] = scratch.block[k];
       }
+      if (far_ && step_[0] == 1) ask_for_output(out + (i + m) * out_size_, m * out_size_);
       if (out_direct) {
-        kernel_(out + at * out_size_, p, scalars, m);
+        kernel_(out + i * out_size_, p, scalars_, m);
       } else {
-        kernel_(scratch.out, p, scalars, m);
-        store_(scratch.out, 1, out + at * step_[0] * out_size_, step_[0], m);
+        kernel_(scratch.out, p, scalars_, m);
+        store_(scratch.out, 1, out + i * step_[0] * out_size_, step_[0], m);
       }
     }
   }
 
+  // See Note [Prefetch].
+  static void ask_for_input(const char* p, int64_t bytes) {
+    for (int64_t b = 0; b < bytes; b += kCacheLine) prefetch_line_to_read(p + b);
+  }
+  static void ask_for_output(char* p, int64_t bytes) {
+    for (int64_t b = 0; b < bytes; b += kCacheLine) prefetch_line_to_write(p + b);
+  }
   // By the kilobyte, what comes next being asked for first, be it of the next row: Note [Prefetch].
   void run_ahead(char* out, const char** in, unsigned scalars, int64_t n) const {
-    constexpr int64_t kPiece = 1024;
-    const int64_t piece = kPiece / size_;
+    const int64_t piece = kAhead / size_;
     for (; n > 0; n -= piece) {
+      const int64_t m = std::min(piece, n);
       for (int k = 0; k < num_inputs_; ++k)
-        if (!(scalars >> k & 1))
-          for (int64_t b = kPiece; b < 2 * kPiece; b += kCacheLine)
-            prefetch_line_to_read(in[k] + b);
-      for (int64_t b = piece * result_size_; b < 2 * piece * result_size_; b += kCacheLine)
-        prefetch_line_to_write(out + b);
-      kernel_(out, in, scalars, std::min(piece, n));
+        if (!(scalars >> k & 1)) ask_for_input(in[k] + kAhead, m * size_);
+      ask_for_output(out + piece * result_size_, m * result_size_);
+      kernel_(out, in, scalars, m);
       for (int k = 0; k < num_inputs_; ++k)
         if (!(scalars >> k & 1)) in[k] += piece * size_;
       out += piece * result_size_;
@@ -171,24 +215,32 @@ class Walk {
 
   void run_blocks(int64_t begin, int64_t end) const {
     Scratch scratch;
-    SmallVector<StridedCursor, kMaxElementwiseInputs + 1> cursors;
-    for (int k = 0; k <= num_inputs_; ++k) cursors.push_back(cursor(k, begin));
-    for (int64_t at = begin; at < end; at += kBlock) {
-      const int64_t n = std::min(kBlock, end - at);
+    alignas(64) char raw[kBlock * kMaxItemSize];
+    RowStream stream[kMaxElementwiseInputs];
+    for (int k = 0; k < num_inputs_; ++k) stream[k] = RowStream(layout_[k], begin);
+    StridedCursor written = cursor(0, begin);
+    int64_t next;
+    for (int64_t at = begin; at < end; at = next) {
+      next = std::min((at + kBlock) / inner_ * inner_, end);  // whole rows
+      const int64_t n = next - at;
       const char* in[kMaxElementwiseInputs];
+      unsigned scalars = 0;
       for (int k = 0; k < num_inputs_; ++k) {
         const Input& input = input_[k];
-        char* dst = scratch.block[k];
-        in[k] = dst;
-        cursors[static_cast<size_t>(k) + 1].advance(
-            n, [&](int64_t offset, int64_t stride, int64_t count) {
-              input.cast(input.data + offset * input.itemsize, stride, dst, 1, count);
-              dst += count * size_;
-            });
+        bool single;
+        in[k] = stream[k].next(n, input.typed ? scratch.block[k] : raw, single);
+        if (single) scalars |= 1u << k;
+        if (input.typed) continue;
+        input.cast(in[k], 1, scratch.block[k], 1, single ? 1 : n);
+        in[k] = scratch.block[k];
       }
-      kernel_(scratch.out, in, 0, n);
+      if (out_contiguous_) {
+        kernel_(out_data_ + at * out_size_, in, scalars, n);
+        continue;
+      }
+      kernel_(scratch.out, in, scalars, n);
       const char* src = scratch.out;
-      cursors[0].advance(n, [&](int64_t offset, int64_t stride, int64_t count) {
+      written.advance(n, [&](int64_t offset, int64_t stride, int64_t count) {
         store_(src, 1, out_data_ + offset * out_size_, stride, count);
         src += count * result_size_;
       });
@@ -202,12 +254,23 @@ class Walk {
   int64_t size_, result_size_, out_size_;
   char* out_data_;
   CastKernel store_;
-  bool out_typed_, far_;
+  bool out_typed_, out_contiguous_, far_;
   Input input_[kMaxElementwiseInputs];
   CollapsedDims dims_;
   int64_t inner_;
+  unsigned scalars_ = 0;                     // inputs that stand still along the last dimension
+  bool in_place_;                            // a row needs no block
+  bool in_rows_;                             // one call of the kernel for each row
+  RowLayout layout_[kMaxElementwiseInputs];  // where it is not
   int64_t step_[kMaxElementwiseInputs + 1];  // strides along the last dimension, the output's first
 };
+
+// Of truth values both are the same, and only the one that takes them for bytes has wide loops.
+void share_kernels(KernelTable& table) {
+  constexpr auto kBool = static_cast<size_t>(DType::Bool);
+  table.k[index(ElementwiseOp::BitwiseNot)][kBool] =
+      table.k[index(ElementwiseOp::LogicalNot)][kBool];
+}
 
 KernelTable narrow_kernels() {
   KernelTable table;
@@ -221,6 +284,7 @@ KernelTable narrow_kernels() {
     fill_comparison_kernels_avx2(table);
     fill_vector_kernels_avx2(table);
   }
+  share_kernels(table);
   return table;
 }
 
@@ -232,6 +296,7 @@ const KernelTable g_kernels = [] {
     fill_short_vector_kernels_avx512(table);
     fill_vector_kernels_avx512(table);
   }
+  share_kernels(table);
   return table;
 }();
 

@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/words.h"
 
 namespace fastgrad {
 namespace {
@@ -164,10 +165,6 @@ struct Walk {
   }
 };
 
-struct Bytes16 {
-  uint64_t a, b;
-};
-
 // What run() does with elements, and with as many that lie side by side in x and y.
 // nowhere.
 struct Get {
@@ -190,23 +187,6 @@ struct Set {
     std::memmove(to, from, static_cast<size_t>(n) * sizeof(T));
   }
 };
-
-// Elements that are only moved need no type, just a size.
-template <class F>
-void dispatch_size(size_t size, F&& f) {
-  switch (size) {
-    case 1:
-      return f(uint8_t{});
-    case 2:
-      return f(uint16_t{});
-    case 4:
-      return f(uint32_t{});
-    case 8:
-      return f(uint64_t{});
-    default:
-      return f(Bytes16{});
-  }
-}
 
 template <class T>
 void add_to(T& x, const T& y) {
@@ -310,7 +290,7 @@ Dims index_shape(DimSpan shape, DimSpan dims, int64_t position, DimSpan linear_s
 void index_get(const Array& x, DimSpan dims, int64_t position, const Array& linear,
                const Array& y) {
   if (y.numel == 0) return;
-  dispatch_size(x.itemsize(), [&]<class T>(T) {
+  with_word(static_cast<int64_t>(x.itemsize()), [&]<class T>(T) {
     Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), false, Get{});
   });
 }
@@ -318,7 +298,7 @@ void index_get(const Array& x, DimSpan dims, int64_t position, const Array& line
 void index_set(const Array& x, DimSpan dims, int64_t position, const Array& linear,
                const Array& y) {
   if (y.numel == 0) return;
-  dispatch_size(x.itemsize(), [&]<class T>(T) {
+  with_word(static_cast<int64_t>(x.itemsize()), [&]<class T>(T) {
     Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, Set{});
   });
 }

@@ -48,10 +48,11 @@ struct ExtremeReducer {
   static Acc block(const T* p, int64_t n, int64_t) {
     return (kLargest ? kernels(T{}).largest : kernels(T{}).smallest)(p, n);
   }
-  static Acc chunk(const T* p)
-    requires std::is_floating_point_v<T>
-  {
-    return (kLargest ? lanes(T{}).largest_chunk : lanes(T{}).smallest_chunk)(p);
+  static Acc chunk(const T* p) {
+    if constexpr (std::is_floating_point_v<T>)
+      return (kLargest ? lanes(T{}).largest_chunk : lanes(T{}).smallest_chunk)(p);
+    else
+      return block(p, kReduceChunk, 0);
   }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     (kLargest ? kernels(T{}).largest_rows : kernels(T{}).smallest_rows)(row, n, m, acc);
@@ -88,9 +89,11 @@ struct PlaceReducer {
       for (int64_t j = 0; j < w; ++j) acc[s + j] = {value[j], first + place[j]};
     }
   }
+  // Parts may come in any order: of equal elements the first one counts.
   static Acc merge(Acc a, Acc b) {
     if (b.index < 0) return a;
-    return a.index < 0 || beats<T, kLargest>(b.value, a.value) ? b : a;
+    if (a.index < 0 || beats<T, kLargest>(b.value, a.value)) return b;
+    return b.index < a.index && !beats<T, kLargest>(a.value, b.value) ? b : a;
   }
 };
 

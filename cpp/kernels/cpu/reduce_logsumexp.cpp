@@ -5,6 +5,7 @@
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
 #include "kernels/cpu/softmax_lines.h"
+#include "kernels/elementwise.h"
 
 namespace fastgrad {
 namespace {
@@ -53,14 +54,33 @@ struct LogSumExpReducer {
   }
 };
 
+// to += log(sum), which is overwritten.
+template <class T>
+void add_logarithms(T* sum, T* to, int64_t n) {
+  static const BlockKernel log = block_kernel(ElementwiseOp::Log, dtype_of<T>);
+  parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i += kReduceBlock) {
+      const int64_t m = std::min(kReduceBlock, end - i);
+      const char* in[] = {reinterpret_cast<const char*>(sum + i)};
+      log(reinterpret_cast<char*>(sum + i), in, 0, m);
+      for (int64_t j = i; j < i + m; ++j) to[j] += sum[j];
+    }
+  });
+}
+
 }  // namespace
 
 void reduce_logsumexp(const Array& x, DimSet dims, const Array& out) {
   with_output(out, compute_dtype(out.dtype), [&](const Array& y) {
     dispatch_float(y.dtype, "logsumexp", [&]<class T>(T) {
-      reduce_walk<LogSumExpReducer<T>>(x, dims, [to = y.ptr<T>()](int64_t i, ScaledSum<T> s) {
-        to[i] = std::isinf(s.largest) ? s.largest : s.largest + std::log(s.sum);
-      });
+      T* to = y.ptr<T>();
+      const Array sums = Array::empty(y.shape, y.dtype);  // their logarithms are taken together
+      reduce_walk<LogSumExpReducer<T>>(x, dims,
+                                       [to, sum = sums.ptr<T>()](int64_t i, ScaledSum<T> s) {
+                                         to[i] = s.largest;
+                                         sum[i] = std::isinf(s.largest) ? T(1) : s.sum;
+                                       });
+      add_logarithms(sums.ptr<T>(), to, y.numel);
     });
   });
 }

@@ -20,9 +20,11 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
+#include <type_traits>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/short_tiles.h"
 #include "kernels/reduce.h"
 
 namespace fastgrad {
@@ -116,6 +118,7 @@ struct ReducePlan {
     for (int64_t n : kept) outputs *= n;
     for (int64_t n : reduced) count *= n;
   }
+  KeptAndReduced dims() const { return {kept, kept_strides, reduced, reduced_strides}; }
 
  private:
   static void append(Dims& shape, Dims& strides, int64_t n, int64_t stride) {
@@ -185,6 +188,14 @@ void reduce_parallel(int64_t n, int64_t grain, F&& f) {
   else
     parallel_for(n, std::max<int64_t>(grain, 1), f);
 }
+
+}  // namespace
+}  // namespace fastgrad
+
+#include "kernels/cpu/reduce_narrow.h"
+
+namespace fastgrad {
+namespace {
 
 // The last kept dimension is denser than the reduced ones: many columns advance together.
 template <class R>
@@ -362,6 +373,11 @@ void reduce_walk(const Array& x, DimSet dims, Store&& store) {
     for (int64_t i = 0; i < plan.outputs; ++i) store(i, R::empty());
     return;
   }
+  // Other types are not worth the time to compile them.
+  if constexpr (sizeof(In) == 8 || std::is_floating_point_v<In>)
+    if (ShortTiles::suits(plan.dims())) return reduce_short<R>(x, plan, store);
+  if constexpr (std::is_floating_point_v<In>)
+    if (reduce_folded<R>(x, plan, store)) return;
   const int64_t inner_stride = plan.reduced.empty() ? 0 : plan.reduced_strides.back();
   const bool columns = !plan.kept.empty() && !plan.reduced.empty() && plan.kept.back() >= 4 &&
                        std::abs(plan.kept_strides.back()) < std::abs(inner_stride);

@@ -6,13 +6,18 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/short_lines.h"
 
 namespace fastgrad {
 namespace {
 
+// Elements that a thread takes at least.
+constexpr int64_t kScanGrain = 32768;
+
 // A row-major array seen as (outer, n, inner), scanned along n.
 struct Lines {
   int64_t outer = 1, n = 1, inner = 1;
+  Lines(int64_t length, int64_t side_by_side) : n(length), inner(side_by_side) {}
   Lines(DimSpan shape, int64_t dim) {
     for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
       (d < dim ? outer : d == dim ? n : inner) *= shape[static_cast<size_t>(d)];
@@ -26,7 +31,7 @@ struct Lines {
 // that are a multiple of the page apart share few places of the cache.
 template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
-  constexpr int64_t kStrip = 256, kTogether = 8, kGrain = 32768;
+  constexpr int64_t kStrip = 256, kTogether = 8, kGrain = kScanGrain;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
   if (l.inner == 1 && std::is_integral_v<State>) {  // nothing to wait for
     parallel_for(l.outer, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, l.n)),
@@ -89,6 +94,27 @@ void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
   });
 }
 
+// Calls scan(lines, p, q) for lines that are too short to fill registers as columns, which lie side
+// by side; for others as they are.
+template <class T, class Scan>
+void scan_lines(const Lines& l, const T* p, T* q, Scan&& scan) {
+  constexpr int64_t kTile = 128, kGrain = 16384, kLeastLines = 16;
+  const SplitKernel split = split_kernel(sizeof(T), l.n);
+  const JoinKernel join = join_kernel(sizeof(T), l.n);
+  if (l.inner != 1 || l.outer < kLeastLines || !split || !join) return scan(l, p, q);
+  const int64_t tiles = (l.outer - 1) / kTile + 1;
+  parallel_for(
+      tiles, std::max<int64_t>(1, kGrain / (l.n * kTile)), [&](int64_t begin, int64_t end) {
+        T in[kMostColumns * kTile], out[kMostColumns * kTile];
+        for (int64_t t = begin; t < end; ++t) {
+          const int64_t first = t * kTile, m = std::min(kTile, l.outer - first), at = first * l.n;
+          split(reinterpret_cast<const char*>(p + at), m, reinterpret_cast<char*>(in), m);
+          scan(Lines(l.n, m), in, out);
+          join(reinterpret_cast<const char*>(out), m, m, reinterpret_cast<char*>(q + at));
+        }
+      });
+}
+
 // Runs f on an output of the compute type, which is converted into `out` afterwards.
 template <class F>
 void with_compute_type(const Array& out, F&& f) {
@@ -99,21 +125,70 @@ void with_compute_type(const Array& out, F&& f) {
   copy_array(wide, out);
 }
 
+// The best element so far: an equal one, or NaN, takes over.
+template <class T, bool kLargest>
+struct Best {
+  T value;
+  int64_t place;
+  // Beside NaN no comparison is true.
+  bool yields_to(T v) const {
+    const bool beyond = kLargest ? v >= value : v <= value;
+    if constexpr (std::is_floating_point_v<T>)
+      return (v != v) | beyond;
+    else
+      return beyond;
+  }
+  // Without branches: nobody could guess them.
+  void meet(T v, int64_t at) {
+    const bool take = (at == 0) | yields_to(v);
+    value = take ? v : value;
+    place = take ? at : place;
+  }
+};
+
+// One line. Over most stretches the best one stays, unless the line is sorted.
+template <class T, bool kLargest>
+void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
+  constexpr int64_t kStretch = 16;
+  Best<T, kLargest> best{p[0], 0};
+  int64_t i = 0;
+  auto step_by_step = [&](int64_t end) {
+    for (; i < end; ++i) {
+      best.meet(p[i], i);
+      value[i] = best.value;
+      place[i] = best.place;
+    }
+  };
+  while (i + kStretch <= n) {
+    bool any = false;
+    for (int64_t j = 0; j < kStretch; ++j) any |= best.yields_to(p[i + j]);
+    if (any) {
+      step_by_step(i + kStretch);
+      continue;
+    }
+    for (int64_t j = 0; j < kStretch; ++j) value[i + j] = best.value;
+    for (int64_t j = 0; j < kStretch; ++j) place[i + j] = best.place;
+    i += kStretch;
+  }
+  step_by_step(n);
+}
+
 template <class T, bool kLargest>
 void running_extreme(const Array& x, int64_t dim, const Array& values, const Array& indices) {
-  struct Best {
-    T value;
-    int64_t place;
-  };
-  walk_lines(Lines(x.shape, dim), false, Best{T(0), -1},
-             [p = x.ptr<T>(), q = values.ptr<T>(), index = indices.ptr<int64_t>()](
-                 Best& best, int64_t i, int64_t place) {
-               // Without branches: nobody could guess them. Beside NaN no comparison is true.
-               const T v = p[i];
-               const bool beyond = kLargest ? v >= best.value : v <= best.value;
-               const bool take = (place == 0) | (v != v) | beyond;
-               best.value = take ? v : best.value;
-               best.place = take ? place : best.place;
+  const Lines l(x.shape, dim);
+  const T* p = x.ptr<T>();
+  T* q = values.ptr<T>();
+  int64_t* index = indices.ptr<int64_t>();
+  if (l.inner == 1 && l.n > 0) {
+    parallel_for(l.outer, std::max<int64_t>(1, kScanGrain / l.n), [&](int64_t begin, int64_t end) {
+      for (int64_t o = begin * l.n; o < end * l.n; o += l.n)
+        running_extreme_of_line<T, kLargest>(p + o, l.n, q + o, index + o);
+    });
+    return;
+  }
+  walk_lines(l, false, Best<T, kLargest>{T(0), -1},
+             [=](Best<T, kLargest>& best, int64_t i, int64_t place) {
+               best.meet(p[i], place);
                q[i] = best.value;
                index[i] = best.place;
              });
@@ -130,11 +205,13 @@ void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
     Array from = as_contiguous(x, y.dtype);
     dispatch_real(y.dtype, "cumsum", [&]<class T>(T) {
       using Sum = RunningSum<T>;
-      walk_lines(Lines(x.shape, dim), reverse, Sum(0),
-                 [p = from.ptr<T>(), q = y.ptr<T>()](Sum& s, int64_t i, int64_t) {
-                   s += static_cast<Sum>(p[i]);
-                   q[i] = static_cast<T>(s);
-                 });
+      auto scan = [reverse](const Lines& lines, const T* p, T* q) {
+        walk_lines(lines, reverse, Sum(0), [p, q](Sum& s, int64_t i, int64_t) {
+          s += static_cast<Sum>(p[i]);
+          q[i] = static_cast<T>(s);
+        });
+      };
+      scan_lines(Lines(x.shape, dim), from.ptr<T>(), y.ptr<T>(), scan);
     });
   });
 }
@@ -144,12 +221,14 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
     Array from = as_contiguous(x, y.dtype);
     dispatch_real(y.dtype, "cumprod", [&]<class T>(T) {
       using Product = RunningSum<T>;
-      walk_lines(Lines(x.shape, dim), order.reverse, Product(1),
-                 [p = from.ptr<T>(), q = y.ptr<T>(), order](Product& s, int64_t i, int64_t) {
-                   if (order.exclusive) q[i] = static_cast<T>(s);
-                   s *= static_cast<Product>(p[i]);
-                   if (!order.exclusive) q[i] = static_cast<T>(s);
-                 });
+      auto scan = [order](const Lines& lines, const T* p, T* q) {
+        walk_lines(lines, order.reverse, Product(1), [p, q, order](Product& s, int64_t i, int64_t) {
+          const Product before = s;
+          s *= static_cast<Product>(p[i]);
+          q[i] = static_cast<T>(order.exclusive ? before : s);
+        });
+      };
+      scan_lines(Lines(x.shape, dim), from.ptr<T>(), y.ptr<T>(), scan);
     });
   });
 }

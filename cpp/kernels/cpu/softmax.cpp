@@ -9,6 +9,7 @@
 #include "kernels/copy.h"
 #include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/reduce_lanes.h"
+#include "kernels/cpu/short_lines.h"
 #include "kernels/cpu/softmax_lines.h"
 #include "kernels/elementwise.h"
 
@@ -60,8 +61,38 @@ struct Lines {
       for (int64_t t = begin; t < end; ++t) each(t, f);
     });
   }
+  // Whether lines are so short that many of them are taken apart into columns and put together
+  // again. A rule by sizes alone.
+  template <class T>
+  bool are_short() const {
+    constexpr int64_t kLeastLines = 16;
+    return inner == 1 && outer >= kLeastLines && join_kernel(sizeof(T), n);
+  }
+  // f(offset of the first element, lines, memory of n * kShortTile elements for each operand)
+  template <class T, int kOperands, class F>
+  void each_short_tile(F&& f) const {
+    const int64_t tiles = (outer - 1) / kShortTile + 1;
+    const int64_t grain = std::max<int64_t>(1, kGrain / (n * std::min(outer, kShortTile)));
+    parallel_for(tiles, grain, [&](int64_t begin, int64_t end) {
+      T work[kOperands][kMostColumns * kShortTile];
+      for (int64_t t = begin; t < end; ++t)
+        f(t * kShortTile * n, std::min(kShortTile, outer - t * kShortTile), work);
+    });
+  }
+  // m lines as columns and back. Columns lie side by side, m elements apart.
+  template <class T>
+  void split(const T* lines, int64_t m, T* columns) const {
+    split_kernel(sizeof(T), n)(reinterpret_cast<const char*>(lines), m,
+                               reinterpret_cast<char*>(columns), m);
+  }
+  template <class T>
+  void join(const T* columns, int64_t m, T* lines) const {
+    join_kernel(sizeof(T), n)(reinterpret_cast<const char*>(columns), m, m,
+                              reinterpret_cast<char*>(lines));
+  }
 
  private:
+  static constexpr int64_t kShortTile = 128;
   static constexpr int64_t kGrain = 16384;
   static constexpr int64_t kWorkBytes = 512 << 10;  // half of a cache that is close
 
@@ -173,7 +204,7 @@ void softmax_line(const T* x, T* y, int64_t n) {
 
 // m lines side by side, `step` elements from row to row. Rows that are a multiple of the page apart
 // share few places of the cache: they are copied to `work` first, where they stay side by side, and
-// memory is read and written once.
+// memory is read and written once. Or they are there already: x may be `work`, m elements apart.
 template <class T, bool kLog>
 void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work) {
   constexpr int64_t kRows = 16, kLine = kCacheLine / sizeof(T);
@@ -185,7 +216,7 @@ void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work)
     for (int64_t i = 0; i < rows; ++i) {
       const T* later = x + (k + i + kRows) * step;  // Note [Prefetch]
       for (int64_t j = 0; j < m; j += kLine) prefetch_line_to_read(later + j);
-      std::copy_n(x + (k + i) * step, m, work + (k + i) * m);
+      if (x != work) std::copy_n(x + (k + i) * step, m, work + (k + i) * m);
       row[i] = work + (k + i) * m;
     }
     lanes(T{}).largest_rows(row, rows, m, k ? sums : top);
@@ -223,7 +254,13 @@ void forward(const Array& x, int64_t dim, const Array& out) {
     dispatch_float(y.dtype, kLog ? "log_softmax" : "softmax", [&]<class T>(T) {
       const T* p = from.ptr<T>();
       T* to = y.ptr<T>();
-      if (lines.inner == 1)
+      if (lines.template are_short<T>())
+        lines.template each_short_tile<T, 1>([&](int64_t at, int64_t m, auto& work) {
+          lines.split(p + at, m, work[0]);
+          softmax_tile<T, kLog>(work[0], work[0], lines.n, m, m, work[0]);
+          lines.join(work[0], m, to + at);
+        });
+      else if (lines.inner == 1)
         lines.each_line([&](int64_t at) { softmax_line<T, kLog>(p + at, to + at, lines.n); });
       else
         lines.template each_tile_with_work<T>([&](int64_t at, int64_t m, T* work) {
@@ -262,20 +299,19 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
           for (int64_t i = 0; i < m; ++i) p[b + i] = finish(pg[b + i], of_y[i], total);
         });
       };
-      auto tile = [&](int64_t at, int64_t m) {
-        const T *pg = cotangent.ptr<T>() + at, *py = result.ptr<T>() + at;
-        T* p = to.ptr<T>() + at;
+      // m lines, `step` elements from row to row.
+      auto tile_of = [&](const T* pg, const T* py, T* p, int64_t m, int64_t step) {
         double sum[kTile];
         T total[kTile], work[kTile];
         std::fill_n(sum, m, 0.0);
         for (int64_t k = 0; k < lines.n; ++k) {
-          const T *gk = pg + k * lines.inner, *yk = py + k * lines.inner;
+          const T *gk = pg + k * step, *yk = py + k * step;
           for (int64_t j = 0; j < m; ++j) sum[j] += static_cast<double>(term(gk[j], yk[j]));
         }
         std::copy_n(sum, m, total);
         for (int64_t k = 0; k < lines.n; ++k) {
-          const T *gk = pg + k * lines.inner, *of_y = py + k * lines.inner;
-          T* to_k = p + k * lines.inner;
+          const T *gk = pg + k * step, *of_y = py + k * step;
+          T* to_k = p + k * step;
           if constexpr (kExp) {
             std::copy_n(of_y, m, work);
             exp_block(work, m);
@@ -284,7 +320,17 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
           for (int64_t j = 0; j < m; ++j) to_k[j] = finish(gk[j], of_y[j], total[j]);
         }
       };
-      if (lines.inner == 1)
+      auto tile = [&](int64_t at, int64_t m) {
+        tile_of(cotangent.ptr<T>() + at, result.ptr<T>() + at, to.ptr<T>() + at, m, lines.inner);
+      };
+      if (lines.template are_short<T>())
+        lines.template each_short_tile<T, 3>([&](int64_t at, int64_t m, auto& work) {
+          lines.split(cotangent.ptr<T>() + at, m, work[0]);
+          lines.split(result.ptr<T>() + at, m, work[1]);
+          tile_of(work[0], work[1], work[2], m, m);
+          lines.join(work[2], m, to.ptr<T>() + at);
+        });
+      else if (lines.inner == 1)
         lines.each_line(line);
       else
         lines.each_tile(tile);

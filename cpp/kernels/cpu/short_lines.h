@@ -1,0 +1,69 @@
+// Lines of few elements, taken apart into columns and put together again, once per instruction set.
+//
+// Rows of coordinates or colours are too short for a register each. Side by side in columns they
+// fill registers, and what reduces or scans them works on as many lines at once as a register has
+// lanes: ShortReduction in reduce_short.h.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace fastgrad {
+
+// The longest lines that are taken apart.
+inline constexpr int64_t kMostColumns = 16;
+
+// m lines of n elements stand one after another, n <= kMostColumns: element k of line i at
+// lines[i * n + k]. As columns it is at columns[k * step + i].
+using SplitKernel = void (*)(const char* lines, int64_t m, char* columns, int64_t step);
+using JoinKernel = void (*)(const char* columns, int64_t step, int64_t m, char* lines);
+
+// The longest steps from element to element that are picked by registers.
+inline constexpr int64_t kMostPicked = 8;
+// to[i] = from[i * step], i < m, for steps of 2 to kMostPicked elements.
+using PickKernel = void (*)(const char* from, int64_t step, char* to, int64_t m);
+
+// Products of columns. Those of m elements are readable, and written, up to a multiple of 64 bytes.
+template <class T>
+struct ColumnProducts {
+  // Lines times a matrix: out[j * step + i] is the sum over p of a[p * step + i] * b[p * cols + j].
+  void (*times)(const T* a, int64_t depth, const T* b, int64_t cols, T* out, int64_t step,
+                int64_t m);
+  // Each column of a times each one of b: c[p * cols + q] += the sum over i < m, of which those
+  // beyond m up to the multiple are zero.
+  void (*dots)(const T* a, int64_t rows, const T* b, int64_t cols, double* c, int64_t step,
+               int64_t m);
+};
+
+struct ShortLineTable {
+  // By the element's size, 1 << k bytes, and the length of a line. Null for 11, 13, 14 and 15,
+  // which take as long to shuffle as to copy one by one, and for putting together less than 4
+  // bytes.
+  SplitKernel split[4][kMostColumns + 1];
+  JoinKernel join[4][kMostColumns + 1];
+  PickKernel pick32, pick64;  // of 4 and 8 bytes
+  ColumnProducts<float> products_f32;
+  ColumnProducts<double> products_f64;
+};
+// Null members where the compiler could not make them.
+extern const ShortLineTable kShortLinesBaseline, kShortLinesAvx2, kShortLinesAvx512;
+
+// The best for this processor.
+const ShortLineTable& short_line_table();
+// Null for what it does not do; lines of one element are their own column.
+inline SplitKernel split_kernel(size_t itemsize, int64_t n) {
+  if (n < 2 || n > kMostColumns || itemsize > 8) return nullptr;
+  return short_line_table().split[std::countr_zero(itemsize)][n];
+}
+inline JoinKernel join_kernel(size_t itemsize, int64_t n) {
+  if (n < 2 || n > kMostColumns || itemsize > 8) return nullptr;
+  return short_line_table().join[std::countr_zero(itemsize)][n];
+}
+inline PickKernel pick_kernel(size_t itemsize) {
+  return itemsize == 4 ? short_line_table().pick32 : short_line_table().pick64;
+}
+inline const auto& column_products(float) { return short_line_table().products_f32; }
+inline const auto& column_products(double) { return short_line_table().products_f64; }
+
+}  // namespace fastgrad

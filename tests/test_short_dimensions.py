@@ -1,0 +1,273 @@
+"""Reductions and scans of lines too short for a register: points, colours, classes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reference import fg, only_fastgrad
+
+Array = np.ndarray[Any, Any]
+
+LENGTHS = [*range(1, 21), 31, 32, 33, 64, 65]
+# Fewer lines than are taken together, a register's and some more, more than one tile of them.
+LINES = (1, 15, 16, 17, 65, 700)
+DTYPES = ("float32", "float64", "int32", "uint8", "int16", "int64")
+
+
+@pytest.fixture(autouse=True)
+def restore_threads() -> Iterator[None]:
+    """Gives the number of threads back."""
+    before = fg.get_num_threads()
+    yield
+    fg.set_num_threads(before)
+
+
+def numbers(shape: tuple[int, ...], dtype: str) -> Array:
+    """Numbers of which some are equal."""
+    rng = np.random.default_rng(sum(shape))
+    low = 0 if dtype == "uint8" else -3
+    return (rng.integers(low, 4, shape) / (2 if "float" in dtype else 1)).astype(dtype)
+
+
+def logsumexp(x: Array, axis: Any) -> Array:
+    """As NumPy would."""
+    top = x.max(axis, keepdims=True)
+    return np.log(np.exp(x - top).sum(axis)) + np.squeeze(top, axis)
+
+
+def softmax(x: Array, axis: int) -> Array:
+    """As NumPy would."""
+    e = np.exp(x - x.max(axis, keepdims=True))
+    return e / e.sum(axis, keepdims=True)
+
+
+ANY_TYPE: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "sum": (lambda x, d: x.sum(d), lambda x, d: x.sum(d)),
+    "amax": (lambda x, d: x.amax(d), lambda x, d: x.max(d)),
+    "amin": (lambda x, d: x.amin(d), lambda x, d: x.min(d)),
+    "any": (lambda x, d: (x > 1).any(d), lambda x, d: (x > 1).any(d)),
+    "all": (lambda x, d: (x != 2).all(d), lambda x, d: (x != 2).all(d)),
+    "count_nonzero": (lambda x, d: fg.count_nonzero(x, d), lambda x, d: (x != 0).sum(d)),
+}
+FLOATING: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "mean": (lambda x, d: x.mean(d), lambda x, d: x.mean(d)),
+    "var": (lambda x, d: x.var(d, correction=0), lambda x, d: x.var(d)),
+    "norm": (lambda x, d: fg.linalg.vector_norm(x, dim=d), lambda x, d: np.sqrt((x * x).sum(d))),
+    "norm1": (lambda x, d: fg.linalg.vector_norm(x, 1, dim=d), lambda x, d: abs(x).sum(d)),
+    "norm inf": (
+        lambda x, d: fg.linalg.vector_norm(x, float("inf"), dim=d),
+        lambda x, d: abs(x).max(d),
+    ),
+    "logsumexp": (lambda x, d: x.logsumexp(d), logsumexp),
+}
+ONE_DIM: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "prod": (lambda x, d: x.prod(d), lambda x, d: x.prod(d)),
+    "argmax": (lambda x, d: x.argmax(d), lambda x, d: x.argmax(d)),
+    "argmin": (lambda x, d: x.argmin(d), lambda x, d: x.argmin(d)),
+    "max": (lambda x, d: x.max(d).indices, lambda x, d: x.argmax(d)),
+    "cumsum": (lambda x, d: x.cumsum(d), lambda x, d: x.cumsum(d)),
+    "cumprod": (lambda x, d: x.cumprod(d), lambda x, d: x.cumprod(d)),
+    "cummax": (lambda x, d: x.cummax(d).values, lambda x, d: np.maximum.accumulate(x, d)),
+}
+FLOATING_ONE_DIM: dict[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "softmax": (lambda x, d: x.softmax(d), softmax),
+    "log_softmax": (lambda x, d: x.log_softmax(d), lambda x, d: np.log(softmax(x, d))),
+}
+
+
+def check(x: Any, values: Array, dims: tuple[int, ...]) -> None:
+    """Compares all functions with NumPy's."""
+    floating = values.dtype.kind == "f"
+    functions = {**ANY_TYPE, **(FLOATING if floating else {})}
+    if len(dims) == 1:
+        functions |= {**ONE_DIM, **(FLOATING_ONE_DIM if floating else {})}
+    tolerance = 2e-5 if values.dtype == np.float32 else 1e-11
+    for name, (ours, theirs) in functions.items():
+        if name in ("prod", "cumprod") and floating and values.shape[dims[0]] > 40:
+            continue  # they leave the range
+        dim = dims[0] if name in (*ONE_DIM, *FLOATING_ONE_DIM) else dims
+        wide = values.astype("float64" if floating else "int64")
+        got, expected = ours(x, dim).numpy(), theirs(wide, dim)
+        assert got.shape == expected.shape, (name, values.shape, dims)
+        np.testing.assert_allclose(
+            got, expected, tolerance, tolerance, err_msg=f"{name} {values.shape} {dims}"
+        )
+
+
+@only_fastgrad
+@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_length(dtype: str, length: int) -> None:
+    for lines in LINES:
+        values = numbers((lines, length), dtype)
+        check(fg.tensor(values), values, (1,))
+        check(fg.tensor(np.ascontiguousarray(values.T)).T, values, (1,))
+        check(fg.tensor(np.ascontiguousarray(values.T)), values.T, (1,))
+
+
+@only_fastgrad
+@pytest.mark.parametrize("length", [2, 3, 5, 8, 11, 16])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8"])
+def test_lines_with_gaps(dtype: str, length: int) -> None:
+    wide = numbers((700, 2 * length + 1), dtype)
+    x = fg.tensor(wide)
+    for part in (slice(0, length), slice(length + 1, None), slice(1, None, 2)):
+        check(x[:, part], wide[:, part], (1,))
+        check(x[::3, part], wide[::3, part], (1,))
+        # The last line ends where the memory ends.
+        check(fg.tensor(np.ascontiguousarray(wide[:, part]))[5:], wide[5:, part], (1,))
+    check(x.flip(0)[:, :length], wide[::-1, :length], (1,))
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32"])
+@pytest.mark.parametrize(
+    ("shape", "dims"),
+    [
+        ((700, 8, 2), (1,)),
+        ((700, 2, 4), (1,)),
+        ((700, 2, 4), (2,)),
+        ((700, 2, 4), (1, 2)),
+        ((40, 33, 3), (1,)),
+        ((40, 33, 3), (0, 1)),
+        ((33, 4, 4), (1,)),
+        ((20, 3, 30, 2), (1, 3)),
+        ((20, 3, 30, 2), (0, 2)),
+        ((3, 700, 3), (1,)),
+        ((3, 700, 3), (0, 2)),
+        ((70_000, 3), (0,)),
+        ((70_000, 3), (1,)),
+        ((9_001, 7), (0,)),
+        ((517, 63), (0,)),
+        ((16, 1, 5), (2,)),
+    ],
+)
+def test_shapes(shape: tuple[int, ...], dims: tuple[int, ...], dtype: str) -> None:
+    values = numbers(shape, dtype)
+    if values.dtype.kind == "f" and shape[dims[0]] > 1000:
+        values = values.astype("float64").round(1).astype(dtype)
+    check(fg.tensor(values), values, dims)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("length", [2, 3, 7, 13, 16, 17, 32])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nan_infinities_and_zeros(dtype: str, length: int) -> None:
+    values = numbers((300, length), dtype)
+    rng = np.random.default_rng(length)
+    for special in (np.nan, np.inf, -np.inf, -0.0):
+        values[rng.random(values.shape) < 0.1] = special
+    values[:7] = -np.inf
+    values[7:9] = -0.0
+    x = fg.tensor(values)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(x.amax(1).numpy(), values.max(1))
+        np.testing.assert_array_equal(x.amin(1).numpy(), values.min(1))
+        np.testing.assert_array_equal(x.argmax(1).numpy(), values.argmax(1))
+        np.testing.assert_array_equal(x.argmin(1).numpy(), values.argmin(1))
+        np.testing.assert_array_equal(x.any(1).numpy(), values.any(1))
+        np.testing.assert_array_equal(x.all(1).numpy(), values.all(1))
+        np.testing.assert_allclose(x.sum(1).numpy(), values.sum(1), 1e-5)
+        np.testing.assert_allclose(x.nansum(1).numpy(), np.nansum(values, 1), 1e-5)
+        expected = np.logaddexp.reduce(values, 1)
+        np.testing.assert_allclose(x.logsumexp(1).numpy(), expected, 1e-5, 1e-6)
+        top = values.max(1, keepdims=True)
+        e = np.exp(values - top)
+        np.testing.assert_allclose(x.softmax(1).numpy(), e / e.sum(1, keepdims=True), 1e-5)
+        np.testing.assert_allclose(x.cumsum(1).numpy(), values.cumsum(1), 1e-4, 1e-5)
+    assert not np.signbit(fg.tensor(values[7:9]).amax(1).numpy() + 0).any()
+
+
+@only_fastgrad
+def test_bits_do_not_depend_on_the_number_of_threads() -> None:
+    functions = {**ANY_TYPE, **FLOATING, **ONE_DIM, **FLOATING_ONE_DIM}
+    for shape, dim in (((60_000, 3), 1), ((60_000, 3), 0), ((300, 400, 4), 1), ((9000, 8, 2), 1)):
+        x = fg.tensor(np.random.default_rng(0).standard_normal(shape).astype("float32"))
+        for name, (ours, _) in functions.items():
+            found = []
+            for threads in (1, 2, 3):
+                fg.set_num_threads(threads)
+                found.append(ours(x, dim).numpy().tobytes())
+            assert found[0] == found[1] == found[2], (name, shape, dim)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("shape", [(40, 3), (20, 8, 2), (30, 17)])
+def test_gradients(shape: tuple[int, ...]) -> None:
+    x = fg.tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)
+    for name, (ours, _) in {**FLOATING, **FLOATING_ONE_DIM, **ONE_DIM}.items():
+        if not ours(x, 1).is_floating_point():
+            continue
+        assert fg.autograd.gradcheck(lambda t, f=ours: f(t, 1), (x,)), name
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [33, 63, 64, 65, 127, 128, 129, 1000, 20_000])
+def test_products_of_tall_matrices(rows: int, dtype: str) -> None:
+    rng = np.random.default_rng(rows)
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    for depth in (1, 2, 3, 5, 8, 11, 16, 17):
+        for columns in (1, 2, 3, 4, 8, 9, 16):
+            a, b, c, row = (
+                rng.standard_normal(shape).astype(dtype)
+                for shape in ((rows, depth), (depth, columns), (rows, columns), (columns,))
+            )
+            x, y, z, r = map(fg.tensor, (a, b, c, row))
+            shrunk = tolerance * rows**0.5
+            for got, expected, slack in (
+                (x @ y, a @ b, tolerance),
+                (z @ y.T, c @ b.T, tolerance),
+                (x.T @ z, a.T @ c, shrunk),
+                (fg.addmm(r, x, y, alpha=2), row + 2 * (a @ b), tolerance),
+                (fg.addmm(y, x.T, z, beta=2, alpha=0.5), 2 * b + (a.T @ c) / 2, shrunk),
+            ):
+                np.testing.assert_allclose(got.numpy(), expected, tolerance * 10, slack * 10)
+
+
+@only_fastgrad
+def test_products_of_tall_matrices_keep_infinities_and_bits() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((30_001, 3)).astype("float32")
+    b = rng.standard_normal((3, 3)).astype("float32")
+    x, y = fg.tensor(a), fg.tensor(b)
+    found = []
+    for threads in (1, 2, 3):
+        fg.set_num_threads(threads)
+        found.append((x @ y).numpy().tobytes() + (x.T @ x).numpy().tobytes())
+    assert found[0] == found[1] == found[2]
+    a[-1, 0], a[7, 1] = np.inf, np.nan
+    x = fg.tensor(a)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose((x @ y).numpy(), a @ b, 1e-4, 1e-5)
+        np.testing.assert_array_equal(np.isnan((x.T @ x).numpy()), np.isnan(a.T @ a))
+
+
+@only_fastgrad
+@pytest.mark.parametrize("p", [0, 1, 2, 3, float("inf")])
+def test_distances(p: float) -> None:
+    rng = np.random.default_rng(1)
+    for rows, columns, length in ((3, 257, 3), (300, 256, 1), (5, 7, 20), (1, 1, 4), (4, 0, 3)):
+        a, b = rng.standard_normal((2, rows, length)), rng.standard_normal((2, columns, length))
+        a[0, 0] = np.nan
+        expected = np.linalg.norm(
+            (a[:, :, None] - b[:, None]).reshape(-1, length), p, axis=-1
+        ).reshape(2, rows, columns)
+        got = fg.cdist(fg.tensor(a), fg.tensor(b), p=p).numpy()
+        np.testing.assert_allclose(got, expected, 1e-12, 1e-12)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int32", "int64"])
+def test_elements_picked_by_steps(dtype: str) -> None:
+    for step in range(2, 11):
+        for count in (1, 2, 15, 16, 17, 31, 33, 64, 65, 300):
+            # The last element is where the memory ends.
+            values = numbers((count * step,), dtype)[: (count - 1) * step + 1]
+            x = fg.tensor(values)[::step]
+            np.testing.assert_array_equal(x.contiguous().numpy(), values[::step])
+            np.testing.assert_array_equal((x + x).numpy(), values[::step] + values[::step])
