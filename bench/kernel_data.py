@@ -156,6 +156,46 @@ def other_types() -> Iterator[Case]:
     yield _case("cummax dim 1", lambda m, a: a.cummax(1).values, 1.0, x)
 
 
+def short_dimensions() -> Iterator[Case]:
+    """Points, colours and classes: a last dimension of few elements, or few columns."""
+    ops: dict[str, Callable[..., Any]] = {
+        "sum": lambda m, x: x.sum(-1),
+        "amax": lambda m, x: x.amax(-1),
+        "prod": lambda m, x: x.prod(-1),
+        "argmin": lambda m, x: x.argmin(-1),
+        "var": lambda m, x: x.var(-1),
+        "norm": lambda m, x: m.linalg.norm(x, dim=-1),
+        "logsumexp": lambda m, x: m.logsumexp(x, -1),
+        "softmax": lambda m, x: m.softmax(x, -1),
+        "cumsum": lambda m, x: x.cumsum(-1),
+        "sum dim 1": lambda m, x: x.sum(1),
+        "sum dims 0, 1": lambda m, x: x.sum((0, 1)),
+        "row times columns": lambda m, x: x * x[0, 0],
+        "differences": lambda m, x: x[:, :1] - x[:1],
+        "neighbours": lambda m, x: x[..., 0] * x[..., 1],
+    }
+    for length in (2, 3, 4, 8):
+        x = normal(500, 500, length)
+        for name, op in ops.items():
+            yield _case(f"{name} 500x500x{length}", lambda m, a, op=op: op(m, a), 1.0, x)
+        lines, square = normal(250_000, length), normal(length, length)
+        yield _case(
+            f"250000x{length} @ {length}x{length}", lambda m, a, b: a @ b, 1.0, lines, square
+        )
+        label = f"{length}x250000 @ 250000x{length}"
+        yield _case(label, lambda m, a: a.T @ a, 1.0, lines)
+    points = normal(400, 3)
+    yield _case("cdist 400x3", lambda m, a: m.cdist(a, a), 1.0, points)
+    matrices, vectors = normal(40_000, 3, 3), normal(40_000, 3)
+    yield _case(
+        "einsum eij,ej->ei 40000x3x3",
+        lambda m, a, b: m.einsum("eij,ej->ei", a, b),
+        1.0,
+        matrices,
+        vectors,
+    )
+
+
 def movement() -> Iterator[Case]:
     """What only moves data, at a million elements."""
     v, a, c = normal(N), normal(1000, 1000), normal(64, 16, 32, 32)
@@ -241,5 +281,6 @@ def groups() -> dict[str, Iterator[Case]]:
         "reductions": reductions(),
         "composites": composites(),
         "other types": other_types(),
+        "short dimensions": short_dimensions(),
         "data movement": movement(),
     }
