@@ -95,6 +95,9 @@ struct PlaceReducer {
     if (a.index < 0 || beats<T, kLargest>(b.value, a.value)) return b;
     return b.index < a.index && !beats<T, kLargest>(a.value, b.value) ? b : a;
   }
+  static void unfold(Acc* acc, int64_t fold, int64_t columns) {
+    for (int64_t j = 0; j < fold * columns; ++j) acc[j].index = acc[j].index * fold + j / columns;
+  }
 };
 
 template <class T, bool kLargest>

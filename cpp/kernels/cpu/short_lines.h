@@ -2,7 +2,7 @@
 //
 // Rows of coordinates or colours are too short for a register each. Side by side in columns they
 // fill registers, and what reduces or scans them works on as many lines at once as a register has
-// lanes: ShortReduction in reduce_short.h.
+// lanes: ShortTiles in short_tiles.h.
 #pragma once
 
 #include <bit>
