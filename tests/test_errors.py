@@ -433,7 +433,13 @@ class TestHugeArguments:
             *(
                 lambda x, loss=loss: loss(x, ones)
                 for loss in (
+                    f.binary_cross_entropy,
                     f.binary_cross_entropy_with_logits,
+                    f.huber_loss,
+                    f.l1_loss,
+                    f.mse_loss,
+                    f.poisson_nll_loss,
+                    f.smooth_l1_loss,
                     f.hinge_embedding_loss,
                     f.kl_div,
                     f.multi_margin_loss,

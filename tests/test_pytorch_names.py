@@ -338,6 +338,7 @@ def test_histogram():
                 *m.histogram(x, 3, range=(0.0, 3.0), density=True),
                 *m.histogram(x, m.tensor([0.0, 1.0, 5.0])),
                 *m.histogram(m.ones(3), 2),
+                *m.histogram(x * 0.37),
             ]
         )
         with pytest.raises(RuntimeError, match="shape"):

@@ -165,6 +165,31 @@ def test_one_hot_and_repeat_interleave() -> None:
     assert fg.repeat_interleave(fg.tensor([1, 0, 2])).tolist() == [0, 2, 2]
 
 
+@needs_torch
+def test_dimensions_one_by_one() -> None:
+    for calls in (
+        lambda x: [x.squeeze(0, 2), x.clone().squeeze_(0, 2), x.squeeze(0, -1, 1)],
+        lambda x: [*x[0].vsplit(1, 3), *x.hsplit(2, 3), *x.dsplit(1)],
+        lambda x: [x.amax(None), x.amin(None, True), x.amax((0, 1))],
+    ):
+        a, b = (calls(m.arange(5.0).reshape(1, 5, 1)) for m in (fg, torch))
+        assert [t.tolist() for t in a] == [t.tolist() for t in b]
+    with pytest.raises(RuntimeError, match="multiple times"):
+        fg.ones(1, 1).squeeze(0, 0)
+
+
+def test_errors_speak_of_fastgrad() -> None:
+    for call in (
+        lambda: fg.ones(3).hsplit(2),
+        lambda: fg.take_along_dim(fg.ones(3), fg.ones(3)),
+        lambda: fg.lu_unpack(fg.eye(2), fg.ones(2)),
+        lambda: fg.clamp(fg.ones(3)),
+    ):
+        with pytest.raises((RuntimeError, ValueError, TypeError)) as e:
+            call()
+        assert "torch" not in str(e.value)
+
+
 def test_broadcast_shapes() -> None:
     assert fg.broadcast_shapes((3, 1), 4, (2, 1, 1)) == (2, 3, 4)
     with pytest.raises(RuntimeError, match="Shape mismatch"):

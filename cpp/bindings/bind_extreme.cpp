@@ -33,7 +33,7 @@ constexpr const char* kArgmin =
     "dim.";
 
 constexpr const char* kSomeDims =
-    "(Tensor input, int[1] dim=(), bool keepdim=False, *, Tensor? out=None)";
+    "(Tensor input, int[1]? dim=None, bool keepdim=False, *, Tensor? out=None)";
 constexpr const char* kOneDim =
     "(Tensor input, int dim, bool keepdim=False, *, Tensor[]? out=None) -> (Tensor values, Tensor "
     "indices)";
@@ -45,10 +45,10 @@ constexpr const char* kPlace =
 
 void bind_extreme(Registry& r) {
   r.add("amax", kBoth | kExactOut, kAmax).on(kSomeDims, [](const Arguments& a) {
-    return wrap(amax(a.tensor(0), a.ints(1), a.boolean(2)));
+    return wrap(amax(a.tensor(0), a.optional_ints(1).value_or(Dims()), a.boolean(2)));
   });
   r.add("amin", kBoth | kExactOut, kAmin).on(kSomeDims, [](const Arguments& a) {
-    return wrap(amin(a.tensor(0), a.ints(1), a.boolean(2)));
+    return wrap(amin(a.tensor(0), a.optional_ints(1).value_or(Dims()), a.boolean(2)));
   });
   r.add("aminmax", kBoth | kExactOut, kAminmax)
       .on("(Tensor input, *, int? dim=None, bool keepdim=False, Tensor[]? out=None) -> (Tensor "

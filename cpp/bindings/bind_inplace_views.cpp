@@ -21,7 +21,7 @@ void bind_inplace_views(Registry& r) {
             inplace_view(a.tensor(0), "squeeze", [](const Tensor& x) { return squeeze(x); });
             return Py_NewRef(a.object(0));
           })
-      .on("(Tensor self, int[1] dim)", [](const Arguments& a) {
+      .on("(Tensor self, int[*] dim)", [](const Arguments& a) {
         inplace_view(a.tensor(0), "squeeze",
                      [&](const Tensor& x) { return squeeze(x, a.ints(1)); });
         return Py_NewRef(a.object(0));

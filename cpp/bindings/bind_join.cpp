@@ -110,7 +110,7 @@ void bind_named_split(Registry& r, const char* doc) {
   };
   r.add(kName, kBoth, doc)
       .on("(Tensor input, int sections) -> Tensor[]", sections)
-      .on("(Tensor input, int[] indices) -> Tensor[]", indices)
+      .on("(Tensor input, int[*] indices) -> Tensor[]", indices)
       .on("(Tensor input, int indices_or_sections) -> Tensor[]", sections)
       .on("(Tensor input, int[] indices_or_sections) -> Tensor[]", indices);
 }
@@ -145,7 +145,7 @@ void bind_splits(Registry& r) {
 PyObject* grids(const Arguments& a) {
   std::string indexing = a.has(1) ? a.text(1) : "ij";
   FG_CHECK(indexing == "ij" || indexing == "xy",
-           "torch.meshgrid: indexing must be one of \"xy\" or \"ij\", but received: ", indexing);
+           "meshgrid: indexing must be one of \"xy\" or \"ij\", but received: ", indexing);
   return wrap_tuple(meshgrid(a.tensors(0), indexing == "xy"));
 }
 

@@ -106,7 +106,7 @@ Example:
 
 void check_driver(const Arguments& a, int i) {
   FG_CHECK(!a.has(i),
-           "torch.linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with "
+           "linalg.svd: keyword argument `driver=` is only supported on CUDA inputs with "
            "cuSOLVER backend.");
 }
 

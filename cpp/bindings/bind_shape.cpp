@@ -43,7 +43,7 @@ void bind_sizes(Registry& r) {
             const int64_t dim[] = {a.integer(1)};
             return wrap(squeeze(a.tensor(0), dim));
           })
-      .on("(Tensor input, int[] dim)",
+      .on("(Tensor input, int[*] dim)",
           [](const Arguments& a) { return wrap(squeeze(a.tensor(0), a.ints(1))); });
   r.add("unsqueeze", kBoth | kLazy, "With a new dimension of size 1 at dim.")
       .on("(Tensor input, int dim)",

@@ -146,7 +146,7 @@ RowCall clamp_below(const Operand& x, const Operand& hi) {
 }
 RowCall clamp_between(const Operand& x, const std::optional<Operand>& lo,
                       const std::optional<Operand>& hi) {
-  FG_CHECK(lo || hi, "torch.clamp: At least one of 'min' or 'max' must not be None");
+  FG_CHECK(lo || hi, "clamp: At least one of 'min' or 'max' must not be None");
   if (lo && hi) return RowCall(Op::Clamp, x, *lo, *hi);
   return lo ? clamp_above(x, *lo) : clamp_below(x, *hi);
 }

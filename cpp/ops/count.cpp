@@ -63,19 +63,19 @@ Tensor histc(const Tensor& x, int64_t bins, double lo, double hi) {
   FG_CHECK_KIND(ErrorKind::NotImplemented, is_floating(x.dtype()),
                 "\"histogram_cpu\" not implemented for '", scalar_type_name(x.dtype()),
                 "'; convert first, e.g. with .to(fastgrad.float32)");
-  FG_CHECK(bins > 0, "torch.histogram(): bins must be > 0, but got ", bins, " for dimension 0");
+  FG_CHECK(bins > 0, "histogram(): bins must be > 0, but got ", bins, " for dimension 0");
   if (lo == hi && x.numel() > 0) {
     auto [least, most] = aminmax(x.detach());
     lo = item(least).to_double();
     hi = item(most).to_double();
   }
-  FG_CHECK(std::isfinite(lo) && std::isfinite(hi), "torch.histc: range of [", lo, ", ", hi,
+  FG_CHECK(std::isfinite(lo) && std::isfinite(hi), "histc: range of [", lo, ", ", hi,
            "] is not finite");
   if (lo == hi) {
     lo -= 1;
     hi += 1;
   }
-  FG_CHECK(lo < hi, "torch.histc: max must be larger than min, got min=", lo, " and max=", hi);
+  FG_CHECK(lo < hi, "histc: max must be larger than min, got min=", lo, " and max=", hi);
   return apply(Op::Histc, {x}, Attrs(bins, lo, hi));
 }
 
@@ -135,7 +135,7 @@ Tensor as_value(const Operand& v, const Tensor& boundaries) {
 
 Tensor searchsorted(const Tensor& boundaries, const Operand& values, bool out_int32, bool right,
                     const std::string& side, const Tensor& sorter) {
-  constexpr const char* kOp = "torch.searchsorted(): ";
+  constexpr const char* kOp = "searchsorted(): ";
   FG_CHECK(side.empty() || side == "left" || side == "right", kOp,
            "side can only be 'left' or 'right' but got ", side);
   FG_CHECK(!(right && side == "left"), kOp,

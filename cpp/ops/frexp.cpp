@@ -38,8 +38,7 @@ FG_DEFINE_OP(Frexp) = {
 };
 
 Tensors frexp(const Tensor& x) {
-  FG_CHECK(is_floating(x.dtype()), "torch.frexp() only supports floating-point dtypes, got ",
-           x.dtype());
+  FG_CHECK(is_floating(x.dtype()), "frexp() only supports floating-point dtypes, got ", x.dtype());
   return apply_multi(Op::Frexp, {x});
 }
 

@@ -205,7 +205,7 @@ Tensor block_diag(std::span<const Tensor> tensors) {
   int64_t columns = 0;
   for (size_t i = 0; i < tensors.size(); ++i) {
     FG_CHECK(tensors[i].ndim() <= 2,
-             "torch.block_diag: Input tensors must have 2 or fewer dimensions. Input ", i, " has ",
+             "block_diag: Input tensors must have 2 or fewer dimensions. Input ", i, " has ",
              tensors[i].ndim(), " dimensions");
     blocks.push_back(atleast_2d(tensors[i]));
     columns += blocks.back().shape()[1];

@@ -362,7 +362,7 @@ Tensors linalg_eig(const Tensor& a) {
   dispatch_float(x.dtype, "linalg.eig", [&]<class T>(T) {
     for (int64_t i = 0; i < x.numel; ++i)
       FG_CHECK(std::isfinite(x.ptr<T>()[i]),
-               "torch.linalg.eig: input tensor should not contain infs or NaNs.");
+               "linalg.eig: input tensor should not contain infs or NaNs.");
   });
   Tensors r = apply_multi(Op::Eig, {a});
   check_info(r[2], [&](int64_t i, int32_t at) { fail_convergence("linalg.eig", r[2], i, at); });
@@ -411,8 +411,8 @@ Tensor linalg_pinv(const Tensor& a, const RankTolerance& tolerance, bool hermiti
 }
 
 Tensor linalg_matrix_rank(const Tensor& a, const RankTolerance& tolerance, bool hermitian) {
-  check_matrices(a, "torch.linalg.matrix_rank", "input");
-  check_floating(a, "torch.linalg.matrix_rank");
+  check_matrices(a, "linalg.matrix_rank", "input");
+  check_floating(a, "linalg.matrix_rank");
   Tensor x = a.detach();
   if (x.numel() == 0) return zeros(batch_dims(a), DType::Int64);
   RankTolerance t = complete(a, tolerance);

@@ -323,8 +323,7 @@ Tensors linalg_lu_factor_ex(const Tensor& a, bool pivot, bool check_errors) {
   Tensors r = apply_multi(Op::LuFactor, {a});
   if (check_errors)
     check_info(r[2], [&](int64_t i, int32_t at) {
-      fail(ErrorKind::Runtime, "torch.linalg.lu_factor_ex: ", batch_text(r[2], i), "U[", at, ",",
-           at,
+      fail(ErrorKind::Runtime, "linalg.lu_factor_ex: ", batch_text(r[2], i), "U[", at, ",", at,
            "] is zero and using it on lu_solve would result in a division by zero. If you still "
            "want to perform the "
            "factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)");
@@ -335,7 +334,7 @@ Tensors linalg_lu_factor_ex(const Tensor& a, bool pivot, bool check_errors) {
 Tensors linalg_lu_factor(const Tensor& a, bool pivot) {
   Tensors r = linalg_lu_factor_ex(a, pivot, false);
   check_info(r[2], [&](int64_t i, int32_t at) {
-    fail(ErrorKind::Runtime, "torch.linalg.lu_factor: ", batch_text(r[2], i), "U[", at, ",", at,
+    fail(ErrorKind::Runtime, "linalg.lu_factor: ", batch_text(r[2], i), "U[", at, ",", at,
          "] is zero and using it on lu_solve would result in a division by zero. If you still want "
          "to perform the "
          "factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)");
@@ -345,15 +344,14 @@ Tensors linalg_lu_factor(const Tensor& a, bool pivot) {
 
 Tensors lu_unpack(const Tensor& lu, const Tensor& pivots, bool unpack_data, bool unpack_pivots) {
   check_matrices(lu, "lu_unpack", "LU_data");
-  FG_CHECK(
-      !unpack_pivots || pivots.dtype() == DType::Int32,
-      "torch.lu_unpack: LU_pivots is expected to be a contiguous tensor of torch.int32 dtype.");
+  FG_CHECK(!unpack_pivots || pivots.dtype() == DType::Int32,
+           "lu_unpack: LU_pivots is expected to be a contiguous tensor of fastgrad.int32 dtype.");
   int64_t m = lu.size(-2), n = lu.size(-1), k = std::min(m, n);
   Tensor none = zeros(Dims{0}, lu.dtype());
   Tensors out{none, none, none};
   const Dims expected = with(Dims(batch_dims(lu)), {k});
   FG_CHECK(!unpack_pivots || pivots.shape() == expected,
-           "torch.lu_unpack: LU_pivots is expected to have shape ", to_string(expected),
+           "lu_unpack: LU_pivots is expected to have shape ", to_string(expected),
            " for LU_data of shape ", lu.shape(), ", got ", pivots.shape());
   if (unpack_pivots) out[0] = permutation_of(pivots, m, lu.dtype());
   if (!unpack_data) return out;
@@ -373,12 +371,12 @@ Tensors linalg_lu(const Tensor& a, bool pivot) {
 
 Tensor linalg_lu_solve(const Tensor& lu, const Tensor& pivots, const Tensor& b, bool left,
                        bool adjoint) {
-  check_square(lu, "torch.linalg.lu_solve", "LU");
-  check_matrices(b, "torch.linalg.lu_solve", "B");
-  check_floating(lu, "torch.linalg.lu_solve");
+  check_square(lu, "linalg.lu_solve", "LU");
+  check_matrices(b, "linalg.lu_solve", "B");
+  check_floating(lu, "linalg.lu_solve");
   check_same_dtype(lu, b, "linalg.lu_solve");
   FG_CHECK(pivots.dtype() == DType::Int32,
-           "linalg.lu_solve: pivots should be a Tensor of scalar type torch.int32");
+           "linalg.lu_solve: pivots should be a Tensor of scalar type fastgrad.int32");
   Dims expected(DimSpan(lu.shape()).first(lu.shape().size() - 1));
   FG_CHECK(pivots.shape() == expected,
            "linalg.lu_solve: Number of pivots per batch should be same as the dimension "
@@ -417,13 +415,13 @@ Tensors linalg_qr(const Tensor& a, QrMode mode) {
 }
 
 Tensors geqrf(const Tensor& a) {
-  check_matrices(a, "torch.geqrf", "input");
-  check_floating(a, "torch.geqrf");
+  check_matrices(a, "geqrf", "input");
+  check_floating(a, "geqrf");
   return apply_multi(Op::Geqrf, {a});
 }
 
 Tensor householder_product(const Tensor& a, const Tensor& tau) {
-  const char* op = "torch.linalg.householder_product: ";
+  const char* op = "linalg.householder_product: ";
   FG_CHECK(a.ndim() >= 2, op, "input must have at least 2 dimensions.");
   FG_CHECK(a.size(-2) >= a.size(-1), op,
            "input.shape[-2] must be greater than or equal to input.shape[-1]");
@@ -435,16 +433,16 @@ Tensor householder_product(const Tensor& a, const Tensor& tau) {
            tau.shape());
   FG_CHECK(a.dtype() == tau.dtype(), op, "tau dtype ", scalar_type_name(tau.dtype()),
            " does not match input dtype ", scalar_type_name(a.dtype()));
-  check_floating(a, "torch.linalg.householder_product");
+  check_floating(a, "linalg.householder_product");
   return apply(Op::HouseholderProduct, {a, tau});
 }
 
 Tensors linalg_lstsq(const Tensor& a, const Tensor& b, std::optional<double> rcond,
                      std::optional<std::string> driver) {
-  const char* op = "torch.linalg.lstsq: ";
+  const char* op = "linalg.lstsq: ";
   FG_CHECK(a.ndim() >= 2, op, "input must have at least 2 dimensions.");
   FG_CHECK(b.ndim() >= 1, op, "other must have at least 1 dimension.");
-  check_floating(a, "torch.linalg.lstsq");
+  check_floating(a, "linalg.lstsq");
   FG_CHECK(a.dtype() == b.dtype(), op,
            "Expected input and other to have the same dtype, but got input's dtype ",
            scalar_type_name(a.dtype()), " and other's dtype ", scalar_type_name(b.dtype()));

@@ -329,11 +329,11 @@ Tensors solve_checked(const Tensor& a, const Tensor& b, bool left, bool check_er
 }  // namespace
 
 Tensor linalg_solve(const Tensor& a, const Tensor& b, bool left) {
-  return solve_checked(a, b, left, true, "torch.linalg.solve")[0];
+  return solve_checked(a, b, left, true, "linalg.solve")[0];
 }
 
 Tensors linalg_solve_ex(const Tensor& a, const Tensor& b, bool left, bool check_errors) {
-  return solve_checked(a, b, left, check_errors, "torch.linalg.solve_ex");
+  return solve_checked(a, b, left, check_errors, "linalg.solve_ex");
 }
 
 Tensor linalg_solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool left,

@@ -16,10 +16,9 @@ Tensors meshgrid(std::span<const Tensor> tensors, bool xy) {
   FG_CHECK(!tensors.empty(), "meshgrid expects a non-empty TensorList");
   Dims shape;
   for (const Tensor& x : tensors) {
-    FG_CHECK(
-        x.ndim() <= 1,
-        "torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: a tensor of shape ",
-        x.shape());
+    FG_CHECK(x.ndim() <= 1,
+             "meshgrid: Expected 0D or 1D tensor in the tensor list but got: a tensor of shape ",
+             x.shape());
     FG_CHECK(x.dtype() == tensors[0].dtype(),
              "meshgrid expects all tensors to have the same dtype");
     shape.push_back(x.numel());

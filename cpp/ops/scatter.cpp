@@ -225,14 +225,14 @@ Tensor from_front(const Tensor& index, DimSpan shape, int64_t dim) {
 
 Tensor take_along_dim(const Tensor& x, const Tensor& index, std::optional<int64_t> dim) {
   FG_CHECK(index.dtype() == DType::Int64,
-           "torch.take_along_dim(): dtype of indices should be Long but got ",
+           "take_along_dim(): dtype of indices should be Long but got ",
            scalar_type_name(index.dtype()));
   if (!dim) {
     Tensor flat = reshape(x, Dims{-1});
     return gather(flat, 0, from_front(reshape(index, Dims{-1}), flat.shape(), 0));
   }
   FG_CHECK(x.ndim() == index.ndim(),
-           "torch.take_along_dim(): input and indices should have the same number of dimensions, "
+           "take_along_dim(): input and indices should have the same number of dimensions, "
            "but got ",
            x.ndim(), " dimensions for input, and ", index.ndim(), " dimensions for indices");
   int64_t d = wrap_dim(*dim, x.ndim());

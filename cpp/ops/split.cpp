@@ -115,15 +115,14 @@ Tensors tensor_split(const Tensor& x, DimSpan indices, int64_t dim) {
 
 int64_t named_split_dim(const Tensor& x, const char* op) {
   int64_t least = op[0] == 'h' ? 1 : op[0] == 'v' ? 2 : 3;
-  FG_CHECK(x.ndim() >= least, "torch.", op, " requires a tensor with at least ", least,
-           " dimension", least > 1 ? "s" : "", ", but got a tensor with ", x.ndim(),
-           " dimensions!");
+  FG_CHECK(x.ndim() >= least, op, " requires a tensor with at least ", least, " dimension",
+           least > 1 ? "s" : "", ", but got a tensor with ", x.ndim(), " dimensions!");
   if (op[0] == 'h') return x.ndim() == 1 ? 0 : 1;
   return op[0] == 'v' ? 0 : 2;
 }
 
 void check_divides(const Tensor& x, int64_t dim, int64_t sections, const char* op) {
-  FG_CHECK(sections != 0 && x.shape()[dim] % sections == 0, "torch.", op,
+  FG_CHECK(sections != 0 && x.shape()[dim] % sections == 0, op,
            " attempted to split along dimension ", dim, ", but the size of the dimension ",
            x.shape()[dim], " is not divisible by the split_size ", sections, "!");
 }

@@ -17,6 +17,15 @@ def check_tensors(function: str, **arguments: Any) -> None:
             )
 
 
+def same_shapes(function: str, input: Tensor, target: Tensor) -> bool:
+    """Whether two tensors have one shape; raises a TypeError unless they are tensors."""
+    try:
+        return input.shape == target.shape
+    except AttributeError:  # asked only now: losses are called often
+        check_tensors(function, input=input, target=target)
+        raise
+
+
 def check_count(function: str, name: str, position: int, value: Any) -> int:
     """Returns an integer argument; raises a TypeError if it is none."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):

@@ -185,7 +185,7 @@ def gradient(
             raise RuntimeError(f"dim {d} appears multiple times in the list of dims (in gradient)")
     spacing = 1 if spacing is None else spacing
     if edge_order not in (1, 2):
-        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+        raise RuntimeError("gradient only supports edge_order=1 and edge_order=2.")
     single = isinstance(spacing, int | float) or (
         isinstance(spacing, Tensor) and spacing.dim() == 0
     )
@@ -225,7 +225,7 @@ def _differences(values: Tensor, dim: int, spacing: Any, edge_order: int) -> Ten
 
 def histogram(
     input: Tensor,
-    bins: int | Tensor,
+    bins: int | Tensor = 100,
     *,
     range: Sequence[float] | None = None,
     weight: Tensor | None = None,

@@ -19,7 +19,7 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def _apply(name: str, function: Callable[[Tensor], Tensor], input: Tensor, inplace: bool) -> Tensor:
-    check_tensors(name + "_" * inplace, input=input)
+    check_tensors(name + "_" * bool(inplace), input=input)
     if not inplace:
         return function(input)
     return input.copy_(function(input.clone()))
@@ -70,7 +70,7 @@ def hardtanh(
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    check_tensors("hardtanh" + "_" * inplace, input=input)
+    check_tensors("hardtanh" + "_" * bool(inplace), input=input)
     if input.dtype == _core.uint8 and min_val < 0:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
 

@@ -6,7 +6,7 @@ import math
 import warnings
 
 from fastgrad import _core
-from fastgrad._checks import check_tensors
+from fastgrad._checks import check_tensors, same_shapes
 from fastgrad._core import Tensor
 from fastgrad.nn.functional.reduction import legacy, reduced
 
@@ -43,7 +43,7 @@ def binary_cross_entropy(
         tensor(0.6931)
     """
     reduction = legacy(size_average, reduce, reduction)
-    if target.shape != input.shape:
+    if not same_shapes("binary_cross_entropy", input, target):
         raise ValueError(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}) is deprecated. Please ensure they have the same size."
@@ -87,7 +87,7 @@ def binary_cross_entropy_with_logits(
     """
     check_tensors("binary_cross_entropy_with_logits", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
-    if target.shape != input.shape:
+    if not same_shapes("binary_cross_entropy_with_logits", input, target):
         raise ValueError(
             f"Target size ({target.size()}) must be the same as input size ({input.size()})"
         )

@@ -6,12 +6,13 @@ import math
 import warnings
 
 from fastgrad import _core
+from fastgrad._checks import check_tensors, same_shapes
 from fastgrad._core import Tensor
 from fastgrad.nn.functional.reduction import legacy, reduced
 
 
-def _warn_of_sizes(input: Tensor, target: Tensor) -> None:
-    if target.shape != input.shape:
+def _warn_of_sizes(function: str, input: Tensor, target: Tensor) -> None:
+    if not same_shapes(function, input, target):
         warnings.warn(
             f"Using a target size ({target.size()}) that is different to the input size "
             f"({input.size()}). This will likely lead to incorrect results due to broadcasting. "
@@ -53,8 +54,7 @@ def mse_loss(
         tensor(2.)
     """
     reduction = legacy(size_average, reduce, reduction)
-    if input.shape != target.shape:
-        _warn_of_sizes(input, target)
+    _warn_of_sizes("mse_loss", input, target)
     difference = input - target
     return _weighted(difference * difference, weight, reduction)
 
@@ -74,7 +74,7 @@ def l1_loss(
         tensor(1.)
     """
     reduction = legacy(size_average, reduce, reduction)
-    _warn_of_sizes(input, target)
+    _warn_of_sizes("l1_loss", input, target)
     return _weighted((input - target).abs(), weight, reduction)
 
 
@@ -104,7 +104,7 @@ def smooth_l1_loss(
         tensor([0.1250, 2.5000])
     """
     reduction = legacy(size_average, reduce, reduction)
-    _warn_of_sizes(input, target)
+    _warn_of_sizes("smooth_l1_loss", input, target)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     if beta == 0:
@@ -137,7 +137,7 @@ def huber_loss(
         >>> fg.nn.functional.huber_loss(fg.tensor([1.0, 3.0]), fg.zeros(2), reduction="none")
         tensor([0.5000, 2.5000])
     """
-    _warn_of_sizes(input, target)
+    _warn_of_sizes("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     d = input - target
@@ -172,6 +172,7 @@ def poisson_nll_loss(
         >>> fg.nn.functional.poisson_nll_loss(fg.tensor([0.0]), fg.tensor([3.0]))
         tensor(1.)
     """
+    check_tensors("poisson_nll_loss", input=input, target=target)
     reduction = legacy(size_average, reduce, reduction)
     linear = target * input if log_input else target * (input + eps).log()
     loss = (input.exp() if log_input else input) - linear
