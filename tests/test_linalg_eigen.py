@@ -203,7 +203,9 @@ def test_eigh_of_matrices_with_nothing_to_do(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(16, 16), (33, 34), (40, 25), (20, 39), (67, 67), (90, 20)])
+@pytest.mark.parametrize(
+    "shape", [(7, 7), (16, 9), (12, 15), (16, 16), (33, 34), (40, 25), (67, 67), (99, 98), (90, 20)]
+)
 def test_svd_of_sizes_with_a_method_of_their_own(shape: tuple[int, int], dtype: Any) -> None:
     top = np.finfo(dtype)
     tolerance = 20 * float(top.eps)
@@ -225,6 +227,33 @@ def test_svd_of_sizes_with_a_method_of_their_own(shape: tuple[int, int], dtype: 
             np.testing.assert_allclose(u.T @ u, np.eye(u.shape[1]), 0, 5 * tolerance)
             np.testing.assert_allclose(vh @ vh.T, np.eye(vh.shape[0]), 0, 5 * tolerance)
         np.testing.assert_allclose(fg.linalg.svdvals(fg.tensor(a)) / scale, wanted, 0, tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [9, 32, 50])
+def test_svd_of_values_that_repeat_vanish_or_fall(n: int, dtype: Any) -> None:
+    eps = float(np.finfo(dtype).eps)
+    half = np.arange(n) < n // 2
+    spectra = [
+        np.where(half, 3.0, 1.0),  # equal but for rounding
+        np.where(half, 1.0, 0.0),
+        1 + 1e-9 * normal(n),
+        10.0 ** -np.arange(n),
+        np.where(np.arange(n) == 0, 1.0, 1e-8),
+    ]
+    q, p = (np.linalg.qr(normal(n, n))[0] for _ in range(2))
+    bidiagonal = np.eye(n) + np.eye(n, k=1)
+    gaps = np.diag((np.arange(n) % 3 != 1) * 1.0) + np.eye(n, k=1)  # zeros on the diagonal
+    made = [q * s @ p.T for s in spectra] + [np.eye(n, k=1), bidiagonal, gaps, gaps[::-1, ::-1]]
+    for base in made:
+        a = base.astype(dtype)
+        wanted = np.linalg.svd(a.astype(np.float64), compute_uv=False)
+        u, s, vh = (x.numpy().astype(np.float64) for x in fg.linalg.svd(fg.tensor(a)))
+        assert (np.diff(s) <= 0).all() and (s >= 0).all()
+        np.testing.assert_allclose(s, wanted, 0, 4 * n * eps * wanted[0])
+        np.testing.assert_allclose(u * s @ vh, a, 0, 4 * n * eps * wanted[0])
+        np.testing.assert_allclose(u.T @ u, np.eye(n), 0, 4 * n * eps)
+        np.testing.assert_allclose(vh @ vh.T, np.eye(n), 0, 4 * n * eps)
 
 
 def test_svd_of_batches_shares_them_among_threads() -> None:

@@ -7,6 +7,7 @@
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/linalg_bidiagonal.h"
+#include "kernels/cpu/linalg_bidiagonal_qr.h"
 #include "kernels/cpu/linalg_jacobi.h"
 #include "kernels/cpu/linalg_ql.h"
 #include "kernels/cpu/linalg_symmetric.h"
@@ -176,7 +177,7 @@ class OwnSvd {
  public:
   static bool suits(int64_t m, int64_t n) {
     const int64_t least = std::min(m, n), most = std::max(m, n);
-    return least >= 16 && most <= 2 * least && most * least <= 512 * 512;
+    return most <= std::max<int64_t>(2 * least, 16) && most * least <= 512 * 512;
   }
 
   OwnSvd(int64_t m, int64_t n, bool vectors)
@@ -185,31 +186,26 @@ class OwnSvd {
         most_(std::max(m, n)),
         least_(std::min(m, n)),
         bidiagonal_(most_, least_),
-        e_(least_),
+        qr_(vectors && least_ <= kMostQr),
+        rotated_(qr_ ? 2 * least_ : 0, least_),
+        e_(6 * least_),
         left_(vectors ? most_ * most_ : 1),
-        u_(vectors ? least_ * least_ : 1),
         v_(vectors ? least_ * least_ : 1),
-        work_(vectors ? 3 * least_ * least_ + 4 * least_ : 4 * least_),
-        integers_(8 * least_) {}
+        work_(qr_ ? 1 : (vectors ? 4 * least_ * least_ : 0) + 4 * least_),
+        integers_(qr_ ? 1 : 8 * least_) {}
 
   // u (m, u_cols) and vh (vh_rows, n) may be null. A matrix with fewer rows than columns is taken
   // transposed, so that its factors change places.
   Int run(const T* a, T* u, int64_t u_cols, T* s, T* vh, int64_t vh_rows) {
     const bool turned = m_ < n_;
-    const Int k = static_cast<Int>(least_);
+    const int64_t cols = turned ? vh_rows : u_cols;
     const T size = bidiagonal_.run(a, turned ? 1 : n_, turned ? n_ : 1, s, e_.get());
-    Int status = 0;
-    lapack::bdsdc('U', u ? 'I' : 'N', k, s, e_.get(), u_.get(), k, v_.get(), k, work_.get(),
-                  integers_.get(), &status);
+    T* left = turned ? left_.get() : u;
+    const Int status = qr_ ? by_rotations(s, left, cols) : by_lapack(s, u ? left : nullptr, cols);
     for (int64_t i = 0; i < least_; ++i) s[i] *= size;
     if (!u) return status;
-    const int64_t cols = turned ? vh_rows : u_cols;
-    T* left = turned ? left_.get() : u;
-    // By rows, what bdsdc has written is its u transposed and its v.
-    transpose_into(u_.get(), least_, least_, work_.get());
     for (int64_t i = 0; i < most_; ++i) {
-      int64_t taken = i < least_ ? least_ : 0;
-      std::copy_n(work_.get() + (taken ? i * least_ : 0), taken, left + i * cols);
+      const int64_t taken = i < least_ ? least_ : 0;
       for (int64_t j = taken; j < cols; ++j) left[i * cols + j] = i == j;
     }
     bidiagonal_.apply_left(left, cols);
@@ -224,9 +220,50 @@ class OwnSvd {
   }
 
  private:
+  // Beyond that LAPACK divides and conquers faster. Without vectors its quotients, no roots, are.
+  static constexpr int64_t kMostQr = 96;
+
+  // Both replace the diagonal by the singular values, largest first, and write the vectors as the
+  // first columns of left and of v_; by_lapack without any where left is null.
+  Int by_rotations(T* s, T* left, int64_t cols) {
+    const int64_t stride = rotated_.stride();
+    T *ut = rotated_.row(0), *vt = rotated_.row(least_), *values = e_.get() + 5 * least_;
+    std::fill_n(ut, 2 * least_ * stride, T(0));
+    for (int64_t i = 0; i < least_; ++i)
+      ut[i * stride + least_ - 1 - i] = vt[i * stride + least_ - 1 - i] = 1;
+    const int status = bidiagonal_qr(least_, s, e_.get(), ut, vt, stride, e_.get() + least_);
+    for (int64_t i = 0; i < least_; ++i) values[i] = -std::abs(s[i]);
+    int32_t order[kMostQr];
+    ascending_order(values, least_, order);
+    for (int64_t k = 0; k < least_; ++k) {
+      const int64_t at = (least_ - 1 - order[k]) * stride;
+      const T sign = s[order[k]] < 0 ? T(-1) : T(1);
+      for (int64_t i = 0; i < least_; ++i) {
+        left[i * cols + k] = ut[at + i];
+        v_[i * least_ + k] = vt[at + i] * sign;
+      }
+    }
+    for (int64_t k = 0; k < least_; ++k) s[k] = -values[order[k]];
+    return status;
+  }
+  Int by_lapack(T* s, T* left, int64_t cols) {
+    const Int k = static_cast<Int>(least_);
+    T *u = work_.get(), *work = left ? u + least_ * least_ : u;
+    Int status = 0;
+    lapack::bdsdc('U', left ? 'I' : 'N', k, s, e_.get(), u, k, v_.get(), k, work, integers_.get(),
+                  &status);
+    if (!left) return status;
+    // By rows, what bdsdc has written is its u transposed and its v.
+    transpose_into(u, least_, least_, work);
+    for (int64_t i = 0; i < least_; ++i) std::copy_n(work + i * least_, least_, left + i * cols);
+    return status;
+  }
+
   int64_t m_, n_, most_, least_;
   Bidiagonal<T> bidiagonal_;
-  Scratch<T> e_, left_, u_, v_, work_;
+  bool qr_;
+  LinedMatrix<T> rotated_;
+  Scratch<T> e_, left_, v_, work_;
   Scratch<Int> integers_;
 };
 

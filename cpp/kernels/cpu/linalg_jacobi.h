@@ -17,7 +17,7 @@ namespace fastgrad {
 template <class T>
 class SmallSvd {
  public:
-  static constexpr int64_t kMostCols = 8, kMostRows = 16;
+  static constexpr int64_t kMostCols = 6, kMostRows = 16;
   static bool suits(int64_t m, int64_t n) {
     return std::min(m, n) <= kMostCols && std::max(m, n) <= kMostRows;
   }
