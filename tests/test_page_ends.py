@@ -70,6 +70,24 @@ def test_short_dimensions(length: int, dtype: str) -> None:
             np.testing.assert_array_equal(out.numpy(), expected.flip(-1).numpy())
 
 
+@pytest.mark.parametrize("length", [1, 7, 8, 9, 15, 17, 31, 32, 33, 65])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_gradients_of_rows_of_classes(length: int, dtype: str) -> None:
+    for rows in ROWS:
+        x = at_page_end((rows, length), dtype).requires_grad_()
+        weight = at_page_end((rows, length), dtype, 1)
+        copy, of_copy = x.detach().clone().requires_grad_(), weight.clone()
+        classes = fg.arange(rows) % length
+        for f in (fg.softmax, fg.log_softmax):
+            (grad,) = fg.autograd.grad(f(x, -1), x, weight)
+            (expected,) = fg.autograd.grad(f(copy, -1), copy, of_copy)
+            np.testing.assert_array_equal(grad.numpy(), expected.numpy())
+        for loss in (fg.nn.functional.cross_entropy, fg.nn.functional.nll_loss):
+            (grad,) = fg.autograd.grad(loss(x, classes), x)
+            (expected,) = fg.autograd.grad(loss(copy, classes), copy)
+            np.testing.assert_array_equal(grad.numpy(), expected.numpy())
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 8, 15, 16, 17, 31, 33, 63, 64, 65])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_matrices(n: int, dtype: str) -> None:

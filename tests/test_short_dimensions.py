@@ -196,6 +196,63 @@ def test_bits_do_not_depend_on_the_number_of_threads() -> None:
 
 
 @only_fastgrad
+# More rows than are taken together; the longest rows that are, and longer ones.
+@pytest.mark.parametrize("shape", [(2, 17), (130, 24), (65, 63), (7, 200), (3, 1024), (3, 1025)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_classes(shape: tuple[int, int], dtype: str) -> None:
+    rng = np.random.default_rng(shape[1])
+    rows, classes = shape
+    x = (rng.normal(size=shape) * 8).astype(dtype)
+    x[0, 1] = -np.inf
+    g = rng.normal(size=shape).astype(dtype)
+    target = rng.integers(2, classes, rows)
+    wide, along = x.astype("float64"), g.astype("float64")
+    log = wide - logsumexp(wide, -1)[:, None]
+    y = np.exp(log)
+    tight = {"rtol": 3e-6, "atol": 3e-6} if dtype == "float32" else {"rtol": 1e-13, "atol": 1e-13}
+    functional = fg.nn.functional
+    t = fg.tensor(x).requires_grad_()
+    for f, value, grad in (
+        (fg.softmax, y, y * (along - (along * y).sum(-1, keepdims=True))),
+        (fg.log_softmax, log, along - y * along.sum(-1, keepdims=True)),
+    ):
+        result = f(t, -1)
+        np.testing.assert_allclose(result.detach().numpy(), value, **tight)
+        (found,) = fg.autograd.grad(result, t, fg.tensor(g))
+        np.testing.assert_allclose(found.numpy(), grad, **tight)
+    each = -log[np.arange(rows), target]
+    of_each = y.copy()
+    of_each[np.arange(rows), target] -= 1
+    target[rows // 2] = -100
+    each[rows // 2], of_each[rows // 2] = 0, 0
+    for reduction, count in (("mean", rows - 1), ("sum", 1)):
+        loss = functional.cross_entropy(t, fg.tensor(target), reduction=reduction)
+        np.testing.assert_allclose(loss.item(), each.sum() / count, rtol=tight["rtol"])
+        (found,) = fg.autograd.grad(loss, t)
+        np.testing.assert_allclose(found.numpy(), of_each / count, **tight)
+        loss = functional.nll_loss(fg.tensor(log), fg.tensor(target), reduction=reduction)
+        np.testing.assert_allclose(loss.item(), each.sum() / count, rtol=1e-12)
+
+
+@pytest.mark.parametrize("length", [17, 33, 100])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_classes_that_are_no_numbers(dtype: str, length: int) -> None:
+    for at in (0, length - 1):
+        x = np.random.default_rng(0).normal(size=(6, length)).astype(dtype)
+        x[0, at] = np.nan
+        x[1, at] = np.inf
+        x[2] = -np.inf
+        x[3, at], x[3, 5] = np.nan, np.inf
+        x[4] *= 1e30  # sums underflow
+        t = fg.tensor(x)
+        for f in (fg.softmax, fg.log_softmax):
+            np.testing.assert_array_equal(np.isnan(f(t, -1).numpy()).all(-1), [1, 1, 1, 1, 0, 0])
+        expected = np.array([np.nan, np.inf, -np.inf, np.nan, x[4].max()])
+        np.testing.assert_allclose(fg.logsumexp(t, -1).numpy()[:5], expected, rtol=1e-6)
+        loss = fg.nn.functional.cross_entropy(t, fg.ones(6, dtype=fg.int64), reduction="none")
+        np.testing.assert_array_equal(np.isfinite(loss.numpy()), [0, 0, 0, 0, 1, 1])
+
+
 @pytest.mark.parametrize("shape", [(40, 3), (20, 8, 2), (30, 17)])
 def test_gradients(shape: tuple[int, ...]) -> None:
     x = fg.tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)

@@ -28,24 +28,29 @@ template <class T>
 class Targets {
  public:
   Targets(const ClassShape& s, const Array& target, const Array* weight, int64_t ignore)
-      : shape_(s), target_(as_contiguous(target, DType::Int64)), ignore_(ignore) {
-    if (weight) weight_ = as_contiguous(*weight, dtype_of<T>);
+      : shape_(s),
+        target_(as_contiguous(target, DType::Int64)),
+        classes_(target_.ptr<int64_t>()),
+        ignore_(ignore) {
+    if (!weight) return;
+    weight_ = as_contiguous(*weight, dtype_of<T>);
+    weights_ = weight_.ptr<T>();
   }
   // The class at a position, or -1 where it counts for nothing.
   int64_t at(int64_t position) const {
-    int64_t t = target_.ptr<int64_t>()[position];
+    const int64_t t = classes_[position];
     if (t == ignore_) return -1;
     FG_CHECK_INDEX(t >= 0 && t < shape_.classes, "Target ", t, " is out of bounds for ",
                    shape_.classes, " classes (in nll_loss)");
     return t;
   }
-  double weight(int64_t c) const {
-    return weight_.defined() ? static_cast<double>(weight_.ptr<T>()[c]) : 1.0;
-  }
+  double weight(int64_t c) const { return weights_ ? static_cast<double>(weights_[c]) : 1.0; }
 
  private:
   const ClassShape& shape_;
   Array target_, weight_;
+  const int64_t* classes_;
+  const T* weights_ = nullptr;
   int64_t ignore_;
 };
 
@@ -58,11 +63,21 @@ int64_t positions_at_once(const ClassShape& s) {
 template <class T>
 class Losses {
  public:
-  Losses(Reduction r, const Array& out) : reduction_(r), out_(out) {}
-  void add(int64_t position, double loss, double weight) {
-    total_ += weight;
-    sum_ += loss;
-    if (reduction_ == Reduction::None) out_.ptr<T>()[position] = static_cast<T>(loss);
+  Losses(Reduction r, const Array& out)
+      : reduction_(r), out_(out), each_(r == Reduction::None ? out.ptr<T>() : nullptr) {}
+  // f(position, &weight) is the loss of each of `count` positions.
+  template <class F>
+  void add(int64_t first, int64_t count, F&& f) {
+    double sum = sum_, total = total_;  // members would go through memory each time
+    for (int64_t position = first; position < first + count; ++position) {
+      double weight;
+      const double loss = f(position, &weight);
+      total += weight;
+      sum += loss;
+      if (each_) each_[position] = static_cast<T>(loss);
+    }
+    sum_ = sum;
+    total_ = total;
   }
   void finish(const Array& total) {
     *total.ptr<T>() = static_cast<T>(total_);
@@ -73,6 +88,7 @@ class Losses {
  private:
   Reduction reduction_;
   Array out_;
+  T* each_;
   double total_ = 0, sum_ = 0;
 };
 
@@ -102,15 +118,37 @@ void exp_block(T* p, int64_t n) {
   kernel(reinterpret_cast<char*>(p), in, 0, n);
 }
 
-// log(sum(exp(x))) of n elements; NaN where the largest is not finite: differences from it, which
-// make a loss, are not defined.
 template <class T>
-double log_sum_exp(const T* x, int64_t n) {
-  if (n == 0) return -std::numeric_limits<double>::infinity();
-  T top = lanes(T{}).largest(x, n);
-  if (!std::isfinite(top)) return std::numeric_limits<double>::quiet_NaN();
-  const T sum = softmax_lines(T{}).exp_sum(x, top, nullptr, n);
-  return static_cast<double>(top) + std::log(static_cast<double>(sum));
+void log_block(T* p, int64_t n) {
+  static const BlockKernel kernel = block_kernel(ElementwiseOp::Log, dtype_of<T>);
+  const char* in[] = {reinterpret_cast<const char*>(p)};
+  kernel(reinterpret_cast<char*>(p), in, 0, n);
+}
+
+// log(sum(exp(x))) of rows of n elements; NaN where the largest is not finite: differences from it,
+// which make a loss, are not defined.
+constexpr int64_t kRowsTogether = 64;
+template <class T>
+void log_sums_exp_of_rows(const T* x, int64_t rows, int64_t n, double* sums) {
+  if (n == 0) {
+    std::fill_n(sums, rows, -std::numeric_limits<double>::infinity());
+    return;
+  }
+  T top[kRowsTogether], sum[kRowsTogether];
+  if (n <= kMostInRow) {
+    softmax_lines(T{}).top_sums(x, n, rows, n, top, sum);
+    log_block(sum, rows);
+    for (int64_t r = 0; r < rows; ++r)
+      sums[r] = std::isfinite(top[r]) ? static_cast<double>(top[r]) + static_cast<double>(sum[r])
+                                      : std::numeric_limits<double>::quiet_NaN();
+    return;
+  }
+  for (int64_t r = 0; r < rows; ++r, x += n) {
+    const T largest = lanes(T{}).largest(x, n);
+    const double total = static_cast<double>(softmax_lines(T{}).exp_sum(x, largest, nullptr, n));
+    sums[r] = std::isfinite(largest) ? static_cast<double>(largest) + std::log(total)
+                                     : std::numeric_limits<double>::quiet_NaN();
+  }
 }
 
 // Positions of one image whose classes are planes: neighbours are worked on together, class by
@@ -170,14 +208,18 @@ void nll_loss(const ClassShape& s, const Array& scores, const Array& target, con
   dispatch_float(d, "nll_loss", [&]<class T>(T) {
     Targets<T> targets(s, target, weight, ignore);
     Losses<T> losses(reduction, wide_loss);
-    for (int64_t n = 0; n < s.batch; ++n)
-      for (int64_t i = 0; i < s.inner; ++i) {
-        int64_t position = n * s.inner + i, t = targets.at(position);
-        double w = t < 0 ? 0 : targets.weight(t);
-        double v =
-            t < 0 ? 0 : -w * static_cast<double>(from.ptr<T>()[(n * s.classes + t) * s.inner + i]);
-        losses.add(position, v, w);
-      }
+    // Positions side by side, or one behind the classes of the other.
+    const bool rows = s.inner == 1;
+    const int64_t together = rows ? s.batch : s.inner, step = rows ? s.classes : 1,
+                  plane = s.classes * s.inner;
+    const T* source = from.ptr<T>();
+    for (int64_t first = 0; first < s.batch * s.inner; first += together, source += plane)
+      losses.add(first, together, [&](int64_t position, double* weight) {
+        const int64_t t = targets.at(position);
+        *weight = t < 0 ? 0 : targets.weight(t);
+        if (t < 0) return 0.0;
+        return -*weight * static_cast<double>(source[(position - first) * step + t * s.inner]);
+      });
     losses.finish(wide_total);
   });
   copy_array(wide_loss, loss);
@@ -235,16 +277,20 @@ void cross_entropy(const ClassShape& s, const Array& scores, const Array& target
       });
     else
       parallel_for(s.batch * s.inner, positions_at_once(s), [&](int64_t begin, int64_t end) {
-        for (int64_t position = begin; position < end; ++position) {
-          const T* x = source + position * s.classes;
-          put(position, x, log_sum_exp(x, s.classes));
+        double sums[kRowsTogether];
+        for (int64_t first = begin, m; first < end; first += m) {
+          m = std::min(kRowsTogether, end - first);
+          const T* x = source + first * s.classes;
+          log_sums_exp_of_rows(x, m, s.classes, sums);
+          for (int64_t j = 0; j < m; ++j) put(first + j, x + j * s.classes, sums[j]);
         }
       });
     Losses<T> losses(reduction, wide_loss);
-    for (int64_t position = 0; position < s.batch * s.inner; ++position) {
-      int64_t t = targets.at(position);
-      losses.add(position, values[static_cast<size_t>(position)], t < 0 ? 0 : targets.weight(t));
-    }
+    losses.add(0, s.batch * s.inner, [&](int64_t position, double* weight) {
+      const int64_t t = targets.at(position);
+      *weight = t < 0 ? 0 : targets.weight(t);
+      return values[static_cast<size_t>(position)];
+    });
     losses.finish(wide_total);
   });
   copy_array(wide_loss, loss);
@@ -298,25 +344,29 @@ void cross_entropy_grad(const ClassShape& s, const Array& g, const Array& scores
         return;
       }
       parallel_for(s.batch, positions_at_once(s), [&](int64_t begin, int64_t end) {
-        for (int64_t position = begin; position < end; ++position) {
-          int64_t t = targets.at(position), at = position * s.classes;
-          const T* x = source + at;
-          T* p = target_x + at;
-          double cotangent = t < 0 ? 0 : cotangents.at(position);
-          if (cotangent == 0) {
-            std::fill_n(p, s.classes, T(0));
-            continue;
+        T scale[kRowsTogether];
+        double own[kRowsTogether], cotangent[kRowsTogether];
+        for (int64_t first = begin, m; first < end; first += m) {
+          m = std::min(kRowsTogether, end - first);
+          for (int64_t j = 0; j < m; ++j) {
+            const int64_t t = targets.at(first + j);
+            cotangent[j] = t < 0 ? 0 : cotangents.at(first + j);
+            own[j] = cotangent[j] == 0 ? 0 : (1 - smoothing) * targets.weight(t);
+            scale[j] = static_cast<T>(cotangent[j] * (own[j] + spread * all_weights));
           }
-          T log_sum = sums[position];
-          double own = (1 - smoothing) * targets.weight(t);
-          T scale = static_cast<T>(cotangent * (own + spread * all_weights));
-          for (int64_t c = 0; c < s.classes; ++c) p[c] = x[c] - log_sum;
-          exp_block(p, s.classes);
-          for (int64_t c = 0; c < s.classes; ++c) p[c] *= scale;
-          if (smoothing != 0)
-            for (int64_t c = 0; c < s.classes; ++c)
-              p[c] -= static_cast<T>(cotangent * spread * targets.weight(c));
-          p[t] -= static_cast<T>(cotangent * own);
+          T* p = target_x + first * s.classes;
+          softmax_lines(T{}).scaled_exp(source + first * s.classes, sums + first, scale, m,
+                                        s.classes, p);
+          for (int64_t j = 0; j < m; ++j, p += s.classes) {
+            if (cotangent[j] == 0) {
+              std::fill_n(p, s.classes, T(0));
+              continue;
+            }
+            if (smoothing != 0)
+              for (int64_t c = 0; c < s.classes; ++c)
+                p[c] -= static_cast<T>(cotangent[j] * spread * targets.weight(c));
+            p[targets.at(first + j)] -= static_cast<T>(cotangent[j] * own[j]);
+          }
         }
       });
     });

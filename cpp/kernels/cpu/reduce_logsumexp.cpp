@@ -10,6 +10,8 @@
 namespace fastgrad {
 namespace {
 
+static_assert(kReduceBlock <= kMostInRow);
+
 template <class T>
 struct ScaledSum {
   T largest, sum;  // sum of exp(x - largest)
@@ -23,11 +25,19 @@ struct LogSumExpReducer {
   static constexpr T kInf = std::numeric_limits<T>::infinity();
   static Acc empty() { return {-kInf, 0}; }
   static T larger(T a, T b) { return b > a || b != b ? b : a; }
+  static void lines(const T* p, int64_t step, int64_t count, int64_t n, Acc* acc) {
+    constexpr int64_t kStrip = 64;
+    T largest[kStrip], sum[kStrip];
+    for (int64_t i = 0; i < count; i += kStrip) {
+      const int64_t m = std::min(kStrip, count - i);
+      softmax_lines(T{}).top_sums(p + i * step, step, m, n, largest, sum);
+      for (int64_t j = 0; j < m; ++j) acc[i + j] = {largest[j], sum[j]};
+    }
+  }
   static Acc block(const T* p, int64_t n, int64_t) {
-    T largest = lanes(T{}).largest(p, n);
-    // With an infinite shift every term would be NaN; exp(-inf) = 0 and exp(inf) = inf are right.
-    T shift = std::isinf(largest) ? T(0) : largest;
-    return {largest, softmax_lines(T{}).exp_sum(p, shift, nullptr, n)};
+    Acc acc;
+    lines(p, 0, 1, n, &acc);
+    return acc;
   }
   // sum * exp(from - to), for from <= to
   static T rescaled(T sum, T from, T to) {

@@ -41,6 +41,14 @@ struct Lines {
       for (int64_t o = begin; o < end; ++o) f(o * n);
     });
   }
+  // Whether lines are worked on many in a call.
+  bool are_rows() const { return inner == 1 && n <= kMostInRow; }
+  // f(offset of the first element, rows)
+  template <class F>
+  void each_rows(F&& f) const {
+    parallel_for(outer, std::max<int64_t>(1, kGrain / n),
+                 [&](int64_t begin, int64_t end) { f(begin * n, end - begin); });
+  }
   // f(offset of the tile's first element, columns, memory of n times so many elements)
   template <class T, class F>
   void each_tile_with_work(F&& f) const {
@@ -260,6 +268,10 @@ void forward(const Array& x, int64_t dim, const Array& out) {
           softmax_tile<T, kLog>(work[0], work[0], lines.n, m, m, work[0]);
           lines.join(work[0], m, to + at);
         });
+      else if (lines.are_rows())
+        lines.each_rows(
+            [&, kernel = kLog ? softmax_lines(T{}).log_softmax : softmax_lines(T{}).softmax](
+                int64_t at, int64_t rows) { kernel(p + at, rows, lines.n, to + at); });
       else if (lines.inner == 1)
         lines.each_line([&](int64_t at) { softmax_line<T, kLog>(p + at, to + at, lines.n); });
       else
@@ -329,6 +341,12 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
           lines.split(result.ptr<T>() + at, m, work[1]);
           tile_of(work[0], work[1], work[2], m, m);
           lines.join(work[2], m, to.ptr<T>() + at);
+        });
+      else if (lines.are_rows())
+        lines.each_rows([&, kernel = kExp ? softmax_lines(T{}).log_softmax_grad
+                                          : softmax_lines(T{}).softmax_grad](int64_t at,
+                                                                             int64_t rows) {
+          kernel(cotangent.ptr<T>() + at, result.ptr<T>() + at, rows, lines.n, to.ptr<T>() + at);
         });
       else if (lines.inner == 1)
         lines.each_line(line);

@@ -1,4 +1,5 @@
-// The innermost loops of softmax, once per instruction set: the exponential stays in registers.
+// The innermost loops of softmax and losses of classes, once per instruction set: the exponential
+// stays in registers.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,23 @@ struct SoftmaxLines {
   T (*exp_sum)(const T* x, T shift, T* y, int64_t n);
   // y = exp(x - shift) and total += y, element by element. Without y only the latter.
   void (*exp_add)(const T* x, const T* shift, T* y, T* total, int64_t n);
+
+  // Of many rows of 0 < n <= kMostInRow elements, one after another; only top_sums may have them
+  // `step` apart.
+  // Largest elements, NaN where there is one, and sums of exp(x - shift): the shift is the largest,
+  // or 0 where that is infinite.
+  void (*top_sums)(const T* x, int64_t step, int64_t rows, int64_t n, T* top, T* sum);
+  void (*softmax)(const T* x, int64_t rows, int64_t n, T* y);
+  void (*log_softmax)(const T* x, int64_t rows, int64_t n, T* y);
+  // dx = y * (g - sum(g * y)), where an infinite y or g that counts for nothing gives 0.
+  void (*softmax_grad)(const T* g, const T* y, int64_t rows, int64_t n, T* dx);
+  // dx = g - exp(y) * sum(g)
+  void (*log_softmax_grad)(const T* g, const T* y, int64_t rows, int64_t n, T* dx);
+  // y = exp(x - shift[row]) * scale[row]
+  void (*scaled_exp)(const T* x, const T* shift, const T* scale, int64_t rows, int64_t n, T* y);
 };
+// Sums of longer rows would lose digits.
+inline constexpr int64_t kMostInRow = 1024;
 struct SoftmaxLineTable {
   SoftmaxLines<float> f32;
   SoftmaxLines<double> f64;
