@@ -99,14 +99,20 @@ class SymmetricEigen {
 
  private:
   // From here on LAPACK divides and conquers faster.
-  static constexpr int64_t kMostQl = 64;
+  static constexpr int64_t kMostQl = 96;
 
   Int by_rotations(T* w, T* v) {
     const int64_t stride = rotated_.stride();
     T *z = rotated_.row(0), *d = z_.get();
     std::fill_n(z, n_ * stride, T(0));
-    for (int64_t i = 0; i < n_; ++i) z[i * (stride + 1)] = 1;
-    std::copy_n(w, n_, d);
+    // From the end with the smaller elements it takes fewer sweeps.
+    const bool reversed = std::abs(w[0]) > std::abs(w[n_ - 1]);
+    if (reversed) std::reverse(e_.get(), e_.get() + n_ - 1);
+    for (int64_t i = 0; i < n_; ++i) {
+      const int64_t at = reversed ? n_ - 1 - i : i;
+      d[i] = w[at];
+      z[i * stride + at] = 1;
+    }
     const int status = ql_eigen(n_, d, e_.get(), z, stride, e_.get() + n_);
     int32_t order[kMostQl];
     ascending_order(d, n_, order);
