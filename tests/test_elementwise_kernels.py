@@ -212,6 +212,19 @@ def test_no_value_depends_on_the_length(name: str, dtype: str) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["sin", "cos", "tan", "erf", "erfc", "lgamma", "digamma"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_arguments_beyond_the_usual_change_nothing_beside(name: str, dtype: str) -> None:
+    function = getattr(fg, name)
+    x = np.random.default_rng(6).uniform(0.1, 5.9, 200).astype(dtype)
+    usual = function(fg.tensor(x)).numpy()
+    for beyond in (6.0, 6.5, 9.5, 12.0, 26.5, 1e10, np.inf, np.nan, -0.3, -8.5):
+        x[77] = beyond
+        got = function(fg.tensor(x)).numpy()
+        np.testing.assert_array_equal(np.delete(got, 77), np.delete(usual, 77))
+        np.testing.assert_array_equal(function(fg.tensor(x[70:78])).numpy(), got[70:78])
+
+
 @pytest.mark.parametrize("shape", [(65, 70), (3, 70, 65), (70, 3, 65), (2000, 600)])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
 def test_transposed_operands(shape: tuple[int, ...], dtype: str) -> None:

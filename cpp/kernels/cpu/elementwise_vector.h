@@ -136,7 +136,11 @@ constexpr bool is_installed(ElementwiseOp op, bool is_double) {
 }
 
 // How many registers at once: fewer where a function fills the register file by itself.
-constexpr int registers_at_once(ElementwiseOp op) {
+constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
+#ifdef FG_SHORT_REGISTERS
+  return 1;  // short arrays have few
+#endif
+  if (!kTables && is_double && (op == ElementwiseOp::Erf || op == ElementwiseOp::Erfc)) return 2;
   switch (op) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Lgamma:
@@ -166,26 +170,37 @@ constexpr int registers_at_once(ElementwiseOp op) {
   }
 }
 
-// ---- the few arguments that are left to scalar code: huge ones of the trigonometric functions,
-// and negative ones of lgamma and digamma
+// ---- the few arguments that are left to slower code: huge ones of the trigonometric functions,
+// negative ones of lgamma and digamma, those of erfc for which a double has no table
 
 template <class Op>
 constexpr bool kTrigonometric =
     Op::kOp == ElementwiseOp::Sin || Op::kOp == ElementwiseOp::Cos || Op::kOp == ElementwiseOp::Tan;
-template <class Op>
-constexpr bool kHasRarePath =
-    kTrigonometric<Op> || Op::kOp == ElementwiseOp::Lgamma || Op::kOp == ElementwiseOp::Digamma;
+template <class Op, class T>
+constexpr bool kErfcByRows =
+    !kTables && Op::kOp == ElementwiseOp::Erfc && std::is_same_v<T, double>;
+template <class Op, class T>
+constexpr bool kHasRarePath = kTrigonometric<Op> || Op::kOp == ElementwiseOp::Lgamma ||
+                              Op::kOp == ElementwiseOp::Digamma || kErfcByRows<Op, T>;
 
 // Above kRareAbove the argument is rare.
 template <class Op, class V>
 FG_INLINE V rarity(V x) {
-  if constexpr (kTrigonometric<Op>)
+  if constexpr (kTrigonometric<Op> || Op::kOp == ElementwiseOp::Erfc)
     return math::vector::fabs(x);
   else
     return -x;
 }
 template <class Op, class V>
-constexpr auto kRareAbove = kTrigonometric<Op> ? math::vector::Circle<V>::kReduced : 0;
+constexpr math::vector::Element<V> rare_above() {
+  if constexpr (kTrigonometric<Op>) return math::vector::Circle<V>::kReduced;
+#ifndef FG_TABLES
+  if constexpr (Op::kOp == ElementwiseOp::Erfc) return math::vector::kErfRowsEnd;
+#endif
+  return 0;
+}
+template <class Op, class V>
+constexpr auto kRareAbove = rare_above<Op, V>();
 
 template <class Op>
 double by_scalar(double x) {
@@ -205,6 +220,10 @@ template <class Op, class T>
 [[gnu::noinline, gnu::cold]] void replace_rare(const Register<T>* x, Register<T>* y) {
   using V = Register<T>;
   const V above = rarity<Op, V>(*x);
+  if constexpr (kErfcByRows<Op, T>) {
+    *y = math::vector::select<V>(above > kRareAbove<Op, V>, math::vector::erfc_by_tail(*x), *y);
+    return;
+  }
   for (int64_t k = 0; k < kWidth<T>; ++k)
     if (above[k] > kRareAbove<Op, V>)
       (*y)[k] = static_cast<T>(by_scalar<Op>(static_cast<double>((*x)[k])));
@@ -214,7 +233,7 @@ template <class Op, class T>
 // these take up to half of an exponential or a logarithm. Where all numbers at hand are in the
 // middle of the range they are left out; the results are the same.
 
-template <class Op>
+template <class Op, class T>
 constexpr bool has_usual_form() {
 #ifdef FG_TABLES
   return false;
@@ -227,8 +246,9 @@ constexpr bool has_usual_form() {
     case ElementwiseOp::Log10:
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Silu:
-    case ElementwiseOp::Erfc:
       return true;
+    case ElementwiseOp::Erfc:
+      return std::is_same_v<T, float>;
     default:
       return false;
   }
@@ -245,7 +265,7 @@ FG_INLINE auto is_usual(V x) {
   else if constexpr (Op::kOp == ElementwiseOp::Sigmoid || Op::kOp == ElementwiseOp::Silu)
     return fabs(x) <= kSigmoidOne<V>;
   else if constexpr (Op::kOp == ElementwiseOp::Erfc)
-    return fabs(x) <= kUsualErfc<V>;
+    return fabs(x) <= kUsualErfc;
   else
     return (x >= Real<V>::kLeastNormal) & (x < Real<V>::kInf);
 }
@@ -294,7 +314,7 @@ FG_INLINE V call(V x) {
 template <class Op, class T, int kN>
 FG_INLINE void apply(Register<T> (&v)[kN]) {
   using V = Register<T>;
-  if constexpr (kHasRarePath<Op>) {
+  if constexpr (kHasRarePath<Op, T>) {
     V x[kN];
     bool rare = false;
 #pragma GCC unroll 4
@@ -319,7 +339,7 @@ FG_INLINE void apply(Register<T> (&v)[kN]) {
       v[k] = k == 0 ? math::vector::sqrt_aside(v[k]) : math::vector::sqrt(v[k]);
   } else {
 #ifndef FG_TABLES
-    if constexpr (has_usual_form<Op>())
+    if constexpr (has_usual_form<Op, T>())
       if (apply_usual<Op>(v)) return;
 #endif
 #pragma GCC unroll 4
@@ -366,9 +386,9 @@ void fill(T* y, T value, int64_t n) {
 template <class Op, class T>
 void unary_vector(char* out, const char* const* in, unsigned scalars, int64_t n) {
   T* y = reinterpret_cast<T*>(out);
-  each_register<registers_at_once(Op::kOp)>(y, reinterpret_cast<const T*>(in[0]),
-                                            scalars && n > 0 ? 1 : n,
-                                            []<int kN>(Register<T>(&v)[kN]) { apply<Op, T>(v); });
+  each_register<registers_at_once(Op::kOp, std::is_same_v<T, double>)>(
+      y, reinterpret_cast<const T*>(in[0]), scalars && n > 0 ? 1 : n,
+      []<int kN>(Register<T>(&v)[kN]) { apply<Op, T>(v); });
   if (scalars) fill(y + 1, *y, n - 1);
 }
 
@@ -395,7 +415,7 @@ bool power_by_number(T* y, const T* x, T exponent, int64_t n) {
 template <class Op, int kArity, class T>
 void vector_of_several(char* out, const char* const* in, unsigned scalars, int64_t n) {
   using V = Register<T>;
-  constexpr int kN = registers_at_once(Op::kOp);
+  constexpr int kN = registers_at_once(Op::kOp, std::is_same_v<T, double>);
   constexpr int64_t w = kWidth<T>;
   T* y = reinterpret_cast<T*>(out);
   if (n <= 0) return;

@@ -1,6 +1,7 @@
 // Error functions on registers; see vector_real.h.
 #pragma once
 
+#include "kernels/cpu/vector_erf_coef.h"
 #include "kernels/cpu/vector_exp_log.h"
 
 #ifdef FG_VECTOR_MATH
@@ -54,18 +55,6 @@ FG_INLINE ErfcTail<V> erfc_tail(V a, [[maybe_unused]] V low = V{}) {
   const auto e = exponential(-square, -square_low);
   return {scaled + fma(e.q, scaled, fma(e.q, lost, lost)), e.k};
 }
-FG_INLINE D erf(D x) {
-  const D a = fabs(x);
-  const D near = fma(x, erf_poly(x * x), x);
-  const D exponent = -poly(at_most(a, 5.95), coef::kLogErfcD);
-#ifdef FG_TABLES
-  const D tail = exp(exponent);
-#else
-  const D tail = exp_usual(exponent);
-#endif
-  const D far = copysign(1 - tail, x);
-  return select<D>(a < 1, near, far);
-}
 FG_INLINE F erf(F x) {
   const F a = fabs(x);
   const F near = fma(x, erf_poly(x * x), x);
@@ -76,20 +65,101 @@ FG_INLINE F erf(F x) {
 }
 
 template <class V>
-FG_INLINE V erfc(V x) {
+FG_INLINE V erfc_by_tail(V x) {
   const auto tail = erfc_tail(at_most(fabs(x), kErfcEnd<V>));
   const V y = scale(tail.m, tail.k);
   return select<V>(x < 0, 2 - y, y);
 }
+FG_INLINE F erfc(F x) { return erfc_by_tail(x); }
 // The same for |x| <= kUsualErfc, see exp_usual.
-template <class V>
-constexpr Element<V> kUsualErfc = kFloat<V> ? 9 : 26;
-template <class V>
-FG_INLINE V erfc_usual(V x) {
+constexpr float kUsualErfc = 9;
+FG_INLINE F erfc_usual(F x) {
   const auto tail = erfc_tail(fabs(x));
-  const V y = number<V>(bits(tail.m) + (tail.k.n << Real<V>::kFraction));
-  return select<V>(x < 0, 2 - y, y);
+  const F y = number<F>(bits(tail.m) + (tail.k.n << Real<F>::kFraction));
+  return select<F>(x < 0, 2 - y, y);
 }
+
+#ifdef FG_TABLES
+// The polynomial of a piece in the distance d from its middle.
+template <int kTerms>
+FG_INLINE D poly_of_piece(D d, Bits<D> piece, const double (&by)[kTerms][16]) {
+  D p = lookup(by[kTerms - 1], piece);
+#pragma GCC unroll 16
+  for (int k = kTerms - 2; k >= 0; --k) p = fma(p, d, lookup(by[k], piece));
+  return p;
+}
+FG_INLINE D erf(D x) {
+  const D a = at_most(fabs(x), 6.);  // 1 beyond
+  const Bits<D> n = bits(fma(a, 2.56, Real<D>::kRound));
+  return copysign(poly_of_piece(a - lookup(coef::kErfMiddle, n), n, coef::kErfBy), x);
+}
+FG_INLINE D erfc(D x) {
+  const D a = at_most(fabs(x), kErfcEnd<D>);
+  const Bits<D> n = bits(a + 2) >> (Real<D>::kFraction - 2);
+  const D p = poly_of_piece(a - lookup(coef::kErfcxMiddle, n), n, coef::kErfcxBy);
+  const D exponent = -a * a, low = fma(-a, a, -exponent);
+  const Sixteenth s = nearest_sixteenth(exponent);
+  const D u = p * lookup(coef::kSixteenths, s.n);
+  const D q = expm1_near(sixteenth_rest(exponent, s) + low) + lookup(coef::kSixteenthsLow, s.n);
+  const D y = scale(fma(q, u, u), s);
+  return select<D>(x < 0, 2 - y, y);
+}
+#else
+// erf(a) and erfc(a) of one and the same sum: erf is value + 1 - one, erfc is one - value. By a
+// table in memory of erf(c), or erfc(c), and the slope E there, for c next to a = c + d: with the
+// mean m of c and a the change is the integral of E exp(c^2 - m^2) exp(-2 m t - t^2), t from -d/2
+// to d/2, which is d E exp(-w) (1 + b) with w = d (c + d/4) and b even in d.
+struct ErfParts {
+  D value, one;
+};
+constexpr double kErfRowsEnd = 5.9921875;
+template <bool kIsErf>  // whose changes need fewer terms: they are small where c is large
+FG_INLINE ErfParts erf_parts(D a) {
+  constexpr double kTo128ths = 0x1.8p45;
+  const D b = at_most(a, kErfRowsEnd);
+  // NaN shall have a place in the table, too.
+  const D shifted = at_most_each(all<D>(kErfRowsEnd), b) + kTo128ths;
+  const D c = shifted - kTo128ths, d = b - c;
+  const Bits<D> at = (bits(shifted) & 1023) << 4;
+  const auto row = [&at](int k) {
+    return _mm_loadu_pd(
+        reinterpret_cast<const double*>(reinterpret_cast<const char*>(coef::kErfRows) + at[k]));
+  };
+  const D even = _mm256_insertf128_pd(_mm256_castpd128_pd256(row(0)), row(2), 1);
+  const D odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(row(1)), row(3), 1);
+  const D square = d * d;
+  D change;
+  if constexpr (kIsErf) {
+    // The integral's series in d, its coefficients as functions of c.
+    const D z = c * c;
+    const D fifth = fma(fma(z, -4. / 90, 20. / 90), z, -15. / 90);
+    const D fourth = fma(square, -1. / 42, fma(fma(z, 4. / 30, -12. / 30), z, 3. / 30));
+    const D evens = fma(square, fourth, fma(z, 2. / 3, -1. / 3));
+    const D odds = fma(square, fma(square, fifth, fma(z, -1. / 3, 0.5)), -1.);
+    change = fma(square, evens, c * d * odds);
+  } else {
+    const D decay = d * fma(d, 0.25, c), md = d * fma(d, 0.5, c), y = md * md;
+    const D first = fma(square, -1. / 40, 1. / 6), second = fma(square, -1. / 672, 1. / 120);
+    const D level = square * fma(square, 1. / 160, -1. / 12);
+    const D bend = fma(y, fma(y, fma(y, 1. / 5040, second), first), level);
+    const D fall = decay * poly(decay, coef::kErfDecay);
+    change = fma(fall, bend, fall + bend);
+  }
+  const D step = D(_mm256_unpackhi_pd(even, odd)) * d;
+  const D value = D(_mm256_unpacklo_pd(even, odd)) + fma(step, change, step);
+  return {value, select<D>(c < 0.5, 1., 0.)};
+}
+FG_INLINE D erf(D x) {
+  const ErfParts p = erf_parts<true>(fabs(x));
+  return copysign(p.value + (1 - p.one), x);
+}
+// For |x| up to kErfRowsEnd: beyond, the loops call erfc_by_tail.
+FG_INLINE D erfc(D x) {
+  const ErfParts p = erf_parts<false>(fabs(x));
+  const D y = p.one - p.value;
+  return select<D>(x < 0, 2 - y, y);
+}
+#endif
 
 // The distribution function of the normal distribution, erfc(-x / sqrt(2)) / 2.
 FG_INLINE D ndtr(D x) {

@@ -2,8 +2,8 @@
 //
 // Those are templates over the register, without branches or calls, and every instruction set
 // computes the same bits: what the sets do differently (min, scaling, splitting) is hidden here and
-// has one result. The exception are exponentials and logarithms of doubles, powers and tanh, for
-// which AVX-512 has tables (FG_TABLES, vector_table.h). They need fused multiply-add, which
+// has one result. The exception are exponentials, logarithms and error functions of doubles, powers and
+// tanh, for which AVX-512 has tables (FG_TABLES, vector_table.h). They need fused multiply-add, which
 // FG_VECTOR_MATH says; without it the rows call libm. Everything is inlined and static, for the
 // reason given in elementwise_loops.h.
 #pragma once
