@@ -20,6 +20,23 @@ inline Array contiguous_copy(const Array& src) { return contiguous_copy(src, src
 Array as_contiguous(const Array& src, DType dtype);
 inline Array as_contiguous(const Array& src) { return as_contiguous(src, src.dtype); }
 
+// Runs f on an output of type `compute`: out itself, or a temporary that is converted into it.
+template <class F>
+void with_output(const Array& out, DType compute, F&& f) {
+  if (out.dtype == compute) {
+    f(out);
+    return;
+  }
+  Array wide = Array::empty(out.shape, compute);
+  f(wide);
+  copy_array(wide, out);
+}
+// The same with float32 for half types.
+template <class F>
+void with_compute_type(const Array& out, F&& f) {
+  with_output(out, compute_dtype(out.dtype), f);
+}
+
 // Walks n positions of a strided array in row-major order, from any position.
 class StridedCursor {
  public:

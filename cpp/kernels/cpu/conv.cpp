@@ -33,9 +33,9 @@ void dispatch_conv(DType d, F&& f) {
   });
 }
 
-// Half types are convolved in float32.
+// Half types are convolved in float32, and outputs are row-major.
 template <class F>
-void with_compute_type(const Array& out, F&& f) {
+void with_contiguous_output(const Array& out, F&& f) {
   DType compute = compute_dtype(out.dtype);
   if (compute == out.dtype && out.contiguous) return f(out);
   Array wide = Array::empty(out.shape, compute);
@@ -267,7 +267,7 @@ ConvGeometry with_rows(ConvGeometry g) {
 void conv_forward(const ConvGeometry& g, const Array& x, const Array& w, const Array* bias,
                   const Array& y) {
   if (y.numel == 0) return;
-  with_compute_type(y, [&](const Array& out) {
+  with_contiguous_output(y, [&](const Array& out) {
     Array from = as_contiguous(x, out.dtype), weights = as_contiguous(w, out.dtype), b;
     if (bias) b = as_contiguous(*bias, out.dtype);
     LongWork long_work(multiplications(g));
@@ -280,7 +280,7 @@ void conv_forward(const ConvGeometry& g, const Array& x, const Array& w, const A
 
 void conv_input_grad(const ConvGeometry& g, const Array& gy, const Array& w, const Array& dx) {
   if (dx.numel == 0) return;
-  with_compute_type(dx, [&](const Array& out) {
+  with_contiguous_output(dx, [&](const Array& out) {
     Array from = as_contiguous(gy, out.dtype), weights = as_contiguous(w, out.dtype);
     LongWork long_work(multiplications(g));
     dispatch_conv(out.dtype, [&]<class T>(T) {
@@ -295,7 +295,7 @@ void conv_weight_grad(const ConvGeometry& g, const Array& gy, const Array& x, co
     std::memset(dw.data, 0, static_cast<size_t>(dw.nbytes()));
     return;
   }
-  with_compute_type(dw, [&](const Array& out) {
+  with_contiguous_output(dw, [&](const Array& out) {
     Array cotangent = as_contiguous(gy, out.dtype), from = as_contiguous(x, out.dtype);
     LongWork long_work(multiplications(g));
     dispatch_conv(out.dtype, [&]<class T>(T) {
@@ -326,7 +326,7 @@ void im2col(const ConvGeometry& g, const Array& x, const Array& columns) {
 }
 
 void col2im(const ConvGeometry& g, const Array& columns, const Array& x) {
-  with_compute_type(x, [&](const Array& out) {
+  with_contiguous_output(x, [&](const Array& out) {
     if (out.numel == 0) return;
     std::memset(out.data, 0, static_cast<size_t>(out.nbytes()));
     if (columns.numel == 0) return;

@@ -14,15 +14,6 @@
 namespace fastgrad {
 namespace {
 
-template <class F>
-void with_compute_type(const Array& out, F&& f) {
-  DType compute = compute_dtype(out.dtype);
-  if (compute == out.dtype) return f(out);
-  Array wide = Array::empty(out.shape, compute);
-  f(wide);
-  copy_array(wide, out);
-}
-
 // Targets and the weights of classes, as the loops read them.
 template <class T>
 class Targets {

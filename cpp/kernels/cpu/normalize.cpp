@@ -221,7 +221,7 @@ void columns_norm_grad(const ChannelNormShape& s, const T* g, const T* x, const 
   double count = static_cast<double>(s.batch * s.inner);
   int64_t step = s.channels * s.inner, inner = s.inner;
   Columns<T>::for_tiles(s, [&](int64_t first, int64_t channels) {
-    Columns<T> at;
+    Columns<T> at{};  // GCC does not see that what is read has been set
     double sums_g[kColumns] = {}, sums_gx[kColumns] = {};
     int64_t n = channels * inner, begin = first * inner;
     for (int64_t c = 0; c < channels; ++c) at.set(at.mean, inner, c, means[first + c]);

@@ -12,16 +12,6 @@
 namespace fastgrad {
 namespace {
 
-// Half types are pooled in float32.
-template <class F>
-void with_compute_type(const Array& out, F&& f) {
-  DType compute = compute_dtype(out.dtype);
-  if (compute == out.dtype) return f(out);
-  Array wide = Array::empty(out.shape, compute);
-  f(wide);
-  copy_array(wide, out);
-}
-
 template <class T>
 constexpr bool is_nan(T x) {
   return x != x;

@@ -155,17 +155,5 @@ void reduce_walk(const Array& x, DimSet dims, Store&& store) {
   reduce_walk(x, dims, reducer, {const_cast<void*>(static_cast<const void*>(&store)), put});
 }
 
-// Runs f on an output of type `compute`: out itself, or a temporary that is converted into it.
-template <class F>
-void with_output(const Array& out, DType compute, F&& f) {
-  if (out.dtype == compute) {
-    f(out);
-    return;
-  }
-  Array wide = Array::empty(out.shape, compute);
-  f(wide);
-  copy_array(wide, out);
-}
-
 }  // namespace
 }  // namespace fastgrad

@@ -115,16 +115,6 @@ void scan_lines(const Lines& l, const T* p, T* q, Scan&& scan) {
       });
 }
 
-// Runs f on an output of the compute type, which is converted into `out` afterwards.
-template <class F>
-void with_compute_type(const Array& out, F&& f) {
-  DType compute = compute_dtype(out.dtype);
-  if (compute == out.dtype) return f(out);
-  Array wide = Array::empty(out.shape, compute);
-  f(wide);
-  copy_array(wide, out);
-}
-
 // The best element so far: an equal one, or NaN, takes over.
 template <class T, bool kLargest>
 struct Best {

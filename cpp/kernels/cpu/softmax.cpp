@@ -144,15 +144,6 @@ void each_block(int64_t n, F&& f) {
   });
 }
 
-template <class F>
-void with_compute_type(const Array& out, F&& f) {
-  DType compute = compute_dtype(out.dtype);
-  if (compute == out.dtype) return f(out);
-  Array wide = Array::empty(out.shape, compute);
-  f(wide);
-  copy_array(wide, out);
-}
-
 // The elementwise kernels, on blocks: y may be x.
 template <class T, ElementwiseOp op>
 void block(T* y, std::initializer_list<const T*> in, unsigned scalars, int64_t n) {
