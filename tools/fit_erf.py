@@ -1,10 +1,17 @@
-"""Fits the pieces of the error functions of doubles and writes cpp/kernels/cpu/vector_erf_coef.h.
+"""Fits the pieces of the error functions and writes vector_erf_coef.h and vector_erf_rows.h.
 
-Usage: python tools/fit_erf.py > cpp/kernels/cpu/vector_erf_coef.h  (a minute; needs mpmath)
+Usage: python tools/fit_erf.py cpp/kernels/cpu  (a minute; needs mpmath)
 """
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 from mpmath import mp, mpf
 
 from fit_vector import Real, Target, array, fit
@@ -13,15 +20,36 @@ SLACK = mpf("1e-4")  # what rounding may add to a piece at each end, relative to
 ROWS_PER_UNIT, ROWS = 128, 768
 
 
-def with_exact_value(middle: mpf, function: Real) -> mpf:
-    """A number with few bits near `middle` whose function value is next to a double."""
-    center = int(mp.nint(middle * 2**20))
+@dataclass(frozen=True)
+class Kind:
+    """A floating-point type: its pieces, and what a middle of one may be."""
+
+    suffix: str
+    pieces: int
+    middle_bits: int
+    tries: int
+    rounded: Callable[[mpf], mpf]
+
+    @property
+    def is_double(self) -> bool:
+        """Whether it is not float."""
+        return self.suffix == "D"
+
+
+FLOAT = Kind("F", 8, 14, 60, lambda v: mpf(float(np.float32(float(v)))))
+DOUBLE = Kind("D", 16, 20, 400, lambda v: mpf(float(v)))
+
+
+def with_exact_value(middle: mpf, function: Real, kind: Kind) -> mpf:
+    """A number with few bits near `middle` whose function value is next to one of the type."""
+    unit = mpf(2) ** -kind.middle_bits
+    center = int(mp.nint(middle / unit))
 
     def lost(step: int) -> mpf:
-        value = function(mpf(center + step) / 2**20)
-        return abs(value - mpf(float(value))) / value
+        value = function((center + step) * unit)
+        return abs(value - kind.rounded(value)) / value
 
-    return mpf(center + min(range(-400, 401), key=lost)) / 2**20
+    return (center + min(range(-kind.tries, kind.tries + 1), key=lost)) * unit
 
 
 def piece(function: Real, low: mpf, high: mpf, middle: mpf, count: int) -> list[mpf]:
@@ -36,9 +64,8 @@ def piece(function: Real, low: mpf, high: mpf, middle: mpf, count: int) -> list[
     return found
 
 
-def erf_pieces(count: int) -> tuple[list[mpf], list[list[mpf]]]:
-    """Middles and coefficients of erf, a piece for each multiple of 25/64."""
-    width = mpf(25) / 64
+def print_erf(width: mpf, count: int, kind: Kind) -> None:
+    """Pieces of erf around the multiples of `width`."""
 
     def slope(z: mpf) -> mpf:
         return mp.erf(mp.sqrt(z)) / mp.sqrt(z) if z else 2 / mp.sqrt(mp.pi)
@@ -46,46 +73,45 @@ def erf_pieces(count: int) -> tuple[list[mpf], list[list[mpf]]]:
     edge = (width / 2 * (1 + SLACK)) ** 2
     odd, _ = fit(Target("", "", slope, lambda z: 1 / slope(z), mpf(0), edge, 0, 0), count // 2)
     middles, pieces = [mpf(0)], [[v for c in odd for v in (mpf(0), c)]]
-    for k in range(1, 16):
-        middles.append(with_exact_value(width * k, mp.erf))
+    for k in range(1, kind.pieces):
+        middles.append(with_exact_value(width * k, mp.erf, kind))
         low = width * (k - mpf(1) / 2)
         pieces.append(piece(mp.erf, low, low + width, middles[-1], count))
-    return middles, pieces
+    print(f"\n// erf by the nearest multiple of {mp.nstr(width)}, the distance's powers ascending")
+    print_pieces("kErf", middles, pieces, kind)
 
 
-def erfcx_pieces(count: int) -> tuple[list[mpf], list[list[mpf]]]:
-    """Middles and coefficients of exp(a^2) erfc(a), pieces for the quarters of octaves of a + 2."""
+def print_erfcx(first: int, count: int, kind: Kind) -> None:
+    """Pieces of exp(a^2) erfc(a) for even parts of the octaves of a + first, in their order."""
 
     def erfcx(a: mpf) -> mpf:
         return mp.exp(a * a) * mp.erfc(a)
 
-    middles, pieces = [], []
-    for k in range(16):
-        width = mpf(2) ** (k // 4 - 1)
-        low = width * (4 + k % 4) - 2
-        middles.append(with_exact_value(low + width / 2, erfcx))
-        pieces.append(piece(erfcx, low, low + width, middles[-1], count))
-    return middles, pieces
+    parts = kind.pieces // 4
+    middles, pieces = [mpf(0)] * kind.pieces, [[mpf(0)]] * kind.pieces
+    for k in range(kind.pieces):
+        width = mpf(2) ** (k // parts) * first / parts
+        low = width * (parts + k % parts) - first
+        place = (k + parts * (1022 + first)) % kind.pieces  # by the exponent's last bits
+        middles[place] = with_exact_value(low + width / 2, erfcx, kind)
+        pieces[place] = piece(erfcx, low, low + width, middles[place], count)
+    print(f"\n// exp(a^2) erfc(a) by the part of the octave of a + {first}")
+    print_pieces("kErfcx", middles, pieces, kind)
 
 
-def print_pieces(name: str, middles: list[mpf], pieces: list[list[mpf]]) -> None:
+def print_pieces(name: str, middles: list[mpf], pieces: list[list[mpf]], kind: Kind) -> None:
     """Prints tables to look up by piece: the middles, and for each power its coefficients."""
-    print(array(f"{name}Middle", middles, double=True, suffix=""))
-    bodies = [array("", list(v), double=True, suffix="") for v in zip(*pieces, strict=True)]
+    print(array(f"{name}Middle", middles, double=kind.is_double))
+    powers = [list(v) for v in zip(*pieces, strict=True)]
+    bodies = [array("", v, double=kind.is_double) for v in powers]
     lines = ["\n".join(body.split("\n")[1:-1]) for body in bodies]
-    print(f"constexpr double {name}By[][16] = {{{{\n" + "\n}, {\n".join(lines) + "\n}};")
+    kind_name = "double" if kind.is_double else "float"
+    print(f"constexpr {kind_name} {name}By{kind.suffix}[][{kind.pieces}] = {{{{")
+    print("\n}, {\n".join(lines) + "\n}};")
 
 
-def main() -> None:
-    """Writes the header to standard output."""
-    mp.dps = 50
-    print("// Written by tools/fit_erf.py; change that script, not this file.")
-    print("// clang-format off")
-    print("#pragma once\n\nnamespace fastgrad::math::coef {\n")
-    print("// erf by the nearest multiple of 25/64, the powers of the distance ascending")
-    print_pieces("kErf", *erf_pieces(14))
-    print("\n// exp(a^2) erfc(a) by the quarter of the octave of a + 2, which is 2 to 32")
-    print_pieces("kErfcx", *erfcx_pieces(15))
+def print_rows() -> None:
+    """What is looked up in memory."""
 
     def decay(w: mpf) -> mpf:
         return mp.expm1(-w) / w if w else -mpf(1)
@@ -99,7 +125,32 @@ def main() -> None:
         c = mpf(k) / ROWS_PER_UNIT
         rows += [mp.erf(c) if c < 0.5 else -mp.erfc(c), 2 / mp.sqrt(mp.pi) * mp.exp(-c * c)]
     print(array("kErfRows", rows, double=True, suffix=""))
-    print("\n}  // namespace fastgrad::math::coef")
+
+
+def print_all_pieces() -> None:
+    """What is looked up in registers."""
+    print_erf(mpf(17) / 32, 8, FLOAT)
+    print_erfcx(1, 9, FLOAT)
+    print_erf(mpf(25) / 64, 14, DOUBLE)
+    print_erfcx(2, 15, DOUBLE)
+
+
+def write(path: Path, print_body: Callable[[], None]) -> None:
+    """Writes a header of coefficients."""
+    with path.open("w") as file, contextlib.redirect_stdout(file):
+        print("// Written by tools/fit_erf.py; change that script, not this file.")
+        print("// clang-format off")
+        print("#pragma once\n\nnamespace fastgrad::math::coef {")
+        print_body()
+        print("\n}  // namespace fastgrad::math::coef")
+
+
+def main() -> None:
+    """Writes both headers into the folder that is named."""
+    mp.dps = 50
+    folder = Path(sys.argv[1])
+    write(folder / "vector_erf_coef.h", print_all_pieces)
+    write(folder / "vector_erf_rows.h", print_rows)
 
 
 if __name__ == "__main__":

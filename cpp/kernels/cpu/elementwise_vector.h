@@ -140,7 +140,7 @@ constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
 #ifdef FG_SHORT_REGISTERS
   return 1;  // short arrays have few
 #endif
-  if (!kTables && is_double && (op == ElementwiseOp::Erf || op == ElementwiseOp::Erfc)) return 2;
+  if (!kTables && (op == ElementwiseOp::Erfc || (is_double && op == ElementwiseOp::Erf))) return 2;
   switch (op) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Lgamma:
@@ -220,10 +220,12 @@ template <class Op, class T>
 [[gnu::noinline, gnu::cold]] void replace_rare(const Register<T>* x, Register<T>* y) {
   using V = Register<T>;
   const V above = rarity<Op, V>(*x);
+#ifndef FG_TABLES
   if constexpr (kErfcByRows<Op, T>) {
     *y = math::vector::select<V>(above > kRareAbove<Op, V>, math::vector::erfc_by_tail(*x), *y);
     return;
   }
+#endif
   for (int64_t k = 0; k < kWidth<T>; ++k)
     if (above[k] > kRareAbove<Op, V>)
       (*y)[k] = static_cast<T>(by_scalar<Op>(static_cast<double>((*x)[k])));

@@ -2,20 +2,16 @@
 #pragma once
 
 #include "kernels/cpu/vector_erf_coef.h"
+#include "kernels/cpu/vector_erf_rows.h"
 #include "kernels/cpu/vector_exp_log.h"
 
 #ifdef FG_VECTOR_MATH
 
 namespace fastgrad::math::vector {
 
-FG_INLINE F erf_poly(F z) { return poly(z, coef::kErfF); }
 FG_INLINE D erf_poly(D z) { return poly(z, coef::kErfD); }
 
 // exp(a^2) erfc(a) (a + 4) for t = (a - 4) / (a + 4), as an unevaluated sum.
-FG_INLINE Sum<F> erfcx_poly(F t) {
-  const F upper = poly<1>(t, coef::kErfcxF), value = fma(upper, t, coef::kErfcxF[0]);
-  return {value, fma(upper, t, coef::kErfcxF[0] - value)};
-}
 FG_INLINE Sum<D> erfcx_poly(D t) {
   using coef::kErfcxD;
   const D second = poly<2>(t, kErfcxD), first = fma(second, t, kErfcxD[1]);
@@ -27,76 +23,92 @@ FG_INLINE Sum<D> erfcx_poly(D t) {
 // erfc(a + low) = 2^k m for a from 0 to kErfcEnd. The quotient t is taken for a with so few digits
 // that a - 4 and a + 4 are exact; what that, and rounding t, has changed is put back by
 // derivatives.
-template <class V>
-constexpr Element<V> kErfcEnd = kFloat<V> ? 10.1 : 28;  // it is 0 from there on
-template <class V>
+constexpr double kErfcEnd = 28;  // it is 0 from there on
 struct ErfcTail {
-  V m;
-  Nearest<V> k;
+  D m;
+  Nearest<D> k;
 };
-template <bool kHasLow = false, class V>
-FG_INLINE ErfcTail<V> erfc_tail(V a, [[maybe_unused]] V low = V{}) {
-  using T = Element<V>;
-  const V rounded = (a + T(24)) - T(24);
-  V rest = a - rounded;
+template <bool kHasLow = false>
+FG_INLINE ErfcTail erfc_tail(D a, [[maybe_unused]] D low = D{}) {
+  const D rounded = (a + 24) - 24;
+  D rest = a - rounded;
   if constexpr (kHasLow) rest += low;
-  const V d = rounded + T(4), n = rounded - T(4);
-  const V inverse = inverse_near(d), t = n * inverse;
-  const Sum<V> value = erfcx_poly(t);
-  const V scaled = value.high * inverse;
-  const V inverse_low = fma(-rest, inverse, fma(-inverse, d, T(1)));  // relative
-  const V slope = fma(fma(rounded, T(2), inverse), scaled, T(-1.12837916709551257390));
-  const V shift = fma(fma(-t, d, n) * d, T(0.125), rest);
-  const V scaled_low = fma(value.low, inverse, fma(value.high, inverse, -scaled));
-  const V lost = fma(slope, shift, fma(scaled, inverse_low, scaled_low));
-  const V square = a * a;
-  V square_low = fma(a, a, -square);
+  const D d = rounded + 4, n = rounded - 4;
+  const D inverse = inverse_near(d), t = n * inverse;
+  const Sum<D> value = erfcx_poly(t);
+  const D scaled = value.high * inverse;
+  const D inverse_low = fma(-rest, inverse, fma(-inverse, d, 1.));  // relative
+  const D slope = fma(fma(rounded, 2., inverse), scaled, -1.12837916709551257390);
+  const D shift = fma(fma(-t, d, n) * d, 0.125, rest);
+  const D scaled_low = fma(value.low, inverse, fma(value.high, inverse, -scaled));
+  const D lost = fma(slope, shift, fma(scaled, inverse_low, scaled_low));
+  const D square = a * a;
+  D square_low = fma(a, a, -square);
   if constexpr (kHasLow) square_low += 2 * a * low;
   const auto e = exponential(-square, -square_low);
   return {scaled + fma(e.q, scaled, fma(e.q, lost, lost)), e.k};
 }
-FG_INLINE F erf(F x) {
-  const F a = fabs(x);
-  const F near = fma(x, erf_poly(x * x), x);
-  const auto e = exponential_short(-poly(at_most(a, 4.f), coef::kLogErfcF));
-  const F s = power_of_two<F>(e.k.n);
-  const F far = copysign((1 - s) - e.q * s, x);
-  return select<F>(a < 1, near, far);
-}
 
-template <class V>
-FG_INLINE V erfc_by_tail(V x) {
-  const auto tail = erfc_tail(at_most(fabs(x), kErfcEnd<V>));
-  const V y = scale(tail.m, tail.k);
-  return select<V>(x < 0, 2 - y, y);
-}
-FG_INLINE F erfc(F x) { return erfc_by_tail(x); }
-// The same for |x| <= kUsualErfc, see exp_usual.
-constexpr float kUsualErfc = 9;
-FG_INLINE F erfc_usual(F x) {
-  const auto tail = erfc_tail(fabs(x));
-  const F y = number<F>(bits(tail.m) + (tail.k.n << Real<F>::kFraction));
-  return select<F>(x < 0, 2 - y, y);
-}
+// ---- by pieces: a polynomial in the distance d from the middle of the piece that a is in, its
+// coefficients looked up by the last bits of a number that counts pieces
 
-#ifdef FG_TABLES
-// The polynomial of a piece in the distance d from its middle.
-template <int kTerms>
-FG_INLINE D poly_of_piece(D d, Bits<D> piece, const double (&by)[kTerms][16]) {
-  D p = lookup(by[kTerms - 1], piece);
+FG_INLINE F lookup(const float (&table)[8], Bits<F> index) {
+#if defined(FG_WIDE_REGISTERS)
+  return _mm512_permutexvar_ps(reinterpret_cast<__m512i>(index),
+                               _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+#else
+  return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), reinterpret_cast<__m256i>(index));
+#endif
+}
+template <class V, class T, int kTerms, int kPieces>
+FG_INLINE V poly_of_piece(V d, Bits<V> piece, const T (&by)[kTerms][kPieces]) {
+  V p = lookup(by[kTerms - 1], piece);
 #pragma GCC unroll 16
   for (int k = kTerms - 2; k >= 0; --k) p = fma(p, d, lookup(by[k], piece));
   return p;
 }
+
+FG_INLINE F erf(F x) {
+  const F a = at_most(fabs(x), 3.95f);  // 1 beyond
+  const Bits<F> n = bits(fma(a, 32.f / 17, Real<F>::kRound));
+  return copysign(poly_of_piece(a - lookup(coef::kErfMiddleF, n), n, coef::kErfByF), x);
+}
+
+// erfc(a) = 2^k m.
+struct ErfcOfFloat {
+  F m;
+  Nearest<F> k;
+};
+FG_INLINE ErfcOfFloat erfc_of_magnitude(F a) {
+  const Bits<F> n = bits(a + 1) >> (Real<F>::kFraction - 1);
+  const F p = poly_of_piece(a - lookup(coef::kErfcxMiddleF, n), n, coef::kErfcxByF);
+  const F exponent = -a * a;
+  const auto e = exponential(exponent, fma(-a, a, -exponent));
+  return {fma(e.q, p, p), e.k};
+}
+FG_INLINE F erfc(F x) {
+  const auto e = erfc_of_magnitude(at_most(fabs(x), 10.1f));  // 0 beyond
+  const F y = scale(e.m, e.k);
+  return select<F>(x < 0, 2 - y, y);
+}
+// The same for |x| <= kUsualErfc, see exp_usual.
+constexpr float kUsualErfc = 9;
+FG_INLINE F erfc_usual(F x) {
+  const auto e = erfc_of_magnitude(fabs(x));
+  const F y = number<F>(bits(e.m) + (e.k.n << Real<F>::kFraction));
+  return select<F>(x < 0, 2 - y, y);
+}
+
+#ifdef FG_TABLES
 FG_INLINE D erf(D x) {
   const D a = at_most(fabs(x), 6.);  // 1 beyond
   const Bits<D> n = bits(fma(a, 2.56, Real<D>::kRound));
-  return copysign(poly_of_piece(a - lookup(coef::kErfMiddle, n), n, coef::kErfBy), x);
+  return copysign(poly_of_piece(a - lookup(coef::kErfMiddleD, n), n, coef::kErfByD), x);
 }
 FG_INLINE D erfc(D x) {
-  const D a = at_most(fabs(x), kErfcEnd<D>);
+  const D a = at_most(fabs(x), kErfcEnd);
   const Bits<D> n = bits(a + 2) >> (Real<D>::kFraction - 2);
-  const D p = poly_of_piece(a - lookup(coef::kErfcxMiddle, n), n, coef::kErfcxBy);
+  const D p = poly_of_piece(a - lookup(coef::kErfcxMiddleD, n), n, coef::kErfcxByD);
   const D exponent = -a * a, low = fma(-a, a, -exponent);
   const Sixteenth s = nearest_sixteenth(exponent);
   const D u = p * lookup(coef::kSixteenths, s.n);
@@ -152,6 +164,11 @@ FG_INLINE ErfParts erf_parts(D a) {
 FG_INLINE D erf(D x) {
   const ErfParts p = erf_parts<true>(fabs(x));
   return copysign(p.value + (1 - p.one), x);
+}
+FG_INLINE D erfc_by_tail(D x) {
+  const auto tail = erfc_tail(at_most(fabs(x), kErfcEnd));
+  const D y = scale(tail.m, tail.k);
+  return select<D>(x < 0, 2 - y, y);
 }
 // For |x| up to kErfRowsEnd: beyond, the loops call erfc_by_tail.
 FG_INLINE D erfc(D x) {

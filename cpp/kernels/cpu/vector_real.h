@@ -2,10 +2,10 @@
 //
 // Those are templates over the register, without branches or calls, and every instruction set
 // computes the same bits: what the sets do differently (min, scaling, splitting) is hidden here and
-// has one result. The exception are exponentials, logarithms and error functions of doubles, powers and
-// tanh, for which AVX-512 has tables (FG_TABLES, vector_table.h). They need fused multiply-add, which
-// FG_VECTOR_MATH says; without it the rows call libm. Everything is inlined and static, for the
-// reason given in elementwise_loops.h.
+// has one result. The exception are exponentials, logarithms and error functions of doubles, powers
+// and tanh, for which AVX-512 has tables (FG_TABLES, vector_table.h). They need fused multiply-add,
+// which FG_VECTOR_MATH says; without it the rows call libm. Everything is inlined and static, for
+// the reason given in elementwise_loops.h.
 #pragma once
 
 #if defined(__GNUC__) && defined(__AVX2__) && defined(__FMA__)

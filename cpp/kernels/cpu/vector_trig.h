@@ -69,12 +69,12 @@ FG_INLINE V sin(V x) {
   return signed_sin(reduce(x, k.k, Element<V>(1)), k.n);
 }
 
-// |x| = (2 k - 1) pi/2 + r, and cos x = -+sin r.
+// |x| = (k - 1/2) pi + r, and cos x = -+sin r.
 template <class V>
 FG_INLINE V cos(V x) {
   const V a = fabs(x);
   const auto k = nearest_multiple(a, Element<V>(0.31830988618379067154), Element<V>(0.5));
-  return signed_sin(reduce(a, fma(k.k, 2, -1), Element<V>(0.5)), k.n);
+  return signed_sin(reduce(a, k.k - Element<V>(0.5), Element<V>(1)), k.n);
 }
 
 template <class V>
