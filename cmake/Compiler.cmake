@@ -43,6 +43,11 @@ function(fastgrad_set_isa_flags)
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
         "-O2;-ftree-vectorize;-fvect-cost-model=dynamic;--param=vect-epilogues-nomask=0")
     endif()
+    # Loops that a branch on an option divides into a few, each of them without it.
+    if(source MATCHES "grid_weights" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
+        "-O2;-ftree-vectorize;-fvect-cost-model=dynamic;-funswitch-loops")
+    endif()
     # Registers that are worked on side by side shall be side by side in the code as well.
     if(source MATCHES "elementwise_vector_" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS "-fschedule-insns;-fsched-pressure;--param=sched-pressure-algorithm=2")

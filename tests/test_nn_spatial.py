@@ -420,3 +420,160 @@ def test_a_convolution_of_ones_own():
         results.append((repr(layer), layer(module.ones(1, 2, 3, 3)).detach().numpy()))
     assert results[0][0] == results[1][0]
     np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def same_samples(x, grid, *arguments):
+    """Compares values and first derivatives with PyTorch's."""
+    found = []
+    for module in (fg, torch):
+        a, b = (module.tensor(v, requires_grad=True) for v in (x, grid))
+        y = module.nn.functional.grid_sample(a, b, *arguments)
+        weight = module.tensor(np.random.default_rng(9).standard_normal(y.shape).astype(x.dtype))
+        found.append([y.detach().numpy(), *(g.numpy() for g in module.autograd.grad(
+            (y * weight).sum(), (a, b)))])  # fmt: skip
+    for ours, theirs in zip(*found):
+        atol = 2e-4 if x.dtype == np.float32 else 1e-9
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=atol * np.abs(theirs).max())
+
+
+@only_fastgrad
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("channels, places", [(1, 70), (3, 70), (4, 70), (7, 3)])
+def test_samples_of_channels_side_by_side(channels, places, dtype, mode, padding_mode):
+    """Many samples go by groups of channels, few go pixel by pixel."""
+    r = np.random.default_rng(channels)
+    x = r.standard_normal((2, channels, 9, 13)).astype(dtype)
+    grid = r.uniform(-2.5, 2.5, (2, 1, places, 2)).astype(dtype)
+    same_samples(x, grid, mode, padding_mode, False)
+    same_samples(x, grid, mode, padding_mode, True)
+
+
+@only_fastgrad
+def test_samples_of_images_that_are_one_pixel():
+    grid = np.random.default_rng(1).uniform(-1.5, 1.5, (1, 2, 3, 2))
+    for padding_mode in ("zeros", "border", "reflection"):
+        for align in (True, False):
+            same_samples(np.full((1, 2, 1, 1), 3.0), grid, "bilinear", padding_mode, align)
+
+
+@only_fastgrad
+def test_samples_far_outside():
+    grid = fg.tensor([[[[1e30, 0.0], [-3e9, 0.0], [0.0, 5e18]]]])
+    image = fg.ones(1, 1, 4, 4)
+    for mode in ("bilinear", "nearest", "bicubic"):
+        zeros = fg.nn.functional.grid_sample(image, grid, mode, "zeros", False)
+        assert zeros.flatten().tolist() == [0, 0, 0]
+        border = fg.nn.functional.grid_sample(image, grid, mode, "border", False)
+        assert border.flatten().tolist() == [1, 1, 1]
+
+
+@only_fastgrad
+def test_a_pixel_that_is_not_sampled_does_not_matter():
+    image = fg.tensor([[[[float("inf"), 1.0], [1.0, 1.0]]]])
+    grid = fg.tensor([[[[1.5, 1.5], [3.0, 0.0]]]])
+    y = fg.nn.functional.grid_sample(image, grid, align_corners=False)
+    theirs = torch.nn.functional.grid_sample(
+        torch.tensor(image.tolist()), torch.tensor(grid.tolist()), align_corners=False
+    )
+    np.testing.assert_allclose(y.numpy(), theirs.numpy())
+
+
+@only_fastgrad
+def test_grid_sample_of_halves_and_of_nothing():
+    x = fg.randn(1, 2, 3, 3).half()
+    y = fg.nn.functional.grid_sample(x, fg.zeros(1, 1, 1, 2).half(), align_corners=True)
+    assert y.dtype == fg.float16 and fg.allclose(y.flatten(), x[0, :, 1, 1])
+    assert fg.nn.functional.grid_sample(x.float(), fg.zeros(1, 0, 4, 2)).shape == (1, 2, 0, 4)
+    assert fg.nn.functional.grid_sample(fg.zeros(0, 2, 3, 3), fg.zeros(0, 1, 4, 2)).numel() == 0
+    with pytest.raises(RuntimeError, match="same batch size"):
+        fg.nn.functional.grid_sample(x.float(), fg.zeros(2, 1, 1, 2))
+    with pytest.raises(RuntimeError, match="non-empty spatial"):
+        fg.nn.functional.grid_sample(fg.zeros(1, 2, 0, 3), fg.zeros(1, 1, 1, 2))
+
+
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["bilinear", "bicubic", "area", "nearest", "nearest-exact"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "uint8"])
+@pytest.mark.parametrize("size", [(11, 5), (7, 40), (3, 3), (1, 1)])
+def test_resizing_of_all_types(size, dtype, mode):
+    values = (np.random.default_rng(3).random((3, 2, 7, 10)) * 200).astype(np.float32)
+    if dtype == "uint8" and mode in ("area", "bicubic"):
+        pytest.skip("PyTorch has no uint8 area, and weights of 15 bits")
+    found = []
+    for module in (fg, torch):
+        x = module.tensor(values).to(getattr(module, dtype)).transpose(0, 1)
+        y = module.nn.functional.interpolate(x, size, mode=mode)
+        assert str(y.dtype).endswith(dtype)
+        found.append(y.to(module.float64).numpy())
+    tolerance = {"float32": 1e-5, "float64": 1e-6, "bfloat16": 1e-2, "uint8": 1e-2}[dtype]
+    atol = {"uint8": 1.01, "bfloat16": 0.1}.get(dtype, 1e-4)
+    np.testing.assert_allclose(*found, rtol=tolerance, atol=atol)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["linear", "area", "nearest"])
+@pytest.mark.parametrize("rows", [1, 4, 7])
+def test_resizing_of_rows(rows, mode):
+    x = np.random.default_rng(3).standard_normal((1, rows, 9))
+    found = []
+    for module in (fg, torch):
+        a = module.tensor(x, requires_grad=True)
+        y = module.nn.functional.interpolate(a, 13, mode=mode)
+        (g,) = module.autograd.grad((y * y).sum(), a)
+        found.append((y.detach().numpy(), g.numpy()))
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
+@only_fastgrad
+@pytest.mark.parametrize(
+    "shape, size, mode",
+    [
+        ((1, 2, 5), 7, "linear"),
+        ((1, 2, 5, 4), (3, 7), "bicubic"),
+        ((1, 2, 3, 4, 3), (5, 3, 2), "trilinear"),
+        ((1, 2, 3, 4, 3), (2, 3, 5), "area"),
+    ],
+)
+def test_derivatives_of_resizing(shape, size, mode):
+    x = fg.tensor(np.random.default_rng(5).standard_normal(shape), requires_grad=True)
+    resize = lambda x: fg.nn.functional.interpolate(x, size, mode=mode) ** 2  # noqa: E731
+    assert fg.autograd.gradcheck(resize, (x,))
+    assert fg.autograd.gradgradcheck(resize, (x,))
+
+
+@only_fastgrad
+def test_resizing_errors():
+    with pytest.raises(NotImplementedError, match="not implemented for 'Long'"):
+        fg.nn.functional.interpolate(fg.ones(1, 1, 3, 3, dtype=fg.int64), 2, mode="bilinear")
+    with pytest.raises(RuntimeError, match="should be greater than 0"):
+        fg.nn.functional.interpolate(fg.ones(1, 1, 3, 0), 2, mode="bilinear")
+    assert fg.nn.functional.interpolate(fg.ones(0, 2, 3, 3), 4).shape == (0, 2, 4, 4)
+
+
+@only_fastgrad
+def test_compiled_resizing_and_sampling():
+    r = np.random.default_rng(2)
+    x, grid = fg.tensor(r.random((1, 4, 6, 6))), fg.tensor(r.uniform(-1, 1, (1, 8, 8, 2)))
+
+    def loss(x, grid):
+        y = fg.nn.functional.interpolate(x, (9, 9), mode="bilinear")
+        return (fg.nn.functional.grid_sample(y, grid, align_corners=False) ** 2).sum()
+
+    step = fg.compile(loss)
+    for k in range(3):
+        np.testing.assert_allclose(step(x + k, grid).item(), loss(x + k, grid).item())
+
+
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["nearest", "nearest-exact"])
+def test_nearest_elements_are_those_of_pytorch(mode):
+    """Also where a float32 and a float64 scale lead to different ones."""
+    for old in range(40, 64):
+        x = np.arange(float(old)).reshape(1, 1, -1)
+        for new in range(2, 130):
+            ours = fg.nn.functional.interpolate(fg.tensor(x), new, mode=mode)
+            theirs = torch.nn.functional.interpolate(torch.tensor(x), new, mode=mode)
+            assert ours.tolist() == theirs.tolist(), (old, new)

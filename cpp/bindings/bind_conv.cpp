@@ -1,6 +1,7 @@
 // Convolution, pooling, patches and padding.
 #include "bindings/families.h"
 #include "ops/conv.h"
+#include "ops/images.h"
 #include "ops/pool.h"
 
 namespace fastgrad::py {
@@ -168,6 +169,21 @@ void bind_conv(Registry& r) {
       .on("(Tensor input, int[] pad, str mode='constant', float? value=None)",
           [](const Arguments& a) {
             return wrap(pad(a.tensor(0), a.ints(1), a.text(2), a.optional_real(3)));
+          });
+  // What nn/functional/images.py is made of.
+  r.add("_interpolate", kFunction, "The last dimensions in other sizes, by the mode's number.")
+      .on("(Tensor input, int[] size, int mode, bool align_corners, bool antialias, "
+          "float scale, float scale2, float scale3)",
+          [](const Arguments& a) {
+            const double scales[] = {a.real(5), a.real(6), a.real(7)};
+            return wrap(interpolate(a.tensor(0), a.ints(1), scales,
+                                    static_cast<ResizeMode>(a.integer(2)), a.boolean(3),
+                                    a.boolean(4)));
+          });
+  r.add("_grid_sample", kFunction, "Images sampled at the places of a grid.")
+      .on("(Tensor input, Tensor grid, str mode, str padding_mode, bool align_corners)",
+          [](const Arguments& a) {
+            return wrap(grid_sample(a.tensor(0), a.tensor(1), a.text(2), a.text(3), a.boolean(4)));
           });
 }
 

@@ -2,73 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from fastgrad import _core
 from fastgrad._checks import check_count, check_tensors
 from fastgrad._core import Tensor
 
+# Of each mode: the ranks of its inputs, and its number in ops/images.h.
 _MODES = {
-    "nearest": (3, 4, 5),
-    "nearest-exact": (3, 4, 5),
-    "area": (3, 4, 5),
-    "linear": (3,),
-    "bilinear": (4,),
-    "trilinear": (5,),
-    "bicubic": (4,),
+    "nearest": ((3, 4, 5), 0),
+    "nearest-exact": ((3, 4, 5), 1),
+    "area": ((3, 4, 5), 4),
+    "linear": ((3,), 2),
+    "bilinear": ((4,), 2),
+    "trilinear": ((5,), 2),
+    "bicubic": ((4,), 3),
 }
-
-
-def _cubic(t: Any) -> list[Any]:
-    """Returns the weights of the four neighbours, at the distances 1 + t, t, 1 - t and 2 - t."""
-    a = -0.75
-
-    def near(x: Any) -> Any:
-        return ((a + 2) * x - (a + 3)) * x * x + 1
-
-    def far(x: Any) -> Any:
-        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-
-    return [far(t + 1), near(t), near(1 - t), far(2 - t)]
-
-
-def _taps(mode: str, old: int, new: int, scale: float, align: bool) -> list[tuple[Any, Any]]:
-    """Returns the (indices, weights) of the elements that each new element is a sum of."""
-    places = np.arange(new)
-    if mode.startswith("nearest"):
-        shift = 0.5 if mode == "nearest-exact" else 0.0
-        index = np.floor((places + shift) * scale).astype(np.int64)
-        return [(np.clip(index, 0, old - 1), None)]
-    source = places * scale if align else (places + 0.5) * scale - 0.5
-    if mode != "bicubic":
-        source = np.maximum(source, 0.0)
-    first = np.floor(source).astype(np.int64)
-    t = source - first
-    offsets, weights = ((-1, 0, 1, 2), _cubic(t)) if mode == "bicubic" else ((0, 1), [1 - t, t])
-    return [(np.clip(first + o, 0, old - 1), w) for o, w in zip(offsets, weights)]
-
-
-def _smooth_weights(mode: str, old: int, new: int, scale: float) -> Any:
-    """Returns the matrix (new, old) of a filter as wide as a new element, which sums to 1."""
-    reach, stretch = (1 if mode == "bilinear" else 2), max(scale, 1.0)
-    weights = np.zeros((new, old))
-    for i in range(new):
-        centre = scale * (i + 0.5)
-        low = max(int(centre - reach * stretch + 0.5), 0)
-        high = min(int(centre + reach * stretch + 0.5), old)
-        x = np.abs((np.arange(low, high) - centre + 0.5) / stretch)
-        if mode == "bilinear":
-            row = np.maximum(1 - x, 0)
-        else:  # the cubic with a = -1/2
-            row = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2)
-            row = np.where(x < 2, row, 0.0)
-        weights[i, low:high] = row / row.sum()
-    return weights
 
 
 def interpolate(
@@ -107,7 +58,7 @@ def interpolate(
             "align_corners option can only be set with the interpolating modes: "
             "linear | bilinear | bicubic | trilinear"
         )
-    if mode not in _MODES or input.dim() not in _MODES[mode]:
+    if mode not in _MODES or input.dim() not in _MODES[mode][0]:
         raise NotImplementedError(
             "Input Error: Only 3D, 4D and 5D input Tensors supported (got "
             f"{input.dim()}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | "
@@ -140,7 +91,7 @@ def interpolate(
             f"Input and output must have the same number of spatial dimensions, but got input with "
             f"spatial dimensions of {old} and output size of {new}."
         )
-    if mode == "area":
+    if mode == "area" and all(n and o % n == 0 for o, n in zip(old, new)):
         from fastgrad.nn import functional as F
 
         pool: Any = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[
@@ -148,33 +99,19 @@ def interpolate(
         ]
         result: Tensor = pool(input, new)
         return result
+    scales = [1.0] * 3
+    for i, (o, n) in enumerate(zip(old, new)):
+        if align_corners:
+            scales[i] = (o - 1) / (n - 1) if n > 1 else 0.0
+        elif factors is not None:
+            scales[i] = 1 / factors[i]
+        elif n > 0:
+            scales[i] = o / n
     bytes_ = input.dtype == _core.uint8 and mode not in ("nearest", "nearest-exact")
     if bytes_:
         input = input.to(_core.float32)
-    for i in range(spatial):
-        if align_corners:
-            scale = (old[i] - 1) / (new[i] - 1) if new[i] > 1 else 0.0
-        else:
-            scale = old[i] / new[i] if factors is None else 1 / factors[i]
-        if antialias:
-            weights = _core.tensor(_smooth_weights(mode, old[i], new[i], scale))
-            input = (input.movedim(i + 2, -1) @ weights.to(input.dtype).T).movedim(-1, i + 2)
-            continue
-        input = _resized(input, i + 2, _taps(mode, old[i], new[i], scale, bool(align_corners)))
+    input = _core._interpolate(input, new, _MODES[mode][1], bool(align_corners), antialias, *scales)
     return input.round().clamp(0, 255).to(_core.uint8) if bytes_ else input
-
-
-def _resized(input: Tensor, dim: int, taps: list[tuple[Any, Any]]) -> Tensor:
-    total: Tensor | None = None
-    for index, weight in taps:
-        part = input.index_select(dim, _core.tensor(index))
-        if weight is not None:
-            shape = [1] * input.dim()
-            shape[dim] = -1
-            part = part * _core.tensor(weight).to(input.dtype).reshape(shape)
-        total = part if total is None else total + part
-    assert total is not None
-    return total
 
 
 def upsample(
@@ -240,26 +177,6 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     return grid.reshape(size[0], *spatial, len(spatial))
 
 
-def _reflected(x: Tensor, low: float, high: float) -> Tensor:
-    """Returns coordinates mirrored at both ends until they lie between them."""
-    span = high - low
-    if span <= 0:
-        return x * 0
-    x = (x - low).abs()
-    turns = (x / span).detach().floor()
-    extra = x - turns * span
-    return _core.where(turns.remainder(2) == 0, extra + low, high - extra)
-
-
-def _unnormalized(x: Tensor, size: int, padding_mode: str, align: bool) -> Tensor:
-    x = (x + 1) * ((size - 1) / 2) if align else ((x + 1) * size - 1) / 2
-    if padding_mode == "reflection":
-        x = _reflected(x, 0, size - 1) if align else _reflected(x, -0.5, size - 0.5)
-    if padding_mode in ("border", "reflection"):
-        x = x.clamp(0, size - 1)
-    return x
-
-
 def grid_sample(
     input: Tensor,
     grid: Tensor,
@@ -306,68 +223,7 @@ def grid_sample(
         )
     if mode == "bicubic" and n != 2:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    sizes = list(input.shape[2:])
-    align = bool(align_corners)
-    taps: list[list[tuple[Tensor, Tensor | None]]] = []  # per dimension: (index, weight)
-    known: Tensor | None = None  # which places are numbers
-    for i, size in enumerate(sizes):
-        wrap = "zeros" if mode == "bicubic" else padding_mode
-        x = _unnormalized(grid[..., n - 1 - i], size, wrap, align)
-        number = x.isfinite()
-        known = number if known is None else known & number
-        x = _core.where(number, x, -2.0 if wrap == "zeros" else 0.0)
-        if mode == "nearest":
-            # A grid that wants gradients gets zeros: the weight 1 is taken from the other branch.
-            one = None
-            if x.requires_grad and not taps:
-                one = _core.where(_core.zeros_like(x, dtype=_core.bool), x, 1.0)
-            taps.append([(x.detach().round(), one)])
-            continue
-        first = x.detach().floor()
-        t = x - first
-        if mode == "bilinear":
-            taps.append([(first, 1 - t), (first + 1, t)])
-            continue
-        found = [(first + offset, w) for offset, w in zip((-1, 0, 1, 2), _cubic(t))]
-        if padding_mode != "zeros":
-            low, high = (0, size - 1) if align else (-0.5, size - 0.5)
-            if padding_mode == "reflection":
-                found = [(_reflected(index, low, high), w) for index, w in found]
-            found = [(index.clamp(0, size - 1).round(), w) for index, w in found]
-        taps.append(found)
-    result = _gathered(input, sizes, taps)
-    if mode == "nearest":
-        return result
-    assert known is not None
-    return _core.where(known.unsqueeze(1), result, math.nan)
-
-
-def _gathered(
-    input: Tensor, sizes: list[int], taps: list[list[tuple[Tensor, Tensor | None]]]
-) -> Tensor:
-    """Returns the sums over all combinations of the taps of each dimension."""
-    flat = input.flatten(2)
-    places = taps[0][0][0].shape
-    total: Tensor | None = None
-    for combination in itertools.product(*taps):
-        index: Tensor | None = None
-        weight: Tensor | None = None
-        inside: Tensor | None = None
-        for (place, factor), size in zip(combination, sizes):
-            within = (place >= 0) & (place <= size - 1)
-            number = place.clamp(0, size - 1).to(_core.int64)
-            index = number if index is None else index * size + number
-            inside = within if inside is None else inside & within
-            if factor is not None:
-                weight = factor if weight is None else weight * factor
-        assert index is not None and inside is not None
-        rows = index.reshape(index.size(0), 1, -1).expand(-1, input.size(1), -1)
-        values = flat.gather(2, rows).reshape(*input.shape[:2], *places[1:])
-        factor = inside.to(input.dtype) if weight is None else _core.where(inside, weight, 0.0)
-        part = values * factor.unsqueeze(1)
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+    return _core._grid_sample(input, grid, mode, padding_mode, bool(align_corners))
 
 
 def _check_image(function: str, input: Tensor, name: str, factor: int) -> None:
