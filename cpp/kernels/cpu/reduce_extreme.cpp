@@ -54,6 +54,11 @@ struct ExtremeReducer {
     else
       return block(p, kReduceChunk, 0);
   }
+  static void lines(const T* p, int64_t step, int64_t count, int64_t n, Acc* acc)
+    requires std::is_floating_point_v<T>
+  {
+    (kLargest ? lanes(T{}).largest_lines : lanes(T{}).smallest_lines)(p, step, count, n, acc);
+  }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     (kLargest ? kernels(T{}).largest_rows : kernels(T{}).smallest_rows)(row, n, m, acc);
   }

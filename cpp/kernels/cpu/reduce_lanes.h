@@ -17,6 +17,9 @@ using LaneKernel = T (*)(const T* p, int64_t n);
 // The same of 64 blocks of 1024, merged pairwise.
 template <class T>
 using ChunkKernel = T (*)(const T* p);
+// The reductions of `count` lines of n > 0 elements, `step` apart.
+template <class In, class Acc>
+using LinesKernel = void (*)(const In* p, int64_t step, int64_t count, int64_t n, Acc* acc);
 // The reduction of n > 0 rows, element by element: acc[j] of row[0][j] ... row[n - 1][j], j < m.
 template <class T>
 using RowKernel = void (*)(const T* const* row, int64_t n, int64_t m, T* acc);
@@ -29,18 +32,21 @@ template <class In, class Acc>
 struct SumKernels {
   Acc (*run)(const In* p, int64_t n);
   void (*rows)(const In* const* row, int64_t n, int64_t m, Acc* acc);
+  LinesKernel<In, Acc> lines = nullptr;  // of floating-point elements
 };
 
 template <class T>
 struct LaneKernels {
   LaneKernel<T> sum, product, largest, smallest;  // NaN wins
   ChunkKernel<T> product_chunk, largest_chunk, smallest_chunk;
+  LinesKernel<T, T> product_lines, largest_lines, smallest_lines;
   RowKernel<T> product_rows, largest_rows, smallest_rows;
   PlaceKernel<T> largest_place, smallest_place;
   // The first place of v, which is among the n elements; NaN is found too.
   int64_t (*find)(const T* p, int64_t n, T v);
   // In double: the sum of squares; mean and sum of squared distances from it.
   double (*squares)(const T* p, int64_t n);
+  LinesKernel<T, double> squares_lines;
   void (*moments)(const T* p, int64_t n, double* mean, double* squares);
   void (*moments_rows)(const T* const* row, int64_t n, int64_t m, double* mean, double* squares);
   // The place of each of n numbers in ascending order, equal ones in theirs: all are compared with

@@ -17,6 +17,9 @@ struct SumReducer {
   }
   static Acc empty() { return Acc(0); }
   static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
+  static void lines(const In* p, int64_t step, int64_t count, int64_t n, Acc* acc) {
+    kernels().lines(p, step, count, n, acc);
+  }
   static void rows(const In* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     kernels().rows(row, n, m, acc);
   }
@@ -31,6 +34,9 @@ struct ProdReducer {
   static Acc empty() { return T(1); }
   static Acc block(const T* p, int64_t n, int64_t) { return lanes(T{}).product(p, n); }
   static Acc chunk(const T* p) { return lanes(T{}).product_chunk(p); }
+  static void lines(const T* p, int64_t step, int64_t count, int64_t n, Acc* acc) {
+    lanes(T{}).product_lines(p, step, count, n, acc);
+  }
   static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     lanes(T{}).product_rows(row, n, m, acc);
   }
