@@ -5,6 +5,7 @@ test_isa.py runs this file for each instruction set.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -223,6 +224,27 @@ def test_arguments_beyond_the_usual_change_nothing_beside(name: str, dtype: str)
         got = function(fg.tensor(x)).numpy()
         np.testing.assert_array_equal(np.delete(got, 77), np.delete(usual, 77))
         np.testing.assert_array_equal(function(fg.tensor(x[70:78])).numpy(), got[70:78])
+
+
+def units_of_float(got: fg.Tensor, exact: Any) -> Any:
+    return np.abs(got.numpy() - exact) / np.spacing(np.abs(exact).astype(np.float32))
+
+
+@pytest.mark.parametrize("name", ["sin", "cos"])
+def test_angles_of_floats_to_the_end_of_the_reduction(name: str) -> None:
+    x = np.linspace(2e4, 3.5e5, 100_001, dtype=np.float32)
+    exact = getattr(np, name)(x.astype(np.float64))
+    assert units_of_float(getattr(fg, name)(fg.tensor(x)), exact).max() < 2.5
+
+
+def test_errors_of_floats_where_they_were_largest() -> None:
+    x = np.array([27.2070255, 11679.3711], np.float32)
+    assert units_of_float(fg.tan(fg.tensor(x)), np.tan(x.astype(np.float64))).max() < 2.5
+    a = np.float32(0.058954000473022461)
+    below = 0.5 * math.erfc(-float(a) / math.sqrt(2))
+    exact = np.array([float(a) * below, -float(a) * (1 - below)])
+    got = fg.nn.functional.gelu(fg.tensor(np.array([a, -a])))
+    assert units_of_float(got, exact).max() < 2.5
 
 
 @pytest.mark.parametrize("shape", [(65, 70), (3, 70, 65), (70, 3, 65), (2000, 600)])

@@ -81,22 +81,28 @@ def print_erf(width: mpf, count: int, kind: Kind) -> None:
     print_pieces("kErf", middles, pieces, kind)
 
 
-def print_erfcx(first: int, count: int, kind: Kind) -> None:
-    """Pieces of exp(a^2) erfc(a) for even parts of the octaves of a + first, in their order."""
+def erfcx(a: mpf) -> mpf:
+    """exp(a^2) erfc(a)."""
+    return mp.exp(a * a) * mp.erfc(a)
 
-    def erfcx(a: mpf) -> mpf:
-        return mp.exp(a * a) * mp.erfc(a)
 
+def mills(a: mpf) -> mpf:
+    """The probability of a normal number above a, times exp(a^2 / 2)."""
+    return erfcx(a / mp.sqrt(2)) / 2
+
+
+def print_parts(name: str, function: Real, first: int, count: int, kind: Kind) -> None:
+    """Pieces of a function of a for even parts of the octaves of a + first, in their order."""
     parts = kind.pieces // 4
     middles, pieces = [mpf(0)] * kind.pieces, [[mpf(0)]] * kind.pieces
     for k in range(kind.pieces):
         width = mpf(2) ** (k // parts) * first / parts
         low = width * (parts + k % parts) - first
         place = (k + parts * (1022 + first)) % kind.pieces  # by the exponent's last bits
-        middles[place] = with_exact_value(low + width / 2, erfcx, kind)
-        pieces[place] = piece(erfcx, low, low + width, middles[place], count)
-    print(f"\n// exp(a^2) erfc(a) by the part of the octave of a + {first}")
-    print_pieces("kErfcx", middles, pieces, kind)
+        middles[place] = with_exact_value(low + width / 2, function, kind)
+        pieces[place] = piece(function, low, low + width, middles[place], count)
+    print(f"\n// {function.__doc__} Pieces by the part of the octave of a + {first}")
+    print_pieces(name, middles, pieces, kind)
 
 
 def print_pieces(name: str, middles: list[mpf], pieces: list[list[mpf]], kind: Kind) -> None:
@@ -130,9 +136,10 @@ def print_rows() -> None:
 def print_all_pieces() -> None:
     """What is looked up in registers."""
     print_erf(mpf(17) / 32, 8, FLOAT)
-    print_erfcx(1, 9, FLOAT)
+    print_parts("kErfcx", erfcx, 1, 9, FLOAT)
+    print_parts("kMills", mills, 1, 8, FLOAT)
     print_erf(mpf(25) / 64, 14, DOUBLE)
-    print_erfcx(2, 15, DOUBLE)
+    print_parts("kErfcx", erfcx, 2, 15, DOUBLE)
 
 
 def write(path: Path, print_body: Callable[[], None]) -> None:

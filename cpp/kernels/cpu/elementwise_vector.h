@@ -140,7 +140,9 @@ constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
 #ifdef FG_SHORT_REGISTERS
   return 1;  // short arrays have few
 #endif
-  if (!kTables && (op == ElementwiseOp::Erfc || (is_double && op == ElementwiseOp::Erf))) return 2;
+  if (!kTables && (op == ElementwiseOp::Erfc || op == ElementwiseOp::Gelu ||
+                   (is_double && op == ElementwiseOp::Erf)))
+    return 2;
   switch (op) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Lgamma:
@@ -193,6 +195,7 @@ FG_INLINE V rarity(V x) {
 }
 template <class Op, class V>
 constexpr math::vector::Element<V> rare_above() {
+  if constexpr (Op::kOp == ElementwiseOp::Tan) return math::vector::Circle<V>::kTanReduced;
   if constexpr (kTrigonometric<Op>) return math::vector::Circle<V>::kReduced;
 #ifndef FG_TABLES
   if constexpr (Op::kOp == ElementwiseOp::Erfc) return math::vector::kErfRowsEnd;
@@ -248,6 +251,7 @@ constexpr bool has_usual_form() {
     case ElementwiseOp::Log10:
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Silu:
+    case ElementwiseOp::Gelu:
       return true;
     case ElementwiseOp::Erfc:
       return std::is_same_v<T, float>;
@@ -268,6 +272,8 @@ FG_INLINE auto is_usual(V x) {
     return fabs(x) <= kSigmoidOne<V>;
   else if constexpr (Op::kOp == ElementwiseOp::Erfc)
     return fabs(x) <= kUsualErfc;
+  else if constexpr (Op::kOp == ElementwiseOp::Gelu)
+    return fabs(x) <= kUsualGelu<V>;
   else
     return (x >= Real<V>::kLeastNormal) & (x < Real<V>::kInf);
 }
@@ -284,6 +290,8 @@ FG_INLINE V call_usual(V x) {
     return x * sigmoid_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Erfc)
     return erfc_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Gelu)
+    return gelu_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Log)
     return log_of(split_usual(x));
   else if constexpr (Op::kOp == ElementwiseOp::Log2)

@@ -4,14 +4,21 @@
 #pragma once
 
 #include "kernels/cpu/special_activation.h"
-#include "kernels/cpu/vector_exp_log.h"
+#include "kernels/cpu/vector_erf.h"
 
 #ifdef FG_VECTOR_MATH
 
 namespace fastgrad::math::vector {
 
-FG_INLINE F mills_poly(F t) { return poly(t, coef::kMillsF); }
-FG_INLINE D mills_poly(D t) { return poly(t, coef::kMillsD); }
+// The probability that a standard normal number is above a, times exp(a^2 / 2).
+FG_INLINE F mills(F a) {
+  const Bits<F> n = bits(a + 1) >> (Real<F>::kFraction - 1);
+  return poly_of_piece(a - lookup(coef::kMillsMiddleF, n), n, coef::kMillsByF);
+}
+FG_INLINE D mills(D a) {
+  const D inverse = inverse_of(a + 4);
+  return poly((a - 4) * inverse, coef::kMillsD) * inverse;
+}
 
 // exp(-a^2 / 2) = 2^k (1 + q), and what this has to be multiplied with for the probability that a
 // standard normal number is above a, for a >= 0 within the bound that normal_bound sets.
@@ -28,14 +35,23 @@ FG_INLINE V normal_bound(V x) {
 template <class V>
 FG_INLINE NormalTail<V> normal_tail(V a) {
   const V half = Element<V>(-0.5) * a, exponent = half * a;
-  const V inverse = inverse_of(a + 4);
-  return {exponential(exponent, fma(half, a, -exponent)), mills_poly((a - 4) * inverse) * inverse};
+  return {exponential(exponent, fma(half, a, -exponent)), mills(a)};
 }
 
 template <class V>
 FG_INLINE V gelu(V x) {
   const auto tail = normal_tail(normal_bound(x));
   const V p = scale(fma(tail.e.q, tail.ratio, tail.ratio), tail.e.k);
+  return x * select<V>(x < 0, p, 1 - p);
+}
+// The same for |x| <= kUsualGelu, see exp_usual.
+template <class V>
+constexpr Element<V> kUsualGelu = kFloat<V> ? 12 : 36;
+template <class V>
+FG_INLINE V gelu_usual(V x) {
+  const auto tail = normal_tail(fabs(x));
+  const V m = fma(tail.e.q, tail.ratio, tail.ratio);
+  const V p = number<V>(bits(m) + (tail.e.k.n << Real<V>::kFraction));
   return x * select<V>(x < 0, p, 1 - p);
 }
 // The derivative is the probability below x and x times the density there.

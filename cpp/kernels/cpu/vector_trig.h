@@ -10,17 +10,17 @@
 namespace fastgrad::math::vector {
 
 // pi in three parts, none of them above the rest: so a zero keeps its sign in x - k pi. The
-// reduction is good for |x| up to kReduced; beyond, the loops call libm.
+// reduction is good for |x| up to kReduced, or kTanReduced; beyond, the loops call libm.
 template <class V>
 struct Circle;
 template <>
 struct Circle<F> {
-  static constexpr float kReduced = 30000;
+  static constexpr float kReduced = 320000, kTanReduced = 30000;
   static constexpr float kPi1 = 0x1.921fb4p+1f, kPi2 = 0x1.4442d0p-23f, kPi3 = 0x1.846988p-47f;
 };
 template <>
 struct Circle<D> {
-  static constexpr double kReduced = 1e9;
+  static constexpr double kReduced = 1e9, kTanReduced = 1e9;
   static constexpr double kPi1 = 0x1.921fb54442d18p+1, kPi2 = 0x1.1a62633145c06p-53,
                           kPi3 = 0x1.c1cd129024e08p-106;
 };
