@@ -54,10 +54,8 @@ bool is_pointwise(const ConvGeometry& g) {
   return true;
 }
 
-// Images and groups that make a chunk of work for a thread.
 int64_t images_at_once(const ConvGeometry& g) {
-  int64_t work = g.out_numel() * g.patch() * g.group_out() / 16;
-  return std::max<int64_t>(kParallelGrain / std::max<int64_t>(work, 1), 1);
+  return images_per_chunk(g.out_numel() * g.patch() * g.group_out());
 }
 
 // Rows of output whose patches are made at a time.

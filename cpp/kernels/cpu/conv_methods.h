@@ -17,6 +17,11 @@ inline int64_t images_per_sum(int64_t batch, int64_t elements, int64_t most = 1 
   return std::max<int64_t>((batch + sums - 1) / sums, 1);
 }
 
+// Images and groups, of so many multiplications each, that make a chunk of work for a thread.
+inline int64_t images_per_chunk(int64_t multiplications) {
+  return std::max<int64_t>(kParallelGrain / std::max<int64_t>(multiplications / 16, 1), 1);
+}
+
 // Scratch memory, on a cache line, that a thread keeps from call to call; which: different buffers
 // of one call.
 template <class T>

@@ -59,8 +59,9 @@ void plane_walk(const ConvWalk& walk, const T* x, const T* w, const T* bias, T* 
     weights.push_back(as_it_lies ? std::vector<T>() : plane_weights(walk, pass, w));
     largest = std::max(largest, pass.rows() * pass.width());
   }
-  int64_t grain =
-      std::max<int64_t>(kParallelGrain / std::max<int64_t>(walk.to_numel() * channels, 1), 1);
+  const int64_t taps_of_each =
+      walk.from_channels * walk.kernel_numel() / static_cast<int64_t>(walk.passes.size());
+  const int64_t grain = images_per_chunk(walk.to_numel() * channels * taps_of_each);
   parallel_for(walk.units(), grain, [&](int64_t begin, int64_t end) {
     image.clear(T{});
     for (int64_t unit = begin; unit < end; ++unit) {
