@@ -111,6 +111,13 @@ SmallVector<const Array*, 4> arrays_of(std::span<const Tensor> inputs) {
   return arrays;
 }
 
+// Room for what infer says. Written out, because emplace_back() and resize() clear memory first,
+// which takes a tenth of a small operation.
+Meta fresh_meta() {
+  Meta m;
+  return m;
+}
+
 // The part of source's memory that m says.
 Tensor view_as(const Meta& m, const Tensor& source, ViewKind kind) {
   Tensor out = Tensor::adopt(TensorImpl::make());
@@ -158,7 +165,8 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
     return;
   }
   Metas metas;
-  if (op_info.num_outputs > 0) metas.resize(static_cast<size_t>(op_info.num_outputs));
+  if (op_info.num_outputs > 0) metas.reserve(static_cast<size_t>(op_info.num_outputs));
+  for (int i = 0; i < op_info.num_outputs; ++i) metas.emplace_unchecked(fresh_meta);
   op_info.infer(attrs, arrays, metas);
   if (op_info.view) {
     for (const Meta& m : metas) outs.push_back(view_as(m, inputs[0], ViewKind::MultiOutput));
@@ -188,7 +196,7 @@ Tensor apply(Op op, std::span<const Tensor> inputs, Attrs attrs) {
     // The usual op, without the detours of the others: its output is written where it stays.
     auto arrays = arrays_of(inputs);
     Metas metas;
-    Meta& m = metas.emplace_back();
+    Meta& m = metas.emplace_unchecked(fresh_meta);
     op_info.infer(attrs, arrays, metas);
     Tensor out = op_info.view        ? view_as(m, inputs[0], ViewKind::Normal)
                  : m.strides.empty() ? Tensor::empty(m.shape, m.dtype)
