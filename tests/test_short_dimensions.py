@@ -253,6 +253,28 @@ def test_rows_of_classes_that_are_no_numbers(dtype: str, length: int) -> None:
         np.testing.assert_array_equal(np.isfinite(loss.numpy()), [0, 0, 0, 0, 1, 1])
 
 
+@pytest.mark.parametrize("length", [9, 12, 16, 17, 31, 63, 200, 513])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_running_sums_add_one_after_another(dtype: str, length: int) -> None:
+    """Whatever is worked on together, and backwards in gradients: the bits are those of a loop."""
+    for rows in (1, 8, 21):
+        x = np.random.default_rng(length).normal(size=(rows, length)).astype(dtype)
+        x[rows // 2, length // 3] = np.inf
+        x[0, -1] = np.nan
+        t = fg.tensor(x).requires_grad_()
+        wide = x.astype("float64")
+        total, product = fg.cumsum(t, 1), fg.cumprod(t, 1)
+        np.testing.assert_array_equal(total.detach().numpy(), wide.cumsum(1).astype(dtype))
+        with np.errstate(all="ignore"):
+            expected = wide.cumprod(1).astype(dtype)
+        np.testing.assert_array_equal(product.detach().numpy(), expected)
+        (grad,) = fg.autograd.grad(total, t, fg.tensor(x))
+        backwards = wide[:, ::-1].cumsum(1)[:, ::-1].astype(dtype)
+        np.testing.assert_array_equal(grad.numpy(), backwards)
+        t.detach().cumsum_(1)
+        np.testing.assert_array_equal(t.detach().numpy(), total.detach().numpy())
+
+
 @pytest.mark.parametrize("shape", [(40, 3), (20, 8, 2), (30, 17)])
 def test_gradients(shape: tuple[int, ...]) -> None:
     x = fg.tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)

@@ -115,6 +115,22 @@ void scan_lines(const Lines& l, const T* p, T* q, Scan&& scan) {
       });
 }
 
+// The same for rows, of floating-point numbers, that a kernel works on many at a time. Whether it
+// was done here.
+template <class T>
+bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, bool, T*), bool reverse,
+               const T* p, T* q) {
+  constexpr int64_t kUnit = 8, kMostInRow = 512;  // longer ones a cache holds too few of
+  if (!kernel || l.inner != 1 || l.outer < kUnit || l.n <= kUnit || l.n > kMostInRow) return false;
+  // Whole units: what is left over is worked on one by one.
+  const int64_t units = l.outer / kUnit, grain = std::max<int64_t>(1, kScanGrain / (l.n * kUnit));
+  parallel_for(units, grain, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kUnit, last = end == units ? l.outer : end * kUnit;
+    kernel(p + first * l.n, last - first, l.n, reverse, q + first * l.n);
+  });
+  return true;
+}
+
 // The best element so far: an equal one, or NaN, takes over.
 template <class T, bool kLargest>
 struct Best {
@@ -195,13 +211,16 @@ void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
     Array from = as_contiguous(x, y.dtype);
     dispatch_real(y.dtype, "cumsum", [&]<class T>(T) {
       using Sum = RunningSum<T>;
+      const Lines all(x.shape, dim);
+      if constexpr (std::is_floating_point_v<T>)
+        if (scan_rows(all, row_scans(T{}).sum, reverse, from.ptr<T>(), y.ptr<T>())) return;
       auto scan = [reverse](const Lines& lines, const T* p, T* q) {
         walk_lines(lines, reverse, Sum(0), [p, q](Sum& s, int64_t i, int64_t) {
           s += static_cast<Sum>(p[i]);
           q[i] = static_cast<T>(s);
         });
       };
-      scan_lines(Lines(x.shape, dim), from.ptr<T>(), y.ptr<T>(), scan);
+      scan_lines(all, from.ptr<T>(), y.ptr<T>(), scan);
     });
   });
 }
@@ -211,6 +230,11 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
     Array from = as_contiguous(x, y.dtype);
     dispatch_real(y.dtype, "cumprod", [&]<class T>(T) {
       using Product = RunningSum<T>;
+      const Lines all(x.shape, dim);
+      if constexpr (std::is_floating_point_v<T>)
+        if (!order.exclusive &&
+            scan_rows(all, row_scans(T{}).product, order.reverse, from.ptr<T>(), y.ptr<T>()))
+          return;
       auto scan = [order](const Lines& lines, const T* p, T* q) {
         walk_lines(lines, order.reverse, Product(1), [p, q, order](Product& s, int64_t i, int64_t) {
           const Product before = s;
@@ -218,7 +242,7 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
           q[i] = static_cast<T>(order.exclusive ? before : s);
         });
       };
-      scan_lines(Lines(x.shape, dim), from.ptr<T>(), y.ptr<T>(), scan);
+      scan_lines(all, from.ptr<T>(), y.ptr<T>(), scan);
     });
   });
 }

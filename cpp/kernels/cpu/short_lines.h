@@ -36,6 +36,14 @@ struct ColumnProducts {
                int64_t m);
 };
 
+// Running sums and products, in double, along rows of n elements that stand one after another: each
+// in the order of its elements. Null without AVX2.
+template <class T>
+struct RowScans {
+  void (*sum)(const T* p, int64_t rows, int64_t n, bool reverse, T* q);
+  void (*product)(const T* p, int64_t rows, int64_t n, bool reverse, T* q);
+};
+
 struct ShortLineTable {
   // By the element's size, 1 << k bytes, and the length of a line. Null for 11, 13, 14 and 15,
   // which take as long to shuffle as to copy one by one, and for putting together less than 4
@@ -45,6 +53,8 @@ struct ShortLineTable {
   PickKernel pick32, pick64;  // of 4 and 8 bytes
   ColumnProducts<float> products_f32;
   ColumnProducts<double> products_f64;
+  RowScans<float> scans_f32;
+  RowScans<double> scans_f64;
 };
 // Null members where the compiler could not make them.
 extern const ShortLineTable kShortLinesBaseline, kShortLinesAvx2, kShortLinesAvx512;
@@ -64,6 +74,8 @@ inline PickKernel pick_kernel(size_t itemsize) {
   return itemsize == 4 ? short_line_table().pick32 : short_line_table().pick64;
 }
 inline const auto& column_products(float) { return short_line_table().products_f32; }
+inline const auto& row_scans(float) { return short_line_table().scans_f32; }
+inline const auto& row_scans(double) { return short_line_table().scans_f64; }
 inline const auto& column_products(double) { return short_line_table().products_f64; }
 
 }  // namespace fastgrad
