@@ -202,7 +202,24 @@ def test_powers_beside_special_ones(dtype: str) -> None:
             np.testing.assert_array_equal(alone.numpy(), got[130:131])
 
 
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "cos", "atan", "sinh", "cosh", "tan", "exp"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "tanh",
+        "sigmoid",
+        "cos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tan",
+        "exp",
+        "log",
+        "log2",
+        "log10",
+        "erf",
+        "erfc",
+    ],
+)
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_no_value_depends_on_the_length(name: str, dtype: str) -> None:
     x = values(3000, dtype, 5)
