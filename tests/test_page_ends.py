@@ -41,7 +41,8 @@ def at_page_end(shape: tuple[int, ...], dtype: str, seed: int = 0) -> fg.Tensor:
 
 
 REDUCTIONS: list[Callable[..., Any]] = [
-    *(fg.sum, fg.prod, fg.amax, fg.amin, fg.argmin, fg.argmax, fg.any, fg.cumsum, fg.cumprod)
+    *(fg.sum, fg.prod, fg.amax, fg.amin, fg.argmin, fg.argmax, fg.any, fg.cumsum, fg.cumprod),
+    lambda x, dim: fg.cummax(x, dim)[1],
 ]
 OF_FLOATS: list[Callable[..., Any]] = [
     *(fg.logsumexp, fg.softmax, fg.log_softmax, fg.mean, fg.nn.functional.normalize),

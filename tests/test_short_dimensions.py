@@ -275,6 +275,23 @@ def test_running_sums_add_one_after_another(dtype: str, length: int) -> None:
         np.testing.assert_array_equal(t.detach().numpy(), total.detach().numpy())
 
 
+@pytest.mark.parametrize("length", [1, 3, 8, 9, 17, 63, 200, 513])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_running_extremes_take_the_last_of_equals(dtype: str, length: int) -> None:
+    for rows in (1, 8, 21):
+        x = np.random.default_rng(length).integers(-3, 4, (rows, length)).astype(dtype)
+        x[rows // 2, length // 2] = np.nan
+        x[0, 0] = -np.inf
+        for running, larger in ((fg.cummax, np.greater_equal), (fg.cummin, np.less_equal)):
+            values, places = running(fg.tensor(x), 1)
+            best, at = x[:, 0].copy(), np.zeros(rows, "int64")
+            for k in range(length):
+                take = larger(x[:, k], best) | np.isnan(x[:, k])
+                best, at = np.where(take, x[:, k], best), np.where(take, k, at)
+                np.testing.assert_array_equal(values[:, k].numpy(), best)
+                np.testing.assert_array_equal(places[:, k].numpy(), at)
+
+
 @pytest.mark.parametrize("shape", [(40, 3), (20, 8, 2), (30, 17)])
 def test_gradients(shape: tuple[int, ...]) -> None:
     x = fg.tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)

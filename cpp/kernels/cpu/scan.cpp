@@ -13,6 +13,8 @@ namespace {
 
 // Elements that a thread takes at least.
 constexpr int64_t kScanGrain = 32768;
+// The longest rows that kernels work on many at a time: of longer ones a cache holds too few.
+constexpr int64_t kMostInRow = 512;
 
 // A row-major array seen as (outer, n, inner), scanned along n.
 struct Lines {
@@ -120,7 +122,7 @@ void scan_lines(const Lines& l, const T* p, T* q, Scan&& scan) {
 template <class T>
 bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, bool, T*), bool reverse,
                const T* p, T* q) {
-  constexpr int64_t kUnit = 8, kMostInRow = 512;  // longer ones a cache holds too few of
+  constexpr int64_t kUnit = 8;
   if (!kernel || l.inner != 1 || l.outer < kUnit || l.n <= kUnit || l.n > kMostInRow) return false;
   // Whole units: what is left over is worked on one by one.
   const int64_t units = l.outer / kUnit, grain = std::max<int64_t>(1, kScanGrain / (l.n * kUnit));
@@ -187,6 +189,12 @@ void running_extreme(const Array& x, int64_t dim, const Array& values, const Arr
   int64_t* index = indices.ptr<int64_t>();
   if (l.inner == 1 && l.n > 0) {
     parallel_for(l.outer, std::max<int64_t>(1, kScanGrain / l.n), [&](int64_t begin, int64_t end) {
+      if constexpr (std::is_floating_point_v<T>)
+        if (const auto kernel = kLargest ? row_scans(T{}).largest : row_scans(T{}).smallest;
+            kernel && l.n <= kMostInRow) {
+          const int64_t at = begin * l.n;
+          begin += kernel(p + at, end - begin, l.n, q + at, index + at);
+        }
       for (int64_t o = begin * l.n; o < end * l.n; o += l.n)
         running_extreme_of_line<T, kLargest>(p + o, l.n, q + o, index + o);
     });

@@ -42,6 +42,10 @@ template <class T>
 struct RowScans {
   void (*sum)(const T* p, int64_t rows, int64_t n, bool reverse, T* q);
   void (*product)(const T* p, int64_t rows, int64_t n, bool reverse, T* q);
+  // The largest and the smallest elements so far, NaN once there is one, and their last places; of
+  // whole groups of rows. Returns how many those are.
+  int64_t (*largest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
+  int64_t (*smallest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
 };
 
 struct ShortLineTable {
