@@ -192,3 +192,18 @@ def test_distances_far_from_the_origin() -> None:
 def test_modes_of_cdist() -> None:
     with pytest.raises(ValueError, match="nothing is not a valid value for compute_mode"):
         fg.cdist(fg.ones(2, 2), fg.ones(2, 2), compute_mode="nothing")
+
+
+@only_fastgrad
+@pytest.mark.parametrize("p", [0.5, 1.7, 3.0, -2.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_norms_of_any_power_along_any_dimension(dtype: str, p: float) -> None:
+    x = np.random.default_rng(2).standard_normal((5, 300, 7)).astype(dtype)
+    for dims in ((0,), (1,), (2,), (0, 2), (0, 1, 2)):
+        wanted = (np.abs(x.astype(np.float64)) ** p).sum(dims) ** (1 / p)
+        got = to_numpy(fg.linalg.vector_norm(fg.tensor(x), p, dims))
+        np.testing.assert_allclose(got, wanted, rtol=1e-6 if dtype == "float32" else 1e-12)
+    a, b = x[0, :40], x[1]
+    wanted = (np.abs(a[:, None].astype(np.float64) - b) ** abs(p)).sum(-1) ** (1 / abs(p))
+    got = to_numpy(fg.cdist(fg.tensor(a), fg.tensor(b), abs(p)))
+    np.testing.assert_allclose(got, wanted, rtol=2e-5 if dtype == "float32" else 1e-12)

@@ -226,6 +226,17 @@ class TestParts:
             tuple(torch.frexp(torch.tensor(points, dtype=torch.float64))),
         )
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_frexp_of_every_magnitude(self, dtype: str) -> None:
+        bits = np.random.default_rng(1).integers(0, 2**63, 4000, np.uint64) * np.uint64(2)
+        x = np.concatenate([bits.view(dtype), np.array([np.inf, -np.inf, np.nan, -0.0], dtype)])
+        mantissa, exponent = fg.frexp(fg.tensor(x))
+        wanted = np.frexp(x)
+        np.testing.assert_array_equal(to_numpy(mantissa), wanted[0])
+        finite = np.isfinite(x)
+        np.testing.assert_array_equal(to_numpy(exponent)[finite], wanted[1][finite])
+        assert not to_numpy(exponent)[~finite].any()
+
     @needs_torch
     @pytest.mark.parametrize(
         "replacements", [(), (1.0,), (1.0, 2.0), (1.0, 2.0, 3.0), (None, 5.0, None)]

@@ -41,6 +41,9 @@ struct SumOf : Additive {
     for (int64_t j = 0; j < m; ++j) acc[j] += F::term(p[j]);
   }
 };
+struct Itself {
+  static double term(double x) { return x; }
+};
 struct Square {
   static double term(double x) { return x * x; }
 };
@@ -114,14 +117,43 @@ struct ExtremeMagnitude {
   }
 };
 
-// The power is not known to the compiler: a walk of its own. Elements are brought in as double.
-thread_local double t_power;
-struct Power {
-  static double term(double x) { return std::pow(std::abs(x), t_power); }
-};
+// Powers of magnitudes, by the kernel of pow: y may be x.
 template <class T>
-struct SumOfPowers : SumOf<T, Power> {
+void take_powers(const T* x, int64_t n, T power, T* y) {
+  const char* in[] = {reinterpret_cast<const char*>(x), reinterpret_cast<const char*>(&power)};
+  block_kernel(ElementwiseOp::Pow, dtype_of<T>)(reinterpret_cast<char*>(y), in, 2, n);
+}
+
+// The power is not known to the compiler: a walk of its own, with elements in double.
+thread_local double t_power;
+template <class T>
+struct SumOfPowers : Additive {
+  using In = T;
   static constexpr bool kSerial = true;
+  static constexpr int64_t kTile = 256;
+  // Calls f(first, powers, count) for tiles of n elements.
+  template <class F>
+  static void tiles(const T* p, int64_t n, F&& f) {
+    double powers[kTile];
+    for (int64_t i = 0; i < n; i += kTile) {
+      const int64_t m = std::min(kTile, n - i);
+      for (int64_t j = 0; j < m; ++j) powers[j] = std::abs(static_cast<double>(p[i + j]));
+      take_powers(powers, m, t_power, powers);
+      f(i, powers, m);
+    }
+  }
+  static double block(const T* p, int64_t n, int64_t) {
+    double total = 0;
+    tiles(p, n, [&](int64_t, const double* powers, int64_t m) {
+      total += SumOf<double, Itself>::block(powers, m, 0);
+    });
+    return total;
+  }
+  static void row(double* acc, const T* p, int64_t m, int64_t) {
+    tiles(p, m, [&](int64_t first, const double* powers, int64_t count) {
+      for (int64_t j = 0; j < count; ++j) acc[first + j] += powers[j];
+    });
+  }
 };
 template <class T>
 struct SumOfSquares : SumOf<T, Square> {
@@ -190,9 +222,14 @@ void distances(const T* x, const T* y, int64_t n, int64_t count, double p, T* ou
   } else if (std::isinf(p)) {
     add_steps(x, y, n, count, out, ExtremeMagnitude<T, true>::merge);
   } else {
-    const T power = static_cast<T>(p), root = static_cast<T>(1 / p);
-    add_steps(x, y, n, count, out, [power](T s, T d) { return s + std::pow(d, power); });
-    for (int64_t j = 0; j < count; ++j) out[j] = std::pow(out[j], root);
+    T powers[kRowsAtOnce];
+    std::fill_n(out, count, T(0));
+    for (int64_t k = 0; k < n; ++k) {
+      for (int64_t j = 0; j < count; ++j) powers[j] = std::abs(x[k] - y[k * count + j]);
+      take_powers(powers, count, static_cast<T>(p), powers);
+      for (int64_t j = 0; j < count; ++j) out[j] += powers[j];
+    }
+    take_powers(out, count, static_cast<T>(1 / p), out);
   }
 }
 template <class T>

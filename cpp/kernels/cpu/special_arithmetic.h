@@ -275,19 +275,4 @@ static inline T ldexp(T x, T e) {
   return std::ldexp(x, static_cast<int>(bounded));
 }
 
-// x = mantissa 2^exponent with 1/2 <= |mantissa| < 1; 0, inf and NaN are their own mantissa with
-// exponent 0.
-template <std::floating_point T>
-static inline T frexp_mantissa(T x) {
-  int exponent = 0;
-  return std::frexp(x, &exponent);
-}
-template <std::floating_point T>
-static inline std::int32_t frexp_exponent(T x) {
-  if (!std::isfinite(x)) return 0;  // the standard leaves it unspecified
-  int exponent = 0;
-  std::frexp(x, &exponent);
-  return exponent;
-}
-
 }  // namespace fastgrad::math
