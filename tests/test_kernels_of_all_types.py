@@ -347,6 +347,24 @@ def test_runs_of_floats_keep_their_first_element(n: int) -> None:
         np.testing.assert_array_equal(alone.numpy(), a[begins])
 
 
+@pytest.mark.parametrize("dtype", [*TYPES, "complex64", "complex128"])
+def test_lines_backwards(dtype: str) -> None:
+    for n in (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 67, 130):
+        x = fg.arange(3 * n).reshape(3, n).remainder(113).to(getattr(fg, dtype))
+        expected = np.asarray(x.tolist())[:, ::-1]
+        np.testing.assert_array_equal(np.asarray(x.flip(1).tolist()), expected)
+        np.testing.assert_array_equal(np.asarray(x.flip(0, 1).tolist()), expected[::-1])
+
+
+@pytest.mark.parametrize("dtype", [*TYPES, "complex128"])
+@pytest.mark.parametrize("shape", [(37, 256), (70, 128), (33, 1024), (2, 35, 512), (31, 64)])
+def test_transposes_of_lines_far_apart(dtype: str, shape: tuple[int, ...]) -> None:
+    x = fg.arange(int(np.prod(shape))).reshape(shape).remainder(113).to(getattr(fg, dtype))
+    for y in (x, x[..., 3:], x.flip(-1)):
+        moved = y.transpose(-1, -2).contiguous()
+        assert moved.is_contiguous() and moved.mT.tolist() == y.tolist()
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
 def test_shifts_by_every_distance(dtype: str) -> None:
     info = np.iinfo(dtype)

@@ -108,3 +108,14 @@ def test_matrices(n: int, dtype: str) -> None:
     fg.nn.functional.max_pool2d(image, 3, 2, 1)
     fg.nn.functional.adaptive_avg_pool2d(image, 1)
     fg.nn.functional.conv2d(image, at_page_end((4, 3, 3, 3), dtype), padding=1)
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "int16", "uint8"])
+def test_lines_backwards_and_transposed(dtype: str) -> None:
+    for shape in [(3, 8), (1, 33), (5, 67), (33, 256), (37, 128), (66, 16)]:
+        x = at_page_end(shape, dtype)
+        assert x.flip(1).tolist() == [row[::-1] for row in x.tolist()]
+        assert x.flip(0, 1).tolist() == [row[::-1] for row in x.tolist()[::-1]]
+        assert x.T.contiguous().tolist() == [
+            list(column) for column in zip(*x.tolist(), strict=True)
+        ]

@@ -72,20 +72,6 @@ void cast_wide(WideCast kernel, const char* src, int64_t from_size, char* dst, i
   }
 }
 
-// Bytes from src downwards, eight at a time; returns how many that were.
-int64_t reverse_bytes(const char* src, char* dst, int64_t n) {
-  int64_t i = 0;
-#if defined(__GNUC__)
-  for (; i + 8 <= n; i += 8) {
-    uint64_t eight;
-    std::memcpy(&eight, src - i - 7, 8);
-    eight = __builtin_bswap64(eight);
-    std::memcpy(dst + i, &eight, 8);
-  }
-#endif
-  return i;
-}
-
 template <class From, class To>
 void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   const From* s = reinterpret_cast<const From*>(src);
@@ -109,9 +95,11 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   } else if (ss == 0 && ds == 1) {
     std::fill_n(d, n, convert<From, To>(*s));
   } else if (ss == -1 && ds == 1) {
-    int64_t i = 0;
-    if constexpr (std::is_same_v<From, To> && sizeof(From) == 1) i = reverse_bytes(src, dst, n);
-    for (; i < n; ++i) d[i] = convert<From, To>(s[-i]);
+    if constexpr (std::is_same_v<From, To> && sizeof(From) <= 8) {
+      turn_kernel(sizeof(From))(src, dst, n);
+      return;
+    }
+    for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[-i]);
   } else if (std::is_same_v<From, To> && ds == 1) {
     int64_t i = 0;
     for (; i + 4 <= n; i += 4, s += 4 * ss) {  // loads first: the compiler fears that d is s
@@ -309,13 +297,17 @@ void transpose_four(const char* from, int64_t step, char* to, int64_t row_to, in
 
 // Lines of the source become columns of the output. Writing runs along memory, few rows at a time;
 // reading jumps from line to line, which the processor overlaps, and comes back to the same lines
-// for the next rows while the cache still holds them.
+// for the next rows while the cache still holds them. Lines whose distance is a multiple of
+// kConflict share a few places of the cache, which holds them not; they come through a tile of
+// their own.
 template <class Word>
 void copy_transposed(const char* src, char* dst, CopyPlan plan, size_t dense) {
-  constexpr int64_t kBand = 32, kLines = 2048, kSize = sizeof(Word);
+  constexpr int64_t kBand = 32, kLines = 2048, kConflict = 1024, kSize = sizeof(Word);
   const size_t last = plan.shape.size() - 1;
   const int64_t rows = plan.shape[dense], row_to = plan.to[dense];
   const int64_t lines = plan.shape[last], step = plan.from[last];
+  const bool tiles = step % kConflict == 0;
+  const int64_t at_once = tiles ? kBand : kLines;
   plan.erase(last);
   plan.erase(dense);
   const int64_t bands = (rows + kBand - 1) / kBand, units = numel_of(plan.shape) * bands;
@@ -325,13 +317,23 @@ void copy_transposed(const char* src, char* dst, CopyPlan plan, size_t dense) {
       int64_t f, t;
       plan.locate(u / bands, f, t);
       const int64_t first = u % bands * kBand, stop = std::min(rows, first + kBand);
-      for (int64_t c = 0; c < lines; c += kLines) {
-        const int64_t n = std::min(kLines, lines - c);
+      for (int64_t c = 0; c < lines; c += at_once) {
+        const int64_t n = std::min(at_once, lines - c);
         const char* from = src + f + c * step;
         char* to = dst + t + c * kSize;
         int64_t r = first;
-        for (; r + 4 <= stop; r += 4)
-          transpose_four<Word>(from + r * kSize, step, to + r * row_to, row_to, n);
+        if (tiles) {
+          Word tile[kBand * kBand];
+          for (int64_t j = 0; j < n; ++j)
+            std::memcpy(tile + j * kBand, from + first * kSize + j * step,
+                        static_cast<size_t>((stop - first) * kSize));
+          for (; r + 4 <= stop; r += 4)
+            transpose_four<Word>(reinterpret_cast<const char*>(tile + (r - first)), kBand * kSize,
+                                 to + r * row_to, row_to, n);
+        } else {
+          for (; r + 4 <= stop; r += 4)
+            transpose_four<Word>(from + r * kSize, step, to + r * row_to, row_to, n);
+        }
         for (; r < stop; ++r) {
           auto* out = reinterpret_cast<Word*>(to + r * row_to);
           for (int64_t j = 0; j < n; ++j)

@@ -23,6 +23,8 @@ using JoinKernel = void (*)(const char* columns, int64_t step, int64_t m, char* 
 inline constexpr int64_t kMostPicked = 8;
 // to[i] = from[i * step], i < m, for steps of 2 to kMostPicked elements.
 using PickKernel = void (*)(const char* from, int64_t step, char* to, int64_t m);
+// to[i] = from[-i], i < m.
+using TurnKernel = void (*)(const char* from, char* to, int64_t m);
 
 // Products of columns. Those of m elements are readable, and written, up to a multiple of 64 bytes.
 template <class T>
@@ -55,6 +57,7 @@ struct ShortLineTable {
   SplitKernel split[4][kMostColumns + 1];
   JoinKernel join[4][kMostColumns + 1];
   PickKernel pick32, pick64;  // of 4 and 8 bytes
+  TurnKernel turn[4];         // by the element's size as above
   ColumnProducts<float> products_f32;
   ColumnProducts<double> products_f64;
   RowScans<float> scans_f32;
@@ -76,6 +79,9 @@ inline JoinKernel join_kernel(size_t itemsize, int64_t n) {
 }
 inline PickKernel pick_kernel(size_t itemsize) {
   return itemsize == 4 ? short_line_table().pick32 : short_line_table().pick64;
+}
+inline TurnKernel turn_kernel(size_t itemsize) {
+  return short_line_table().turn[std::countr_zero(itemsize)];
 }
 inline const auto& column_products(float) { return short_line_table().products_f32; }
 inline const auto& row_scans(float) { return short_line_table().scans_f32; }
