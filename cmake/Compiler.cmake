@@ -41,7 +41,7 @@ function(fastgrad_set_isa_flags)
     if(source MATCHES "_avx(2|512)\\.cpp$" AND source MATCHES "elementwise_(arithmetic|comparison|pairs)"
        AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
-        "-O2;-ftree-vectorize;-fvect-cost-model=dynamic;--param=vect-epilogues-nomask=0")
+        "-O2;-ftree-vectorize;-fvect-cost-model=dynamic")
     endif()
     # Loops that a branch on an option divides into a few, each of them without it.
     if(source MATCHES "grid_weights" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

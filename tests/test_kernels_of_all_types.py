@@ -347,6 +347,16 @@ def test_runs_of_floats_keep_their_first_element(n: int) -> None:
         np.testing.assert_array_equal(alone.numpy(), a[begins])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("exponent", [2, 3, 0.5, -1, 1.7])
+def test_powers_of_numbers_spread_over_rows(dtype: str, exponent: float) -> None:
+    column = fg.rand(7, 1, dtype=getattr(fg, dtype)) + 0.5
+    for n in (2, 15, 40, 700):
+        x = column.expand(7, n)
+        assert fg.equal(x**exponent, x.contiguous() ** exponent)
+        assert fg.equal(fg.atan2(x, x * 2), fg.atan2(x.contiguous(), (x * 2).contiguous()))
+
+
 @pytest.mark.parametrize("dtype", [*TYPES, "complex64", "complex128"])
 def test_lines_backwards(dtype: str) -> None:
     for n in (1, 2, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 67, 130):

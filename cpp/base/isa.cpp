@@ -33,6 +33,15 @@ Isa isa() {
   return chosen;
 }
 
+bool gains_by_prefetch() {
+#if defined(__x86_64__) && defined(__GNUC__)
+  static const bool gains = !__builtin_cpu_is("amd");
+  return gains;
+#else
+  return true;
+#endif
+}
+
 const char* name(Isa isa) {
   return isa == Isa::Avx512 ? "avx512" : isa == Isa::Avx2 ? "avx2" : "baseline";
 }

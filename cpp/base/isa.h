@@ -14,4 +14,8 @@ enum class Isa { Baseline, Avx2, Avx512 };
 Isa isa();
 const char* name(Isa isa);
 
+// Whether loops over long arrays shall ask for memory ahead: not on processors whose own
+// prefetching follows streams from page to page. See Note [Prefetch] in kernels/cpu/prefetch.h.
+bool gains_by_prefetch();
+
 }  // namespace fastgrad

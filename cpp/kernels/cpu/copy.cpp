@@ -62,7 +62,7 @@ const WideCastTable g_wide = [] {
 void cast_wide(WideCast kernel, const char* src, int64_t from_size, char* dst, int64_t to_size,
                int64_t n) {
   constexpr int64_t kPiece = 256;
-  if (n < 16 * kPiece) return kernel(src, dst, n);
+  if (n < 16 * kPiece || !gains_by_prefetch()) return kernel(src, dst, n);
   for (int64_t i = 0; i < n; i += kPiece) {
     const char *from = src + i * from_size, *next = from + kPiece * from_size;
     char *to = dst + i * to_size, *then = to + kPiece * to_size;

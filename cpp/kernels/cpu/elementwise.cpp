@@ -48,7 +48,7 @@ class Walk {
         store_(cast_kernel(result, out.dtype)),
         out_typed_(out.dtype == result),
         out_contiguous_(out_typed_ && out.contiguous),
-        far_(out.numel >= kFar) {
+        far_(out.numel >= kFar && gains_by_prefetch()) {
     const Array* all[kMaxElementwiseInputs + 1] = {&out};
     for (int k = 0; k < num_inputs; ++k) {
       const Array& a = *in[k];

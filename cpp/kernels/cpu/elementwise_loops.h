@@ -7,6 +7,7 @@
 // symbol compiled for AVX-512 might serve the whole program (tools/check_weak_symbols.py).
 #pragma once
 
+#include "base/isa.h"
 #include "kernels/cpu/elementwise_formulas.h"
 #include "kernels/cpu/elementwise_table.h"
 #include "kernels/cpu/prefetch.h"
@@ -86,6 +87,7 @@ using ResultOf = std::conditional_t<F::kTypes == OpTypes::P, bool, T>;
 // Long arrays go through the kernel by the kilobyte, and what the next one needs is asked for
 // first: Note [Prefetch].
 constexpr int64_t kLong = 16384;
+inline bool is_long(int64_t n) { return n >= kLong && gains_by_prefetch(); }
 [[gnu::noinline]] void run_in_pieces(BlockKernel kernel, char* out, int64_t result_size,
                                      const char* const* in, int num_inputs, int64_t size,
                                      unsigned scalars, int64_t n) {
@@ -117,7 +119,7 @@ void fill(T* y, T value, int64_t n) {
 template <class F, class T>
 void unary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   using R = ResultOf<F, T>;
-  if (kInPieces<F, T> && n >= kLong)
+  if (kInPieces<F, T> && is_long(n))
     return run_in_pieces(unary_loop<F, T>, out, sizeof(R), in, 1, sizeof(T), scalars, n);
   const T* x = reinterpret_cast<const T*>(in[0]);
   R* y = reinterpret_cast<R*>(out);
@@ -145,7 +147,7 @@ void binary_run(char* out, const char* const* in, int64_t n) {
 template <class F, class T>
 void binary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   if (n <= 0) return;
-  if (kInPieces<F, T> && n >= kLong)
+  if (kInPieces<F, T> && is_long(n))
     return run_in_pieces(binary_loop<F, T>, out, sizeof(ResultOf<F, T>), in, 2, sizeof(T), scalars,
                          n);
   switch (scalars) {
@@ -172,7 +174,7 @@ void ternary_run(ResultOf<F, T>* y, const T* a, const T* b, const T* c, int64_t 
 // Scalars are spread over a few registers: one loop instead of eight per op and type.
 template <class F, class T>
 void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
-  if (kInPieces<F, T> && n >= kLong && !scalars)
+  if (kInPieces<F, T> && is_long(n) && !scalars)
     return run_in_pieces(ternary_loop<F, T>, out, sizeof(ResultOf<F, T>), in, 3, sizeof(T), scalars,
                          n);
   auto* y = reinterpret_cast<ResultOf<F, T>*>(out);

@@ -432,6 +432,10 @@ void vector_of_several(char* out, const char* const* in, unsigned scalars, int64
   constexpr int64_t w = kWidth<T>;
   T* y = reinterpret_cast<T*>(out);
   if (n <= 0) return;
+  if (n > 1 && scalars == (1u << kArity) - 1) {  // numbers all: one result
+    vector_of_several<Op, kArity, T>(out, in, scalars & ~1u, 1);
+    return fill(y + 1, *y, n - 1);
+  }
   if constexpr (Op::kOp == ElementwiseOp::Pow)
     if (scalars == 2 && power_by_number(y, reinterpret_cast<const T*>(in[0]),
                                         *reinterpret_cast<const T*>(in[1]), n))
