@@ -76,3 +76,16 @@ def test_long_arrays_of_floats_become_integers_as_short_ones_do(source: str) -> 
         short = fg.from_numpy(x).to(getattr(fg, target)).numpy()
         long = fg.from_numpy(np.tile(x, 40)).to(getattr(fg, target)).numpy()
         np.testing.assert_array_equal(long, np.tile(short, 40))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("step", [2, 3, 7, -2, -5])
+def test_halves_in_steps(dtype: str, step: int) -> None:
+    x = fg.tensor(np.linspace(-9, 9, 3001)).to(getattr(fg, dtype))
+    whole = x.double().numpy()
+    for n in (3001, 250, 40, 5):
+        part = x[:n].flip(0)[:: abs(step)] if step < 0 else x[:n:step]
+        expected = whole[:n][:: -1 if step < 0 else 1][:: abs(step)]
+        for to in ("float32", "float64", "int32", "bool"):
+            got = part.to(getattr(fg, to)).numpy()
+            np.testing.assert_array_equal(got, expected.astype(to))

@@ -203,7 +203,23 @@ def test_powers_beside_special_ones(dtype: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["tanh", "sigmoid", "cos", "atan", "sinh", "cosh", "tan", "exp", "erfinv"]
+    "name",
+    [
+        "tanh",
+        "sigmoid",
+        "cos",
+        "atan",
+        "sinh",
+        "cosh",
+        "tan",
+        "exp",
+        "log",
+        "log2",
+        "log10",
+        "erf",
+        "erfc",
+        "erfinv",
+    ],
 )
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_no_value_depends_on_the_length(name: str, dtype: str) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import mpmath as mp
+import numpy as np
 from mpmath import mpf
 
 mp.mp.dps = 50
@@ -246,6 +247,8 @@ def targets() -> list[Target]:
                -ln2_half / 16, ln2_half / 16, 0, 5),
         Target("kExpm1Near", "the same, the error being that of exp(r) - 1", exp_rest,
                lambda r: r * r / mp.expm1(r) if r else mpf(0), -ln2_half / 16, ln2_half / 16, 0, 6),
+        Target("kLogNear", "(log(1 + r) - r) / r^2, |r| <= 1/24 or little more", log_near_rest,
+               log_near_weight, -mpf("1.13") / 24, mpf("1.13") / 24, 4, 0),
         Target("kLogNear", "(log(1 + r) - r) / r^2, |r| <= 1/24", log_near_rest, log_near_weight,
                -mpf("1.01") / 24, mpf("1.01") / 24, 0, 9),
         Target("kLogNearLong", "(log(1 + r) - r + r^2 / 2) / r^3, |r| <= 1/24, for pow", log_rest,
@@ -301,19 +304,44 @@ def targets() -> list[Target]:
     ]  # fmt: skip
 
 
-def short_inverse(sixteenth: int) -> mpf:
-    """A number of 20 bits near 16 / sixteenth whose logarithms to all bases are near doubles."""
+def rounded(value: mpf, double: bool) -> mpf:
+    """The nearest number of the type."""
+    return mpf(float(value)) if double else mpf(float(np.float32(float(value))))
+
+
+def short_inverse(sixteenth: int, double: bool) -> mpf:
+    """A short number near 16 / sixteenth whose logarithms to all bases are near the type's."""
     if sixteenth == 16:
         return mpf(1)
-    middle = int(mp.nint(mpf(16) / sixteenth * 2**20))
+    unit, tries = (mpf(2) ** -20, 400) if double else (mpf(2) ** -14, 60)
+    middle = int(mp.nint(mpf(16) / sixteenth / unit))
 
     def lost(candidate: mpf) -> mpf:
         logarithms = [mp.log(candidate, base) for base in (mp.e, 2, 10)]
         return max(
-            abs(v - mpf(float(v))) / mpf(2) ** mp.floor(mp.log(abs(v), 2)) for v in logarithms
+            abs(v - rounded(v, double)) / mpf(2) ** mp.floor(mp.log(abs(v), 2)) for v in logarithms
         )
 
-    return min((mpf(middle + d) / 2**20 for d in range(-400, 401)), key=lost)
+    return min(((middle + d) * unit for d in range(-tries, tries + 1)), key=lost)
+
+
+def print_logarithms(log_near: list[mpf], double: bool) -> list[mpf]:
+    """Prints inverses and logarithms by sixteenths, and returns the former."""
+    inverses = [mpf(0)] * 16
+    for sixteenth in range(12, 25):  # 3/4 to 3/2
+        inverses[sixteenth % 16] = short_inverse(sixteenth, double)
+    suffix = "" if double else "F"
+    print("\n// 1 / c for c near i / 16 from 3/4 to 3/2, and the logarithms of c")
+    print(array("kInverse", inverses, double, suffix))
+    for name, base in (("kLogOf", mp.e), ("kLog2Of", 2), ("kLog10Of", 10)):
+        logarithms = [-mp.log(v, base) if v else mpf(0) for v in inverses]
+        print(array(name, logarithms, double, suffix))
+    print("\n// (log(1 + r) / log(b) - r m) / r for b = 2, 10, m being 1 / log(b) rounded")
+    for name, base in (("kLog2Near", 2), ("kLog10Near", 10)):
+        factor = 1 / mp.log(base)
+        values = [factor - rounded(factor, double), *(factor * v for v in log_near)]
+        print(array(name, values, double))
+    return inverses
 
 
 def print_tables(log_near: list[mpf]) -> None:
@@ -323,25 +351,13 @@ def print_tables(log_near: list[mpf]) -> None:
     print(array("kSixteenths", powers, double=True, suffix=""))
     lost = [(p - mpf(float(p))) / p for p in powers]
     print(array("kSixteenthsLow", lost, double=True, suffix=""))
-    inverses = [mpf(0)] * 16
-    for sixteenth in range(12, 25):  # 3/4 to 3/2
-        inverses[sixteenth % 16] = short_inverse(sixteenth)
-    print("\n// 1 / c for c near i / 16 from 3/4 to 3/2, and the logarithms of c")
-    print(array("kInverse", inverses, double=True, suffix=""))
-    for name, base in (("kLogOf", mp.e), ("kLog2Of", 2), ("kLog10Of", 10)):
-        logarithms = [-mp.log(v, base) if v else mpf(0) for v in inverses]
-        print(array(name, logarithms, double=True, suffix=""))
+    inverses = print_logarithms(log_near, double=True)
     print("\n// kLogOf in two parts for pow, the first a multiple of 2^-42")
     logarithms = [-mp.log(v) if v else mpf(0) for v in inverses]
     high = [mp.nint(v * 2**42) / 2**42 for v in logarithms]
     print(array("kLogOfHigh", high, double=True, suffix=""))
     rest = [v - h for v, h in zip(logarithms, high, strict=True)]
     print(array("kLogOfRest", rest, double=True, suffix=""))
-    print("\n// (log(1 + r) / log(b) - r m) / r for b = 2, 10, m being 1 / log(b) rounded")
-    for name, base in (("kLog2Near", 2), ("kLog10Near", 10)):
-        factor = 1 / mp.log(base)
-        values = [factor - mpf(float(factor)), *(factor * v for v in log_near)]
-        print(array(name, values, double=True))
 
 
 def print_atan() -> None:
@@ -442,7 +458,9 @@ def main() -> None:
             print(f"\n// {target.meaning}: {mp.nstr(worst, 2)}")
             print(array(target.name, values, count == target.float64))
             print(target.name, count, mp.nstr(worst, 3), file=sys.stderr)
-            if target.name == "kLogNear":
+            if target.name == "kLogNear" and count == target.float32:
+                print_logarithms(values, double=False)
+            elif target.name == "kLogNear":
                 print_tables(values)
             if target.name == "kAtanNear":
                 print_atan()

@@ -73,7 +73,24 @@ void cast_wide(WideCast kernel, const char* src, int64_t from_size, char* dst, i
 }
 
 template <class From, class To>
+void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n);
+
+// Halves in steps: brought together first, then converted many at once.
+void cast_steps(WideCast kernel, const char* src, int64_t ss, char* dst, int64_t to_size,
+                int64_t n) {
+  constexpr int64_t kPiece = 256;
+  Half block[kPiece];  // or BFloat16: only moved
+  char* together = reinterpret_cast<char*>(block);
+  for (int64_t i = 0; i < n; i += kPiece) {
+    const int64_t m = std::min(kPiece, n - i);
+    cast<Half, Half>(src + i * ss * int64_t{sizeof(Half)}, ss, together, 1, m);
+    kernel(together, dst + i * to_size, m);
+  }
+}
+
+template <class From, class To>
 void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
+  constexpr bool kFromHalf = std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>;
   const From* s = reinterpret_cast<const From*>(src);
   To* d = reinterpret_cast<To*>(dst);
   if (ss == 1 && ds == 1) {
@@ -111,6 +128,11 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
     }
     for (; i < n; ++i, s += ss) d[i] = convert<From, To>(*s);
   } else {
+    if constexpr (kFromHalf && !std::is_same_v<From, To>) {
+      const WideCast wide =
+          g_wide.cast[static_cast<int>(dtype_of<From>)][static_cast<int>(dtype_of<To>)];
+      if (wide && ds == 1 && n >= kWorthWide) return cast_steps(wide, src, ss, dst, sizeof(To), n);
+    }
     for (int64_t i = 0; i < n; ++i) d[i * ds] = convert<From, To>(s[i * ss]);
   }
 }

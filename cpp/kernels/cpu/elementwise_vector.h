@@ -83,16 +83,19 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
   }
 }
 
+constexpr bool is_log(ElementwiseOp op) {
+  return op == ElementwiseOp::Log || op == ElementwiseOp::Log2 || op == ElementwiseOp::Log10;
+}
+template <ElementwiseOp kOp, class V>
+constexpr bool kFloatLog = is_log(kOp) && math::vector::kFloat<V>;
+
 // For which tables are used, so that kernels with and without them differ in the last digit.
 constexpr bool uses_tables(ElementwiseOp op, bool is_double) {
-  if (op == ElementwiseOp::Pow || op == ElementwiseOp::Tanh) return true;
+  if (op == ElementwiseOp::Pow || op == ElementwiseOp::Tanh || is_log(op)) return true;
   if (!is_double) return false;
   switch (op) {
     case ElementwiseOp::Exp:
     case ElementwiseOp::Expm1:
-    case ElementwiseOp::Log:
-    case ElementwiseOp::Log2:
-    case ElementwiseOp::Log10:
     case ElementwiseOp::Log1p:
     case ElementwiseOp::Tan:
     case ElementwiseOp::Asin:
@@ -318,8 +321,15 @@ FG_INLINE bool apply_usual(V (&v)[kN]) {
 
 template <class Op, class V>
 FG_INLINE V call(V x) {
-  if constexpr (Op::kOp == ElementwiseOp::Rsqrt)
-    return math::vector::rsqrt(x);
+  if constexpr (Op::kOp == ElementwiseOp::Rsqrt) return math::vector::rsqrt(x);
+#ifdef FG_TABLES
+  else if constexpr (kFloatLog<Op::kOp, V> && Op::kOp == ElementwiseOp::Log)
+    return math::vector::log_by_table(x);
+  else if constexpr (kFloatLog<Op::kOp, V> && Op::kOp == ElementwiseOp::Log2)
+    return math::vector::log2_by_table(x);
+  else if constexpr (kFloatLog<Op::kOp, V>)
+    return math::vector::log10_by_table(x);
+#endif
   else
     return Op::template call<V>(x);
 }

@@ -2,7 +2,7 @@
 //
 // Those are templates over the register, without branches or calls, and every instruction set
 // computes the same bits: what the sets do differently (min, scaling, splitting) is hidden here and
-// has one result. The exception are exponentials, logarithms and error functions of doubles, powers
+// has one result. The exception are exponentials and error functions of doubles, logarithms, powers
 // and tanh, for which AVX-512 has tables (FG_TABLES, vector_table.h). They need fused multiply-add,
 // which FG_VECTOR_MATH says; without it the rows call libm. Everything is inlined and static, for
 // the reason given in elementwise_loops.h.
@@ -318,7 +318,17 @@ FG_INLINE Split<V> split(V x) {
   return split_from(x, R::kSqrtHalf);
 #endif
 }
+#if defined(FG_TABLES)
 // m from 3/4 to 3/2.
+FG_INLINE Split<F> split_at_three_quarters(F x) {
+#if defined(FG_WIDE_REGISTERS)
+  const F m = _mm512_getmant_ps(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_zero);
+  return {m, _mm512_getexp_ps(x) - _mm512_getexp_ps(m)};
+#else
+  return split_from(x, 0x3f400000u);
+#endif
+}
+#endif
 FG_INLINE Split<D> split_at_three_quarters(D x) {
 #if defined(FG_WIDE_REGISTERS)
   const D m = _mm512_getmant_pd(x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_zero);

@@ -1,4 +1,4 @@
-// Exponentials, logarithms and atan of doubles, and tanh, with tables in registers, where the
+// Exponentials and atan of doubles, logarithms, and tanh, with tables in registers, where the
 // instruction set can look up there (FG_TABLES); see vector_real.h. Without, tables would be read
 // from memory element by element: then longer polynomials are faster, vector_exp_log.h.
 #pragma once
@@ -184,6 +184,45 @@ FG_INLINE D log10(D x) {
   const D low = fma(p.r, poly(p.r, coef::kLog10NearD), p.k * kUnitLow);
   const D high = fma(p.k, kUnit, lookup(coef::kLog10Of, p.n));
   return log_special(x, high + fma(p.r, all<D>(0.43429448190325182765), low));
+}
+
+// The same of floats.
+FG_INLINE F lookup(const float (&table)[16], Bits<F> index) {
+#if defined(FG_WIDE_REGISTERS)
+  return _mm512_permutexvar_ps(reinterpret_cast<__m512i>(index), _mm512_loadu_ps(table));
+#else
+  return _mm256_permutex2var_ps(_mm256_loadu_ps(table), reinterpret_cast<__m256i>(index),
+                                _mm256_loadu_ps(table + 8));
+#endif
+}
+struct LogPartsOfFloat {
+  F k, r;
+  Bits<F> n;
+};
+FG_INLINE LogPartsOfFloat log_parts(F x) {
+  constexpr float kFloatToSixteenths = 0x1.8p19f;
+  const Split<F> s = split_at_three_quarters(x);
+  const Bits<F> n = bits(s.m + kFloatToSixteenths);
+  return {s.k, fma(s.m, lookup(coef::kInverseF, n), all<F>(-1)), n};
+}
+FG_INLINE F log_by_table(F x) {
+  const LogPartsOfFloat p = log_parts(x);
+  const F high = fma(p.k, Real<F>::kLn2High, lookup(coef::kLogOfF, p.n));
+  const F low = fma(p.r * p.r, poly(p.r, coef::kLogNearF), p.k * Real<F>::kLn2Low);
+  return log_special(x, high + (p.r + low));
+}
+FG_INLINE F log2_by_table(F x) {
+  const LogPartsOfFloat p = log_parts(x);
+  const F low = p.r * poly(p.r, coef::kLog2NearF);
+  const F high = p.k + lookup(coef::kLog2OfF, p.n);
+  return log_special(x, high + fma(p.r, all<F>(1.44269504088896340736f), low));
+}
+FG_INLINE F log10_by_table(F x) {
+  constexpr float kUnit = 0x1.344p-2f, kUnitLow = 0x1.3509f8p-18f;
+  const LogPartsOfFloat p = log_parts(x);
+  const F low = fma(p.r, poly(p.r, coef::kLog10NearF), p.k * kUnitLow);
+  const F high = fma(p.k, kUnit, lookup(coef::kLog10OfF, p.n));
+  return log_special(x, high + fma(p.r, all<F>(0.43429448190325182765f), low));
 }
 
 // What 1 + x loses.
