@@ -20,8 +20,11 @@ namespace {
 
 // Up to this size the small kernel beats OpenBLAS.
 constexpr int64_t kSmall = 32;
-// From so many multiplications on a product is shared among threads.
-constexpr double kParallelProducts = 1 << 21;
+// From so many multiplications on a product is shared among threads: those of doubles take twice as
+// long.
+constexpr double parallel_products(DType dtype) {
+  return dtype == DType::Float64 ? 1 << 20 : 1 << 21;
+}
 // The same for many small ones, each of which takes as long as it would for some more.
 constexpr double kParallelBatch = 1 << 20, kEachProduct = 1500;
 constexpr double kBlasSmall = 1.1e6;  // OpenBLAS has another kernel below 10^6
@@ -114,7 +117,7 @@ void blas_gemm(const BlasMatrix& ma, const Matrix& a, const BlasMatrix& mb, cons
   };
   // A band of rows for each thread: BLAS adds up an element in the same order whichever rows it is
   // given. Not so with columns, whose bands therefore do not depend on the number of threads.
-  bool shared = multiplications >= kParallelProducts;
+  bool shared = multiplications >= parallel_products(dtype_of<T>);
   bool by_rows = !shared || c.rows >= 2 * kRowTile;
   int64_t side = by_rows ? c.rows : c.cols, band = by_rows ? side : kColumnBand;
   // The last band must not be so small that BLAS would take another kernel.
@@ -237,7 +240,7 @@ void block_gemm(const Matrix& a, const Matrix& b, const Matrix& c, T alpha, cons
   int64_t m = c.rows, n = c.cols, k = a.cols;
   double multiplications = static_cast<double>(m * n) * static_cast<double>(k);
   LongWork long_work(multiplications);
-  const int64_t threads = multiplications >= kParallelProducts ? pool_size() : 1;
+  const int64_t threads = multiplications >= parallel_products(dtype_of<T>) ? pool_size() : 1;
   if (threads > 1 && own.tiles.suit(m, n, k, a.col_stride)) {
     shared_gemm<T>(a, b, c, alpha, from, from_row, done, threads);
     return;
@@ -391,7 +394,7 @@ bool finishes_pieces(DType dtype, int64_t m, int64_t n, int64_t k) {
   if (dtype != DType::Float32 && dtype != DType::Float64) return false;
   // Large results of few multiplications are not shared among threads.
   if (m * n > kParallelGrain &&
-      static_cast<double>(m * n) * static_cast<double>(k) < kParallelProducts)
+      static_cast<double>(m * n) * static_cast<double>(k) < parallel_products(dtype))
     return false;
   return dtype == DType::Float32 ? own_is_faster<float>(m, n, k) : own_is_faster<double>(m, n, k);
 }
@@ -539,7 +542,8 @@ void batched_gemm(const Array& a, const Array& b, const Array& out, const Batche
   double each = static_cast<double>(mc.rows * mc.cols) * static_cast<double>(ma.cols);
   double all = (each + kEachProduct) * static_cast<double>(batches);
   // Products that are shared among threads themselves come one after another.
-  if (o.sum_batches || all < kParallelBatch || each >= kParallelProducts) return run(0, batches);
+  if (o.sum_batches || all < kParallelBatch || each >= parallel_products(out.dtype))
+    return run(0, batches);
   LongWork long_work(all);
   parallel_for(batches, (batches + 15) / 16, run);
 }
