@@ -268,6 +268,16 @@ def test_angles_of_floats_to_the_end_of_the_reduction(name: str) -> None:
     assert units_of_float(getattr(fg, name)(fg.tensor(x)), exact).max() < 2.5
 
 
+def test_tangents_of_floats_near_their_zeros_and_poles() -> None:
+    nearest = (np.arange(1, 25_000) * (np.pi / 2)).astype(np.float32)
+    spread = np.random.default_rng(0).uniform(2e4, 3.2e4, 500_000).astype(np.float32)
+    for x in (*((nearest.view(np.int32) + k).view(np.float32) for k in range(-20, 21)), spread):
+        exact = np.tan(x.astype(np.float64))
+        assert units_of_float(fg.tan(fg.tensor(x)), exact).max() < 2.5
+    zeros = fg.tan(fg.tensor([-0.0, 0.0]))
+    assert fg.signbit(zeros).tolist() == [True, False]
+
+
 def test_errors_of_floats_where_they_were_largest() -> None:
     x = np.array([27.2070255, 11679.3711], np.float32)
     assert units_of_float(fg.tan(fg.tensor(x)), np.tan(x.astype(np.float64))).max() < 2.5

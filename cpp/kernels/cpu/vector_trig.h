@@ -27,19 +27,11 @@ struct Circle<D> {
 
 FG_INLINE F sin_poly(F z) { return poly(z, coef::kSinF); }
 FG_INLINE D sin_poly(D z) { return fma(poly<1>(z, coef::kSinD), z, coef::kSinD[0]); }
-// tan(r) as a quotient, |r| <= pi/4: that of doubles has fewer coefficients below.
+// tan(x - k pi/2) as a quotient: that of doubles has fewer coefficients below.
 template <class V>
 struct Ratio {
   V above, below;
 };
-FG_INLINE Ratio<F> tan_ratio(F r) {
-  const F z = r * r;
-  return {fma(r * z, poly(z, coef::kTanF), r), all<F>(1)};
-}
-FG_INLINE Ratio<D> tan_ratio(D r) {
-  const D z = r * r;
-  return {r, fma(z, poly(z, coef::kCotD), 1)};
-}
 FG_INLINE F atan_poly(F z) { return poly(z, coef::kAtanF); }
 FG_INLINE D atan_poly(D z) { return fma(poly<1>(z, coef::kAtanD), z, coef::kAtanD[0]); }
 FG_INLINE F asin_poly(F z) { return poly(z, coef::kAsinF); }
@@ -77,10 +69,26 @@ FG_INLINE V cos(V x) {
   return signed_sin(reduce(a, k.k - Element<V>(0.5), Element<V>(1)), k.n);
 }
 
+// Floats take what rounding left of r along: it would show in the result's second last place. It is
+// subtracted so that a zero keeps its sign.
+FG_INLINE Ratio<F> tan_ratio(F x, F k) {
+  using C = Circle<F>;
+  const F near = fma(k, -C::kPi1 * 0.5f, x);
+  const F r = fma(k, -C::kPi2 * 0.5f, near);
+  // Exact where r is at least half of `near`; beside that little was lost.
+  const F lost = fma(k, C::kPi3 * 0.5f, fma(k, C::kPi2 * 0.5f, r - near));
+  const F beyond = select<F>(fabs(near) > 0x1p-8f, lost, k * (C::kPi3 * 0.5f));
+  const F z = r * r;
+  return {r - fma(-r * z, poly(z, coef::kTanF), beyond), all<F>(1)};
+}
+FG_INLINE Ratio<D> tan_ratio(D x, D k) {
+  const D r = reduce(x, k, 0.5), z = r * r;
+  return {r, fma(z, poly(z, coef::kCotD), 1)};
+}
 template <class V>
 FG_INLINE V tan(V x) {
   const auto k = nearest_multiple(x, Element<V>(0.63661977236758134308));
-  const auto t = tan_ratio(reduce(x, k.k, Element<V>(0.5)));
+  const auto t = tan_ratio(x, k.k);
   const auto odd = (k.n & 1) != 0;
   return quotient_near(select<V>(odd, -t.below, t.above), select<V>(odd, t.above, t.below));
 }
