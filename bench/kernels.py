@@ -45,6 +45,9 @@ SIZES = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 DTYPES = ("float32", "float64")
 LIBRARIES = ("fastgrad", "torch", "numpy", "jax")
 THREADS = "FASTGRAD_BENCH_THREADS"
+# How long one library's idle threads may keep a processor busy waiting for work, to which the next
+# library's would be sent.
+SPIN_SECONDS = 0.015
 # What keeps each library, and the BLAS beneath, to an instruction set; the names are NumPy 2.4's.
 ISA = {
     "avx2": {
@@ -153,8 +156,12 @@ def all_times(
     calls = {name: harness.complete(call) for name, call in calls.items()}
     counts = {name: harness.calls_per_round(call, seconds) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in calls}
+    several = int(os.environ.get(THREADS, "1")) > 1
     for _ in range(rounds):
         for name, call in calls.items():
+            if several:
+                time.sleep(SPIN_SECONDS)
+                call()
             times[name].append(harness.time_calls(call, counts[name]) / counts[name])
     return times
 
