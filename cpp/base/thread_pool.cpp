@@ -20,6 +20,7 @@
 #endif
 
 #include "base/errors.h"
+#include "base/worker_affinity.h"
 
 namespace fastgrad {
 namespace {
@@ -91,8 +92,9 @@ class Pool {
   void work();
   void run_part(uint32_t part) noexcept;
 
-  std::mutex busy_;  // held by the caller whose job runs; guards workers_
+  std::mutex busy_;  // held by the caller whose job runs; guards workers_ and affinity_
   std::vector<std::thread> workers_;
+  WorkerAffinity affinity_;
 
   // The job: written by the caller before it publishes, read only by holders of a claim.
   detail::ChunkCall call_{};
@@ -119,6 +121,7 @@ void Pool::start(int threads) {
   pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
   uint32_t seen = epoch_.load();
+  if (workers_.empty()) affinity_.begin();
   try {
     while (static_cast<int>(workers_.size()) < threads - 1)
       workers_.emplace_back([this, seen] { worker(seen); });
@@ -207,6 +210,7 @@ bool Pool::try_run(int64_t n, int64_t grain, detail::ChunkCall call) {
   claims_.store(static_cast<uint64_t>(parts) << 32, std::memory_order_release);
   epoch_.fetch_add(1);
   if (int asleep = sleepers_.load()) {
+    affinity_.avoid_this_processor(workers_);
     {
       std::lock_guard sleep(sleep_);
     }
@@ -222,6 +226,7 @@ bool Pool::try_run(int64_t n, int64_t grain, detail::ChunkCall call) {
     work();
   }
   if (!spin_until([&] { return done_.load(std::memory_order_acquire) == parts; })) {
+    affinity_.allow_all(workers_);
     std::unique_lock sleep(sleep_);
     caller_sleeps_ = true;
     while (done_.load() != parts) wake_caller_.wait(sleep);

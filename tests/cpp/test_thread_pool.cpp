@@ -12,6 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 #include "base/thread_pool.h"
 #include "check.h"
@@ -169,6 +172,49 @@ TEST(a_forked_child_has_its_own_pool) {
   waitpid(child, &status, 0);
   CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
   CHECK(visits(1000, 10) == std::vector<int>(1000, 1));
+}
+#endif
+
+#if defined(__linux__)
+// Where the other thread may run that takes one of two chunks; nothing if it did not come to that.
+cpu_set_t processors_of_a_worker() {
+  cpu_set_t found;
+  CPU_ZERO(&found);
+  auto caller = std::this_thread::get_id();
+  std::atomic<int> inside{0};
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the worker sleeps by now
+  parallel_for(2, 1, [&](int64_t, int64_t) {
+    if (std::this_thread::get_id() != caller) sched_getaffinity(0, sizeof found, &found);
+    ++inside;
+    for (int i = 0; i < 1000 && inside < 2; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  });
+  return found;
+}
+
+TEST(a_woken_worker_runs_beside_its_caller) {
+  cpu_set_t before;
+  CHECK(sched_getaffinity(0, sizeof before, &before) == 0);
+  if (CPU_COUNT(&before) < 2) return;  // one processor: nowhere else to go
+  PoolSize size(2);
+  CHECK(visits(1000, 10) ==
+        std::vector<int>(1000, 1));  // the worker has begun, and may run anywhere
+  for (int cpu = 0, tried = 0; cpu < CPU_SETSIZE && tried < 2; ++cpu) {
+    if (!CPU_ISSET(cpu, &before)) continue;
+    ++tried;
+    cpu_set_t here, rest = before;
+    CPU_ZERO(&here);
+    CPU_SET(cpu, &here);
+    CPU_CLR(cpu, &rest);
+    CHECK(sched_setaffinity(0, sizeof here, &here) == 0);
+    bool beside = false;  // on a busy machine a worker may not sleep yet, or come too late
+    for (int round = 0; round < 100 && !beside; ++round) {
+      cpu_set_t found = processors_of_a_worker();
+      beside = CPU_EQUAL(&found, &rest);
+    }
+    CHECK(beside);
+  }
+  CHECK(sched_setaffinity(0, sizeof before, &before) == 0);
 }
 #endif
 
