@@ -9,29 +9,12 @@
 namespace fastgrad {
 namespace {
 
-// Reading from the middle of these gives a mask of the first r lanes.
-alignas(32) constexpr int64_t kMask64[8] = {-1, -1, -1, -1, 0, 0, 0, 0};
-alignas(32) constexpr int32_t kMask32[16] = {-1, -1, -1, -1, -1, -1, -1, -1,
-                                             0,  0,  0,  0,  0,  0,  0,  0};
+#include "kernels/cpu/registers.inc"
 
-struct F64 {
-  using T = double;
-  using V = __m256d;
-  using Mask = __m256i;
-  static constexpr int W = 4, kRows = FG_ROWS_AT_ONCE;
+struct F64 : Doubles {
+  static constexpr int kRows = FG_ROWS_AT_ONCE;
   static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 2;
   static constexpr int64_t kMostProducts = 1 << 22, kLeastSide = INT64_MAX;
-  static Mask mask(int64_t r) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask64 + W - r));
-  }
-  static V zero() { return _mm256_setzero_pd(); }
-  static V load(const T* p) { return _mm256_loadu_pd(p); }
-  static V load(const T* p, Mask m) { return _mm256_maskload_pd(p, m); }
-  static void store(T* p, V v) { _mm256_storeu_pd(p, v); }
-  static void store(T* p, Mask m, V v) { _mm256_maskstore_pd(p, m, v); }
-  static V set(T x) { return _mm256_set1_pd(x); }
-  static V mul(V a, V b) { return _mm256_mul_pd(a, b); }
-  static V fma(V a, V b, V c) { return _mm256_fmadd_pd(a, b, c); }
   template <class F>
   [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V a = load(from), b = load(from + ld), c = load(from + 2 * ld), d = load(from + 3 * ld);
@@ -43,26 +26,12 @@ struct F64 {
     put(3, _mm256_permute2f128_pd(ab_odd, cd_odd, 0x31));
   }
 };
-struct F32 {
-  using T = float;
-  using V = __m256;
-  using Mask = __m256i;
-  static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
+struct F32 : Floats {
+  static constexpr int kRows = FG_ROWS_AT_ONCE;
   static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 2;
   static constexpr int64_t kMostProducts = 1 << 24, kLeastSide = INT64_MAX;
-  static Mask mask(int64_t r) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(kMask32 + W - r));
-  }
-  static V zero() { return _mm256_setzero_ps(); }
-  static V load(const T* p) { return _mm256_loadu_ps(p); }
-  static V load(const T* p, Mask m) { return _mm256_maskload_ps(p, m); }
-  static void store(T* p, V v) { _mm256_storeu_ps(p, v); }
-  static void store(T* p, Mask m, V v) { _mm256_maskstore_ps(p, m, v); }
   // The elements of one strip, which are fewer than those of a register.
   static void store_strips(T* p, int64_t, V v) { store(p, mask(kTileRows), v); }
-  static V set(T x) { return _mm256_set1_ps(x); }
-  static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
-  static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   template <class F>
   [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[8], s[8];

@@ -13,22 +13,12 @@
 namespace fastgrad {
 namespace {
 
-struct F64 {
-  using T = double;
-  using V = __m512d;
-  using Mask = __mmask8;
-  static constexpr int W = 8, kRows = FG_ROWS_AT_ONCE;
+#include "kernels/cpu/registers.inc"
+
+struct F64 : Doubles {
+  static constexpr int kRows = FG_ROWS_AT_ONCE;
   static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 3;
   static constexpr int64_t kMostProducts = int64_t{1} << 30, kLeastSide = 64;
-  static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
-  static V zero() { return _mm512_setzero_pd(); }
-  static V load(const T* p) { return _mm512_loadu_pd(p); }
-  static V load(const T* p, Mask m) { return _mm512_maskz_loadu_pd(m, p); }
-  static void store(T* p, V v) { _mm512_storeu_pd(p, v); }
-  static void store(T* p, Mask m, V v) { _mm512_mask_storeu_pd(p, m, v); }
-  static V set(T x) { return _mm512_set1_pd(x); }
-  static V mul(V a, V b) { return _mm512_mul_pd(a, b); }
-  static V fma(V a, V b, V c) { return _mm512_fmadd_pd(a, b, c); }
   template <class F>
   [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[8], s[8];
@@ -48,27 +38,15 @@ struct F64 {
       }
   }
 };
-struct F32 {
-  using T = float;
-  using V = __m512;
-  using Mask = __mmask16;
-  static constexpr int W = 16, kRows = FG_ROWS_AT_ONCE;
+struct F32 : Floats {
+  static constexpr int kRows = FG_ROWS_AT_ONCE;
   static constexpr int kTileRows = FG_TILE_ROWS, kTileVectors = 3;
   static constexpr int64_t kMostProducts = int64_t{1} << 30, kLeastSide = 64;
-  static Mask mask(int64_t r) { return static_cast<Mask>((1u << r) - 1); }
-  static V zero() { return _mm512_setzero_ps(); }
-  static V load(const T* p) { return _mm512_loadu_ps(p); }
-  static V load(const T* p, Mask m) { return _mm512_maskz_loadu_ps(m, p); }
-  static void store(T* p, V v) { _mm512_storeu_ps(p, v); }
-  static void store(T* p, Mask m, V v) { _mm512_mask_storeu_ps(p, m, v); }
   // The elements of two strips, `step` apart.
   static void store_strips(T* p, int64_t step, V v) {
     _mm256_storeu_ps(p, _mm512_castps512_ps256(v));
     _mm256_storeu_ps(p + step, _mm512_extractf32x8_ps(v, 1));
   }
-  static V set(T x) { return _mm512_set1_ps(x); }
-  static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
-  static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   template <class F>
   [[gnu::always_inline]] static void transposed(const T* from, int64_t ld, F&& put) {
     V r[16], s[16];
