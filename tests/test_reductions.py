@@ -114,6 +114,18 @@ def product_gradients(x: Any) -> tuple[np.ndarray, np.ndarray]:
     return np.array(first), np.array(second)
 
 
+class TestLongRows:
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("n", [2048, 3072, 7168, 1500])
+    def test_rows_of_blocks_are_as_one_line_each(self, n: int, dtype: str) -> None:
+        x = fg.tensor(np.random.default_rng(n).normal(1, 0.03, (19, n + 5)).astype(dtype))
+        for name in ("sum", "mean", "prod", "amax", "amin", "norm", "var", "logsumexp"):
+            f = getattr(fg, name)
+            for rows in (x[:, :n].contiguous(), x[:, 2 : n + 2], x[::3, :n]):
+                lines = [float(f(rows[i].contiguous(), dim=0)) for i in range(len(rows))]
+                assert f(rows, dim=1).tolist() == lines, name
+
+
 class TestProducts:
     @pytest.mark.parametrize(
         "point", [[2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 0.0, 4.0], [0.0, 0.0, 0.0]]
@@ -189,6 +201,22 @@ class TestNan:
         values, indices = x.max(1)
         assert indices.tolist() == [1, 1] and math.isnan(float(values[0]))
         assert x.cummin(1).indices.tolist() == [[0, 1, 1], [0, 0, 2]]
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("n", [63, 64, 67, 200, 1024, 2048])
+    def test_extremes_see_nan_in_every_place(self, n: int, dtype: str) -> None:
+        x = np.random.default_rng(n).standard_normal((40, n)).astype(dtype)
+        places = np.linspace(0, n - 1, 39).astype(int)
+        x[np.arange(39), places] = np.nan
+        x[:13] *= -1  # the sign of NaN too
+        for name in ("amax", "amin"):
+            of_rows = getattr(fg, name)(fg.tensor(x), 1).numpy()
+            assert np.isnan(of_rows[:39]).all()
+            assert of_rows[39] == getattr(np, name)(x[39])
+            assert math.isnan(float(getattr(fg.tensor(x), name)()))
+        for name in ("argmax", "argmin"):
+            found = getattr(fg.tensor(x), name)(1).numpy()
+            np.testing.assert_array_equal(found[:39], places)
 
     def test_nansum_and_nanmean_leave_nan_out(self) -> None:
         x = fg.tensor([1.0, math.nan, 3.0], requires_grad=True)

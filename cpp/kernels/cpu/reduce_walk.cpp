@@ -58,8 +58,11 @@ class LineReduction {
 
   void run() const {
     const bool short_lines = one_run_ && plan_.count <= kReduceBlock;
+    // Lines of a few blocks that follow each other: their blocks are as good as short lines.
+    const bool runs = direct_ && !reducer_.ordered && plan_.count <= kReduceChunk &&
+                      plan_.count % kReduceBlock == 0;
     auto outputs = [&](int64_t begin, int64_t end) {
-      short_lines ? lines(begin, end) : long_lines(begin, end);
+      short_lines ? lines(begin, end) : runs ? whole_blocks(begin, end) : long_lines(begin, end);
     };
     // Few long outputs are cut inside, many are shared out.
     constexpr int64_t kFew = 16;
@@ -101,6 +104,27 @@ class LineReduction {
       for (int64_t i = 0; i < m; ++i)
         cast_(p + i * step * size_, inner_stride_, gathered + i * count * wide_, 1, count);
     reducer_.lines(gathered, count * wide_, m, count, 0, 0, acc);
+  }
+
+  void whole_blocks(int64_t begin, int64_t end) const {
+    constexpr int64_t kMostBlocks = 128;
+    const int64_t blocks = plan_.count / kReduceBlock, most = kMostBlocks / blocks,
+                  bytes = blocks * reducer_.size;
+    alignas(64) char acc[kMostBlocks * kMostAcc];
+    StridedCursor kept(plan_.kept, plan_.kept_strides, begin);
+    kept.advance(end - begin, [&](int64_t offset, int64_t step, int64_t n) {
+      for (int64_t i = 0, m; i < n; i += m, begin += m) {
+        m = step == plan_.count ? std::min(most, n - i) : 1;
+        reducer_.lines(x_.data + (offset + i * step) * size_, kReduceBlock * size_, m * blocks,
+                       kReduceBlock, 0, 0, acc);
+        for (int64_t j = 0; j < m; ++j) {
+          reducer_.merge_all(acc + j * bytes, blocks);
+          std::memmove(acc + j * reducer_.size, acc + j * bytes,
+                       static_cast<size_t>(reducer_.size));
+        }
+        store_.put(store_.self, begin, 1, acc, m);
+      }
+    });
   }
 
   void long_lines(int64_t begin, int64_t end) const {
