@@ -253,7 +253,7 @@ def test_rows_of_classes_that_are_no_numbers(dtype: str, length: int) -> None:
         np.testing.assert_array_equal(np.isfinite(loss.numpy()), [0, 0, 0, 0, 1, 1])
 
 
-@pytest.mark.parametrize("length", [9, 12, 16, 17, 31, 63, 200, 513])
+@pytest.mark.parametrize("length", [2, 4, 7, 8, 9, 12, 16, 17, 31, 63, 200, 513, 4099])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_running_sums_add_one_after_another(dtype: str, length: int) -> None:
     """Whatever is worked on together, and backwards in gradients: the bits are those of a loop."""

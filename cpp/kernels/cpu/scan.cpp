@@ -13,8 +13,9 @@ namespace {
 
 // Elements that a thread takes at least.
 constexpr int64_t kScanGrain = 32768;
-// The longest rows that kernels work on many at a time: of longer ones a cache holds too few.
-constexpr int64_t kMostInRow = 512;
+// The longest rows whose best elements a kernel finds many rows at a time: each has three streams
+// of memory, and longer ones are many pages apart.
+constexpr int64_t kMostInRow = 8192;
 
 // A row-major array seen as (outer, n, inner), scanned along n.
 struct Lines {
@@ -122,8 +123,9 @@ void scan_lines(const Lines& l, const T* p, T* q, Scan&& scan) {
 template <class T>
 bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, bool, T*), bool reverse,
                const T* p, T* q) {
-  constexpr int64_t kUnit = 8;
-  if (!kernel || l.inner != 1 || l.outer < kUnit || l.n <= kUnit || l.n > kMostInRow) return false;
+  constexpr int64_t kUnit = 8, kLeastBytes = 28;  // scan_lines is faster on shorter ones
+  if (!kernel || l.inner != 1 || l.outer < kUnit || l.n * int64_t{sizeof(T)} < kLeastBytes)
+    return false;
   // Whole units: what is left over is worked on one by one.
   const int64_t units = l.outer / kUnit, grain = std::max<int64_t>(1, kScanGrain / (l.n * kUnit));
   parallel_for(units, grain, [&](int64_t begin, int64_t end) {
@@ -243,14 +245,19 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
         if (!order.exclusive &&
             scan_rows(all, row_scans(T{}).product, order.reverse, from.ptr<T>(), y.ptr<T>()))
           return;
-      auto scan = [order](const Lines& lines, const T* p, T* q) {
-        walk_lines(lines, order.reverse, Product(1), [p, q, order](Product& s, int64_t i, int64_t) {
-          const Product before = s;
-          s *= static_cast<Product>(p[i]);
-          q[i] = static_cast<T>(order.exclusive ? before : s);
+      // Known to the compiler: what asks at every element is not done on several at once.
+      auto run = [&]<bool kExclusive>() {
+        scan_lines(all, from.ptr<T>(), y.ptr<T>(), [order](const Lines& lines, const T* p, T* q) {
+          walk_lines(lines, order.reverse, Product(1), [p, q](Product& s, int64_t i, int64_t) {
+            const Product before = s;
+            s *= static_cast<Product>(p[i]);
+            q[i] = static_cast<T>(kExclusive ? before : s);
+          });
         });
       };
-      scan_lines(all, from.ptr<T>(), y.ptr<T>(), scan);
+      if constexpr (std::is_floating_point_v<T>)
+        if (order.exclusive) return run.template operator()<true>();
+      run.template operator()<false>();
     });
   });
 }
