@@ -149,6 +149,59 @@ def test_pad(mode: str, pad: tuple[int, ...], shape: tuple[int, ...]) -> None:
         assert_same(*both)
 
 
+PADDED = [
+    ((2, 3, 16, 16), (1, 1, 1, 1)),
+    ((5, 40, 9), (-1, 2)),
+    ((3, 1, 300), (70, 2)),
+    ((4, 2100), (3, 1)),
+    ((2, 3, 5, 7), (0, 0, 2, 1)),
+    ((2, 3, 4, 5, 6), (0, 0, 1, 2, 0, 3)),
+    ((9, 3, 4, 16), (-4, -2, 1, 1)),
+    ((9, 3, 4, 9), (-3, 4, 2, -3)),
+    ((40000, 2), (1, 1)),
+]
+
+
+@needs_torch
+@pytest.mark.parametrize(("shape", "pad"), PADDED)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8", "bool", "complex128"])
+def test_constant_pad_moves_any_element(
+    shape: tuple[int, ...], pad: tuple[int, ...], dtype: str
+) -> None:
+    x = R.integers(0, 2 if dtype == "bool" else 100, shape).astype(dtype)
+    for turn in (lambda t: t, lambda t: t.transpose(0, -1), lambda t: t.flip(0)[..., ::2]):
+        both = [m.nn.functional.pad(turn(m.tensor(x)), pad, value=1) for m in (fg, torch)]
+        assert_same(*both)
+
+
+@needs_torch
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize(("shape", "pad"), [p for p in PADDED[:5] if len(p[1]) < len(p[0]) + 2])
+def test_pad_of_planes_and_its_gradient(
+    mode: str, shape: tuple[int, ...], pad: tuple[int, ...]
+) -> None:
+    if len(shape) - len(pad) // 2 not in (1, 2) and mode != "constant":
+        shape = (1, *shape[-len(pad) // 2 - 1 :])
+    x, g = normal(*shape), None
+    found = []
+    for m in (fg, torch):
+        t = m.tensor(x, requires_grad=True)
+        y = m.nn.functional.pad(t.transpose(0, 1), pad, mode)
+        g = normal(*y.shape) if g is None else g
+        (dx,) = m.autograd.grad(y, t, m.tensor(g))
+        found.append((y, dx))
+    assert_same(found[0][0], found[1][0])
+    np.testing.assert_allclose(found[0][1].numpy(), found[1][1].numpy(), rtol=1e-12, atol=1e-12)
+
+
+@needs_torch
+@pytest.mark.parametrize(
+    ("shape", "pad"), [((0, 3), (1, 1)), ((2, 0), (1, 2)), ((2, 3), (-1, -2)), ((0,), (0, 0))]
+)
+def test_pad_of_nothing(shape: tuple[int, ...], pad: tuple[int, ...]) -> None:
+    assert_same(*(m.nn.functional.pad(m.zeros(shape), pad, value=2) for m in (fg, torch)))
+
+
 @needs_torch
 def test_errors() -> None:
     for m in (fg, torch):

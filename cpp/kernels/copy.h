@@ -13,6 +13,9 @@ CastKernel cast_kernel(DType from, DType to);
 
 // dst[...] = src[...]; same shape or src broadcastable; types may differ; overlap is allowed.
 void copy_array(const Array& src, const Array& dst);
+// Rows of `bytes` bytes that are these steps apart.
+void copy_rows(const char* from, int64_t from_step, char* to, int64_t to_step, int64_t bytes,
+               int64_t rows);
 // A row-major copy, converted when dtype differs.
 Array contiguous_copy(const Array& src, DType dtype);
 inline Array contiguous_copy(const Array& src) { return contiguous_copy(src, src.dtype); }

@@ -32,12 +32,4 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y);
 // dx of the cotangent gy of the mean.
 void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx);
 
-// Along each dimension, out[o] = in[source[o]], or `value` where source[o] is -1.
-struct PadSources {
-  std::vector<std::vector<int64_t>> source;  // one per dimension
-};
-void pad(const PadSources& p, const Array& x, double value, const Array& y);
-// dx[source[o]] += gy[o].
-void pad_adjoint(const PadSources& p, const Array& gy, const Array& dx);
-
 }  // namespace fastgrad

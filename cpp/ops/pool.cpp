@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/promotion.h"
+#include "kernels/pad.h"
 #include "kernels/pool.h"
 #include "ops/conv.h"
 #include "ops/creation.h"
@@ -273,38 +274,44 @@ enum class PadMode : int64_t { Constant, Reflect, Replicate, Circular };
 
 // Attributes: s[0] the mode, s[1] the value; lists: the narrow shape, then widths before and behind
 // for every dimension.
-PadSources sources(const Attrs& a) {
-  auto mode = static_cast<PadMode>(a.integer(0));
-  DimSpan shape = a.list(0), before = a.list(1), behind = a.list(2);
-  PadSources p;
-  for (size_t d = 0; d < shape.size(); ++d) {
-    int64_t n = shape[d];
-    std::vector<int64_t>& source = p.source.emplace_back();
-    source.reserve(static_cast<size_t>(n + before[d] + behind[d]));
-    for (int64_t i = -before[d]; i < n + behind[d]; ++i) {
-      int64_t s = i;
-      if (i < 0 || i >= n) {
-        switch (mode) {
-          case PadMode::Constant:
-            s = -1;
-            break;
-          case PadMode::Reflect:
-            s = i < 0 ? -i : 2 * (n - 1) - i;
-            break;
-          case PadMode::Replicate:
-            s = i < 0 ? 0 : n - 1;
-            break;
-          case PadMode::Circular:
-            // What is cropped at one end is not seen at the other.
-            s = i < 0 ? i + n - std::max<int64_t>(-behind[d], 0)
-                      : i - n + std::max<int64_t>(-before[d], 0);
-            break;
-        }
-      }
-      source.push_back(s);
+PadRuns sources(PadMode mode, int64_t n, int64_t before, int64_t behind) {
+  PadRuns runs;
+  auto add = [&](int64_t begin, int64_t end, int64_t from, int64_t step) {
+    if (end > begin) runs.push_back({end - begin, from, step});
+  };
+  const int64_t end = n + behind, back = std::max(n, -before);
+  // What is cropped at one end is not seen at the other.
+  const int64_t circle_front = n - before - std::max<int64_t>(-behind, 0),
+                circle_back = back - n + std::max<int64_t>(-before, 0);
+  auto outside = [&](int64_t begin, int64_t stop, int64_t reflected, int64_t nearest,
+                     int64_t circle) {
+    switch (mode) {
+      case PadMode::Constant:
+        return add(begin, stop, kPadValue, 0);
+      case PadMode::Reflect:
+        return add(begin, stop, reflected, -1);
+      case PadMode::Replicate:
+        return add(begin, stop, nearest, 0);
+      case PadMode::Circular:
+        return add(begin, stop, circle, 1);
     }
-  }
-  return p;
+  };
+  outside(-before, std::min<int64_t>(0, end), before, 0, circle_front);
+  const int64_t first = std::max<int64_t>(0, -before);
+  add(first, std::min(n, end), first, 1);
+  outside(back, end, 2 * (n - 1) - back, n - 1, circle_back);
+  return runs;
+}
+
+// The sources of pad(), or of the constant pad() that undoes one.
+std::vector<PadRuns> sources(const Attrs& a, bool undo = false) {
+  DimSpan shape = a.list(0), before = a.list(1), behind = a.list(2);
+  std::vector<PadRuns> runs;
+  for (size_t d = 0; d < shape.size(); ++d)
+    runs.push_back(
+        undo ? sources(PadMode::Constant, shape[d] + before[d] + behind[d], -before[d], -behind[d])
+             : sources(static_cast<PadMode>(a.integer(0)), shape[d], before[d], behind[d]));
+  return runs;
 }
 
 Attrs without_value(const Attrs& a) {
@@ -336,8 +343,13 @@ FG_DEFINE_OP(PadAdjoint) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = Dims(a.list(0));
         },
-    .eval = [](const Attrs& a, Inputs in,
-               std::span<Array> out) { pad_adjoint(sources(a), *in[0], out[0]); },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          if (static_cast<PadMode>(a.integer(0)) == PadMode::Constant)
+            pad(sources(a, true), *in[0], 0, out[0]);
+          else
+            pad_adjoint(sources(a), *in[0], out[0]);
+        },
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::Pad, {c.g()}, c.attrs())); },
 };
 

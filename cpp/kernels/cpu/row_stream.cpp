@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "kernels/copy.h"
+#include "kernels/cpu/row_copy.h"
 #include "kernels/cpu/words.h"
 
 namespace fastgrad {
@@ -13,19 +15,6 @@ Word load(const char* from) {
   Word w;
   std::memcpy(&w, from, sizeof(Word));
   return w;
-}
-
-// Rows in which elements are neighbours, of kEnd to 2 * kEnd bytes.
-template <int kEnd>
-void copy_rows(const char* from, int64_t row_step, int64_t bytes, int64_t rows, char* to) {
-  struct End {
-    unsigned char bytes[kEnd];
-  };
-  for (; rows > 0; --rows, from += row_step, to += bytes) {
-    const auto first = load<End>(from), last = load<End>(from + bytes - kEnd);
-    std::memcpy(to, &first, kEnd);
-    std::memcpy(to + bytes - kEnd, &last, kEnd);
-  }
 }
 
 // Rows that repeat one element, of kEnd to 2 * kEnd bytes.
@@ -39,40 +28,22 @@ void repeat_rows(const char* from, int64_t row_step, int64_t bytes, int64_t rows
   }
 }
 
-// Calls f with the largest power of two up to `bytes`, from that of a Word on, as a constant.
-template <class Word, class F>
-bool with_end(int64_t bytes, F&& f) {
-  auto at = [&]<int kEnd>() {
-    if constexpr (kEnd >= sizeof(Word))
-      if (bytes <= 2 * kEnd) {
-        f.template operator()<kEnd>();
-        return true;
-      }
-    return false;
-  };
-  return at.template operator()<1>() || at.template operator()<2>() ||
-         at.template operator()<4>() || at.template operator()<8>() ||
-         at.template operator()<16>() || at.template operator()<32>() ||
-         at.template operator()<64>();
-}
-
 template <class Word>
 void neighbours(const char* from, int64_t row_step, int64_t, int64_t count, int64_t rows,
                 char* to) {
   constexpr int64_t kSize = sizeof(Word);
   const int64_t bytes = count * kSize;
-  if (rows > 1 &&
-      with_end<Word>(bytes, [&]<int kEnd>() { copy_rows<kEnd>(from, row_step, bytes, rows, to); }))
-    return;
-  for (; rows > 0; --rows, from += row_step, to += bytes)
-    std::memcpy(to, from, static_cast<size_t>(bytes));
+  if (rows == 1) return LongCopy{bytes}(from, to);
+  with_row_copy<kSize>(bytes, [&](auto copy) {
+    for (; rows > 0; --rows, from += row_step, to += bytes) copy(from, to);
+  });
 }
 
 template <class Word>
 void repeats(const char* from, int64_t row_step, int64_t, int64_t count, int64_t rows, char* to) {
   constexpr int64_t kSize = sizeof(Word);
   const int64_t bytes = count * kSize;
-  if (rows > 1 && with_end<Word>(bytes, [&]<int kEnd>() {
+  if (rows > 1 && with_end<kSize>(bytes, [&]<int kEnd>() {
         repeat_rows<Word, kEnd>(from, row_step, bytes, rows, to);
       }))
     return;
@@ -100,6 +71,13 @@ void spread(const char* from, int64_t row_step, int64_t step, int64_t count, int
 }
 
 }  // namespace
+
+void copy_rows(const char* from, int64_t from_step, char* to, int64_t to_step, int64_t bytes,
+               int64_t rows) {
+  with_row_copy<1>(bytes, [&](auto copy) {
+    for (; rows > 0; --rows, from += from_step, to += to_step) copy(from, to);
+  });
+}
 
 RowLayout::RowLayout(const Array& a) : data_(a.data), size_(static_cast<int64_t>(a.itemsize())) {
   for (size_t d = 0; d < a.shape.size(); ++d) {
