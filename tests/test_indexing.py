@@ -390,3 +390,78 @@ class TestSequenceProtocol:
     def test_booleans_add_a_dimension(self) -> None:
         x = fg.tensor([1.0, 2.0])
         assert x[True].shape == (1, 2) and x[False].shape == (0, 2)
+
+
+class TestRowsOfAnyLength:
+    """Rows behind an index have ways of their own by their length; so have few entries."""
+
+    @pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64", "complex128"])
+    @pytest.mark.parametrize("length", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 64, 65, 130])
+    def test_rows(self, dtype: str, length: int) -> None:
+        rng = np.random.default_rng(length)
+        x = rng.integers(0, 50, (6, 7, length)).astype(dtype)
+        y = rng.integers(0, 50, (6, 5, length)).astype(dtype)
+        index = np.array([3, 0, 6, 3, 1])
+        results = []
+        for m in (fg, torch):
+            t, values, at = m.tensor(x), m.tensor(y), m.tensor(index)
+            back = t.transpose(1, 2)
+            put = t.clone()
+            put[:, at] = values
+            results.append(
+                [
+                    m.index_select(t, 1, at),
+                    m.index_select(back, 2, at),
+                    t.index_add(1, at, values),
+                    back.index_add(2, at, values.transpose(1, 2)),
+                    t[at % 6],
+                    t[at % 6, at],
+                    put[[2, 0]][:, 1:],
+                    t.index_copy(1, at[:3], values[:, 2:]),
+                ]
+            )
+        for ours, theirs in zip(*results, strict=True):
+            assert_same_tensor(ours, theirs)
+
+    @pytest.mark.parametrize("columns", [1, 3, 16, 17])
+    def test_few_columns_of_many_rows(self, columns: int) -> None:
+        rng = np.random.default_rng(columns)
+        x = rng.integers(0, 50, (4, 40000, 9)).astype("int32")
+        y = rng.integers(0, 50, (4, 40000, columns)).astype("int32")
+        index = rng.integers(0, 9, columns)
+        results = []
+        for m in (fg, torch):
+            t, values, at = m.tensor(x), m.tensor(y), m.tensor(index)
+            results.append([t[..., at], t.index_add(2, at, values), t[:, ::3][..., at]])
+        for ours, theirs in zip(*results, strict=True):
+            assert_same_tensor(ours, theirs)
+
+    @pytest.mark.parametrize("op", ["index_select", "index_add", "index_copy"])
+    def test_an_index_must_stay_until_the_gradient(self, op: str) -> None:
+        for m in (fg, torch):
+            x = m.ones(5, 3, requires_grad=True)
+            index = m.tensor([0, 2])
+            y = getattr(x, op)(0, index, *([] if op == "index_select" else [x[:2]]))
+            index += 1
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                y.sum().backward()
+
+
+class TestJoinedRows:
+    @pytest.mark.parametrize("dtype", ["bool", "int16", "float32", "complex128"])
+    def test_pieces_of_any_length(self, dtype: str) -> None:
+        rng = np.random.default_rng(1)
+        for lengths in [(1, 2), (3, 5, 8), (4, 4), (16, 17, 1), (64, 0, 33), (130, 7), (5000, 3)]:
+            parts = [rng.integers(0, 2, (40, n, 2)).astype(dtype) for n in lengths]
+            turned = [
+                m.tensor(parts[0]).transpose(0, 1).clone().transpose(0, 1) for m in (fg, torch)
+            ]
+            for dim in (1, 2):
+                moved = [p.swapaxes(1, dim) for p in parts]
+                ours, theirs = (m.cat([m.tensor(p) for p in moved], dim) for m in (fg, torch))
+                assert_same_tensor(ours, theirs)
+            ours, theirs = (
+                m.cat([m.tensor(parts[1]), t, m.tensor(parts[0].real.astype("float32"))], 1)
+                for m, t in zip((fg, torch), turned, strict=True)
+            )
+            assert_same_tensor(ours, theirs)

@@ -6,6 +6,7 @@
 #include "base/thread_pool.h"
 #include "core/memory.h"
 #include "core/promotion.h"
+#include "kernels/copy.h"
 #include "ops/basic_index.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
@@ -13,39 +14,45 @@
 namespace fastgrad {
 namespace {
 
+// An input of join() without gaps and of the result's type: where it is, where it goes in the first
+// piece of the result, and how many bytes of each piece it makes up.
+struct Whole {
+  const char* from;
+  int64_t at, bytes;
+};
+
+// Side by side in each of `outer` pieces of the result, which are piece bytes long: a few pieces
+// at a time, so that those who share a line of the cache meet there.
+void join_pieces(std::span<const Whole> inputs, char* to, int64_t piece, int64_t outer) {
+  constexpr int64_t kGrain = 1 << 18, kAtOnce = 1 << 14;
+  if (outer == 1) {
+    for (const Whole& x : inputs)
+      parallel_for(x.bytes, kGrain, [&](int64_t begin, int64_t end) {
+        std::memcpy(to + x.at + begin, x.from + begin, static_cast<size_t>(end - begin));
+      });
+    return;
+  }
+  const int64_t few = std::max<int64_t>(1, kAtOnce / piece);
+  parallel_for(outer, std::max<int64_t>(1, kGrain / piece), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; o += few)
+      for (const Whole& x : inputs)
+        copy_rows(x.from + o * x.bytes, x.bytes, to + o * piece + x.at, piece, x.bytes,
+                  std::min(few, end - o));
+  });
+}
+
 // Copies the inputs side by side along dim: input i has sizes[i] entries there.
 void join(Inputs in, const Array& out, size_t dim, DimSpan sizes) {
   DimSpan shape(out.shape);
   int64_t outer = numel_of(shape.first(dim)), inner = numel_of(shape.subspan(dim + 1));
   int64_t bytes = inner * static_cast<int64_t>(out.itemsize());
-  int64_t row = shape[dim] * bytes;
   int64_t at = 0;  // where input i begins along dim
+  SmallVector<Whole, 8> whole;
   for (size_t i = 0; i < in.size(); at += sizes[i++]) {
     const Array& x = *in[i];
     if (x.numel == 0) continue;
-    // Short pieces are better walked element by element.
-    constexpr int64_t kPiece = 64, kGrain = 1 << 18;
-    const int64_t chunk = sizes[i] * bytes;
-    if (x.contiguous && x.dtype == out.dtype && (outer == 1 || x.nbytes() < 1024)) {
-      char* to = out.data + at * bytes;
-      if (outer == 1) {
-        const char* from = x.data;
-        parallel_for(chunk, kGrain, [=](int64_t begin, int64_t end) {
-          std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin));
-        });
-      } else {
-        for (int64_t o = 0; o < outer; ++o)
-          std::memcpy(to + o * row, x.data + o * chunk, static_cast<size_t>(chunk));
-      }
-      continue;
-    }
-    if (x.contiguous && x.dtype == out.dtype && chunk >= kPiece) {
-      const char* from = x.data;
-      char* to = out.data + at * bytes;
-      parallel_for(outer, std::max<int64_t>(1, kGrain / chunk), [=](int64_t begin, int64_t end) {
-        for (int64_t o = begin; o < end; ++o)
-          std::memcpy(to + o * row, from + o * chunk, static_cast<size_t>(chunk));
-      });
+    if (x.contiguous && x.dtype == out.dtype) {
+      whole.push_back({x.data, at * bytes, sizes[i] * bytes});
       continue;
     }
     Array part = out.narrowed(static_cast<int64_t>(dim), at, sizes[i]);
@@ -56,6 +63,8 @@ void join(Inputs in, const Array& out, size_t dim, DimSpan sizes) {
                                   return strides;
                                 }()));
   }
+  if (!whole.empty())
+    join_pieces({whole.data(), whole.size()}, out.data, shape[dim] * bytes, outer);
 }
 
 DType common_dtype(Inputs in) {

@@ -38,7 +38,8 @@ void check_integer_index(const Tensor& index, const char* op) {
            ": Expected dtype int32 or int64 for index, got ", name(index.dtype()));
 }
 
-// The index as int64, counted from the front. fail(entry) speaks for entries out of range.
+// The index as int64 without gaps, counted from the front. fail(entry) speaks for entries out of
+// range.
 template <class Fail>
 Tensor wrapped_index(const Tensor& index, int64_t size, bool negative_allowed, Fail fail) {
   Array wide = as_contiguous(index.array(), DType::Int64);
@@ -50,6 +51,10 @@ Tensor wrapped_index(const Tensor& index, int64_t size, bool negative_allowed, F
   if (negative_allowed) {
     watch_range(index.array(), low, size);
     return counted_from_front(index.array(), size);
+  }
+  if (index.dtype() == DType::Int64 && index.is_contiguous()) {
+    watch_range(index.array(), low, size);
+    return index;
   }
   Array linear = recorded::contiguous_copy(index.array(), DType::Int64);
   watch_range(linear, low, size);

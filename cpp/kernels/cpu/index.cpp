@@ -6,6 +6,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/row_copy.h"
 #include "kernels/cpu/words.h"
 
 namespace fastgrad {
@@ -50,6 +51,14 @@ struct Block {
     x.push_back(stride_x);
     y.push_back(stride_y);
   }
+  // Offsets of position `at`, counted in row-major order.
+  void locate(int64_t at, int64_t& in_x, int64_t& in_y) const {
+    in_x = in_y = 0;
+    for (size_t d = shape.size(); d-- > 0; at /= shape[d]) {
+      in_x += at % shape[d] * x[d];
+      in_y += at % shape[d] * y[d];
+    }
+  }
   // Takes the last dimension out, as the inner loop.
   void pop(int64_t& size, int64_t& stride_x, int64_t& stride_y) {
     size = 1;
@@ -63,6 +72,16 @@ struct Block {
     y.pop_back();
   }
 };
+
+// n entries of an index, and `count` elements of x and of y for each of them: those from element
+// place[i] * scale of x and i * step of y on, sx and sy apart.
+struct Entries {
+  const int64_t* place;
+  int64_t scale;
+  char *x, *y;
+  int64_t step, n, count, sx, sy;
+};
+using Move = void (*)(const Entries&);
 
 // Dimensions before, at, and behind the index.
 struct Walk {
@@ -110,49 +129,51 @@ struct Walk {
     linear = places.data();
   }
 
-  // move(x, y) for every pair of elements, on several threads. Where they write to x, pairs that
-  // may meet in one place stay on one thread, in order.
-  template <class T, class Move>
-  void run(T* x, T* y, bool writes_x, Move move) {
-    int64_t n, sx, sy, m, unused, sm;
+  // Moves all elements, of `size` bytes, on several threads. Where that writes to x, pairs that may
+  // meet in one place stay on one thread, in order.
+  void run(char* x, char* y, int64_t size, bool writes_x, Move move) {
+    int64_t n, sx, sy, m, unused, sm, fronts, front_x, front_y;
     back.pop(n, sx, sy);
     middle.pop(m, unused, sm);
-    const int64_t fronts = numel_of(front.shape), middles = numel_of(middle.shape),
+    front.pop(fronts, front_x, front_y);
+    const int64_t planes = numel_of(front.shape), middles = numel_of(middle.shape),
                   backs = numel_of(back.shape);
     auto part = [&](int64_t fx, int64_t fy, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
-      const int64_t* place = linear;
+      const int64_t* place = linear + m0;
       for_each_position(middle.shape, middle.x, middle.y, [&](int64_t, int64_t my) {
-        T *xs = x + fx + n0 * sx, *ys = y + fy + my + n0 * sy;
-        if (n1 - n0 == 1 && backs == 1) {
-          for (int64_t i = m0; i < m1; ++i) move(xs[place[i] * scale], ys[i * sm]);
-        } else {
-          for (int64_t i = m0; i < m1; ++i)
-            for_each_position(back.shape, back.x, back.y, [&](int64_t bx, int64_t by) {
-              T *xr = xs + place[i] * scale + bx, *yr = ys + i * sm + by;
-              if (sx == 1 && sy == 1)
-                move.row(xr, yr, n1 - n0);
-              else
-                for (int64_t k = 0; k < n1 - n0; ++k) move(xr[k * sx], yr[k * sy]);
-            });
-        }
+        const int64_t at = my + m0 * sm;
+        for_each_position(back.shape, back.x, back.y, [&](int64_t bx, int64_t by) {
+          move({place, scale, x + (fx + n0 * sx + bx) * size, y + (fy + at + n0 * sy + by) * size,
+                sm, m1 - m0, n1 - n0, sx, sy});
+        });
         place += m;
       });
     };
+    // Where few entries stand behind each of many positions in front: entry by entry, for as many
+    // positions as the cache holds.
+    constexpr int64_t kFewEntries = 16, kPositions = 512;
+    const bool few = n == 1 && backs == 1 && middles == 1 && m <= kFewEntries && fronts > m;
+    auto positions = [&](int64_t fx, int64_t fy, int64_t begin, int64_t end) {
+      if (few)
+        for (int64_t f = begin; f < end; f += kPositions)
+          move({linear, scale, x + (fx + f * front_x) * size, y + (fy + f * front_y) * size, sm, m,
+                std::min(kPositions, end - f), front_x, front_y});
+      else
+        for (int64_t f = begin; f < end; ++f) part(fx + f * front_x, fy + f * front_y, 0, m, 0, n);
+    };
     constexpr int64_t kWideRow = 512;
     auto grain = [](int64_t work) { return std::max<int64_t>(1, kParallelGrain / work); };
-    if (fronts > 1) {
-      parallel_for(fronts, grain(middles * m * backs * n), [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-          int64_t fx = 0, fy = 0;
-          for (size_t d = front.shape.size(), at = static_cast<size_t>(i); d-- > 0;) {
-            const auto size = static_cast<size_t>(front.shape[d]);
-            fx += static_cast<int64_t>(at % size) * front.x[d];
-            fy += static_cast<int64_t>(at % size) * front.y[d];
-            at /= size;
-          }
-          part(fx, fy, 0, m, 0, n);
-        }
-      });
+    if (planes * fronts > 1) {
+      parallel_for(
+          planes * fronts, grain(middles * m * backs * n), [&](int64_t begin, int64_t end) {
+            while (begin < end) {
+              int64_t fx, fy;
+              front.locate(begin / fronts, fx, fy);
+              const int64_t first = begin % fronts, stop = std::min(fronts, first + end - begin);
+              positions(fx, fy, first, stop);
+              begin += stop - first;
+            }
+          });
     } else if (!writes_x && middles == 1) {
       parallel_for(m, grain(backs * n),
                    [&](int64_t begin, int64_t end) { part(0, 0, begin, end, 0, n); });
@@ -165,28 +186,42 @@ struct Walk {
   }
 };
 
-// What run() does with elements, and with as many that lie side by side in x and y.
-// nowhere.
-struct Get {
-  template <class T>
-  void operator()(T& from, T& to) const {
-    to = from;
-  }
-  template <class T>
-  void row(T* from, T* to, int64_t n) const {
-    std::memmove(to, from, static_cast<size_t>(n) * sizeof(T));
-  }
-};
-struct Set {
-  template <class T>
-  void operator()(T& to, T& from) const {
-    to = from;
-  }
-  template <class T>
-  void row(T* to, T* from, int64_t n) const {
-    std::memmove(to, from, static_cast<size_t>(n) * sizeof(T));
-  }
-};
+template <class T, class F>
+void for_entries(const Entries& e, F&& f) {
+  T *x = reinterpret_cast<T*>(e.x), *y = reinterpret_cast<T*>(e.y);
+  const int64_t *place = e.place, scale = e.scale, step = e.step, n = e.n;
+  if (e.count != 1)
+    for (int64_t i = 0; i < n; ++i) {
+      T *xr = x + place[i] * scale, *yr = y + i * step;
+      if (e.sx == 1 && e.sy == 1)
+        for (int64_t k = 0; k < e.count; ++k) f(xr[k], yr[k]);
+      else
+        for (int64_t k = 0; k < e.count; ++k) f(xr[k * e.sx], yr[k * e.sy]);
+    }
+  else if (scale == 1 && step == 1)
+    for (int64_t i = 0; i < n; ++i) f(x[place[i]], y[i]);
+  else
+    for (int64_t i = 0; i < n; ++i) f(x[place[i] * scale], y[i * step]);
+}
+
+template <class Word, bool kToX>
+void transfer(const Entries& e) {
+  constexpr int64_t kSize = sizeof(Word);
+  if (e.count > 1 && e.sx == 1 && e.sy == 1)
+    with_row_copy<kSize>(e.count * kSize, [&](auto copy) {
+      const int64_t scale = e.scale * kSize, step = e.step * kSize;
+      const int64_t* place = e.place;
+      for (int64_t i = 0; i < e.n; ++i)
+        kToX ? copy(e.y + i * step, e.x + place[i] * scale)
+             : copy(e.x + place[i] * scale, e.y + i * step);
+    });
+  else
+    for_entries<Word>(e, [](Word& x, Word& y) { (kToX ? x : y) = kToX ? y : x; });
+}
+template <bool kToX>
+Move transfer_of(int64_t size) {
+  return with_word(size, []<class Word>(Word) -> Move { return transfer<Word, kToX>; });
+}
 
 template <class T>
 void add_to(T& x, const T& y) {
@@ -198,16 +233,10 @@ void add_to(T& x, const T& y) {
     x = static_cast<T>(x + y);
 }
 
-struct AddTo {
-  template <class T>
-  void operator()(T& to, T& from) const {
-    add_to(to, from);
-  }
-  template <class T>
-  void row(T* to, T* from, int64_t n) const {
-    for (int64_t k = 0; k < n; ++k) add_to(to[k], from[k]);
-  }
-};
+template <class T>
+void add_entries(const Entries& e) {
+  for_entries<T>(e, [](T& x, T& y) { add_to(x, y); });
+}
 
 }  // namespace
 
@@ -290,25 +319,24 @@ Dims index_shape(DimSpan shape, DimSpan dims, int64_t position, DimSpan linear_s
 void index_get(const Array& x, DimSpan dims, int64_t position, const Array& linear,
                const Array& y) {
   if (y.numel == 0) return;
-  with_word(static_cast<int64_t>(x.itemsize()), [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), false, Get{});
-  });
+  const auto size = static_cast<int64_t>(x.itemsize());
+  Walk(x, dims, position, linear, y).run(x.data, y.data, size, false, transfer_of<false>(size));
 }
 
 void index_set(const Array& x, DimSpan dims, int64_t position, const Array& linear,
                const Array& y) {
   if (y.numel == 0) return;
-  with_word(static_cast<int64_t>(x.itemsize()), [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, Set{});
-  });
+  const auto size = static_cast<int64_t>(x.itemsize());
+  Walk(x, dims, position, linear, y).run(x.data, y.data, size, true, transfer_of<true>(size));
 }
 
 void index_add(const Array& x, DimSpan dims, int64_t position, const Array& linear,
                const Array& y) {
   if (y.numel == 0) return;
-  dispatch_all(x.dtype, [&]<class T>(T) {
-    Walk(x, dims, position, linear, y).run(x.ptr<T>(), y.ptr<T>(), true, AddTo{});
-  });
+  Move add = nullptr;
+  dispatch_all(x.dtype, [&]<class T>(T) { add = add_entries<T>; });
+  Walk(x, dims, position, linear, y)
+      .run(x.data, y.data, static_cast<int64_t>(x.itemsize()), true, add);
 }
 
 void add_elements(const Array& src, const Array& dst) {
