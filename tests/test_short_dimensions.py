@@ -292,6 +292,42 @@ def test_running_extremes_take_the_last_of_equals(dtype: str, length: int) -> No
                 np.testing.assert_array_equal(places[:, k].numpy(), at)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "shape",
+    [(1, 3), (100, 3), (85, 3), (1111, 1), (260, 17), (5, 64), (40, 64), (40, 65), (3, 1100)],
+)
+def test_softmax_down_columns_and_along_long_rows(shape: tuple[int, ...], dtype: str) -> None:
+    """Several rows of few columns are worked on as one; the last may be short."""
+    rng = np.random.default_rng(shape[0])
+    x, g = (rng.normal(0, 3, shape).astype(dtype) for _ in range(2))
+    if shape[0] > 1:
+        x[shape[0] // 2] = -np.inf
+    x[0] += 100
+    wide, weight = x.astype("float64"), g.astype("float64")
+    tolerance = {"rtol": 2e-5, "atol": 2e-6} if dtype == "float32" else {"rtol": 1e-12}
+    for axis in (0, 1):
+        if axis == 1:
+            wide[shape[0] // 2] = x[shape[0] // 2] = 0
+        logs = wide - wide.max(axis, keepdims=True)
+        logs = logs - np.log(np.exp(logs).sum(axis, keepdims=True))
+        y = np.exp(logs)
+        of_softmax = y * (weight - (weight * y).sum(axis, keepdims=True))
+        of_logs = weight - y * weight.sum(axis, keepdims=True)
+        for name, values, grads in (("softmax", y, of_softmax), ("log_softmax", logs, of_logs)):
+            t = fg.tensor(x, requires_grad=True)
+            out = getattr(fg, name)(t, axis)
+            np.testing.assert_allclose(out.detach().numpy(), values, **tolerance)
+            (grad,) = fg.autograd.grad(out, t, fg.tensor(g))
+            size = np.abs(weight) + np.abs(weight).sum(axis, keepdims=True) * (y + 1e-6)
+            assert np.all(np.abs(grad.numpy() - grads) <= tolerance["rtol"] * size), name
+    if shape[0] > 1:
+        x[0, 0], x[-1, -1] = np.nan, np.inf
+        down = fg.softmax(fg.tensor(x), 0).numpy()
+        bad = np.isin(np.arange(shape[1]), [0, shape[1] - 1])
+        np.testing.assert_array_equal(np.isnan(down).any(0), bad)
+
+
 @pytest.mark.parametrize("shape", [(40, 3), (20, 8, 2), (30, 17)])
 def test_gradients(shape: tuple[int, ...]) -> None:
     x = fg.tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)

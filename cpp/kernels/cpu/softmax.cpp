@@ -61,13 +61,14 @@ struct Lines {
         each(t, [&](int64_t at, int64_t m) { f(at, m, work.get()); });
     });
   }
-  // f(offset of the tile's first element, columns)
-  template <class F>
+  // f(offset of the tile's first element, columns): what stays in the cache for two passes.
+  template <class T, class F>
   void each_tile(F&& f) const {
-    // what stays in the cache for two passes
-    each_tile_of(n > 1024 ? 64 : 128, [&](int64_t begin, int64_t end, auto&& each) {
-      for (int64_t t = begin; t < end; ++t) each(t, f);
-    });
+    const int64_t fits = kWorkBytes / (2 * int64_t{sizeof(T)} * n) / kLeastWidth * kLeastWidth;
+    each_tile_of(std::clamp(fits, kLeastWidth, kTile),
+                 [&](int64_t begin, int64_t end, auto&& each) {
+                   for (int64_t t = begin; t < end; ++t) each(t, f);
+                 });
   }
   // Whether lines are so short that many of them are taken apart into columns and put together
   // again. A rule by sizes alone.
@@ -101,7 +102,7 @@ struct Lines {
 
  private:
   static constexpr int64_t kShortTile = 128;
-  static constexpr int64_t kGrain = 16384;
+  static constexpr int64_t kGrain = 16384, kLeastWidth = 64;
   static constexpr int64_t kWorkBytes = 512 << 10;  // half of a cache that is close
 
   // run(begin, end, each) for ranges of tiles, each(tile, f) calling f(offset, columns).
@@ -201,46 +202,94 @@ void softmax_line(const T* x, T* y, int64_t n) {
   }
 }
 
-// m lines side by side, `step` elements from row to row. Rows that are a multiple of the page apart
-// share few places of the cache: they are copied to `work` first, where they stay side by side, and
-// memory is read and written once. Or they are there already: x may be `work`, m elements apart.
+// Rows of `m` lines side by side, `step` elements apart. Where few lines fill their rows, several
+// rows are taken for one, whose columns are parts of lines, and the last may be short.
+struct Rows {
+  int64_t m, fold, width, step, count, elements;
+  Rows(int64_t n, int64_t lines, int64_t apart)
+      : m(lines),
+        fold(apart == lines && lines <= kNarrow ? std::min(n, kWide / lines) : 1),
+        width(fold * lines),
+        step(fold > 1 ? width : apart),
+        count((n - 1) / fold + 1),
+        elements(n * lines) {}
+  int64_t width_of(int64_t k) const { return std::min(width, elements - k * width); }
+  // Each column becomes what f makes of the columns of its line.
+  template <class T, class F>
+  void join(T* columns, F&& f) const {
+    for (int64_t k = m; k < width; k += m)
+      for (int64_t j = 0; j < m; ++j) columns[j] = f(columns[j], columns[k + j]);
+    for (int64_t k = m; k < width; k += m) std::copy_n(columns, m, columns + k);
+  }
+  // total[j] is the sum of what add(k, rows, columns, sums) adds in rows from k on to sums[j].
+  template <class T, class Add>
+  void sum(double* total, Add&& add) const {
+    T sums[kTile];
+    std::fill_n(total, width, 0.0);
+    for (int64_t k = 0; k < count; k += kTogether) {
+      std::fill_n(sums, width, T(0));
+      const int64_t some = std::min(kTogether, count - k), last = width_of(k + some - 1),
+                    whole = some - (last < width);
+      if (whole) add(k, whole, width, sums);
+      if (whole < some) add(k + whole, 1, last, sums);
+      for (int64_t j = 0; j < width; ++j) total[j] += static_cast<double>(sums[j]);
+    }
+    join(total, [](double a, double b) { return a + b; });
+  }
+  static constexpr int64_t kTogether = 16;
+
+ private:
+  static constexpr int64_t kNarrow = 64, kWide = 256;
+};
+
+// Rows that are a multiple of the page apart share few places of the cache: they are copied to
+// `work` first, where they stay side by side, and memory is read and written once. Or they are
+// there already: x may be `work`, m elements apart.
 template <class T, bool kLog>
 void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work) {
-  constexpr int64_t kRows = 16, kLine = kCacheLine / sizeof(T);
+  constexpr int64_t kLine = kCacheLine / sizeof(T), kShared = 2048 / sizeof(T);
+  const Rows rows(n, m, step);
+  const bool copied = x != work && rows.step % kShared == 0;
+  const T* from = copied ? work : x;
+  const int64_t from_step = copied ? rows.width : rows.step;
   T top[kTile], sums[kTile];
-  double total[kTile];
-  const T* row[kRows];
-  for (int64_t k = 0; k < n; k += kRows) {
-    const int64_t rows = std::min(kRows, n - k);
-    for (int64_t i = 0; i < rows; ++i) {
-      const T* later = x + (k + i + kRows) * step;  // Note [Prefetch]
-      for (int64_t j = 0; j < m; j += kLine) prefetch_line_to_read(later + j);
-      if (x != work) std::copy_n(x + (k + i) * step, m, work + (k + i) * m);
-      row[i] = work + (k + i) * m;
+  double total[kTile] = {};
+  const T* row[Rows::kTogether];
+  for (int64_t k = 0; k < rows.count; k += Rows::kTogether) {
+    const int64_t some = std::min(Rows::kTogether, rows.count - k);
+    for (int64_t i = 0; i < some; ++i) {
+      const T* later = x + (k + i + Rows::kTogether) * rows.step;  // Note [Prefetch]
+      for (int64_t j = 0; j < rows.width; j += kLine) prefetch_line_to_read(later + j);
+      if (copied)
+        std::copy_n(x + (k + i) * rows.step, rows.width_of(k + i), work + (k + i) * from_step);
+      row[i] = from + (k + i) * from_step;
     }
-    lanes(T{}).largest_rows(row, rows, m, k ? sums : top);
-    if (k)
-      for (int64_t j = 0; j < m; ++j) top[j] = larger(top[j], sums[j]);
+    const int64_t last = rows.width_of(k + some - 1), whole = some - (last < rows.width);
+    T* best = k ? sums : top;
+    if (whole) lanes(T{}).largest_rows(row, whole, rows.width, best);
+    if (k && whole)
+      for (int64_t j = 0; j < rows.width; ++j) top[j] = larger(top[j], sums[j]);
+    if (whole < some)
+      for (int64_t j = 0; j < last; ++j) top[j] = larger(top[j], row[whole][j]);
   }
-  std::fill_n(total, m, 0.0);
-  for (int64_t k = 0; k < n; k += kRows) {
-    const int64_t rows = std::min(kRows, n - k);
-    std::fill_n(sums, m, T(0));
-    for (int64_t i = k; i < k + rows; ++i)
-      softmax_lines(T{}).exp_add(work + i * m, top, kLog ? nullptr : work + i * m, sums, m);
-    for (int64_t j = 0; j < m; ++j) total[j] += static_cast<double>(sums[j]);
-  }
+  rows.join(top, larger<T>);
+  rows.sum<T>(total, [&](int64_t k, int64_t some, int64_t columns, T* to) {
+    for (int64_t i = k; i < k + some; ++i)
+      softmax_lines(T{}).exp_add(from + i * from_step, top, kLog ? nullptr : work + i * rows.width,
+                                 to, columns);
+  });
   for (int64_t j = 0; j < m; ++j)
     sums[j] = static_cast<T>(kLog ? std::log(total[j]) : 1 / total[j]);
-  for (int64_t k = 0; k < n; ++k) {
-    T *from = work + k * m, *to = y + k * step;
-    for (int64_t j = 0; j < m; j += kLine) prefetch_line_to_write(to + kRows * step + j);
-    if constexpr (kLog) {
-      subtract(from, from, top, 0, m);
-      subtract(to, from, sums, 0, m);
-    } else {
-      multiply(to, from, sums, 0, m);
-    }
+  for (int64_t k = m; k < rows.width; k += m) std::copy_n(sums, m, sums + k);
+  for (int64_t k = 0; k < rows.count; ++k) {
+    T* to = y + k * rows.step;
+    const int64_t width = rows.width_of(k);
+    for (int64_t j = 0; j < width; j += kLine)
+      prefetch_line_to_write(to + Rows::kTogether * rows.step + j);
+    if constexpr (kLog)
+      softmax_lines(T{}).log_softmax_from(from + k * from_step, top, sums, to, width);
+    else
+      multiply(to, work + k * rows.width, sums, 0, width);
   }
 }
 
@@ -304,23 +353,19 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
       };
       // m lines, `step` elements from row to row.
       auto tile_of = [&](const T* pg, const T* py, T* p, int64_t m, int64_t step) {
+        const auto& kernels = softmax_lines(T{});
+        const Rows rows(lines.n, m, step);
         double sum[kTile];
-        T total[kTile], work[kTile];
-        std::fill_n(sum, m, 0.0);
-        for (int64_t k = 0; k < lines.n; ++k) {
-          const T *gk = pg + k * step, *yk = py + k * step;
-          for (int64_t j = 0; j < m; ++j) sum[j] += static_cast<double>(term(gk[j], yk[j]));
-        }
-        std::copy_n(sum, m, total);
-        for (int64_t k = 0; k < lines.n; ++k) {
-          const T *gk = pg + k * step, *of_y = py + k * step;
-          T* to_k = p + k * step;
-          if constexpr (kExp) {
-            std::copy_n(of_y, m, work);
-            exp_block(work, m);
-            of_y = work;
-          }
-          for (int64_t j = 0; j < m; ++j) to_k[j] = finish(gk[j], of_y[j], total[j]);
+        T total[kTile] = {};
+        rows.sum<T>(sum, [&](int64_t k, int64_t some, int64_t columns, T* sums) {
+          const int64_t at = k * rows.step;
+          kernels.grad_add(pg + at, kExp ? nullptr : py + at, rows.step, some, sums, columns);
+        });
+        std::copy_n(sum, rows.width, total);
+        for (int64_t k = 0; k < rows.count; ++k) {
+          const int64_t at = k * rows.step;
+          (kExp ? kernels.log_softmax_grad_from : kernels.softmax_grad_from)(
+              pg + at, py + at, total, p + at, rows.width_of(k));
         }
       };
       auto tile = [&](int64_t at, int64_t m) {
@@ -333,7 +378,7 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
           tile_of(work[0], work[1], work[2], m, m);
           lines.join(work[2], m, to.ptr<T>() + at);
         });
-      else if (lines.are_rows())
+      else if (lines.inner == 1 && lines.n < kLongLine)
         lines.each_rows([&, kernel = kExp ? softmax_lines(T{}).log_softmax_grad
                                           : softmax_lines(T{}).softmax_grad](int64_t at,
                                                                              int64_t rows) {
@@ -342,7 +387,7 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
       else if (lines.inner == 1)
         lines.each_line(line);
       else
-        lines.each_tile(tile);
+        lines.template each_tile<T>(tile);
     });
   });
 }

@@ -14,7 +14,7 @@ struct SoftmaxLines {
   void (*exp_add)(const T* x, const T* shift, T* y, T* total, int64_t n);
 
   // Of many rows of 0 < n <= kMostInRow elements, one after another; only top_sums may have them
-  // `step` apart.
+  // `step` apart, and only gradients may have longer ones.
   // Largest elements, NaN where there is one, and sums of exp(x - shift): the shift is the largest,
   // or 0 where that is infinite.
   void (*top_sums)(const T* x, int64_t step, int64_t rows, int64_t n, T* top, T* sum);
@@ -24,6 +24,13 @@ struct SoftmaxLines {
   void (*softmax_grad)(const T* g, const T* y, int64_t rows, int64_t n, T* dx);
   // dx = g - exp(y) * sum(g)
   void (*log_softmax_grad)(const T* g, const T* y, int64_t rows, int64_t n, T* dx);
+  // y = (x - top) - log, element by element.
+  void (*log_softmax_from)(const T* x, const T* top, const T* log, T* y, int64_t n);
+  // Gradients of lines side by side: total += g * y, or g where y is null, of rows that are `step`
+  // apart, and what `total` makes of n elements.
+  void (*grad_add)(const T* g, const T* y, int64_t step, int64_t rows, T* total, int64_t n);
+  void (*softmax_grad_from)(const T* g, const T* y, const T* total, T* dx, int64_t n);
+  void (*log_softmax_grad_from)(const T* g, const T* y, const T* total, T* dx, int64_t n);
   // y = exp(x - shift[row]) * scale[row]
   void (*scaled_exp)(const T* x, const T* shift, const T* scale, int64_t rows, int64_t n, T* y);
 };
