@@ -122,6 +122,14 @@ def factor(name: str, n: int) -> Make:
     return case
 
 
+def least_squares(rows: int, columns: int) -> Make:
+    def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
+        a, b = random(rows, columns).double(), random(rows, 1).double()
+        return forward(m, lambda: m.linalg.lstsq(a, b))
+
+    return case
+
+
 def _case(name: str, make: Make, target: float = 1.0, operations: float = 0.0) -> Case:
     """Returns the case whose tensors are the library's own random ones."""
 
@@ -164,10 +172,13 @@ def products() -> Iterator[Case]:
 
 def decompositions() -> Iterator[Case]:
     """Solving and factoring."""
-    targets = {4: 10.0, 32: 2.0, 256: 1.0}
+    targets = {4: 10.0, 32: 2.0, 256: 1.0, 1024: 1.0}
     for name in ("solve", "cholesky", "qr", "eigh", "svd"):
         for n, target in targets.items():
             yield _case(f"{name} {n}", factor(name, n), target)
+    for n in (256, 1024):
+        yield _case(f"inv {n}", factor("inv", n))
+    yield _case("lstsq 5000x50", least_squares(5000, 50))
 
 
 def groups() -> dict[str, Iterator[Case]]:

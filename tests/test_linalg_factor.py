@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.linalg
 
 from derivatives import assert_like_torch
-from reference import fg, needs_torch, only_fastgrad, torch
+from reference import fg, needs_torch, only_fastgrad, to_numpy, torch
 
 R = np.random.default_rng(17)
 SHAPES = [(1, 1), (3, 3), (4, 2), (2, 4)]
@@ -45,6 +46,51 @@ class TestFactors:
                 lambda m, a, b, driver=driver: tuple(m.linalg.lstsq(a, b, driver=driver)), a, b
             )
         assert_like_torch(lambda m, a, b: m.linalg.lstsq(a, b).solution, a, b[..., 0])
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("driver", ["gels", "gelsy", "gelsd", "gelss"])
+@pytest.mark.parametrize("shape", [(9, 3, 1), (70, 40, 3), (5000, 7, 2), (4099, 3, 3), (3, 3, 5)])
+def test_least_squares_of_many_rows(shape: tuple[int, int, int], driver: str, dtype: Any) -> None:
+    """Rows are reduced to a triangle, in pieces where there are many of them."""
+    m, n, k = shape
+    rng = np.random.default_rng(m)
+    a = rng.standard_normal((2, m, n)).astype(dtype)
+    b = rng.standard_normal((2, m, k)).astype(dtype)
+    result = fg.linalg.lstsq(fg.tensor(a), fg.tensor(b), driver=driver)
+    for i in range(2):
+        x, _, _, s = scipy.linalg.lstsq(a[i].astype(np.float64), b[i].astype(np.float64))
+        close = 1e3 * float(np.finfo(dtype).eps) * (s[0] / s[-1]) ** 2 * np.abs(x).max()
+        assert np.abs(to_numpy(result.solution[i]) - x).max() <= close
+        if driver in ("gelsd", "gelss"):
+            np.testing.assert_allclose(to_numpy(result.singular_values[i]), s, 1e-5)
+    if driver != "gels":
+        assert to_numpy(result.rank).tolist() == [n, n]
+
+
+@only_fastgrad
+@pytest.mark.parametrize("driver", ["gelsy", "gelsd", "gelss"])
+@pytest.mark.parametrize("m", [8, 30, 5000])
+def test_least_squares_of_dependent_columns(m: int, driver: str) -> None:
+    """The solution of least norm, and the rank that `rcond` makes of nearly dependent columns.
+
+    Against SciPy: gelsy's rank differs from call to call in PyTorch.
+    """
+    rng = np.random.default_rng(m)
+    a = rng.standard_normal((m, 6))
+    a[:, 4] = a[:, 0] + 2 * a[:, 1]
+    near = a.copy()
+    near[:, 4] += 1e-6 * rng.standard_normal(m)
+    b = rng.standard_normal((m, 2))
+    zero = a.copy()
+    zero[:, 2] = 0
+    for matrix, rcond in ((a, None), (zero, None), (near, 1e-3), (near, 1e-12), (near, None)):
+        ours = fg.linalg.lstsq(fg.tensor(matrix), fg.tensor(b), rcond=rcond, driver=driver)
+        cond = m * float(np.finfo(float).eps) if rcond is None else rcond
+        x, _, rank, _ = scipy.linalg.lstsq(matrix, b, cond=cond, lapack_driver=driver)
+        assert ours.rank.item() == rank
+        np.testing.assert_allclose(to_numpy(ours.solution), x, 1e-6, 1e-7 * np.abs(x).max())
 
 
 @needs_torch

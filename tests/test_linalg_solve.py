@@ -259,6 +259,87 @@ def test_larger_matrices_that_have_no_inverse(n: int) -> None:
 
 
 @only_fastgrad
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [9, 17, 40, 127, 128, 129, 200, 300])
+class TestHalves:
+    """Systems that are cut in two until they are small: what is left after each solution."""
+
+    def test_triangles(self, n: int, dtype: Any) -> None:
+        rng = np.random.default_rng(n)
+        a = (rng.standard_normal((n, n)) / n + np.diag(rng.uniform(1, 2, n))).astype(dtype)
+        epsilon = float(np.finfo(dtype).eps)
+        flags = itertools.product([True, False], repeat=4)
+        for (upper, left, unit, turned), k in zip(flags, itertools.cycle([1, 7, 8, 33, 100])):
+            b = rng.standard_normal((n, k) if left else (k, n)).astype(dtype)
+            t = fg.tensor(a).mT if turned else fg.tensor(a)
+            x = to_numpy(
+                fg.linalg.solve_triangular(
+                    t, fg.tensor(b), upper=upper, left=left, unitriangular=unit
+                )
+            )
+            wide = (a.T if turned else a).astype(np.float64)
+            wide = np.triu(wide) if upper else np.tril(wide)
+            if unit:
+                np.fill_diagonal(wide, 1)
+            rest = wide @ x - b if left else x @ wide - b
+            assert np.abs(rest).max() <= 20 * epsilon * np.abs(wide).max() * np.abs(x).max()
+
+    def test_cholesky(self, n: int, dtype: Any) -> None:
+        spd = (definite(n, n) / n).astype(dtype)
+        epsilon = float(np.finfo(dtype).eps)
+        for upper in (True, False):
+            read = np.triu(spd) if upper else np.tril(spd)  # the other triangle is not looked at
+            other = np.tril(np.full((n, n), np.nan), -1)
+            read = (read + (other if upper else other.T)).astype(dtype)
+            c = to_numpy(fg.linalg.cholesky(fg.tensor(read), upper=upper)).astype(np.float64)
+            assert np.abs((c.T @ c if upper else c @ c.T) - spd).max() <= n * epsilon * spd.max()
+            assert np.array_equal(c, np.triu(c) if upper else np.tril(c))
+
+    def test_cholesky_says_where_it_stopped(self, n: int, dtype: Any) -> None:
+        for at in {0, n // 2, n - 1}:
+            a = np.eye(n, dtype=dtype)
+            a[at, at] = -1
+            for upper in (True, False):
+                assert fg.linalg.cholesky_ex(fg.tensor(a), upper=upper).info.item() == at + 1
+
+    def test_inverse(self, n: int, dtype: Any) -> None:
+        a = regular(n, n).astype(dtype)
+        x = to_numpy(fg.linalg.inv(fg.tensor(a))).astype(np.float64)
+        size = np.linalg.norm(a, np.inf) * np.linalg.norm(x, np.inf)
+        rest = np.abs(a.astype(np.float64) @ x - np.eye(n)).max()
+        assert rest <= 5 * n * float(np.finfo(dtype).eps) * size
+        order = np.random.default_rng(n).permutation(n)
+        assert np.array_equal(to_numpy(fg.linalg.inv(fg.eye(n)[order])), np.eye(n)[order].T)
+
+    def test_lu_factor(self, n: int, dtype: Any) -> None:
+        a = normal(n, n).astype(dtype)
+        p, low, up = (to_numpy(x).astype(np.float64) for x in fg.linalg.lu(fg.tensor(a)))
+        assert np.abs(low).max() == 1
+        assert np.abs(p @ low @ up - a).max() <= n * float(np.finfo(dtype).eps) * np.abs(up).max()
+
+
+@only_fastgrad
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_triangles_with_subnormal_and_zero_pivots(dtype: Any) -> None:
+    """The reciprocal of such a pivot is no number."""
+    n = 20
+    tiny = float(np.finfo(dtype).smallest_subnormal) * 4
+    a = np.diag(np.full(n, tiny)).astype(dtype)
+    b = np.outer(np.arange(n) * tiny, np.ones(9)).astype(dtype)
+    x = fg.linalg.solve_triangular(fg.tensor(a), fg.tensor(b), upper=False)
+    assert np.array_equal(to_numpy(x), np.outer(np.arange(n), np.ones(9)))
+    a = np.eye(n, dtype=dtype)
+    a[10, 10] = 0
+    x = to_numpy(
+        fg.linalg.solve_triangular(
+            fg.tensor(a), fg.ones(n, 9, dtype=fg.tensor(a).dtype), upper=True
+        )
+    )
+    assert np.array_equal(x[10], np.full(9, np.inf))
+    assert (x[11:] == 1).all()
+
+
+@only_fastgrad
 def test_solving_gives_the_same_bits_for_any_number_of_threads() -> None:
     a = fg.tensor(regular(400, 400))
     b = fg.tensor(normal(400, 300))
@@ -266,7 +347,15 @@ def test_solving_gives_the_same_bits_for_any_number_of_threads() -> None:
     try:
         for threads in (1, 2, 3):
             fg.set_num_threads(threads)
-            found.append(to_numpy(fg.linalg.solve(a, b)).tobytes())
+            results = (
+                fg.linalg.solve(a, b),
+                fg.linalg.solve(a.mT, b),
+                fg.linalg.inv(a),
+                fg.linalg.cholesky(a @ a.mT),
+                fg.linalg.solve_triangular(a, b, upper=True),
+                fg.linalg.solve_triangular(a, b.mT, upper=False, left=False),
+            )
+            found.append([to_numpy(x).tobytes() for x in results])
     finally:
         fg.set_num_threads(before)
     assert found[0] == found[1] == found[2]

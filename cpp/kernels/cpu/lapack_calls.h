@@ -6,7 +6,9 @@
 
 #include <cblas.h>
 
+#include <algorithm>
 #include <cstddef>
+#include <memory>
 
 #include "base/long_work.h"
 #include "kernels/cpu/blas_threads.h"
@@ -19,13 +21,6 @@ using Int = int;
 #define FG_LAPACK_ROUTINES(X)                                                                      \
   X(getrf, (Int m, Int n, T * a, Int lda, Int * ipiv, Int * info), (&m, &n, a, &lda, ipiv, info),  \
     (const Int*, const Int*, T*, const Int*, Int*, Int*))                                          \
-  X(getri, (Int n, T * a, Int lda, const Int* ipiv, T* work, Int lwork, Int* info),                \
-    (&n, a, &lda, ipiv, work, &lwork, info),                                                       \
-    (const Int*, T*, const Int*, const Int*, T*, const Int*, Int*))                                \
-  X(potrf, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
-    (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
-  X(potri, (char uplo, Int n, T* a, Int lda, Int* info), (&uplo, &n, a, &lda, info, 1),            \
-    (const char*, const Int*, T*, const Int*, Int*, size_t))                                       \
   X(geqrf, (Int m, Int n, T * a, Int lda, T * tau, T * work, Int lwork, Int * info),               \
     (&m, &n, a, &lda, tau, work, &lwork, info),                                                    \
     (const Int*, const Int*, T*, const Int*, T*, T*, const Int*, Int*))                            \
@@ -140,12 +135,33 @@ inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_
 
 // Row-major triangular solve of one vector, in place.
 inline void trsv(CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int n, const float* a,
-                 float* x) {
-  scipy_cblas_strsv(CblasRowMajor, uplo, trans, diag, n, a, n, x, 1);
+                 Int lda, float* x) {
+  scipy_cblas_strsv(CblasRowMajor, uplo, trans, diag, n, a, lda, x, 1);
 }
 inline void trsv(CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int n, const double* a,
-                 double* x) {
-  scipy_cblas_dtrsv(CblasRowMajor, uplo, trans, diag, n, a, n, x, 1);
+                 Int lda, double* x) {
+  scipy_cblas_dtrsv(CblasRowMajor, uplo, trans, diag, n, a, lda, x, 1);
 }
+
+// Runs a LAPACK routine; at the first time call(work, -1) asks for the size of its working memory.
+template <class T, class F>
+class WithWork {
+ public:
+  explicit WithWork(F& call) : call_(call) {}
+  void operator()() {
+    if (!work_) {
+      T size = 0;
+      call_(&size, -1);
+      size_ = static_cast<Int>(size);
+      work_.reset(new T[static_cast<size_t>(std::max(size_, 1))]);
+    }
+    call_(work_.get(), size_);
+  }
+
+ private:
+  F& call_;
+  Int size_ = 0;
+  std::unique_ptr<T[]> work_;
+};
 
 }  // namespace fastgrad::lapack

@@ -1,40 +1,27 @@
-// Triangular factors of larger matrices and solving with them, by own products.
+// Factors of larger matrices, by own products.
 //
-// Note [Blocks of rows]
+// Note [Halves of the rows]
 // Matrices are row-major, and a·P = L·U with U of unit diagonal, as in Note [Row-major LAPACK]: a
-// pivot is looked for along a row. A block of rows is factored to its end, the rows below are
-// brought up to date by one product, and so on. Columns that change places do so in the block at
-// once, in all other rows when the block is done, a row at a time: down a matrix every element is
-// in another cache line.
+// pivot is looked for along a row. The upper half of some rows is factored to their end, the lower
+// half brought up to date by a triangle and a product, and factored; and each half so, down to
+// kSubstituted rows. Columns that change places do so in the rows at hand, in all others when
+// these are done, a row at a time: down a matrix every element is in another cache line.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/cpu/gemm_small.h"
-#include "kernels/cpu/linalg_reflectors.h"
-#include "kernels/gemm.h"
+#include "kernels/cpu/linalg_small.h"
+#include "kernels/cpu/linalg_triangular.h"
 
 namespace fastgrad {
 
-constexpr int64_t kFactorRows = 32;
-
-// c -= a·b; the columns of b and c are contiguous.
-template <class T>
-void subtract_product(const Matrix& a, const Matrix& b, const Matrix& c) {
-  GemmOptions subtract;
-  subtract.accumulate = true;
-  subtract.alpha = Scalar(-1.0);
-  if (c.rows > 0 && c.cols > 0 && a.cols > 0) gemm(dtype_of<T>, a, b, c, subtract);
-}
-
 // y -= the sum of count rows x, each times its factor.
 template <class T>
-void subtract_rows(T* y, int64_t n, const T* factors, int64_t factor_step, const T* x,
-                   int64_t x_step, int64_t count) {
+void subtract_rows(T* y, int64_t n, const T* factors, const T* x, int64_t x_step, int64_t count) {
   if (n > 0 && count > 0)
-    own_gemm(T{}).small(1, n, count, factors, 0, factor_step, x, x_step, y, 0, T(-1), y, 0);
+    own_gemm(T{}).small(1, n, count, factors, 0, 1, x, x_step, y, 0, T(-1), y, 0);
 }
 
 // The first `count` elements of x divided by a unit upper triangle u, whose rows are n elements
@@ -45,54 +32,19 @@ void divide_row(T* x, const T* u, int64_t count, int64_t n) {
     for (int64_t j = i + 1; j < count; ++j) x[j] -= x[i] * u[i * n + j];
 }
 
-// The same for m rows of x, with `count` <= kFactorRows: a cache line of columns at a time by
-// substitution, what they leave to the others by a product.
+// In rows [begin, end) of a: column k changes places with column pivots[k] - 1, for each k of
+// [first, last).
 template <class T>
-void divide_rows(T* x, int64_t m, const T* u, int64_t count, int64_t n) {
-  constexpr int64_t kCols = 64 / static_cast<int64_t>(sizeof(T));
-  for (int64_t begin = 0; begin < count; begin += kCols) {
-    const int64_t end = std::min(count, begin + kCols), cols = end - begin;
-    if (cols < kCols) {
-      for (int64_t r = 0; r < m; ++r) divide_row(x + r * n + begin, u + begin * (n + 1), cols, n);
-      continue;
+void exchange_columns(T* a, int64_t n, int64_t begin, int64_t end, const int32_t* pivots,
+                      int64_t first, int64_t last) {
+  const int64_t grain = std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(last - first, 1));
+  parallel_for(end - begin, grain, [&](int64_t from, int64_t to) {
+    for (int64_t i = begin + from; i < begin + to; ++i) {
+      T* row = a + i * n;
+      for (int64_t k = first; k < last; ++k) std::swap(row[k], row[pivots[k] - 1]);
     }
-    T block[kCols * kCols] = {};
-    for (int64_t i = 0; i < kCols; ++i)
-      for (int64_t j = i + 1; j < kCols; ++j) block[i * kCols + j] = u[(begin + i) * n + begin + j];
-    reflector_lines(T{}).divide(x + begin, n, m, block);
-    subtract_product<T>(matrix_at(x + begin, m, cols, n),
-                        matrix_at(const_cast<T*>(u) + begin * n + end, cols, count - end, n),
-                        matrix_at(x + end, m, count - end, n));
-  }
+  });
 }
-
-// What exchanges of columns, one after another, do to a row: which elements move, and from where.
-class Exchanges {
- public:
-  // Column k changes places with column pivots[k] - 1, for k from begin to end.
-  Exchanges(const int32_t* pivots, int64_t begin, int64_t end) {
-    for (int64_t k = begin; k < end; ++k) {
-      const int32_t here = static_cast<int32_t>(k), there = pivots[k] - 1;
-      if (here != there) std::swap(from_[place(here)], from_[place(there)]);
-    }
-  }
-  template <class T>
-  void apply(T* row) const {
-    T moved[2 * kFactorRows];
-    for (int i = 0; i < count_; ++i) moved[i] = row[from_[i]];
-    for (int i = 0; i < count_; ++i) row[to_[i]] = moved[i];
-  }
-
- private:
-  int place(int32_t column) {
-    int i = 0;
-    while (i < count_ && to_[i] != column) ++i;
-    if (i == count_) to_[count_] = from_[count_] = column, ++count_;
-    return i;
-  }
-  int count_ = 0;
-  int32_t to_[2 * kFactorRows], from_[2 * kFactorRows];
-};
 
 // Rows [begin, end) of a, whose columns from `begin` on are up to date. Returns the number, from 1,
 // of the first pivot that is 0, or 0.
@@ -102,7 +54,7 @@ int factor_block(T* a, int64_t n, int64_t begin, int64_t end, int32_t* pivots) {
   for (int64_t k = begin; k < end; ++k) {
     T *row = a + k * n, *rows = a + begin * n;
     divide_row(row + begin, rows + begin, k - begin, n);
-    subtract_rows(row + k, n - k, row + begin, 1, rows + k, n, k - begin);
+    subtract_rows(row + k, n - k, row + begin, rows + k, n, k - begin);
     int64_t pivot = k;
     const T most = largest_of(row + k, n - k);
     if (most > 0)
@@ -124,93 +76,68 @@ int factor_block(T* a, int64_t n, int64_t begin, int64_t end, int32_t* pivots) {
   return info;
 }
 
-// In place; returns getrf's info.
+// The same for any number of rows.
 template <class T>
-int factor_by_blocks(T* a, int64_t n, int32_t* pivots) {
-  int info = 0;
-  for (int64_t begin = 0; begin < n; begin += kFactorRows) {
-    const int64_t end = std::min(n, begin + kFactorRows), count = end - begin;
-    const int found = factor_block(a, n, begin, end, pivots);
-    if (info == 0) info = found;
-    const Exchanges exchanges(pivots, begin, end);
-    for (int64_t i = 0; i < n; ++i)
-      if (i < begin || i >= end) exchanges.apply(a + i * n);
-    T *here = a + begin * n, *below = a + end * n;
-    divide_rows(below + begin, n - end, here + begin, count, n);
-    subtract_product<T>(matrix_at(below + begin, n - end, count, n),
-                        matrix_at(here + end, count, n - end, n),
-                        matrix_at(below + end, n - end, n - end, n));
-  }
-  return info;
+int factor_rows_between(T* a, int64_t n, int64_t begin, int64_t end, int32_t* pivots) {
+  if (end - begin <= kSubstituted) return factor_block(a, n, begin, end, pivots);
+  const int64_t mid = begin + half_of(end - begin);
+  const int info = factor_rows_between(a, n, begin, mid, pivots);
+  exchange_columns(a, n, mid, end, pivots, begin, mid);
+  T *here = a + begin * (n + 1), *below = a + mid * n + begin;
+  divide_right(Triangle<T>{here, mid - begin, n, 1, true, true}, below, n, end - mid);
+  subtract_product<T>(matrix_at(below, end - mid, mid - begin, n),
+                      matrix_at(a + begin * n + mid, mid - begin, n - mid, n),
+                      matrix_at(a + mid * (n + 1), end - mid, n - mid, n));
+  const int later = factor_rows_between(a, n, mid, end, pivots);
+  exchange_columns(a, n, begin, mid, pivots, mid, end);
+  return info ? info : later;
 }
 
-// x = t⁻¹·x for a triangle t of a row-major (n, n) matrix; x is (n, k).
+// a·P = L·U in place; returns getrf's info.
 template <class T>
-class TriangularSolver {
- public:
-  TriangularSolver(const T* t, int64_t n, bool upper, bool transposed, bool unit, T* x, int64_t k)
-      : t_(t),
-        x_(x),
-        n_(n),
-        k_(k),
-        row_step_(transposed ? 1 : n),
-        col_step_(transposed ? n : 1),
-        backwards_(upper != transposed),
-        unit_(unit) {}
+int factor_by_halves(T* a, int64_t n, int32_t* pivots) {
+  return factor_rows_between(a, n, 0, n, pivots);
+}
 
-  // Few rows at a time take what is known of a block of many, which then goes into all the others.
-  void run() const {
-    each_block(0, n_, kMany, [&](int64_t begin, int64_t end) {
-      each_block(begin, end, kFew, [&](int64_t first, int64_t last) {
-        if (backwards_)
-          subtract(first, last, last, end);
-        else
-          subtract(first, last, begin, first);
-        substitute(first, last);
-      });
-      if (backwards_)
-        subtract(0, begin, begin, end);
-      else
-        subtract(end, n_, begin, end);
-    });
+// a -= x·xᵀ, or xᵀ·x where `across`, for one triangle of a square of n rows at least.
+template <class T>
+void subtract_square(T* a, int64_t stride, int64_t n, const Matrix& x, bool upper) {
+  if (n <= kTriangleBlock) {
+    subtract_product<T>(x, x.transposed(), matrix_at(a, n, n, stride));
+    return;
   }
+  const int64_t half = half_of(n), size = static_cast<int64_t>(sizeof(T));
+  Matrix first = x, second = x;
+  first.rows = half;
+  second.rows = n - half;
+  second.data += half * x.row_stride * size;
+  subtract_square(a, stride, half, first, upper);
+  if (upper)
+    subtract_product<T>(first, second.transposed(), matrix_at(a + half, half, n - half, stride));
+  else
+    subtract_product<T>(second, first.transposed(),
+                        matrix_at(a + half * stride, n - half, half, stride));
+  subtract_square(a + half * (stride + 1), stride, n - half, second, upper);
+}
 
- private:
-  static constexpr int64_t kMany = 128, kFew = 16;
-
-  template <class F>
-  void each_block(int64_t begin, int64_t end, int64_t size, F&& f) const {
-    const int64_t blocks = (end - begin + size - 1) / size;
-    for (int64_t i = 0; i < blocks; ++i) {
-      const int64_t first = begin + (backwards_ ? blocks - 1 - i : i) * size;
-      f(first, std::min(end, first + size));
-    }
-  }
-  const T* at(int64_t i, int64_t j) const { return t_ + i * row_step_ + j * col_step_; }
-
-  // Rows [begin, end) of x without what the known ones have part in them.
-  void subtract(int64_t begin, int64_t end, int64_t known, int64_t known_end) const {
-    Matrix across =
-        matrix_at(const_cast<T*>(at(begin, known)), end - begin, known_end - known, row_step_);
-    across.col_stride = col_step_;
-    subtract_product<T>(across, matrix_at(x_ + known * k_, known_end - known, k_, k_),
-                        matrix_at(x_ + begin * k_, end - begin, k_, k_));
-  }
-  void substitute(int64_t begin, int64_t end) const {
-    for (int64_t s = begin; s < end; ++s) {
-      const int64_t i = backwards_ ? begin + end - 1 - s : s, p = backwards_ ? i + 1 : begin;
-      T* row = x_ + i * k_;
-      subtract_rows(row, k_, at(i, p), col_step_, x_ + p * k_, k_, (backwards_ ? end : i) - p);
-      if (unit_) continue;
-      const T pivot = t_[i * (n_ + 1)];
-      for (int64_t j = 0; j < k_; ++j) row[j] /= pivot;
-    }
-  }
-
-  const T* t_;
-  T* x_;
-  int64_t n_, k_, row_step_, col_step_;
-  bool backwards_, unit_;
-};
+// a = L·Lᵀ in place, or UᵀU of the upper triangle; some of the other triangle is overwritten. The
+// rows are `stride` apart. Returns potrf's info.
+template <class T>
+int cholesky_by_halves(T* a, int64_t stride, int64_t n, bool upper) {
+  if (n <= kSmallFactor) return small_cholesky(a, stride, n, upper);
+  const int64_t half = half_of(n), rest = n - half;
+  if (int info = cholesky_by_halves(a, stride, half, upper)) return info;
+  T *side = upper ? a + half : a + half * stride, *second = a + half * (stride + 1);
+  const Triangle<T> lower{a, half, upper ? 1 : stride, upper ? stride : 1, false, false};
+  if (upper)
+    divide_left(lower, side, stride, rest);
+  else
+    divide_right(lower.transposed(), side, stride, rest);
+  const Matrix made = upper ? matrix_at(side, half, rest, stride).transposed()
+                            : matrix_at(side, rest, half, stride);
+  subtract_square(second, stride, rest, made, upper);
+  const int info = cholesky_by_halves(second, stride, rest, upper);
+  return info ? info + static_cast<int>(half) : 0;
+}
 
 }  // namespace fastgrad

@@ -106,20 +106,21 @@ void small_cofactors_derivative(const T* a, const T* h, int64_t n, T* out) {
   }
 }
 
-// a = L·Lᵀ in place, or UᵀU of the upper triangle; the other triangle stays. Returns potrf's info.
+// a = L·Lᵀ in place, or UᵀU of the upper triangle; the other triangle stays. The rows are `stride`
+// apart. Returns potrf's info.
 template <class T>
-int small_cholesky(T* a, int64_t n, bool upper) {
+int small_cholesky(T* a, int64_t stride, int64_t n, bool upper) {
   // at(i, p) for i >= p: the element of L, or the one of U opposite it.
-  const int64_t step = upper ? 1 : n, across = upper ? n : 1;
+  const int64_t step = upper ? 1 : stride, across = upper ? stride : 1;
   for (int64_t j = 0; j < n; ++j) {
-    T square = a[j * (n + 1)];
+    T square = a[j * (stride + 1)];
     for (int64_t p = 0; p < j; ++p) {
       T x = a[j * step + p * across];
       square -= x * x;
     }
     if (!(square > 0)) return static_cast<int>(j + 1);
     const T root = std::sqrt(square);
-    a[j * (n + 1)] = root;
+    a[j * (stride + 1)] = root;
     for (int64_t i = j + 1; i < n; ++i) {
       T sum = a[i * step + j * across];
       for (int64_t p = 0; p < j; ++p) sum -= a[i * step + p * across] * a[j * step + p * across];

@@ -14,8 +14,26 @@ namespace {
 
 using lapack::Int;
 
-// Up to this size own factors and triangular solves are faster than LAPACK's.
-constexpr int64_t kMostOwn = 1024;
+// x = t⁻¹·x, or x·t⁻¹ where not `left`, of a row-major x. With few right sides or rows BLAS, which
+// reads the triangle once, is faster than the own products.
+template <class T>
+void divide(const Triangle<T>& t, bool left, T* x, int64_t rows, int64_t cols) {
+  constexpr int64_t kFewSides = 8;
+  if (std::min(left ? cols : rows, t.n) >= kFewSides) {
+    left ? divide_left(t, x, cols, cols) : divide_right(t, x, cols, rows);
+    return;
+  }
+  const bool turned = t.row_step == 1 && t.n > 1;  // its memory is the other triangle
+  const CBLAS_UPLO uplo = t.upper != turned ? CblasUpper : CblasLower;
+  const CBLAS_TRANSPOSE trans = turned ? CblasTrans : CblasNoTrans;
+  const CBLAS_DIAG diag = t.unit ? CblasUnit : CblasNonUnit;
+  const Int stride = static_cast<Int>(turned ? t.col_step : t.row_step);
+  if (left && cols == 1)
+    lapack::trsv(uplo, trans, diag, static_cast<Int>(t.n), t.data, stride, x);
+  else
+    lapack::trsm(left ? CblasLeft : CblasRight, uplo, trans, diag, static_cast<Int>(rows),
+                 static_cast<Int>(cols), t.data, stride, x, static_cast<Int>(cols));
+}
 
 // x[p] = x[i] exchanged for each pivot, in order or backwards; x has k columns.
 template <class T>
@@ -30,17 +48,12 @@ void exchange_rows(T* x, int64_t k, const int32_t* pivots, int64_t n, bool backw
 // LAPACK].
 template <class T>
 Int factor_rows(T* a, int64_t n, int32_t* pivots) {
-  if (n <= kSmallFactor) return small_factor_rows(a, n, pivots);
-  if (n <= kMostOwn) return factor_by_blocks(a, n, pivots);
-  Int info = 0;
-  lapack::getrf(static_cast<Int>(n), static_cast<Int>(n), a, static_cast<Int>(n), pivots, &info);
-  return info;
+  return n <= kSmallFactor ? small_factor_rows(a, n, pivots) : factor_by_halves(a, n, pivots);
 }
 
 // x = a⁻¹·x or a⁻ᵀ·x, with a·P = L·U.
 template <class T>
-void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transposed, T* x,
-                    int64_t k) {
+void solve_factored(T* lu, const int32_t* pivots, int64_t n, bool transposed, T* x, int64_t k) {
   if (n == 0 || k == 0) return;
   if (n <= kSmallFactor) {
     if (transposed) exchange_rows(x, k, pivots, n, false);
@@ -48,38 +61,28 @@ void solve_factored(const T* lu, const int32_t* pivots, int64_t n, bool transpos
     if (!transposed) exchange_rows(x, k, pivots, n, true);
     return;
   }
-  Int ni = static_cast<Int>(n), ki = static_cast<Int>(k);
-  auto divide = [&](CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag) {
-    if (k == 1)
-      lapack::trsv(uplo, trans, diag, ni, lu, x);
-    else if (n <= kMostOwn)
-      TriangularSolver<T>(lu, n, uplo == CblasUpper, trans == CblasTrans, diag == CblasUnit, x, k)
-          .run();
-    else
-      lapack::trsm(CblasLeft, uplo, trans, diag, ni, ki, lu, ni, x, ki);
-  };
+  const Triangle<T> lower{lu, n, n, 1, false, false}, upper{lu, n, n, 1, true, true};
   if (!transposed) {
-    divide(CblasLower, CblasNoTrans, CblasNonUnit);
-    divide(CblasUpper, CblasNoTrans, CblasUnit);
+    divide(lower, true, x, n, k);
+    divide(upper, true, x, n, k);
     exchange_rows(x, k, pivots, n, true);
   } else {
     exchange_rows(x, k, pivots, n, false);
-    divide(CblasUpper, CblasTrans, CblasUnit);
-    divide(CblasLower, CblasTrans, CblasNonUnit);
+    divide(upper.transposed(), true, x, n, k);
+    divide(lower.transposed(), true, x, n, k);
   }
 }
 
-// inverse = a⁻¹, with a·P = L·U; the factors may be lost.
+// inverse = a⁻¹, with a·P = L·U.
 template <class T>
 void invert_factored(T* lu, const int32_t* pivots, int64_t n, T* inverse) {
+  std::fill_n(inverse, n * n, T(0));
   if (n > kSmallFactor) {
-    Int ni = static_cast<Int>(n), info = 0;
-    Scratch<T> work(64 * n);
-    lapack::getri(ni, lu, ni, pivots, work.get(), static_cast<Int>(64 * n), &info);
-    std::copy_n(lu, n * n, inverse);
+    invert_lower(Triangle<T>{lu, n, n, 1, false, false}, inverse, n);
+    divide_left(Triangle<T>{lu, n, n, 1, true, true}, inverse, n, n);
+    exchange_rows(inverse, n, pivots, n, true);
     return;
   }
-  std::fill_n(inverse, n * n, T(0));
   for (int64_t j = 0; j < n; ++j) inverse[j * n + j] = 1;
   solve_factored(lu, pivots, n, false, inverse, n);
 }
@@ -268,29 +271,19 @@ void lu_rows_det(const Array& factors, const Array& pivots, const Array& det) {
 }
 
 void invert(const Array& a, const Array& out, const Array& info) {
-  copy_array(a, out);
   int64_t n = cols_of(a);
+  LongWork long_work(2 * cube(n) * static_cast<double>(batch_count(a)));
   dispatch_float(a.dtype, "inv", [&]<class T>(T) {
+    Array x = as_contiguous(a);
     for_batches(batch_count(a), 4 * cube(n), [&](int64_t begin, int64_t end) {
       Scratch<int32_t> pivots(n);
-      int64_t size = 64 * n;
-      Scratch<T> work(size), factors(n * n);
+      Scratch<T> factors(n * n);
       for (int64_t i = begin; i < end; ++i) {
-        T* m = out.ptr<T>() + i * n * n;
-        Int status = factor_rows(m, n, pivots.get());
-        info.ptr<int32_t>()[i] = status;
-        if (n == 0) continue;
-        if (n <= kSmallFactor || status != 0) {  // singular: what dividing by the zero pivot gives
-          std::copy_n(m, n * n, factors.get());
-          std::fill_n(m, n * n, T(0));
-          for (int64_t j = 0; j < n; ++j) m[j * n + j] = 1;
-          solve_factored(factors.get(), pivots.get(), n, false, m, n);
-          if (status != 0) continue;
-        } else {
-          lapack::getri(static_cast<Int>(n), m, static_cast<Int>(n), pivots.get(), work.get(),
-                        static_cast<Int>(size), &status);
-        }
-        for (int64_t j = 0; j < n * n; ++j) m[j] += T(0);  // -0 becomes 0
+        T* inverse = out.ptr<T>() + i * n * n;
+        std::copy_n(x.ptr<T>() + i * n * n, n * n, factors.get());
+        info.ptr<int32_t>()[i] = factor_rows(factors.get(), n, pivots.get());
+        invert_factored(factors.get(), pivots.get(), n, inverse);
+        for (int64_t j = 0; j < n * n; ++j) inverse[j] += T(0);  // -0 becomes 0
       }
     });
   });
@@ -339,14 +332,15 @@ void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x
   }
   int64_t rows = rows_of(x), cols = cols_of(x), n = rows_of(m);
   BroadcastBatch matrix(batch_shape(x), batch_shape(m));
+  double work = static_cast<double>(n) * static_cast<double>(rows * cols);
+  LongWork long_work(work * static_cast<double>(batch_count(x)));
   dispatch_float(x.dtype, "solve_triangular", [&]<class T>(T) {
-    double work = static_cast<double>(n) * static_cast<double>(rows * cols);
     for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        lapack::trsm(h.left ? CblasLeft : CblasRight, h.upper ? CblasUpper : CblasLower,
-                     h.transposed ? CblasTrans : CblasNoTrans, h.unit ? CblasUnit : CblasNonUnit,
-                     static_cast<Int>(rows), static_cast<Int>(cols), m.ptr<T>() + matrix(i) * n * n,
-                     static_cast<Int>(n), x.ptr<T>() + i * rows * cols, static_cast<Int>(cols));
+      for (int64_t i = begin; i < end; ++i) {
+        Triangle<T> t{m.ptr<T>() + matrix(i) * n * n, n, n, 1, h.upper, h.unit};
+        if (h.transposed) t = t.transposed();
+        divide(t, h.left, x.ptr<T>() + i * rows * cols, rows, cols);
+      }
     });
   });
 }
@@ -354,16 +348,12 @@ void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x
 void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
   copy_array(a, out);
   int64_t n = cols_of(a);
+  LongWork long_work(cube(n) / 3 * static_cast<double>(batch_count(a)));
   dispatch_float(a.dtype, "cholesky", [&]<class T>(T) {
     for_batches(batch_count(a), cube(n), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
         T* m = out.ptr<T>() + i * n * n;
-        Int status = 0;
-        if (n <= kSmallFactor)
-          status = small_cholesky(m, n, upper);
-        else
-          lapack::potrf(upper ? 'L' : 'U', static_cast<Int>(n), m, static_cast<Int>(n), &status);
-        info.ptr<int32_t>()[i] = status;
+        info.ptr<int32_t>()[i] = cholesky_by_halves(m, n, n, upper);
         for (int64_t r = 0; r < n; ++r)
           std::fill(m + r * n + (upper ? 0 : r + 1), m + r * n + (upper ? r : n), T(0));
       }

@@ -8,6 +8,9 @@ namespace fastgrad {
 // Columns of a panel, whose rows lie one behind the other.
 inline constexpr int64_t kReflectorPanel = 32;
 
+// Rows that are solved for at a time.
+inline constexpr int64_t kSubstituted = 8;
+
 // Vectors as long as a row.
 template <class T>
 struct RankTwo {
@@ -40,9 +43,10 @@ struct ReflectorLines {
   void (*rotate)(T* rows, int64_t stride, int64_t count, const T* c, const T* s, int64_t cols);
   // Transposed, the T of Panel (linalg_reflectors.h) from the reflectors' products and factors.
   void (*combine)(const T* inner, const T* tau, int64_t count, T* t);
-  // The first cache line of each of n rows x, divided by a unit upper triangle: x·u⁻¹. Of u, a
-  // square of so many elements, what lies above the diagonal is given, and zeros.
-  void (*divide)(T* rows, int64_t stride, int64_t n, const T* u);
+  // Up to kSubstituted rows of x, whole cache lines of columns, divided by a lower triangle of any
+  // strides, given the inverses of its diagonal: t⁻¹·x.
+  void (*substitute)(const T* t, int64_t row_step, int64_t col_step, const T* inverses,
+                     int64_t rows, T* x, int64_t stride, int64_t cols);
   // products[i] = x·y for each of n rows x.
   void (*dots)(const T* rows, int64_t stride, int64_t n, const T* y, int64_t begin, int64_t end,
                T* products);
