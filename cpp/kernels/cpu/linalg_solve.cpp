@@ -161,30 +161,33 @@ void small_product(const T* a, bool ta, const T* b, bool tb, int64_t n, T* c) {
     scipy_cblas_dgemm(CblasRowMajor, fa, fb, i, i, i, 1, a, i, b, i, 0, c, i);
 }
 
-// det(a) * a⁻ᵀ where a is well-conditioned, else from the singular values.
+// The largest sum of magnitudes in a row: the norm of a times that of its inverse is the condition.
+double largest_row(const double* a, int64_t n) {
+  double most = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    double row = 0;
+    for (int64_t j = 0; j < n; ++j) row += std::abs(a[i * n + j]);
+    most = std::max(most, row);
+  }
+  return most;
+}
+
+// det(a) * a⁻ᵀ where a is well-conditioned, else from the singular values. In doubles, which few
+// matrices of floats are too near to a singular one for.
 template <class T>
 void cofactors_of(const T* a, int64_t n, T* out) {
   if (n <= kDirectCofactors) return small_cofactors(a, n, out);
-  Scratch<T> lu(n * n), inverse(n * n);
+  Scratch<double> lu(n * n), inverse(n * n);
   Scratch<int32_t> pivots(n);
   std::copy_n(a, n * n, lu.get());
+  const double norm = largest_row(lu.get(), n);
   if (factor_rows(lu.get(), n, pivots.get()) == 0) {
-    const T det = det_of(lu.get(), pivots.get(), n);
+    const double det = det_of(lu.get(), pivots.get(), n);
     invert_factored(lu.get(), pivots.get(), n, inverse.get());
-    // The largest sum of magnitudes in a row: the norm of a times that of its inverse is the
-    // condition.
-    auto norm = [n](const T* m) {
-      T most = 0;
-      for (int64_t i = 0; i < n; ++i) {
-        T row = 0;
-        for (int64_t j = 0; j < n; ++j) row += std::abs(m[i * n + j]);
-        most = std::max(most, row);
-      }
-      return most;
-    };
-    if (norm(a) * norm(inverse.get()) * std::sqrt(std::numeric_limits<T>::epsilon()) < 1) {
+    const double condition = norm * largest_row(inverse.get(), n);
+    if (condition * std::sqrt(std::numeric_limits<double>::epsilon()) < 1) {
       for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j < n; ++j) out[i * n + j] = det * inverse[j * n + i];
+        for (int64_t j = 0; j < n; ++j) out[i * n + j] = static_cast<T>(det * inverse[j * n + i]);
       return;
     }
   }
