@@ -167,6 +167,21 @@ def test_qr_of_several_panels(shape: tuple[int, int], dtype: Any) -> None:
         np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), 0, 100 * eps)
 
 
+@only_fastgrad
+def test_qr_of_joined_panels() -> None:
+    """Where there are very many columns."""
+    a = fg.tensor(np.random.default_rng(0).standard_normal((1560, 1501)).astype(np.float32))
+    q, r = fg.linalg.qr(a, "complete")
+    assert (q.mT @ q - fg.eye(1560)).abs().max() < 1e-4
+    assert (q @ r - a).abs().max() < 1e-3
+    assert fg.equal(r.triu(), r)
+    assert fg.equal(fg.linalg.qr(a, "r").R, r[:1501])
+    # The columns that are not factored, beside those that are.
+    wide = fg.cat([a[:1510], a[:1510, :40] @ fg.ones(40, 20)], 1)
+    q, r = fg.linalg.qr(wide)
+    assert (q @ r - wide).abs().max() < 1e-3
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("power", [-0.9, -0.6, 0.6, 0.9])
 def test_qr_of_extreme_numbers(dtype: Any, power: float) -> None:

@@ -12,8 +12,6 @@
 namespace fastgrad {
 namespace {
 
-constexpr int64_t kWidth = kReflectorPanel;
-
 // Working memory for matrices of one size.
 template <class T>
 class QrWork {
@@ -22,11 +20,14 @@ class QrWork {
       : m_(m),
         n_(n),
         q_cols_(q_cols),
-        panels_((std::min(m, n) + kWidth - 1) / kWidth),
+        width_(std::min(m, n) > kManyColumns ? kJoined : kReflectorPanel),
+        panels_((std::min(m, n) + width_ - 1) / width_),
         a_(m * n),
-        v_(panels_ * m * kWidth),
-        t_(panels_ * kWidth * kWidth),
-        work_(2 * kWidth * std::max(n, q_cols)) {}
+        v_(panels_ * m * width_),
+        t_(panels_ * width_ * width_),
+        single_v_(width_ > kReflectorPanel ? m * kReflectorPanel : 0),
+        single_t_(kReflectorPanel * kReflectorPanel),
+        work_(2 * width_ * std::max(n, q_cols)) {}
 
   // r has `rows` rows; q may be null.
   void run(const T* from, T* q, T* r, int64_t rows) {
@@ -35,7 +36,13 @@ class QrWork {
       std::copy_n(from, m_ * n_, a_.get());
     else
       for (int64_t i = 0; i < m_ * n_; ++i) a_[i] = from[i] / size;
-    for (int64_t p = 0; p < panels_; ++p) factor(panel(p));
+    for (int64_t p = 0; p < panels_; ++p) {
+      Panel<T> h = panel(p);
+      if (width_ == kReflectorPanel)
+        factor(h, n_);
+      else
+        factor_joined(h);
+    }
     for (int64_t i = 0; i < rows; ++i) {
       int64_t zeros = i < m_ ? std::min(i, n_) : n_;
       std::fill_n(r + i * n_, zeros, T(0));
@@ -55,24 +62,45 @@ class QrWork {
   }
 
  private:
+  // From so many columns on, which fill the caches, panels are joined: to so many columns.
+  static constexpr int64_t kManyColumns = 1500, kJoined = 4 * kReflectorPanel;
+
   Panel<T> panel(int64_t p) {
-    int64_t first = p * kWidth;
-    return {v_.get() + p * m_ * kWidth, t_.get() + p * kWidth * kWidth, first, m_ - first,
-            std::min(kWidth, std::min(m_, n_) - first)};
+    int64_t first = p * width_;
+    return {v_.get() + p * m_ * width_,
+            t_.get() + p * width_ * width_,
+            first,
+            m_ - first,
+            std::min(width_, std::min(m_, n_) - first),
+            width_};
   }
-  void factor(Panel<T> h) {
+  // Factors the columns of h, and applies the reflectors to the others before `end`.
+  void factor(Panel<T> h, int64_t end) {
     T* block = a_.get() + h.first * (n_ + 1);
-    int64_t width = std::min(kWidth, n_ - h.first), rest = n_ - h.first - h.count;
+    int64_t width = std::min(kReflectorPanel, n_ - h.first), rest = end - h.first - h.count;
     for (int64_t i = 0; i < h.rows; ++i) {
-      std::copy_n(block + i * n_, width, h.v + i * kWidth);
-      std::fill_n(h.v + i * kWidth + width, kWidth - width, T(0));
+      std::copy_n(block + i * n_, width, h.v + i * kReflectorPanel);
+      std::fill_n(h.v + i * kReflectorPanel + width, kReflectorPanel - width, T(0));
     }
     h.factor(block, n_);
     if (rest > 0) h.apply(true, block + h.count, n_, rest, work_.get());
   }
+  void factor_joined(Panel<T> h) {
+    const int64_t end = h.first + h.count, rest = n_ - end;
+    std::fill_n(h.v, h.rows * width_, T(0));
+    std::fill_n(h.t, width_ * width_, T(0));
+    h.count = 0;
+    for (int64_t at = h.first; at < end; at += kReflectorPanel) {
+      Panel<T> next{single_v_.get(), single_t_.get(), at, m_ - at,
+                    std::min(kReflectorPanel, end - at)};
+      factor(next, end);
+      h.append(next, work_.get());
+    }
+    if (rest > 0) h.apply(true, a_.get() + h.first * n_ + end, n_, rest, work_.get());
+  }
 
-  int64_t m_, n_, q_cols_, panels_;
-  Scratch<T> a_, v_, t_, work_;
+  int64_t m_, n_, q_cols_, width_, panels_;
+  Scratch<T> a_, v_, t_, single_v_, single_t_, work_;
 };
 
 // Below this size everything happens on the stack, a column at a time.

@@ -5,6 +5,8 @@
 // also prepares the next one, and applied to the other columns by matrix products:
 // H1·H2·... = I - V·T·Vᵀ with V the reflectors and T upper triangular. Row-major memory suits both,
 // where LAPACK's would have to be read across. Reflectors are LAPACK's, so signs agree with its.
+// Where there are many columns some panels are joined to one, so that a product goes over the rest
+// of the matrix once for all of them.
 #pragma once
 
 #include <algorithm>
@@ -23,24 +25,27 @@ Matrix matrix_at(T* data, int64_t rows, int64_t cols, int64_t row_stride) {
   return {reinterpret_cast<char*>(data), rows, cols, row_stride, 1};
 }
 
-// The factors of one panel: V, as rows of kReflectorPanel, and Tᵀ.
+// The factors of one panel, or of joined ones: V and Tᵀ, whose rows are `step` apart.
 template <class T>
 struct Panel {
   T *v, *t;
   int64_t first, rows, count;  // reflector i begins at row first + i
+  int64_t step = kReflectorPanel;
 
   // v: columns to factor, then the reflectors; r, with that row stride, gets the upper triangle.
   void factor(T* r, int64_t row_stride);
-  // c = H·c or Hᵀ·c, for cols columns of c; work has 2 * kReflectorPanel * cols elements.
+  // Joins the next panel to these, whose memory holds zeros at first.
+  void append(const Panel& next, T* work);
+  // c = H·c or Hᵀ·c, for cols columns of c; work has 2 * step * cols elements.
   void apply(bool transposed, T* c, int64_t row_stride, int64_t cols, T* work) const {
-    gemm(dtype_of<T>, matrix_at(v, rows, count, kReflectorPanel).transposed(),
+    gemm(dtype_of<T>, matrix_at(v, rows, count, step).transposed(),
          matrix_at(c, rows, cols, row_stride), matrix_at(work, count, cols, cols));
     subtract(transposed, c, row_stride, cols, work);
   }
   // c = H·c for a c that has ones on its diagonal and zeros, cols <= rows.
   void apply_to_identity(T* c, int64_t row_stride, int64_t cols, T* work) const {
     for (int64_t i = 0; i < count; ++i)
-      for (int64_t j = 0; j < cols; ++j) work[i * cols + j] = v[j * kReflectorPanel + i];
+      for (int64_t j = 0; j < cols; ++j) work[i * cols + j] = v[j * step + i];
     subtract(false, c, row_stride, cols, work);
   }
 
@@ -50,16 +55,16 @@ struct Panel {
  private:
   // c -= V·T·products or V·Tᵀ·products, where the products Vᵀ·c are the first half of `work`.
   void subtract(bool transposed, T* c, int64_t row_stride, int64_t cols, T* work) const {
-    T* weighed = work + kReflectorPanel * cols;
+    T* weighed = work + step * cols;
     Matrix middle = matrix_at(weighed, count, cols, cols),
-           turned = matrix_at(t, count, count, kReflectorPanel);
+           turned = matrix_at(t, count, count, step);
     GemmOptions subtract;
     subtract.accumulate = true;
     subtract.alpha = Scalar(-1.0);
     gemm(dtype_of<T>, transposed ? turned : turned.transposed(), matrix_at(work, count, cols, cols),
          middle);
-    gemm(dtype_of<T>, matrix_at(v, rows, count, kReflectorPanel), middle,
-         matrix_at(c, rows, cols, row_stride), subtract);
+    gemm(dtype_of<T>, matrix_at(v, rows, count, step), middle, matrix_at(c, rows, cols, row_stride),
+         subtract);
   }
   // Scales column c, from row c on, where its squares would underflow; returns by how much.
   T rescale(int64_t c, T* sums);
@@ -126,6 +131,28 @@ void Panel<T>::make_t(const T* tau) {
   gemm(dtype_of<T>, reflectors.transposed(), reflectors,
        matrix_at(inner, count, count, kReflectorPanel));
   reflector_lines(T{}).combine(inner, tau, count, t);
+}
+
+// V and T of both are [V1 V2] and [T1 X; 0 T2] with X = -T1·(V1ᵀ·V2)·T2; here it is transposed.
+template <class T>
+void Panel<T>::append(const Panel& next, T* work) {
+  T *below = v + (next.first - first) * step, *beside = t + count * step;
+  for (int64_t i = 0; i < next.rows; ++i)
+    std::copy_n(next.v + i * next.step, next.count, below + i * step + count);
+  for (int64_t i = 0; i < next.count; ++i)
+    std::copy_n(next.t + i * next.step, next.count, beside + i * step + count);
+  if (count > 0) {
+    const Matrix products = matrix_at(work, next.count, count, count),
+                 half = matrix_at(work + next.count * count, next.count, count, count);
+    GemmOptions negative;
+    negative.alpha = Scalar(-1.0);
+    gemm(dtype_of<T>, matrix_at(below + count, next.rows, next.count, step).transposed(),
+         matrix_at(below, next.rows, count, step), products);
+    gemm(dtype_of<T>, products, matrix_at(t, count, count, step), half);
+    gemm(dtype_of<T>, matrix_at(beside + count, next.count, next.count, step), half,
+         matrix_at(beside, next.count, count, step), negative);
+  }
+  count += next.count;
 }
 
 // The largest absolute value; NaN does not count.
