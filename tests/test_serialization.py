@@ -103,6 +103,50 @@ def test_numpy_reads_the_arrays(tmp_path):
     assert np.load(tmp_path / "x.npz")["0"].tolist() == [0, 1, 2]
 
 
+class OnlyReads:
+    """A file that can be read in small pieces and sought in, and no more."""
+
+    def __init__(self, data):
+        self.file = io.BytesIO(data)
+        self.seek, self.tell, self.seekable = self.file.seek, self.file.tell, self.file.seekable
+
+    def read(self, n=-1):
+        return self.file.read(n if n < 0 else min(n, 50_000))
+
+
+@pytest.mark.parametrize("size", [65_472, 65_536, 100_003])  # in pieces of 2**18 bytes
+def test_long_arrays_in_any_order(size):
+    x = np.arange(size * 2, dtype="float32").reshape(2, size)
+    arrays = {
+        "C": x,
+        "days": x.astype("int64").astype("M8[D]"),
+        "T": x.T,
+        "steps": x[:, ::2],
+        "pairs": np.zeros(3, [("a", "i4"), ("b", "f8")]),
+    }
+    file = io.BytesIO()
+    fg.save(arrays, file)
+    for source in (file, OnlyReads(file.getvalue())):
+        found = fg.load(source)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+            assert found[name].dtype == array.dtype
+            assert found[name].flags.f_contiguous == array.flags.f_contiguous
+            found[name][:1] = found[name][1:2]  # it may be written to
+    file.seek(0)
+    np.testing.assert_array_equal(np.load(file)["1"], arrays["days"])
+
+
+def test_the_last_byte_of_a_long_array_is_summed_up():
+    file = io.BytesIO()
+    fg.save(np.ones(100_000), file)
+    data = bytearray(file.getvalue())
+    place = data.rfind(np.ones(1).tobytes())
+    data[place] ^= 1
+    with pytest.raises(LoadError, match=r"checksum of 0\.npy"):
+        fg.load(io.BytesIO(bytes(data)))
+
+
 def test_what_cannot_be_saved(tmp_path):
     path = tmp_path / "x"
     fg.save(1, path)

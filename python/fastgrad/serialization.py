@@ -34,7 +34,9 @@ import base64
 import json
 import math
 import os
+import struct
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -50,6 +52,7 @@ __all__ = ["LoadError", "load", "save"]
 _VERSION = 1
 _STRUCTURE = "structure.json"
 _MAX_HEADER = 10_000  # bytes of the header of an array
+_PIECE = 1 << 18  # bytes that are moved and summed up at a time: they stay in the cache
 
 
 class LoadError(RuntimeError):
@@ -150,11 +153,19 @@ def _is_sequence(value: Any) -> bool:
     return isinstance(value, (list, tuple, set, frozenset))
 
 
+def _read_into(file: IO[bytes], piece: memoryview) -> int:
+    if hasattr(file, "readinto"):
+        return int(file.readinto(piece))
+    data = file.read(len(piece))
+    piece[: len(data)] = data
+    return len(data)
+
+
 class _Reader:
     """Turns JSON back into values."""
 
-    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
-        self.archive = archive
+    def __init__(self, archive: zipfile.ZipFile, file: IO[bytes], size: int) -> None:
+        self.archive, self.file = archive, file
         self.infos = {info.filename: info for info in archive.infolist()}
         for info in self.infos.values():
             if info.compress_type != zipfile.ZIP_STORED or info.file_size > size:
@@ -186,10 +197,30 @@ class _Reader:
                 count = math.prod(shape)
                 if dtype.hasobject or count * dtype.itemsize != info.file_size - stream.tell():
                     raise LoadError(f"{info.filename} has not the size that its header says")
-                values = np.frombuffer(bytearray(stream.read()), dtype=dtype, count=count)
-                shaped = values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
-                self.arrays[number] = shaped
+                header = stream.tell()
+            values = self.data(info, header).view(dtype)
+            shaped = values.reshape(shape[::-1]).T if fortran else values.reshape(shape)
+            self.arrays[number] = shaped
         return self.arrays[number]
+
+    def data(self, info: zipfile.ZipInfo, header: int) -> Any:
+        """Returns the bytes behind an array's header, read to where they stay."""
+        self.file.seek(info.header_offset)
+        lengths = struct.unpack("<26xHH", self.file.read(30))  # of the name, and of what follows it
+        self.file.seek(info.header_offset + 30 + sum(lengths))
+        crc = zlib.crc32(self.file.read(header))
+        values = _core.empty(info.file_size - header, dtype=_core.uint8).numpy()
+        left = values.data
+        while left:
+            piece = left[:_PIECE]
+            count = _read_into(self.file, piece)
+            if not count:
+                raise LoadError(f"{info.filename} is cut off")
+            crc = zlib.crc32(piece[:count], crc)
+            left = left[count:]
+        if crc != info.CRC:
+            raise LoadError(f"the checksum of {info.filename} is wrong")
+        return values
 
     def tensor(self, entry: dict[str, Any]) -> Tensor:
         from fastgrad.nn.parameter import Buffer, Parameter
@@ -261,6 +292,19 @@ class _Reader:
         return state
 
 
+def _write_array(member: IO[bytes], values: Any) -> None:
+    """Writes what NumPy's function of this name does; that one copies the numbers first."""
+    if values.dtype.isbuiltin != 1 or values.nbytes == 0:
+        np.lib.format.write_array(member, values, allow_pickle=False)
+        return
+    header = np.lib.format.header_data_from_array_1_0(values)
+    np.lib.format.write_array_header_1_0(member, header)
+    lines = np.ascontiguousarray(values.T if header["fortran_order"] else values)
+    data = lines.reshape(-1).view(np.uint8).data
+    for at in range(0, len(data), _PIECE):
+        member.write(data[at : at + _PIECE])
+
+
 def _write_archive(obj: Any, file: IO[bytes]) -> None:
     writer = _Writer()
     content = writer.value(obj)
@@ -271,7 +315,7 @@ def _write_archive(obj: Any, file: IO[bytes]) -> None:
         archive.writestr(_STRUCTURE, text)
         for number, values in enumerate(writer.arrays):
             with archive.open(f"{number}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, values, allow_pickle=False)
+                _write_array(member, values)
 
 
 def _read_archive(file: IO[bytes]) -> Any:
@@ -284,7 +328,7 @@ def _read_archive(file: IO[bytes]) -> Any:
                 "this is a file of torch.save, which is a pickle and may run code; write the state "
                 "dictionary with safetensors.torch.save_file instead"
             )
-        reader = _Reader(archive, size)
+        reader = _Reader(archive, file, size)
         structure = json.loads(archive.read(reader.member(_STRUCTURE)))
         if not isinstance(structure, dict) or structure.get("format") != "fastgrad":
             raise LoadError("this is no file of fastgrad.save")
