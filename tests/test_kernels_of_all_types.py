@@ -331,10 +331,11 @@ def test_lines_without_elements(dtype: str, shape: tuple[int, ...]) -> None:
         assert x.sum(dim).shape == x.prod(dim).shape == (*shape[:dim], *shape[dim + 1 :])
 
 
-@pytest.mark.parametrize("n", [1, 2, 255, 256, 257, 258, 600])
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 66, 129, 255, 257, 600])
 def test_runs_of_floats_keep_their_first_element(n: int) -> None:
     rng = np.random.default_rng(n)
-    for kind in (np.zeros(n), rng.integers(0, 2, n) * 1.0, rng.standard_normal(n)):
+    few = np.repeat(np.arange(n // 50 + 1.0), 50)[:n]
+    for kind in (np.zeros(n), few, rng.integers(0, 2, n) * 1.0, rng.standard_normal(n)):
         a = kind * np.where(rng.random(n) < 0.5, -1.0, 1.0)  # -0.0 equals 0.0
         a[rng.random(n) < 0.1] = np.nan  # which differs from itself
         begins = np.flatnonzero(np.concatenate([[True], a[1:] != a[:-1]]))
@@ -345,6 +346,20 @@ def test_runs_of_floats_keep_their_first_element(n: int) -> None:
         np.testing.assert_array_equal(inverse.numpy(), np.repeat(np.arange(len(begins)), lengths))
         alone = fg.unique_consecutive(fg.tensor(a))
         np.testing.assert_array_equal(alone.numpy(), a[begins])
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int32", "int64"])
+@pytest.mark.parametrize("n", [0, 1, 64, 65, 130, 1000])
+@pytest.mark.parametrize("length", [1, 2, 9, 40, 300])
+def test_runs_of_integers(n: int, dtype: str, length: int) -> None:
+    rng = np.random.default_rng(n)
+    a = np.repeat(rng.integers(-(2**40), 2**40, n // length + 1), length)[:n].astype(dtype)
+    begins = np.flatnonzero(np.concatenate([[True], a[1:] != a[:-1]])[:n])
+    values_found, inverse, counts = fg.unique_consecutive(fg.tensor(a), True, True)
+    lengths = np.diff(np.concatenate([begins, [n]]))
+    np.testing.assert_array_equal(values_found.numpy(), a[begins])
+    np.testing.assert_array_equal(counts.numpy(), lengths)
+    np.testing.assert_array_equal(inverse.numpy(), np.repeat(np.arange(len(begins)), lengths))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

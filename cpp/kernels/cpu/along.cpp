@@ -5,6 +5,7 @@
 #include <complex>
 #include <cstring>
 
+#include "base/isa.h"
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/prefetch.h"
@@ -17,6 +18,7 @@ struct Line {
   char *x, *y;
   const int64_t* index;
   int64_t n, step, nx, ny;  // strides in elements: of x along the indexed dimension, and the others
+  bool far;                 // whether the processor gains by being asked for what comes next
 };
 using LineFunction = void (*)(const Line&);
 
@@ -32,7 +34,8 @@ void each_of(const Line& line) {
   }
   constexpr int64_t kAtOnce = 16, kAhead = 128;
   int64_t i = 0;
-  for (; i + kAtOnce <= n; i += kAtOnce) {
+  const bool far = line.far;
+  for (; far && i + kAtOnce <= n; i += kAtOnce) {
     prefetch_line_to_read(index + i + kAhead);
     prefetch_line_to_read(index + i + kAhead + 8);
     for (int64_t b = 0; b < kAtOnce; b += kCacheLine / static_cast<int64_t>(sizeof(T)))
@@ -45,7 +48,10 @@ void each_of(const Line& line) {
     else
       for (int64_t j = i; j < i + kAtOnce; ++j) F{}(x[index[j] * step], y[j]);
   }
-  for (; i < n; ++i) F{}(x[index[i] * step], y[i]);
+  if (step == 1)
+    for (; i < n; ++i) F{}(x[index[i]], y[i]);
+  else
+    for (; i < n; ++i) F{}(x[index[i] * step], y[i]);
 }
 
 // x indexed along dim, y of the index's shape, line by line. Dimensions of one element are left
@@ -79,10 +85,11 @@ struct AlongWalk {
     return w;
   }
   void run(LineFunction f) {
+    const bool far = gains_by_prefetch();
     const size_t last = shape.size() - 1;
     SmallVector<int64_t, 8> position(shape.size(), 0);
     while (true) {
-      f({x, y, index, shape[last], step, sx[last], sy[last]});
+      f({x, y, index, shape[last], step, sx[last], sy[last], far});
       size_t d = last;
       while (d-- > 0) {
         advance(d, 1);

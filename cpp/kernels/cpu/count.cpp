@@ -161,77 +161,120 @@ void take_words(const Array& rows, const Groups& groups, bool in_order, const Ar
   }
 }
 
-// Runs of equal elements. Where they begin is found for a block of elements at a time; after that
-// nothing has a branch to guess: what may begin is written to the next place again and again until
+// Runs of equal elements. How many begin is counted for a block of elements at a time; blocks in
+// which none does are left out after that, and few are looked for. Where there are more, nothing
+// has a branch to guess: what may begin is written to the next place again and again until
 // something does begin there.
 template <class T>
 class Runs {
  public:
-  Runs(const T* p, int64_t n) : p_(p), n_(n) {
-    for (int64_t i = 1; i < n; ++i) count_ += !(p[i] == p[i - 1]);
+  Runs(const T* p, int64_t n) : p_(p), n_(n), in_block_(n / kBlock + 1) {
+    bool before = false;  // whether any began in the last block
+    int64_t count = n > 0;
+    for (int64_t i = 1, block = 0; i < n; i += kBlock, ++block) {
+      Flags begins;
+      int sum = 0;
+      if (before || differ(i)) {
+        const int64_t m = look_at(i, begins);
+        for (int64_t j = 0; j < m; ++j) sum += begins.is[j];
+      }
+      before = sum != 0;
+      in_block_.get()[block] = static_cast<int16_t>(sum);
+      count += sum;
+    }
+    count_ = count;
   }
   DistinctRows find(DType type, DistinctWanted wanted) const {
     auto array = [](int64_t size, DType dtype) { return Array::empty(Dims{size}, dtype); };
     DistinctRows r{array(count_, type), array(wanted.inverse ? n_ : 0, DType::Int64),
                    array(wanted.counts ? count_ : 0, DType::Int64)};
-    write(r.values.ptr<T>(), [p = p_](int64_t i) { return p[i]; });
-    if (wanted.inverse) number(r.inverse.ptr<int64_t>());
-    if (wanted.counts) {
-      int64_t* count = r.counts.ptr<int64_t>();
-      write(count, [](int64_t i) { return i; });
-      for (int64_t run = 0; run < count_; ++run)
-        count[run] = (run + 1 < count_ ? count[run + 1] : n_) - count[run];
+    if (n_ == 0) return r;
+    T* value = r.values.ptr<T>();
+    int64_t* count = wanted.counts ? r.counts.ptr<int64_t>() : nullptr;
+    int64_t* inverse = wanted.inverse ? r.inverse.ptr<int64_t>() : nullptr;
+    value[0] = p_[0];
+    if (count) count[0] = 0;
+    if (inverse) inverse[0] = 0;
+    Flags begins;
+    int64_t run = 1;  // the next to begin
+    for (int64_t i = 1, block = 0; i < n_ && (inverse || run < count_); i += kBlock, ++block) {
+      const int64_t sum = in_block_.get()[block], m = std::min(kBlock, n_ - i);
+      if (sum > 0) {
+        look_at(i, begins);
+        write(begins, m, sum, value, run, [from = p_ + i](int64_t j) { return from[j]; });
+        if (count) write(begins, m, sum, count, run, [i](int64_t j) { return i + j; });
+      }
+      if (inverse) number(begins, m, sum, inverse + i, run - 1);
+      run += sum;
     }
+    if (count)  // from where runs begin
+      for (run = 0; run < count_; ++run)
+        count[run] = (run + 1 < count_ ? count[run + 1] : n_) - count[run];
     return r;
   }
 
  private:
-  static constexpr int64_t kBlock = 256;
-  using Flags = uint8_t[kBlock];
+  static constexpr int64_t kBlock = 64, kWord = 8;
+  struct Flags {
+    alignas(kWord) uint8_t is[kBlock];
+  };
 
+  // Whether any run begins with the elements from `at` on: the same as look_at(), but nothing is
+  // kept.
+  bool differ(int64_t at) const {
+    const T* p = p_ + at;
+    const int64_t m = std::min(kBlock, n_ - at);
+    std::conditional_t<sizeof(T) == 8, int64_t, int32_t> any = 0;
+    for (int64_t j = 0; j < m; ++j)
+      if constexpr (std::is_integral_v<T>)
+        any |= p[j] ^ p[j - 1];
+      else
+        any |= !(p[j] == p[j - 1]);
+    return any != 0;
+  }
   // Whether a run begins with the elements from `at` on, which is not the first of all.
   int64_t look_at(int64_t at, Flags& begins) const {
     const int64_t m = std::min(kBlock, n_ - at);
-    for (int64_t j = 0; j < m; ++j) begins[j] = !(p_[at + j] == p_[at + j - 1]);
+    for (int64_t j = 0; j < m; ++j) begins.is[j] = !(p_[at + j] == p_[at + j - 1]);
+    std::fill(begins.is + m, begins.is + kBlock, uint8_t{0});
     return m;
   }
-  // to[run] = value(place of its first element).
+  // to[run] = value(place of its first element in the block), for the `sum` runs that begin in it.
   template <class V, class F>
-  void write(V* to, F&& value) const {
-    if (n_ == 0) return;
-    to[0] = value(0);
-    Flags begins;
-    int64_t run = 1;  // the next to begin
-    for (int64_t i = 1; run < count_; i += kBlock) {
-      const int64_t m = look_at(i, begins);
-      int64_t j = 0;
-      auto step = [&] {
-        to[run] = value(i + j);
-        run += begins[j++];
-      };
-      if (run + m < count_)
-        while (j < m) step();
-      else  // there is no next place behind the last
-        while (j < m && run < count_) step();
+  void write(const Flags& begins, int64_t m, int64_t sum, V* to, int64_t run, F&& value) const {
+    if (sum * kWord * 2 <= m) {
+      for (int64_t j = 0; j < m; j += kWord)
+        for (int64_t k = j; any_of_word(begins, j) && k < j + kWord; ++k)
+          if (begins.is[k]) to[run++] = value(k);
+      return;
     }
+    const int64_t end = run + sum;
+    int64_t j = 0;
+    auto step = [&] {
+      to[run] = value(j);
+      run += begins.is[j++];
+    };
+    if (end < count_)
+      while (j < m) step();
+    else  // there is no next place behind the last
+      while (j < m && run < end) step();
   }
-  // to[i] = the run that element i is in.
-  void number(int64_t* to) const {
-    if (n_ == 0) return;
-    to[0] = 0;
-    Flags begins;
-    int64_t run = 0;
-    for (int64_t i = 1; i < n_; i += kBlock) {
-      const int64_t m = look_at(i, begins);
-      for (int64_t j = 0; j < m; ++j) {
-        run += begins[j];
-        to[i + j] = run;
-      }
-    }
+  static bool any_of_word(const Flags& begins, int64_t at) {
+    uint64_t word;
+    std::memcpy(&word, begins.is + at, sizeof word);
+    return word != 0;
+  }
+  // to[j] = the run that an element of the block is in.
+  static void number(const Flags& begins, int64_t m, int64_t sum, int64_t* to, int64_t run) {
+    if (sum == 0)
+      std::fill_n(to, m, run);
+    else
+      for (int64_t j = 0; j < m; ++j) to[j] = run += begins.is[j];
   }
 
   const T* p_;
-  int64_t n_, count_ = n_ > 0;
+  int64_t n_, count_;
+  Scratch<int16_t> in_block_;  // how many begin in each
 };
 
 }  // namespace
