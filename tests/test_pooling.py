@@ -125,6 +125,41 @@ def test_nan_and_ties_and_empty_batches() -> None:
 
 
 @needs_torch
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("size", "outputs"),
+    [
+        *(((n,), (o,)) for n, o in [(100, 7), (100, 30), (64, 7), (9, 9), (5, 12), (40, 3)]),
+        *(((n, n + 1), (o, o)) for n, o in [(64, 7), (14, 5), (13, 6), (7, 3), (3, 7), (30, 1)]),
+        ((5, 17, 23), (2, 3, 5)),
+        ((4, 1, 33), (4, 1, 4)),
+    ],
+)
+def test_means_of_uneven_parts(size: tuple[int, ...], outputs: tuple[int, ...], dtype: str) -> None:
+    x = normal(2, 3, *size).astype(dtype)
+    g = normal(2, 3, *outputs).astype(dtype)
+    found = []
+    for m in (fg, torch):
+        t = m.tensor(x, requires_grad=True)
+        pool = getattr(m.nn.functional, f"adaptive_avg_pool{len(size)}d")
+        y = pool(t, outputs)
+        y.backward(m.tensor(g))
+        found.append((y.detach().numpy(), t.grad.numpy()))
+    tolerance = 1e-13 if dtype == "float64" else 2e-6
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@needs_torch
+def test_infinity_stays_in_its_windows() -> None:
+    x = normal(1, 1, 12, 13)
+    x[0, 0, 5, 6], x[0, 0, 11, 12] = np.inf, np.nan
+    for size in (5, 4):
+        both = [m.nn.functional.adaptive_avg_pool2d(m.tensor(x), size).numpy() for m in (fg, torch)]
+        np.testing.assert_allclose(*both, rtol=1e-12)
+
+
+@needs_torch
 @pytest.mark.parametrize(
     ("mode", "pad", "shape"),
     [

@@ -204,6 +204,43 @@ bool is_of_planes(const PoolGeometry& g) {
          g.dims[1].stop[0] - g.dims[1].start[0] == g.dims[1].size;
 }
 
+// Whether the rows of windows are added up first, column by column: where most windows along the
+// last dimension are unlike their neighbours, as those are that divide it into parts unevenly, and
+// where they have several rows and are few, or lie so far apart that neighbours share no register.
+template <class T>
+bool is_by_columns(const PoolGeometry& g, const Regular& regular) {
+  const PoolWindows &rows = g.dims[1], &last = g.dims[2];
+  if (!std::is_floating_point_v<T> || last.step != 1 || last.outputs() == 0) return false;
+  const bool several_rows = rows.outputs() > 0 && rows.stop[0] - rows.start[0] > 1;
+  return 2 * (regular.end - regular.first) < last.outputs() || (several_rows && regular.apart > 2);
+}
+// The sum of each column over the rows of windows: in `sums`, or in the plane where it is one row.
+template <class T>
+const T* add_columns(const PoolGeometry& g, size_t d, size_t h, const T* plane, T* sums) {
+  const int64_t width = g.dims[2].size;
+  const T* only = nullptr;
+  int64_t rows = 0;
+  for_rows(g, d, h, [&](int64_t row) {
+    const T* from = plane + row;
+    if (++rows == 1)
+      only = from;
+    else if (rows == 2)
+      for (int64_t k = 0; k < width; ++k) sums[k] = only[k] + from[k];
+    else
+      for (int64_t k = 0; k < width; ++k) sums[k] += from[k];
+  });
+  if (rows == 0) std::fill_n(sums, width, T(0));
+  return rows == 1 ? only : sums;
+}
+template <class T>
+T sum_of_window(const T* columns, int64_t n) {
+  constexpr int64_t kShort = 16;  // a call takes longer than that
+  if (n >= kShort) return lanes(T{}).sum(columns, n);
+  T total = 0;
+  for (int64_t k = 0; k < n; ++k) total += columns[k];
+  return total;
+}
+
 // Planes that make a chunk of work for a thread.
 int64_t planes_at_once(const PoolGeometry& g) {
   return std::max<int64_t>(kParallelGrain / std::max<int64_t>(g.in_numel(), 1), 1);
@@ -308,8 +345,9 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
       using Total = std::conditional_t<std::is_integral_v<T>, int64_t, T>;
       const PoolWindows& last = g.dims[2];
       const Regular regular = regular_windows(last);
-      const bool of_rows = is_of_rows(g);
+      const bool of_rows = is_of_rows(g), by_columns = is_by_columns<T>(g, regular);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
+        std::vector<T> sums(static_cast<size_t>(by_columns ? last.size : 0));
         if constexpr (std::is_floating_point_v<T>) {
           if (is_of_planes(g)) {
             const T weight = static_cast<T>(weight_of(g, 0, 0, 0));
@@ -360,6 +398,15 @@ void avg_pool(const PoolGeometry& g, const Array& x, const Array& y) {
                 ++to;
                 return;
               }
+              if (by_columns) {
+                const T* columns = add_columns(g, d, h, plane, sums.data());
+                for (int64_t w = 0; w < last.outputs(); ++w) {
+                  const int64_t start = last.start[static_cast<size_t>(w)];
+                  put(w, sum_of_window(columns + start, last.stop[static_cast<size_t>(w)] - start));
+                }
+                to += last.outputs();
+                return;
+              }
             }
             for_row(last.outputs(), regular, one, several);
             to += last.outputs();
@@ -380,8 +427,9 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
     dispatch_float(out.dtype, "avg_pool", [&]<class T>(T) {
       const PoolWindows& last = g.dims[2];
       const Regular regular = regular_windows(last);
-      const bool of_rows = is_of_rows(g);
+      const bool of_rows = is_of_rows(g), by_columns = is_by_columns<T>(g, regular);
       parallel_for(g.planes, planes_at_once(g), [&](int64_t begin, int64_t end) {
+        std::vector<T> parts(static_cast<size_t>(by_columns ? last.size : 0));
         for (int64_t p = begin; p < end; ++p) {
           const T* cotangent = from.ptr<T>() + p * g.out_numel();
           T* plane = out.ptr<T>() + p * g.in_numel();
@@ -413,6 +461,19 @@ void avg_pool_adjoint(const PoolGeometry& g, const Array& gy, const Array& dx) {
                 for (int64_t i = at; i < at + n; ++i) plane[i] += all;
               });
               ++cotangent;
+              return;
+            }
+            if (by_columns) {
+              std::fill(parts.begin(), parts.end(), T(0));
+              for (int64_t w = 0; w < last.outputs(); ++w)
+                for (int64_t k = last.start[static_cast<size_t>(w)];
+                     k < last.stop[static_cast<size_t>(w)]; ++k)
+                  parts[static_cast<size_t>(k)] += part(w);
+              for_rows(g, d, h, [&](int64_t row) {
+                for (int64_t k = 0; k < last.size; ++k)
+                  plane[row + k] += parts[static_cast<size_t>(k)];
+              });
+              cotangent += last.outputs();
               return;
             }
             for_row(last.outputs(), regular, one, several);
