@@ -239,3 +239,18 @@ def test_foreign_memory_does_not_grow() -> None:
         warnings.simplefilter("ignore")
         fg.cat([fg.ones(3, dtype=fg.float64)], out=fg.from_numpy(memory))
     assert memory.tolist() == [0.0, 0.0]
+
+
+@needs_torch
+@pytest.mark.parametrize("k", range(-1, 5))
+@pytest.mark.parametrize("dims", [(0, 1), (1, 0), (1, 2), (-1, 0)])
+def test_quarter_turns_lie_in_memory_as_in_pytorch(k: int, dims: tuple[int, int]) -> None:
+    x = np.arange(24.0).reshape(2, 3, 4)
+    found = []
+    for m in (fg, torch):
+        t = m.tensor(x, requires_grad=True)
+        y = m.rot90(t, k, dims)
+        (y * y).sum().backward()
+        found.append((y.detach(), t.grad, tuple(y.stride())))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))

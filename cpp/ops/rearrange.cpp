@@ -173,12 +173,12 @@ Tensor rot90(const Tensor& x, int64_t k, DimSpan dims) {
              " out of range, dim", d == dims[0] ? "0" : "1", " = ", d);
   k = (k % 4 + 4) % 4;
   switch (k) {
-    case 1:
-      return flip(transpose(x, dims[0], dims[1]), dims.first(1));
+    case 1:  // turned round first, so that only whole rows move
+      return transpose(flip(x, dims.subspan(1)), dims[0], dims[1]);
     case 2:
       return flip(x, dims);
     case 3:
-      return flip(transpose(x, dims[0], dims[1]), dims.subspan(1));
+      return transpose(flip(x, dims.first(1)), dims[0], dims[1]);
     default:
       return clone(x);
   }
