@@ -1,11 +1,12 @@
 """The largest error of the elementwise functions, in units in the last place (ULP).
 
 Arguments are random bit patterns (so every magnitude, subnormals, infinities, NaN and both zeros),
-random numbers where the function bends, and the special values. The reference is numpy in the next
+random numbers where the function bends and close to where it changes its method, and the special
+values. The reference is numpy in the next
 wider type where it has the function and the platform a wider type than double, else mpmath.
 
 Usage: python bench/ulp.py [--points N] [--only NAME] [--check]   (needs mpmath)
---check ends with status 1 where an error is above LIMIT or a special value differs.
+--check ends with status 1 where an error is above its limit or a special value differs.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def by_mpmath(function: Callable[[Any], Any], flat: float = 1000) -> Callable[[A
             if mpmath.isinf(value):
                 return np.longdouble(float(value))
             if abs(value) < mpmath.mpf("1e-4900"):
-                return np.longdouble(0)
+                return np.copysign(np.longdouble(0), float(mpmath.sign(value)))
             return np.longdouble(mpmath.nstr(value, 25))
 
     return lambda x: np.array([evaluate(v) for v in x], np.longdouble)
@@ -73,6 +74,26 @@ def inverse_of_erf(x: Array) -> Array:
     return by_mpmath(value)(x)
 
 
+def product(probability: Callable[[Any], Any]) -> Callable[[Array], Array]:
+    """Returns x times a probability, with the sign of zero, and NaN at -inf."""
+
+    def evaluate(x: Array) -> Array:
+        p = by_mpmath(lambda v: v * probability(v))(np.where(x > 1000, 1000, x))
+        return np.where(x > 1000, x, np.where(x == -np.inf, np.nan, p))
+
+    return evaluate
+
+
+def gelu_tanh_argument(x: Any) -> Any:
+    """What the tanh form of gelu takes the sigmoid of."""
+    return 2 * mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)
+
+
+def logistic(x: Any) -> Any:
+    """1 / (1 + exp(-x)), by mpmath."""
+    return 1 / (1 + mpmath.exp(-x))
+
+
 @dataclass(frozen=True)
 class Function:
     """A function, its reference on wide floats, and the range of the arguments that are no bits."""
@@ -83,34 +104,99 @@ class Function:
     high: float
     slow: bool = False  # the reference is
     positive: bool = False  # only there: sums of large terms that cancel have no such bound
+    seams: tuple[float, ...] = (0,)  # arguments crowd around them
+    limit: float = LIMIT
+    call: Callable[..., fg.Tensor] | None = None  # unless it is fg's of this name
 
 
 FUNCTIONS = [
     Function("exp", np.exp, -10, 10),
     Function("exp2", np.exp2, -10, 10),
     Function("expm1", np.expm1, -3, 3),
-    Function("log", np.log, 0, 10),
-    Function("log2", np.log2, 0.25, 4),
-    Function("log10", np.log10, 0, 20),
+    Function("log", np.log, 0, 10, seams=(1,)),
+    Function("log2", np.log2, 0.25, 4, seams=(1,)),
+    Function("log10", np.log10, 0, 20, seams=(1,)),
     Function("log1p", np.log1p, -1, 3),
     Function("sin", np.sin, -10, 10),
     Function("cos", np.cos, -10, 10),
     Function("tan", np.tan, -10, 10),
-    Function("asin", np.arcsin, -1, 1),
-    Function("acos", np.arccos, -1, 1),
+    Function("asin", np.arcsin, -1, 1, seams=(0, 0.5, -0.5, 1, -1)),
+    Function("acos", np.arccos, -1, 1, seams=(0, 0.5, -0.5, 1, -1)),
     Function("atan", np.arctan, -5, 5),
     Function("sinh", np.sinh, -5, 5),
     Function("cosh", np.cosh, -5, 5),
     Function("tanh", np.tanh, -3, 3),
     Function("asinh", np.arcsinh, -5, 5),
-    Function("acosh", np.arccosh, 1, 5),
-    Function("atanh", np.arctanh, -1, 1),
+    Function("acosh", np.arccosh, 1, 5, seams=(1,)),
+    Function("atanh", np.arctanh, -1, 1, seams=(0, 0.5, -0.5, 1, -1)),
     Function("sigmoid", sigmoid, -10, 10),
     Function("erf", by_mpmath(mpmath.erf), -4, 4, slow=True),
-    Function("erfc", by_mpmath(mpmath.erfc), -5, 26, slow=True),
+    Function("erfc", by_mpmath(mpmath.erfc), -5, 26, slow=True, seams=(0, 0.5, 5.992)),
+    Function(
+        "ndtr",
+        by_mpmath(lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2),
+        -38,
+        9,
+        slow=True,
+        seams=(0, -0.707, -8.474, -37.5),
+        call=fg.special.ndtr,
+    ),
+    Function(
+        "gelu",
+        product(lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2),
+        -38,
+        9,
+        slow=True,
+        seams=(0, -0.707, -8.474, -13.5, -37.5),
+        call=fg.nn.functional.gelu,
+    ),
+    Function(
+        "gelu_tanh",
+        product(lambda x: logistic(gelu_tanh_argument(x))),
+        -22,
+        9,
+        slow=True,
+        seams=(0, -10, -21.4),
+        limit=3,
+        call=lambda x: fg.nn.functional.gelu(x, approximate="tanh"),
+    ),
+    Function(
+        "silu",
+        product(logistic),
+        -40,
+        40,
+        slow=True,
+        seams=(0, 20, 40, -87, -100, -740),
+        call=fg.nn.functional.silu,
+    ),
+    Function(
+        "mish",
+        product(lambda x: mpmath.tanh(mpmath.log1p(mpmath.exp(x)))),
+        -40,
+        40,
+        slow=True,
+        seams=(0, -87, -100, -740),
+        limit=4,
+        call=fg.nn.functional.mish,
+    ),
+    Function(
+        "softplus",
+        lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))),
+        -40,
+        40,
+        call=lambda x: fg.nn.functional.softplus(x, threshold=np.inf),
+    ),
     Function("erfinv", inverse_of_erf, -1, 1, slow=True),
-    Function("lgamma", by_mpmath(log_gamma, flat=np.inf), 0, 20, slow=True),
-    Function("digamma", by_mpmath(mpmath.digamma, flat=np.inf), 0, 5, slow=True, positive=True),
+    Function("lgamma", by_mpmath(log_gamma, flat=np.inf), 0, 20, slow=True, seams=(0, 1, 2)),
+    Function(
+        "digamma",
+        by_mpmath(mpmath.digamma, flat=np.inf),
+        0,
+        5,
+        slow=True,
+        positive=True,
+        seams=(0, 1.4616321449683622),
+    ),
     Function("sqrt", np.sqrt, 0, 4),
     Function("rsqrt", lambda x: 1 / np.sqrt(x), 0, 4),
     Function("pow", np.power, 0, 8),
@@ -122,7 +208,7 @@ SPECIAL = [0.0, -0.0, 1.0, -1.0, 0.5, 2.0, -2.0, 3.0, np.inf, -np.inf, np.nan, 1
 
 
 def arguments(function: Function, dtype: str, points: int, seed: int) -> Array:
-    """Half of them bit patterns, half from the function's own range, and the special values."""
+    """Bit patterns, numbers from the function's own range and next to seams, and special values."""
     rng = np.random.default_rng(seed)
     bits = rng.integers(0, 2 ** (32 if dtype == "float32" else 64), points // 2, dtype=np.uint64)
     patterns = bits.astype(np.uint32).view(np.float32) if dtype == "float32" else bits.view(float)
@@ -130,7 +216,9 @@ def arguments(function: Function, dtype: str, points: int, seed: int) -> Array:
     info = np.finfo(dtype)
     edges = [info.max, -info.max, info.tiny, info.smallest_subnormal, -info.smallest_subnormal]
     usual = rng.uniform(function.low, function.high, points // 2)
-    parts = [np.array([*SPECIAL, *edges]), patterns, usual]
+    far = 10 ** rng.uniform(-9, 0, points // 4) * rng.choice([-1, 1], points // 4)
+    crowd = rng.choice(function.seams, points // 4) + far
+    parts = [np.array([*SPECIAL, *edges]), patterns, usual, crowd]
     x = np.concatenate([part.astype(dtype) for part in parts])
     return x[x > 0] if function.positive else x
 
@@ -166,7 +254,8 @@ def worst(function: Function, dtype: str, points: int, seed: int = 0) -> tuple[f
             y = np.random.default_rng(seed + 1).permutation(x)
         operands = [x, y] if function.name in BINARY else [x]
         exact = function.reference(*(v.astype(wide) for v in operands)).astype(np.longdouble)
-        actual = getattr(fg, function.name)(*(fg.tensor(v) for v in operands)).numpy()
+        call = function.call or getattr(fg, function.name)
+        actual = call(*(fg.tensor(v) for v in operands)).numpy()
         error = errors(actual, exact)
     at = int(np.argmax(error))
     return float(error[at]), ", ".join(repr(float(v[at])) for v in operands)
@@ -185,8 +274,8 @@ def main() -> int:
             continue
         for dtype in ("float32", "float64"):
             error, place = worst(function, dtype, options.points)
-            failures += not error <= LIMIT
-            print(f"{function.name:8} {dtype}  {error:6.3f} ULP at {place}")
+            failures += not error <= function.limit
+            print(f"{function.name:9} {dtype}  {error:6.3f} ULP at {place}")
     return 1 if options.check and failures else 0
 
 

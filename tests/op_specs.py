@@ -235,7 +235,7 @@ SPECS: dict[str, Spec] = {
     "erfc": Spec(mp.erfc, below(1e4), ulps=2.5),
     "erfcx": Spec(erfcx, lambda x: bool(x > -1e3), ulps=4),
     "erfinv": Spec(mp.erfinv, between(-1, 1), ulps=3),
-    "ndtr": Spec(ndtr, below(1e4), ulps=6),
+    "ndtr": Spec(ndtr, below(1e4), ulps=2.5),
     "log_ndtr": Spec(log_ndtr, below(1e4), ulps=6),
     "ndtri": Spec(ndtri, between(0, 1), ulps=4, floor=2e-16),
     "lgamma": Spec(lgamma, off_the_poles, ulps=4, floor=1e-15),

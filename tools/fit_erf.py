@@ -137,7 +137,7 @@ def print_all_pieces() -> None:
     """What is looked up in registers."""
     print_erf(mpf(17) / 32, 8, FLOAT)
     print_parts("kErfcx", erfcx, 1, 9, FLOAT)
-    print_parts("kMills", mills, 1, 8, FLOAT)
+    print_parts("kMills", mills, 1, 9, FLOAT)
     print_erf(mpf(25) / 64, 14, DOUBLE)
     print_parts("kErfcx", erfcx, 2, 15, DOUBLE)
 

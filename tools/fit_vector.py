@@ -177,12 +177,6 @@ def relative_odd(function: Real) -> Real:
     return weight
 
 
-def erf_slope(z: mpf) -> mpf:
-    """erf(x) / x - 1, z = x^2."""
-    x = mp.sqrt(z)
-    return mp.erf(x) / x - 1 if z > TINY else 2 / mp.sqrt(mp.pi) - 1
-
-
 def erfcx_at(t: mpf) -> mpf:
     """exp(x^2) erfc(x) (x + 4) for t = (x - 4) / (x + 4)."""
     if t >= 1:
@@ -280,10 +274,6 @@ def targets() -> list[Target]:
                relative_odd(mp.atan), mpf(0), mpf("0.0986") ** 2, 0, 5),
         Target("kAsin", "(asin(x) - x) / x^3 in x^2, x <= 1/2", odd_rest(mp.asin, third / 2),
                relative_odd(mp.asin), mpf(0), mpf(1) / 4, 5, 12),
-        Target("kErf", "erf(x) / x - 1 in x^2, x <= 1", erf_slope, lambda z: 1 / (1 + erf_slope(z)),
-               mpf(0), mpf(1), 0, 12),
-        Target("kErfcxShort", "exp(x^2) erfc(x) (x + 4) in (x - 4) / (x + 4), x >= 0", erfcx_at,
-               lambda t: 1 / erfcx_at(t), mpf(-1), mpf(1), 0, 14),
         Target("kMills", "P(normal > a) exp(a^2 / 2) (a + 4) in (a - 4) / (a + 4), a <= 39",
                mills_at, lambda t: 1 / mills_at(t), mpf(-1), mpf(35) / 43, 0, 22),
         Target("kLogGamma", "log(Gamma(3/2 + t)) / (t^2 - 1/4), |t| <= 1", log_gamma_rest,

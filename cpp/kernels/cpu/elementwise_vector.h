@@ -108,6 +108,7 @@ constexpr bool uses_tables(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Erf:
     case ElementwiseOp::Erfc:
     case ElementwiseOp::Erfinv:
+    case ElementwiseOp::Gelu:
     case ElementwiseOp::Ndtr:
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
@@ -179,14 +180,15 @@ constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
 }
 
 // ---- the few arguments that are left to slower code: huge ones of the trigonometric functions,
-// negative ones of lgamma and digamma, those of erfc for which a double has no table
+// negative ones of lgamma and digamma, those of erfc and its like for which a double has no table
 
 template <class Op>
 constexpr bool kTrigonometric =
     Op::kOp == ElementwiseOp::Sin || Op::kOp == ElementwiseOp::Cos || Op::kOp == ElementwiseOp::Tan;
 template <class Op, class T>
-constexpr bool kErfcByRows =
-    !kTables && Op::kOp == ElementwiseOp::Erfc && std::is_same_v<T, double>;
+constexpr bool kErfcByRows = !kTables && std::is_same_v<T, double> &&
+                             (Op::kOp == ElementwiseOp::Erfc || Op::kOp == ElementwiseOp::Gelu ||
+                              Op::kOp == ElementwiseOp::Ndtr);
 template <class Op, class T>
 constexpr bool kHasRarePath = kTrigonometric<Op> || Op::kOp == ElementwiseOp::Lgamma ||
                               Op::kOp == ElementwiseOp::Digamma || kErfcByRows<Op, T>;
@@ -205,6 +207,7 @@ constexpr math::vector::Element<V> rare_above() {
   if constexpr (kTrigonometric<Op>) return math::vector::Circle<V>::kReduced;
 #ifndef FG_TABLES
   if constexpr (Op::kOp == ElementwiseOp::Erfc) return math::vector::kErfRowsEnd;
+  if constexpr (kErfcByRows<Op, math::vector::Element<V>>) return math::vector::kNormalRowsEnd;
 #endif
   return 0;
 }
@@ -231,7 +234,11 @@ template <class Op, class T>
   const V above = rarity<Op, V>(*x);
 #ifndef FG_TABLES
   if constexpr (kErfcByRows<Op, T>) {
-    *y = math::vector::select<V>(above > kRareAbove<Op, V>, math::vector::erfc_by_tail(*x), *y);
+    using namespace math::vector;
+    const V replaced = Op::kOp == ElementwiseOp::Erfc   ? erfc_by_tail(*x)
+                       : Op::kOp == ElementwiseOp::Gelu ? gelu_by_tail(*x)
+                                                        : ndtr_by_tail(*x);
+    *y = select<V>(above > kRareAbove<Op, V>, replaced, *y);
     return;
   }
 #endif
@@ -257,8 +264,8 @@ constexpr bool has_usual_form() {
     case ElementwiseOp::Log10:
     case ElementwiseOp::Sigmoid:
     case ElementwiseOp::Silu:
-    case ElementwiseOp::Gelu:
       return true;
+    case ElementwiseOp::Gelu:
     case ElementwiseOp::Erfc:
       return std::is_same_v<T, float>;
     default:
@@ -279,7 +286,7 @@ FG_INLINE auto is_usual(V x) {
   else if constexpr (Op::kOp == ElementwiseOp::Erfc)
     return fabs(x) <= kUsualErfc;
   else if constexpr (Op::kOp == ElementwiseOp::Gelu)
-    return fabs(x) <= kUsualGelu<V>;
+    return fabs(x) <= kUsualGelu;
   else
     return (x >= Real<V>::kLeastNormal) & (x < Real<V>::kInf);
 }
@@ -293,7 +300,7 @@ FG_INLINE V call_usual(V x) {
   else if constexpr (Op::kOp == ElementwiseOp::Sigmoid)
     return sigmoid_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Silu)
-    return x * sigmoid_usual(x);
+    return silu_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Erfc)
     return erfc_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Gelu)

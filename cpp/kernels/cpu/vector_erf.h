@@ -9,8 +9,6 @@
 
 namespace fastgrad::math::vector {
 
-FG_INLINE D erf_poly(D z) { return poly(z, coef::kErfD); }
-
 // exp(a^2) erfc(a) (a + 4) for t = (a - 4) / (a + 4), as an unevaluated sum.
 FG_INLINE Sum<D> erfcx_poly(D t) {
   using coef::kErfcxD;
@@ -20,12 +18,12 @@ FG_INLINE Sum<D> erfcx_poly(D t) {
   return {value, fma(first_low, t, fma(first, t, kErfcxD[0] - value) + coef::kErfcxLowD[0])};
 }
 
-// erfc(a + low) = 2^k m for a from 0 to kErfcEnd. The quotient t is taken for a with so few digits
-// that a - 4 and a + 4 are exact; what that, and rounding t, has changed is put back by
+// erfc(a + low) = 2^k (high + rest) for a from 0 to kErfcEnd. The quotient t is taken for a with so
+// few digits that a - 4 and a + 4 are exact; what that, and rounding t, has changed is put back by
 // derivatives.
 constexpr double kErfcEnd = 28;  // it is 0 from there on
 struct ErfcTail {
-  D m;
+  D high, rest;
   Nearest<D> k;
 };
 template <bool kHasLow = false>
@@ -46,7 +44,7 @@ FG_INLINE ErfcTail erfc_tail(D a, [[maybe_unused]] D low = D{}) {
   D square_low = fma(a, a, -square);
   if constexpr (kHasLow) square_low += 2 * a * low;
   const auto e = exponential(-square, -square_low);
-  return {scaled + fma(e.q, scaled, fma(e.q, lost, lost)), e.k};
+  return {scaled, fma(e.q, scaled, fma(e.q, lost, lost)), e.k};
 }
 
 // ---- by pieces: a polynomial in the distance d from the middle of the piece that a is in, its
@@ -105,33 +103,34 @@ FG_INLINE D erf(D x) {
   const Bits<D> n = bits(fma(a, 2.56, Real<D>::kRound));
   return copysign(poly_of_piece(a - lookup(coef::kErfMiddleD, n), n, coef::kErfByD), x);
 }
-FG_INLINE D erfc(D x) {
-  const D a = at_most(fabs(x), kErfcEnd);
+// exp(a^2) erfc(a + low) for a tiny `low`.
+FG_INLINE D erfcx_by_piece(D a, D low = D{}) {
   const Bits<D> n = bits(a + 2) >> (Real<D>::kFraction - 2);
-  const D p = poly_of_piece(a - lookup(coef::kErfcxMiddleD, n), n, coef::kErfcxByD);
-  const D exponent = -a * a, low = fma(-a, a, -exponent);
-  const Sixteenth s = nearest_sixteenth(exponent);
-  const D u = p * lookup(coef::kSixteenths, s.n);
-  const D q = expm1_near(sixteenth_rest(exponent, s) + low) + lookup(coef::kSixteenthsLow, s.n);
-  const D y = scale(fma(q, u, u), s);
+  return poly_of_piece(a - lookup(coef::kErfcxMiddleD, n) + low, n, coef::kErfcxByD);
+}
+FG_INLINE D erfc(D x) {
+  const D a = at_most(fabs(x), kErfcEnd), exponent = -a * a;
+  const auto e = exponential_by_table(exponent, fma(-a, a, -exponent));
+  const D u = erfcx_by_piece(a) * e.t;
+  const D y = scale(fma(e.q, u, u), e.k);
   return select<D>(x < 0, 2 - y, y);
 }
 #else
-// erf(a) and erfc(a) of one and the same sum: erf is value + 1 - one, erfc is one - value. By a
-// table in memory of erf(c), or erfc(c), and the slope E there, for c next to a = c + d: with the
-// mean m of c and a the change is the integral of E exp(c^2 - m^2) exp(-2 m t - t^2), t from -d/2
-// to d/2, which is d E exp(-w) (1 + b) with w = d (c + d/4) and b even in d.
+// erf(a) and erfc(a) of one and the same value = row + step: erf is value + 1 - one, erfc is one -
+// value. By a table in memory of erf(c), or erfc(c), and the slope E there, for c next to a = c +
+// d: with the mean m of c and a the change is the integral of E exp(c^2 - m^2) exp(-2 m t - t^2), t
+// from -d/2 to d/2, which is d E exp(-w) (1 + b) with w = d (c + d/4) and b even in d.
 struct ErfParts {
-  D value, one;
+  D row, step, one;
 };
 constexpr double kErfRowsEnd = 5.9921875;
 template <bool kIsErf>  // whose changes need fewer terms: they are small where c is large
-FG_INLINE ErfParts erf_parts(D a) {
+FG_INLINE ErfParts erf_parts(D a, D low = D{}) {
   constexpr double kTo128ths = 0x1.8p45;
   const D b = at_most(a, kErfRowsEnd);
   // NaN shall have a place in the table, too.
   const D shifted = at_most_each(all<D>(kErfRowsEnd), b) + kTo128ths;
-  const D c = shifted - kTo128ths, d = b - c;
+  const D c = shifted - kTo128ths, d = (b - c) + low;
   const Bits<D> at = (bits(shifted) & 1023) << 4;
   const auto row = [&at](int k) {
     return _mm_loadu_pd(
@@ -158,48 +157,24 @@ FG_INLINE ErfParts erf_parts(D a) {
     change = fma(fall, bend, fall + bend);
   }
   const D step = D(_mm256_unpackhi_pd(even, odd)) * d;
-  const D value = D(_mm256_unpacklo_pd(even, odd)) + fma(step, change, step);
-  return {value, select<D>(c < 0.5, 1., 0.)};
+  return {_mm256_unpacklo_pd(even, odd), fma(step, change, step), select<D>(c < 0.5, 1., 0.)};
 }
 FG_INLINE D erf(D x) {
   const ErfParts p = erf_parts<true>(fabs(x));
-  return copysign(p.value + (1 - p.one), x);
+  return copysign((p.row + p.step) + (1 - p.one), x);
 }
 FG_INLINE D erfc_by_tail(D x) {
   const auto tail = erfc_tail(at_most(fabs(x), kErfcEnd));
-  const D y = scale(tail.m, tail.k);
+  const D y = scale(tail.high + tail.rest, tail.k);
   return select<D>(x < 0, 2 - y, y);
 }
 // For |x| up to kErfRowsEnd: beyond, the loops call erfc_by_tail.
 FG_INLINE D erfc(D x) {
   const ErfParts p = erf_parts<false>(fabs(x));
-  const D y = p.one - p.value;
+  const D y = p.one - (p.row + p.step);
   return select<D>(x < 0, 2 - y, y);
 }
 #endif
-
-// The distribution function of the normal distribution, erfc(-x / sqrt(2)) / 2.
-FG_INLINE D ndtr(D x) {
-  constexpr double kHigh = 0x1.6a09e667f3bcdp-1, kLow = -0x1.bdd3413b26456p-55;  // sqrt(1/2)
-  const D a = at_most(fabs(x), 40.);
-  const D y = a * kHigh, y_low = fma(a, all<D>(kHigh), -y) + a * kLow;
-  const D near = 0.5 + copysign(0.5 * fma(y, erf_poly(y * y), y), x);
-  const auto twice = erfc_tail<true>(y, y_low);
-  const D tail = 0.5 * scale(twice.m, twice.k);
-  return select<D>(y < 0.5, near, select<D>(x > 0, 1 - tail, tail));
-}
-// Of floats, to the precision of float: exp(a^2) erfc(a) by a polynomial as above.
-FG_INLINE D ndtr_of_float(D x) {
-  const D a = at_most(fabs(x) * 0.70710678118654752440, 12.);
-  const D inverse = inverse_of(a + 4);
-  const auto e = exponential_short(-a * a);
-  const D tail = 0.5 * poly((a - 4) * inverse, coef::kErfcxShortD) * inverse *
-                 fma(e.q, power_of_two<D>(e.k.n), power_of_two<D>(e.k.n));
-  return select<D>(x > 0, 1 - tail, tail);
-}
-FG_INLINE F ndtr(F x) {
-  return lower_half(ndtr_of_float(first_doubles(x)), ndtr_of_float(last_doubles(x)));
-}
 
 }  // namespace fastgrad::math::vector
 

@@ -107,6 +107,7 @@ FG_INLINE bool any_equal(D x, double y) {
 }
 FG_INLINE F rint(F x) { return _mm512_roundscale_ps(x, 8); }
 FG_INLINE D rint(D x) { return _mm512_roundscale_pd(x, 8); }
+FG_INLINE D floor(D x) { return _mm512_roundscale_pd(x, 9); }
 FG_INLINE F lower_half(D x, D y) {
   return _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(x)), _mm512_cvtpd_ps(y), 1);
 }
@@ -129,6 +130,7 @@ FG_INLINE bool everywhere(M mask) {
 }
 FG_INLINE F rint(F x) { return _mm256_round_ps(x, 8); }
 FG_INLINE D rint(D x) { return _mm256_round_pd(x, 8); }
+FG_INLINE D floor(D x) { return _mm256_round_pd(x, 9); }
 FG_INLINE F lower_half(D x, D y) {
   return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(x)), _mm256_cvtpd_ps(y), 1);
 }

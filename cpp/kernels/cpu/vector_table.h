@@ -102,6 +102,17 @@ FG_INLINE D exp_by_table(D x) {
 FG_INLINE D exp(D x) { return exp_by_table(x); }
 FG_INLINE D exp_exact(D x) { return exp_by_table<true>(x); }
 
+// exp(x + low) = 2^floor(k) t (1 + q).
+struct ExponentialByTable {
+  D q, t;
+  Sixteenth k;
+};
+FG_INLINE ExponentialByTable exponential_by_table(D x, D low) {
+  const Sixteenth s = nearest_sixteenth(x);
+  const D q = expm1_near(sixteenth_rest(x, s) + low) + lookup(coef::kSixteenthsLow, s.n);
+  return {q, lookup(coef::kSixteenths, s.n), s};
+}
+
 // (exp(x) - 1) / 2, which does not overflow where half of exp(x) does not.
 FG_INLINE D half_expm1(D x) {
   const Sixteenth s = nearest_sixteenth(x);
