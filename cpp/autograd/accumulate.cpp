@@ -61,6 +61,8 @@ bool has_nan(const Tensor& t) {
 }
 
 void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
+  if (Recorder* r = recorder()) [[unlikely]]
+    r->accumulate(leaf);
   LeafLock lock(leaf.impl());
   Tensor& grad = leaf->grad;
   if (!grad.defined()) {

@@ -1,6 +1,7 @@
 #include <pybind11/pybind11.h>
 
 #include "bindings/compiled_function.h"
+#include "bindings/example_recording.h"
 #include "bindings/families.h"
 #include "bindings/generator_object.h"
 #include "bindings/gil.h"
@@ -30,6 +31,7 @@ void initialise(PyObject* module) {
   add_grad_switch_type(module);
   add_compiled_function_type(module);
   add_stored_program_type(module);
+  add_example_recording_type(module);
   add_return_types(module);
   bind_all(registry());
   registry().install(module);

@@ -56,6 +56,8 @@ class Recorder {
   virtual void watch(const Condition& c, const Attrs& attrs, const Array& a, bool outcome) = 0;
   // bool(a) has decided something.
   virtual void watch_truth(const Array& a, bool outcome) = 0;
+  // A leaf's .grad is set or added to.
+  virtual void accumulate(const Tensor& leaf) = 0;
   // What is happening cannot be replayed; `in_parts`: but what it calls can, by itself.
   virtual void refuse(const std::string& why, bool in_parts = false) = 0;
 };

@@ -54,6 +54,10 @@ class Buffer {
   // Which of the deferred computations makes the values, for who keeps them; 0: they are here.
   int32_t deferred() const { return deferred_.load(std::memory_order_acquire); }
   void set_deferred(int32_t which) { deferred_.store(which, std::memory_order_release); }
+  // Whether the memory was made since new_age() returned `age`.
+  bool is_younger_than(uint32_t age) { return root()->born_ - age < kLastAge; }
+  static uint32_t new_age() { return ++age_; }
+
   // Called when a Buffer goes whose values nobody came for.
   static inline void (*forget_deferred)(Buffer* gone) = nullptr;
 
@@ -64,7 +68,10 @@ class Buffer {
 
  private:
   enum class Kind : uint8_t { Inline, Owned, Foreign, Alias };
-  explicit Buffer(Kind kind) : kind_(kind) {}
+  // Ages may come around: then something old passes for young.
+  static constexpr uint32_t kLastAge = 1u << 31;
+  static inline std::atomic<uint32_t> age_{0};
+  explicit Buffer(Kind kind) : kind_(kind), born_(age_.load(std::memory_order_relaxed)) {}
   static Buffer* make(Kind kind);
   static Ref<Buffer> allocate_large(size_t nbytes);
   void destroy() {
@@ -79,6 +86,7 @@ class Buffer {
   Kind kind_;
   std::atomic<int32_t> deferred_{0};
   std::atomic<uint32_t> outside_users_{0};
+  uint32_t born_;
   char* data_ = nullptr;
   size_t nbytes_ = 0;
   void* context_ = nullptr;  // Foreign: for release_; Alias: the parent

@@ -52,6 +52,14 @@ Place Trace::find(const Array& a) const {
   return at == known_.end() ? Place() : place(a, at->second);
 }
 
+void Trace::start_inside() {
+  deferred::settle();
+  open_ = true;
+  age_ = Buffer::new_age();
+  outer_ = static_cast<Trace*>(t_recorder);
+  start();
+}
+
 void Trace::forget(size_t storages) {
   std::erase_if(known_, [&](const auto& k) { return static_cast<size_t>(k.second) >= storages; });
 }
@@ -63,9 +71,10 @@ Place Trace::read(const Array& a, const char* by) {
     return place(a, at->second);
   }
   if (a.numel == 0) return place(a, add(a, Storage::Role::Constant));
-  refuse(str(by,
-             " reads a tensor that no recorded operation made and that is neither an argument "
-             "nor reached through globals, closures or attributes"));
+  if (open_ && !a.buffer->is_younger_than(age_)) return external(a);
+  refuse_here(str(by,
+                  " reads a tensor that no recorded operation made and that is neither an argument "
+                  "nor reached through globals, closures or attributes"));
   return place(a, add(a, Storage::Role::Internal));
 }
 
@@ -73,9 +82,9 @@ Place Trace::write(const Array& a, const char* by) {
   auto at = known_.find(a.buffer->data());
   if (at == known_.end()) {
     if (a.numel > 0)
-      refuse(str(by,
-                 " writes to a tensor that no recorded operation made and that is neither an "
-                 "argument nor reached through globals, closures or attributes"));
+      refuse_here(str(by,
+                      " writes to a tensor that no recorded operation made and that is neither an "
+                      "argument nor reached through globals, closures or attributes"));
     return place(a, add(a, Storage::Role::Internal));
   }
   Place p = place(a, at->second);
@@ -94,6 +103,7 @@ Instruction& Trace::append(Instruction::Kind kind) {
 
 void Trace::elementwise(Op op, DType compute, DType result, std::span<const Operand> operands,
                         const Array& out) {
+  if (outer_) outer_->elementwise(op, compute, result, operands, out);
   Instruction& i = append(Instruction::Kind::Elementwise);
   i.op = op;
   i.compute = compute;
@@ -120,6 +130,7 @@ void Trace::call(Instruction& i, const char* name, Inputs in, std::span<const Ar
 }
 
 void Trace::op(Op op, const Attrs& attrs, Inputs in, std::span<const Array> out) {
+  if (outer_) outer_->op(op, attrs, in, out);
   Instruction& i = append(Instruction::Kind::Op);
   i.op = op;
   i.attrs = attrs;
@@ -129,6 +140,7 @@ void Trace::op(Op op, const Attrs& attrs, Inputs in, std::span<const Array> out)
 
 void Trace::primitive(const Primitive& p, const Attrs& attrs, Inputs in,
                       std::span<const Array> out) {
+  if (outer_) outer_->primitive(p, attrs, in, out);
   Instruction& i = append(Instruction::Kind::Primitive);
   i.primitive = &p;
   i.attrs = attrs;
@@ -136,12 +148,14 @@ void Trace::primitive(const Primitive& p, const Attrs& attrs, Inputs in,
 }
 
 void Trace::fresh(const Array& a) {
+  if (outer_) outer_->fresh(a);
   if (known_.count(a.buffer->data())) return;
   add(a, Storage::Role::Internal);
   graph_.storages.back().unset = true;
 }
 
 void Trace::constant(const Array& a) {
+  if (outer_) outer_->constant(a);
   const Buffer* root = a.buffer.get();
   auto at = known_.find(root->data());
   if (at != known_.end()) {
@@ -151,7 +165,7 @@ void Trace::constant(const Array& a) {
       for (const Place& p : i.out) used = used || p.storage == at->second;
     Storage& s = graph_.storages[static_cast<size_t>(at->second)];
     if (used || s.role == Storage::Role::External)
-      return refuse("an array was filled in a way that cannot be replayed");
+      return refuse_here("an array was filled in a way that cannot be replayed");
     s.role = Storage::Role::Constant;
     s.unset = false;
   }
@@ -171,16 +185,18 @@ bool Trace::is_constant(const Place& p) const {
 }
 
 void Trace::watch(const Array& a) {
+  if (outer_) outer_->watch(a);
   Place p = read(a, "a decision");
   if (is_constant(p)) return;
   if (a.numel > kMaxWatched)
-    return refuse(str("the values of ", a.numel, " elements decide what is computed"));
+    return refuse_here(str("the values of ", a.numel, " elements decide what is computed"));
   Instruction& i = append(Instruction::Kind::Watch);
   i.in.push_back(std::move(p));
   i.expected = Tensor(contiguous_copy(a));
 }
 
 void Trace::watch(const Condition& c, const Attrs& attrs, const Array& a, bool outcome) {
+  if (outer_) outer_->watch(c, attrs, a, outcome);
   Place p = read(a, "a decision");
   if (is_constant(p)) return;
   Instruction& i = append(Instruction::Kind::Condition);
@@ -191,13 +207,37 @@ void Trace::watch(const Condition& c, const Attrs& attrs, const Array& a, bool o
 }
 
 void Trace::watch_truth(const Array& a, bool outcome) {
+  if (outer_) outer_->watch_truth(a, outcome);
   Place p = read(a, "bool()");
   Instruction& i = append(Instruction::Kind::Truth);
   i.in.push_back(std::move(p));
   i.outcome = outcome;
 }
 
+void Trace::accumulate(const Tensor& leaf) {
+  if (outer_) outer_->accumulate(leaf);
+  if (open_ && !has_accumulated(leaf)) accumulated_.push_back(leaf);
+}
+
+bool Trace::has_accumulated(const Tensor& leaf) const {
+  return std::any_of(accumulated_.begin(), accumulated_.end(),
+                     [&](const Tensor& t) { return t.is(leaf); });
+}
+
+bool Trace::left_gradients() const {
+  return std::any_of(accumulated_.begin(), accumulated_.end(), [&](const Tensor& leaf) {
+    uint32_t holders = 0;
+    for (const Trace* t = this; t; t = t->outer_) holders += t->has_accumulated(leaf);
+    return leaf->refs.get() > holders;
+  });
+}
+
 void Trace::refuse(const std::string& why, bool in_parts) {
+  if (outer_) outer_->refuse(why, in_parts);
+  refuse_here(why, in_parts);
+}
+
+void Trace::refuse_here(const std::string& why, bool in_parts) {
   if (!refusal_.empty()) return;
   refusal_ = why;
   in_parts_ = in_parts;

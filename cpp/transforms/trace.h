@@ -19,8 +19,11 @@ class Trace final : public Recorder {
   // Memory that exists before the recording; places in one buffer share a storage.
   Place external(const Array& a);
   void start() { t_recorder = this; }
+  // The same, inside whatever else is recording, which goes on hearing of everything. Memory from
+  // before may be read without being announced: it becomes external.
+  void start_inside();
   void stop() {
-    if (t_recorder == this) t_recorder = nullptr;
+    if (t_recorder == this) t_recorder = outer_;
   }
 
   // Where an array stands that is known; an undefined place otherwise.
@@ -33,6 +36,16 @@ class Trace final : public Recorder {
   // Why the recording cannot be used; empty: it can.
   const std::string& refusal() const { return refusal_; }
   bool refused_in_parts() const { return in_parts_; }
+  // The same for an array from before start_inside(), which becomes external if it is not known;
+  // undefined for others.
+  Place from_before(const Array& a) {
+    return a.buffer->is_younger_than(age_) && a.numel ? Place() : external(a);
+  }
+  // The memory of a storage.
+  const Ref<Buffer>& memory(int32_t storage) const { return kept_[static_cast<size_t>(storage)]; }
+  // Whether the .grad of a leaf was set or added to that somebody else still has; start_inside()
+  // only.
+  bool left_gradients() const;
   Graph& graph() { return graph_; }
   const Graph& graph() const { return graph_; }
   // Called at a refusal: where the user's code is.
@@ -48,9 +61,12 @@ class Trace final : public Recorder {
   void watch(const Array& a) override;
   void watch(const Condition& c, const Attrs& attrs, const Array& a, bool outcome) override;
   void watch_truth(const Array& a, bool outcome) override;
+  void accumulate(const Tensor& leaf) override;
   void refuse(const std::string& why, bool in_parts = false) override;
 
  private:
+  bool has_accumulated(const Tensor& leaf) const;
+  void refuse_here(const std::string& why, bool in_parts = false);
   int32_t add(const Array& a, Storage::Role role);
   Place place(const Array& a, int32_t storage) const;
   bool is_constant(const Place& p) const;
@@ -65,6 +81,10 @@ class Trace final : public Recorder {
   std::unordered_set<int32_t> read_unset_;  // storages that were read before they were written
   std::string refusal_;
   bool in_parts_ = false;
+  bool open_ = false;  // see start_inside()
+  uint32_t age_ = 0;   // of the memory that the recording makes
+  Trace* outer_ = nullptr;
+  Tensors accumulated_;
 };
 
 }  // namespace fastgrad

@@ -168,6 +168,70 @@ def _outputs(results: list[Any], out_dims: Dims, name: str) -> Any:
     return tree_unflatten(joined, spec)
 
 
+def _moved(y: Tensor, dim: int) -> Tensor:
+    """Return a batch with the examples, which are in front, at ``dim``."""
+    if not -y.dim() <= dim < y.dim():
+        return _core.stack([y[0]], dim)  # says so
+    return y.movedim(0, dim).contiguous()
+
+
+def _all_same(batch: Tensor) -> bool:
+    return _core.equal(batch, batch[:1].expand(batch.shape))
+
+
+def _one_batch(parts: tuple[Tensor | None, ...]) -> Tensor | None:
+    """Return chunks of a batch as one; None where there is no batch."""
+    batches = [p for p in parts if p is not None]
+    if len(batches) > 1:
+        return _core.cat(batches)
+    return batches[0] if batches else None
+
+
+def _at_once(
+    recording: Any, result: Any, count: int, chunk: int, out_dims: Dims, name: str
+) -> tuple[bool, Any]:
+    """Return whether all examples could be computed as the first one, and the outputs if so.
+
+    Args:
+        recording: Of the first example.
+        result: What the function returned for it.
+        count: How many examples there are.
+        chunk: How many to compute at a time.
+        out_dims: As for :func:`vmap`.
+        name: Of the function.
+    """
+    leaves, spec = tree_flatten(result)
+    dims = _spread(out_dims, spec)
+    if dims is None:
+        _outputs([result], out_dims, name)  # raises
+        return False, None
+    tensors = [y for y in leaves if isinstance(y, Tensor)]
+    parts = []
+    for start in range(0, count, chunk):
+        part = recording.run(tensors, start, min(start + chunk, count))
+        if part is None:
+            return False, None
+        parts.append(part)
+    columns = zip(*parts)
+    joined = []
+    for y, dim in zip(leaves, dims):
+        batch = _one_batch(next(columns)) if isinstance(y, Tensor) else None
+        if not isinstance(y, Tensor) or not (dim is None or isinstance(dim, int)):
+            joined.append(_joined([y], dim, name))  # raises, or is the value
+        elif dim is None:
+            values = [y] if batch is None or _all_same(batch) else [batch, None]
+            joined.append(_joined(values, None, name))
+        else:
+            if batch is None:
+                batch = y.expand(count, *y.shape)
+            joined.append(_moved(batch, dim))
+    return True, tree_unflatten(joined, spec)
+
+
+def _any_requires_grad(leaves: list[Any]) -> bool:
+    return any(isinstance(x, Tensor) and x.requires_grad for x in leaves)
+
+
 def _of_no_examples(
     call: Callable[..., Any], leaves: list[Any], dims: list[int | None], out_dims: Dims, name: str
 ) -> Any:
@@ -192,9 +256,11 @@ def vmap(
 ) -> Callable[..., Any]:
     """Return a function of a batch, made of a function of one example.
 
-    ``func`` is called once for each example, and what it returns is stacked. So whatever a function
-    can do works, branches on values included; transforms nest, and gradients pass. Where speed
-    matters, ``fastgrad.compile(vmap(f))`` records all calls as one program.
+    ``func`` is called for the first example while a recorder looks on; all examples are then
+    computed at once, derivatives included. Where that cannot be, because examples take different
+    branches, values become Python numbers, random numbers are drawn, or memory outside is written
+    to, ``func`` is called for each example, and what it returns is stacked; so it is where an input
+    or an output requires grad. Transforms nest either way, and gradients pass.
 
     Args:
         func: Returns tensors, or a tree of them, of the same shapes for all examples.
@@ -204,7 +270,7 @@ def vmap(
             for all examples.
         randomness: ``"different"`` or ``"same"`` random numbers for the examples; ``"error"``
             refuses functions that draw from the global generator.
-        chunk_size: How many examples PyTorch computes at once; they come one by one here.
+        chunk_size: How many examples to compute at once, for less memory; all when None.
 
     Returns:
         The function of a batch. All examples share its keyword arguments.
@@ -238,21 +304,45 @@ def vmap(
         def call(example: Sequence[Any]) -> Any:
             return func(*tree_unflatten(example, spec), **kwargs)
 
-        if count == 0:
-            return _of_no_examples(call, leaves, dims, out_dims, name)
-        start = _core._rng_position()
-        before = fg.get_rng_state() if randomness == "same" else None
-        results = []
-        for example in _examples(leaves, dims, count):
-            if before is not None:
-                fg.set_rng_state(before)
-            results.append(call(example))
+        def check_random() -> None:
             if randomness == "error" and _core._rng_position() != start:
                 raise RuntimeError(
                     "vmap: called random operation while in randomness error mode. Please either "
                     "use the 'same' or 'different' randomness flags on vmap or perform the "
                     "randomness operation out of vmap"
                 )
+
+        if count == 0:
+            return _of_no_examples(call, leaves, dims, out_dims, name)
+        start = _core._rng_position()
+        before = fg.get_rng_state() if randomness == "same" else None
+        results = []
+        if count > 1 and not (_core.is_grad_enabled() and _any_requires_grad(leaves)):
+            mapped = [i for i, d in enumerate(dims) if d is not None]
+            recording = _core._ExampleRecording(
+                [leaves[i] for i in mapped], [d for d in dims if d is not None]
+            )
+            first = list(leaves)
+            try:
+                for i, x in zip(mapped, recording.enter()):
+                    first[i] = x
+                result = call(first)
+            finally:
+                recording.leave()
+            if _core._rng_position() == start:
+                done, outputs = _at_once(
+                    recording, result, count, chunk_size or count, out_dims, name
+                )
+                if done:
+                    return outputs
+            if not recording.wrote_to_inputs():
+                results.append(result)
+                check_random()
+        for example in _examples(leaves, dims, count)[len(results) :]:
+            if before is not None:
+                fg.set_rng_state(before)
+            results.append(call(example))
+            check_random()
         return _outputs(results, out_dims, name)
 
     return named_like(func, batched)
