@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
@@ -14,6 +15,14 @@ inline int64_t rows_of(const Array& a) { return a.shape[a.shape.size() - 2]; }
 inline int64_t cols_of(const Array& a) { return a.shape[a.shape.size() - 1]; }
 inline DimSpan batch_shape(const Array& a) { return DimSpan(a.shape).first(a.shape.size() - 2); }
 inline int64_t batch_count(const Array& a) { return numel_of(batch_shape(a)); }
+
+// A view of a with its last two dimensions exchanged.
+inline Array turned(const Array& a) {
+  Dims order;
+  for (int64_t i = 0; i < a.ndim(); ++i) order.push_back(i);
+  std::swap(order[order.size() - 1], order[order.size() - 2]);
+  return a.permuted(order);
+}
 
 // For each matrix of a batch of shape `out`, which one of the batch `in` broadcasts to it.
 class BroadcastBatch {

@@ -273,6 +273,46 @@ class OwnSvd {
   Scratch<Int> integers_;
 };
 
+Dims with_matrix(const Array& a, int64_t rows, int64_t cols) {
+  Dims shape = a.shape;
+  shape[shape.size() - 2] = rows;
+  shape[shape.size() - 1] = cols;
+  return shape;
+}
+
+// Many rows are those of a triangle after rotations: a = q·r, r = u'·diag(s)·vh, u = q·u'. Wide
+// matrices are turned.
+bool is_tall(int64_t m, int64_t n) { return n > 0 && m > 2 * n && m > 16; }
+
+void tall_svd(const Array& a, const Array* u, const Array& s, const Array* vh, const Array& info) {
+  const int64_t m = rows_of(a), n = cols_of(a), cols = u ? cols_of(*u) : 0;
+  Array q = Array::empty(with_matrix(a, m, cols), a.dtype),
+        r = Array::empty(with_matrix(a, n, n), a.dtype),
+        rotated = Array::empty(with_matrix(a, n, u ? n : 0), a.dtype);
+  qr(a, u ? &q : nullptr, r);
+  svd(r, u ? &rotated : nullptr, s, vh, info);
+  if (!u) return;
+  dispatch_float(a.dtype, "svd", [&]<class T>(T) {
+    for (int64_t i = 0; i < batch_count(a); ++i) {
+      T *from = q.ptr<T>() + i * m * cols, *to = u->ptr<T>() + i * m * cols;
+      gemm(a.dtype, matrix_at(from, m, n, cols), matrix_at(rotated.ptr<T>() + i * n * n, n, n, n),
+           matrix_at(to, m, n, cols));
+      for (int64_t r = 0; cols > n && r < m; ++r)
+        std::copy_n(from + r * cols + n, cols - n, to + r * cols + n);
+    }
+  });
+}
+
+void wide_svd(const Array& a, const Array* u, const Array& s, const Array* vh, const Array& info) {
+  const int64_t m = rows_of(a), n = cols_of(a), rows = vh ? rows_of(*vh) : 0;
+  Array their_u = Array::empty(with_matrix(a, n, rows), a.dtype),
+        their_vh = Array::empty(with_matrix(a, m, u ? m : 0), a.dtype);
+  tall_svd(contiguous_copy(turned(a)), u ? &their_u : nullptr, s, u ? &their_vh : nullptr, info);
+  if (!u) return;
+  copy_array(turned(their_vh), *u);
+  copy_array(turned(their_u), *vh);
+}
+
 }  // namespace
 
 // The columns that LAPACK reads are the rows of a, so it decomposes aᵀ = v·diag(s)·uᵀ, and its "u"
@@ -281,6 +321,8 @@ void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const 
   int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n), batches = batch_count(a);
   int64_t u_cols = u ? cols_of(*u) : 0, vh_rows = vh ? rows_of(*vh) : 0;
   std::fill_n(info.ptr<int32_t>(), info.numel, 0);
+  if (is_tall(m, n)) return tall_svd(a, u, s, vh, info);
+  if (is_tall(n, m)) return wide_svd(a, u, s, vh, info);
   Array x = as_contiguous(a);
   LongWork long_work(cube(k) * static_cast<double>(batches));
   dispatch_float(a.dtype, "svd", [&]<class T>(T) {

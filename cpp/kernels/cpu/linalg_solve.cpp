@@ -321,10 +321,7 @@ void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x
   TriangularSolve h = how;
   Array m = a;
   if (!a.contiguous) {
-    Dims order;
-    for (int64_t i = 0; i < a.ndim(); ++i) order.push_back(i);
-    std::swap(order[order.size() - 1], order[order.size() - 2]);
-    Array t = a.permuted(order);
+    Array t = turned(a);
     if (t.contiguous) {
       m = t;
       h.upper = !h.upper;
