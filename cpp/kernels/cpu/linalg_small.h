@@ -10,9 +10,30 @@ namespace fastgrad {
 
 constexpr int64_t kSmallFactor = 16;
 
-// a·P = L·U in place, as getrf does it for aᵀ; returns its info.
-template <class T>
-int small_factor_rows(T* a, int64_t n, int32_t* pivots) {
+// Calls f.operator()<N>() with N = n for sizes like those of points and their transformations,
+// whose loops are then unrolled, and else with N = 0.
+template <class F>
+decltype(auto) with_size(int64_t n, F&& f) {
+  switch (n) {
+    case 2:
+      return f.template operator()<2>();
+    case 3:
+      return f.template operator()<3>();
+    case 4:
+      return f.template operator()<4>();
+    case 5:
+      return f.template operator()<5>();
+    case 6:
+      return f.template operator()<6>();
+    default:
+      return f.template operator()<0>();
+  }
+}
+
+// a·P = L·U in place, as getrf does it for aᵀ; returns its info. The size is N unless that is 0.
+template <int64_t N, class T>
+int small_factor_rows(T* a, int64_t size, int32_t* pivots) {
+  const int64_t n = N ? N : size;
   int info = 0;
   for (int64_t k = 0; k < n; ++k) {
     T* row = a + k * n;
@@ -40,9 +61,11 @@ int small_factor_rows(T* a, int64_t n, int32_t* pivots) {
   return info;
 }
 
-// x = L⁻¹·x, then U⁻¹·x, or the transposed ones in the other order; x is (n, k).
-template <class T>
-void small_solve_factored(const T* lu, int64_t n, bool transposed, T* x, int64_t k) {
+// x = L⁻¹·x, then U⁻¹·x, or the transposed ones in the other order; x is (n, k), and (N, K) where
+// these are not 0.
+template <int64_t N, int64_t K, class T>
+void small_solve_factored(const T* lu, int64_t size, bool transposed, T* x, int64_t sides) {
+  const int64_t n = N ? N : size, k = K ? K : sides;
   auto subtract = [&](int64_t to, int64_t from, T factor) {
     for (int64_t j = 0; j < k; ++j) x[to * k + j] -= factor * x[from * k + j];
   };

@@ -48,7 +48,8 @@ void exchange_rows(T* x, int64_t k, const int32_t* pivots, int64_t n, bool backw
 // LAPACK].
 template <class T>
 Int factor_rows(T* a, int64_t n, int32_t* pivots) {
-  return n <= kSmallFactor ? small_factor_rows(a, n, pivots) : factor_by_halves(a, n, pivots);
+  if (n > kSmallFactor) return factor_by_halves(a, n, pivots);
+  return with_size(n, [&]<int64_t N> { return small_factor_rows<N>(a, n, pivots); });
 }
 
 // x = a⁻¹·x or a⁻ᵀ·x, with a·P = L·U.
@@ -57,7 +58,12 @@ void solve_factored(T* lu, const int32_t* pivots, int64_t n, bool transposed, T*
   if (n == 0 || k == 0) return;
   if (n <= kSmallFactor) {
     if (transposed) exchange_rows(x, k, pivots, n, false);
-    small_solve_factored(lu, n, transposed, x, k);
+    with_size(n, [&]<int64_t N> {
+      auto run = k == 1   ? small_solve_factored<N, 1, T>
+                 : k == N ? small_solve_factored<N, N, T>
+                          : small_solve_factored<N, 0, T>;
+      run(lu, n, transposed, x, k);
+    });
     if (!transposed) exchange_rows(x, k, pivots, n, true);
     return;
   }
