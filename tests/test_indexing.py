@@ -465,3 +465,40 @@ class TestJoinedRows:
                 for m, t in zip((fg, torch), turned, strict=True)
             )
             assert_same_tensor(ours, theirs)
+
+
+class TestAlongADimension:
+    @pytest.mark.parametrize("shape", [(9,), (50, 7), (6, 5, 3), (3, 4, 1, 5), (2, 70), (1, 300)])
+    @pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+    def test_lines_of_any_length(self, shape: tuple[int, ...], dtype: str) -> None:
+        rng = np.random.default_rng(len(shape))
+        x, y = (rng.integers(0, 50, shape).astype(dtype) for _ in range(2))
+        for dim in range(len(shape)):
+            index = rng.integers(0, shape[dim], shape)
+            once = np.argsort(rng.random(shape), dim)
+            results = []
+            for m in (fg, torch):
+                t, values, at, to = m.tensor(x), m.tensor(y), m.tensor(index), m.tensor(once)
+                turned = t.transpose(0, -1).clone().transpose(0, -1)
+                results.append(
+                    [
+                        m.gather(t, dim, at),
+                        m.gather(turned, dim, at.flip(-1)),
+                        t.scatter(dim, to, values),
+                        turned.scatter(dim, to, values),
+                        t.scatter_add(dim, at, values),
+                        t.scatter_reduce(dim, at, values, "amax"),
+                    ]
+                )
+            for ours, theirs in zip(*results, strict=True):
+                assert_same_tensor(ours, theirs)
+
+    @pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 5000])
+    def test_an_entry_out_of_range_is_found_anywhere(self, n: int) -> None:
+        x = fg.zeros(n)
+        for place in {0, n // 2, n - 1}:
+            for wrong in (-1, n):
+                index = fg.arange(n)
+                index[place] = wrong
+                with pytest.raises(RuntimeError, match=f"index {wrong} is out of bounds"):
+                    fg.gather(x, 0, index)

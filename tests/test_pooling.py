@@ -230,6 +230,18 @@ def test_pad_of_planes_and_its_gradient(
 
 
 @needs_torch
+@pytest.mark.parametrize("pad", [(1, 1, 1, 1), (-1, 2), (-1, -1, -2, 0)])
+def test_the_gradient_of_a_sum_of_padded_planes(pad: tuple[int, ...]) -> None:
+    grads = []
+    for m in (fg, torch):
+        t = m.ones(2, 3, 5, 6, requires_grad=True)
+        (m.nn.functional.pad(t, pad).sum() * 3).backward()
+        grads.append(t.grad)
+    assert_same(*grads)
+    assert_same(*(m.nn.functional.pad(m.ones(1).expand(4, 6), (-1, -2)) for m in (fg, torch)))
+
+
+@needs_torch
 @pytest.mark.parametrize(
     ("shape", "pad"), [((0, 3), (1, 1)), ((2, 0), (1, 2)), ((2, 3), (-1, -2)), ((0,), (0, 0))]
 )

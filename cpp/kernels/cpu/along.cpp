@@ -19,15 +19,15 @@ struct Line {
   const int64_t* index;
   int64_t n, step, nx, ny;  // strides in elements: of x along the indexed dimension, and the others
   bool far;                 // whether the processor gains by being asked for what comes next
+  int64_t rows = 1, row_x = 0, row_y = 0, row_index = 0;  // how many follow, strides in elements
 };
 using LineFunction = void (*)(const Line&);
 
 // F{}(element of x, element of y) for each of them. Lines follow each other in memory: what is
 // asked for beyond one is likely to be the next one's, see Note [Prefetch].
 template <class T, class F>
-void each_of(const Line& line) {
-  T *x = reinterpret_cast<T*>(line.x), *y = reinterpret_cast<T*>(line.y);
-  const int64_t *index = line.index, n = line.n, step = line.step, nx = line.nx, ny = line.ny;
+void each_of_one(const Line& line, T* x, T* y, const int64_t* index) {
+  const int64_t n = line.n, step = line.step, nx = line.nx, ny = line.ny;
   if (nx != 0 || ny != 1) {
     for (int64_t i = 0; i < n; ++i) F{}(x[i * nx + index[i] * step], y[i * ny]);
     return;
@@ -52,6 +52,14 @@ void each_of(const Line& line) {
     for (; i < n; ++i) F{}(x[index[i]], y[i]);
   else
     for (; i < n; ++i) F{}(x[index[i] * step], y[i]);
+}
+
+template <class T, class F>
+void each_of(const Line& line) {
+  T *x = reinterpret_cast<T*>(line.x), *y = reinterpret_cast<T*>(line.y);
+  for (int64_t r = 0; r < line.rows; ++r)
+    each_of_one<T, F>(line, x + r * line.row_x, y + r * line.row_y,
+                      line.index + r * line.row_index);
 }
 
 // x indexed along dim, y of the index's shape, line by line. Dimensions of one element are left
@@ -86,11 +94,21 @@ struct AlongWalk {
   }
   void run(LineFunction f) {
     const bool far = gains_by_prefetch();
-    const size_t last = shape.size() - 1;
+    const size_t last = shape.size() - 1, outer = last > 0 ? last - 1 : 0;
     SmallVector<int64_t, 8> position(shape.size(), 0);
+    Line line{x, y, index, shape[last], step, sx[last], sy[last], far};
+    if (last > 0) {
+      line.rows = shape[outer];
+      line.row_x = sx[outer];
+      line.row_y = sy[outer];
+      line.row_index = si[outer];
+    }
     while (true) {
-      f({x, y, index, shape[last], step, sx[last], sy[last], far});
-      size_t d = last;
+      line.x = x;
+      line.y = y;
+      line.index = index;
+      f(line);
+      size_t d = outer;
       while (d-- > 0) {
         advance(d, 1);
         if (++position[d] < shape[d]) break;
@@ -98,7 +116,7 @@ struct AlongWalk {
         position[d] = 0;
         if (d == 0) return;
       }
-      if (last == 0) return;
+      if (outer == 0) return;
     }
   }
 

@@ -170,6 +170,11 @@ class Filler {
 
 void pad(const std::vector<PadRuns>& runs, const Array& x, double value, const Array& y) {
   if (y.numel == 0) return;
+  const bool cuts = std::none_of(runs.begin(), runs.end(), [](const PadRuns& of_dim) {
+    return std::any_of(of_dim.begin(), of_dim.end(), [](const PadRun& r) { return r.from < 0; });
+  });
+  if (cuts && std::all_of(x.strides.begin(), x.strides.end(), [](int64_t s) { return s == 0; }))
+    return copy_array(x.view(y.shape, x.strides), y);  // one number: the gradient of a sum
   const Array from = x.ndim() > 0 && x.strides.back() == 1 ? x : as_contiguous(x);
   const Sides sides(runs, from.shape, from.strides);
   Array one = Array::empty({}, y.dtype);
