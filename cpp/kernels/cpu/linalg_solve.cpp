@@ -60,8 +60,8 @@ void solve_factored(T* lu, const int32_t* pivots, int64_t n, bool transposed, T*
     if (transposed) exchange_rows(x, k, pivots, n, false);
     with_size(n, [&]<int64_t N> {
       auto run = k == 1   ? small_solve_factored<N, 1, T>
-                 : k == N ? small_solve_factored<N, N, T>
-                          : small_solve_factored<N, 0, T>;
+                 : k == n ? small_solve_factored<N, N, T>
+                          : small_solve_factored<0, 0, T>;
       run(lu, n, transposed, x, k);
     });
     if (!transposed) exchange_rows(x, k, pivots, n, true);
