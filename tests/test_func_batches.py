@@ -42,8 +42,12 @@ def at_once(monkeypatch):
     seen = [0, 0]
     really = batching._at_once
 
-    def watched(*args):
-        done, outputs = really(*args)
+    def watched(recording, result, count, chunk, again, *args):
+        def called():
+            seen[1] += 1
+            return again()
+
+        done, outputs = really(recording, result, count, chunk, called, *args)
         seen[not done] += 1
         return done, outputs
 

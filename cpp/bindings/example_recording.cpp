@@ -8,9 +8,11 @@ namespace fastgrad::py {
 namespace {
 
 struct RecordingObject {
-  PyObject_HEAD ExampleRecording* recording;
+  PyObject_HEAD std::shared_ptr<ExampleRecording>* recording;
 };
-ExampleRecording& self_of(PyObject* o) { return *reinterpret_cast<RecordingObject*>(o)->recording; }
+ExampleRecording& self_of(PyObject* o) {
+  return **reinterpret_cast<RecordingObject*>(o)->recording;
+}
 
 Tensors tensors_in(PyObject* list) {
   Tensors all;
@@ -34,9 +36,9 @@ PyObject* make(PyTypeObject* type, PyObject* args, PyObject*) {
       chosen.push_back(PyLong_AsLongLong(PyList_GET_ITEM(dims, k)));
     if (PyErr_Occurred()) throw PythonError{};
     FG_CHECK_VALUE(chosen.size() == tensors.size(), "expected a dimension for each input");
-    auto recording = std::make_unique<ExampleRecording>(tensors, chosen);
+    auto recording = std::make_shared<ExampleRecording>(tensors, chosen);
     auto* self = reinterpret_cast<RecordingObject*>(check(type->tp_alloc(type, 0)));
-    self->recording = recording.release();
+    self->recording = new std::shared_ptr<ExampleRecording>(std::move(recording));
     return reinterpret_cast<PyObject*>(self);
   });
 }
@@ -63,16 +65,37 @@ PyObject* leave(PyObject* self, PyObject*) {
 PyObject* wrote_to_inputs(PyObject* self, PyObject*) {
   return guarded([&] { return boolean(self_of(self).wrote_to_inputs()); });
 }
+// A Python function that returns a list of tensors; it is let go of with the GIL.
+ExampleRecording::Again caller_of(PyObject* function) {
+  struct Owner {
+    PyObject* object;
+    explicit Owner(PyObject* o) : object(Py_NewRef(o)) {}
+    Owner(const Owner&) = delete;
+    Owner& operator=(const Owner&) = delete;
+    ~Owner() { drop(object); }
+  };
+  return [owner = std::make_shared<Owner>(function)] {
+    AcquireGil gil;
+    try {
+      return tensors_in(own(PyObject_CallNoArgs(owner->object)).get());
+    } catch (const PythonError&) {
+      throw_python_error();
+    }
+  };
+}
+
 PyObject* run(PyObject* self, PyObject* args) {
-  PyObject* list;
+  PyObject *list, *again;
   long long from, until;
-  if (!PyArg_ParseTuple(args, "O!LL:run", &PyList_Type, &list, &from, &until)) return nullptr;
+  if (!PyArg_ParseTuple(args, "O!LLO:run", &PyList_Type, &list, &from, &until, &again))
+    return nullptr;
   return guarded([&]() -> PyObject* {
     Tensors results = tensors_in(list), out;
+    ExampleRecording::Again call = caller_of(again);
     bool done;
     {
       ReleaseGil release;
-      done = self_of(self).run(results, from, until, out);
+      done = self_of(self).run(results, from, until, call, out);
     }
     return done ? wrap(out) : none();
   });
@@ -85,7 +108,9 @@ PyMethodDef methods[] = {
      "Whether the function wrote to its inputs in place."},
     {"run", run, METH_VARARGS,
      "Returns batches of results: for tensors that the function returned, those of a range of "
-     "examples, or None where they are the same for all. None: it must be called for each."},
+     "examples, or None where they are the same for all. None: it must be called for each. The "
+     "last "
+     "argument does so, and returns the batches of the same tensors as a list."},
     {nullptr, nullptr, 0, nullptr},
 };
 PyType_Slot slots[] = {

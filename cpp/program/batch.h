@@ -13,36 +13,75 @@
 // function for each: decisions about values that come out otherwise for another example, random
 // numbers, writes to memory outside, gradients left in leaves that live on. The call for the first
 // example was an ordinary one, and counts as that one.
+//
+// Note [Gradients of batches]
+// Where results require grad, the tape of the first example is what there is, and what it has saved
+// is kept for all examples. The node of a batch's results, when it runs, goes on recording while
+// the engine walks that tape, and runs what was recorded for all examples in turn. Edges lead to
+// what the tape leads to: inputs that are mapped, for which it makes batches, and whatever else
+// requires grad, for which it makes sums. A gradient that is to be differentiated again is such a
+// result itself.
 #pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
 
 #include "program/batch_rules.h"
 #include "transforms/trace.h"
 
 namespace fastgrad {
 
-class ExampleRecording {
+struct BatchMemory;
+
+class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
  public:
   // Inputs, with the dimension of each that counts the examples.
   ExampleRecording(std::span<const Tensor> inputs, std::span<const int64_t> dims);
 
   // The first example's, to be given to the function between start() and stop().
-  const Tensors& examples() const { return examples_; }
-  void start() { trace_.start_inside(); }
+  Tensors examples() const;
+  void start();
   void stop() { trace_.stop(); }
 
   // Whether the function wrote to its inputs, which were copies.
   bool wrote_to_inputs() const;
+  // Calls the function for each example: batches of the results that were given to run(), with a
+  // history.
+  using Again = std::function<Tensors()>;
   // What became of the results for the first example, for examples `from` to `until`: the batch is
   // their first dimension; undefined for those that are the same for all examples. False: the
   // function must be called for each.
-  bool run(std::span<const Tensor> results, int64_t from, int64_t until, Tensors& out);
+  bool run(std::span<const Tensor> results, int64_t from, int64_t until, const Again& again,
+           Tensors& out);
 
  private:
-  friend class BatchRun;
-  Tensors examples_;
-  std::vector<Array> columns_;     // the inputs, the batch in front
-  std::vector<int32_t> storages_;  // of the examples
+  friend struct HistoryOfBatch;
+  // What stands for the first example's share of a tensor; `dim` counts the examples, -1: it is
+  // shared by all, or the sum over all.
+  struct Link {
+    Tensor example, whole;
+    int64_t dim;
+  };
+  // What the history of examples' results leads to, and what it has saved.
+  struct Route {
+    std::vector<Link> ends;
+    std::vector<Place> saved;
+    bool opaque = false;  // there are nodes that do not show what they have saved
+  };
+  // Where the memory of an array stands; undefined where nobody has told of it.
+  Place place_of(const Array& a);
+  std::optional<Route> route_of(std::span<const Tensor> results, std::span<const Link> inputs);
+  void attach(std::vector<Link> results, std::vector<Link> inputs, const Route& route,
+              std::shared_ptr<BatchMemory> memory, Again again);
+  bool may_run() const;
+
+  std::vector<Link> inputs_;
+  std::vector<int32_t> storages_;  // of the inputs' examples
+  uint64_t clock_ = 0;             // the tape's when it began
   Trace trace_;
+  std::mutex running_;  // one history's backward at a time
 };
 
 }  // namespace fastgrad

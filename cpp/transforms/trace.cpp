@@ -60,6 +60,19 @@ void Trace::start_inside() {
   start();
 }
 
+void Trace::start_again() {
+  deferred::settle();
+  outer_ = static_cast<Trace*>(t_recorder);
+  start();
+}
+
+void Trace::cut(size_t storages, size_t instructions) {
+  forget(storages);
+  kept_.resize(storages);
+  graph_.storages.resize(storages);
+  graph_.instructions.resize(instructions);
+}
+
 void Trace::forget(size_t storages) {
   std::erase_if(known_, [&](const auto& k) { return static_cast<size_t>(k.second) >= storages; });
 }

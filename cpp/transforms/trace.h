@@ -22,6 +22,10 @@ class Trace final : public Recorder {
   // The same, inside whatever else is recording, which goes on hearing of everything. Memory from
   // before may be read without being announced: it becomes external.
   void start_inside();
+  // Goes on with such a recording.
+  void start_again();
+  // Forgets what was recorded since there were so many.
+  void cut(size_t storages, size_t instructions);
   void stop() {
     if (t_recorder == this) t_recorder = outer_;
   }

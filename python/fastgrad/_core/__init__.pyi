@@ -145,7 +145,12 @@ class _ExampleRecording:
     def leave(self) -> None: ...
     def wrote_to_inputs(self) -> _bool: ...
     def run(
-        self, results: list[Tensor], start: _int, stop: _int, /
+        self,
+        results: list[Tensor],
+        start: _int,
+        stop: _int,
+        again: Callable[[], list[Tensor]],
+        /,
     ) -> list[Tensor | None] | None: ...
 
 class _StoredProgram:

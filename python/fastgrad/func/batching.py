@@ -188,7 +188,13 @@ def _one_batch(parts: tuple[Tensor | None, ...]) -> Tensor | None:
 
 
 def _at_once(
-    recording: Any, result: Any, count: int, chunk: int, out_dims: Dims, name: str
+    recording: _core._ExampleRecording,
+    result: Any,
+    count: int,
+    chunk: int,
+    again: Callable[[], list[Tensor]],
+    out_dims: Dims,
+    name: str,
 ) -> tuple[bool, Any]:
     """Return whether all examples could be computed as the first one, and the outputs if so.
 
@@ -196,7 +202,8 @@ def _at_once(
         recording: Of the first example.
         result: What the function returned for it.
         count: How many examples there are.
-        chunk: How many to compute at a time.
+        chunk: How many to compute at a time, unless results require grad.
+        again: Calls the function for each example; returns batches of the tensors.
         out_dims: As for :func:`vmap`.
         name: Of the function.
     """
@@ -206,9 +213,11 @@ def _at_once(
         _outputs([result], out_dims, name)  # raises
         return False, None
     tensors = [y for y in leaves if isinstance(y, Tensor)]
+    if any(y.requires_grad for y in tensors):
+        chunk = count
     parts = []
     for start in range(0, count, chunk):
-        part = recording.run(tensors, start, min(start + chunk, count))
+        part = recording.run(tensors, start, min(start + chunk, count), again)
         if part is None:
             return False, None
         parts.append(part)
@@ -226,10 +235,6 @@ def _at_once(
                 batch = y.expand(count, *y.shape)
             joined.append(_moved(batch, dim))
     return True, tree_unflatten(joined, spec)
-
-
-def _any_requires_grad(leaves: list[Any]) -> bool:
-    return any(isinstance(x, Tensor) and x.requires_grad for x in leaves)
 
 
 def _of_no_examples(
@@ -259,8 +264,8 @@ def vmap(
     ``func`` is called for the first example while a recorder looks on; all examples are then
     computed at once, derivatives included. Where that cannot be, because examples take different
     branches, values become Python numbers, random numbers are drawn, or memory outside is written
-    to, ``func`` is called for each example, and what it returns is stacked; so it is where an input
-    or an output requires grad. Transforms nest either way, and gradients pass.
+    to, ``func`` is called for each example, and what it returns is stacked. Transforms nest either
+    way, and gradients pass.
 
     Args:
         func: Returns tensors, or a tree of them, of the same shapes for all examples.
@@ -304,6 +309,13 @@ def vmap(
         def call(example: Sequence[Any]) -> Any:
             return func(*tree_unflatten(example, spec), **kwargs)
 
+        def again() -> list[Tensor]:
+            rows = [
+                [y for y in tree_flatten(call(example))[0] if isinstance(y, Tensor)]
+                for example in _examples(leaves, dims, count)
+            ]
+            return [_core.stack(list(column)) for column in zip(*rows)]
+
         def check_random() -> None:
             if randomness == "error" and _core._rng_position() != start:
                 raise RuntimeError(
@@ -317,7 +329,7 @@ def vmap(
         start = _core._rng_position()
         before = fg.get_rng_state() if randomness == "same" else None
         results = []
-        if count > 1 and not (_core.is_grad_enabled() and _any_requires_grad(leaves)):
+        if count > 1:
             mapped = [i for i, d in enumerate(dims) if d is not None]
             recording = _core._ExampleRecording(
                 [leaves[i] for i in mapped], [d for d in dims if d is not None]
@@ -331,7 +343,7 @@ def vmap(
                 recording.leave()
             if _core._rng_position() == start:
                 done, outputs = _at_once(
-                    recording, result, count, chunk_size or count, out_dims, name
+                    recording, result, count, chunk_size or count, again, out_dims, name
                 )
                 if done:
                     return outputs
