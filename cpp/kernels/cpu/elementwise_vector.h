@@ -155,23 +155,26 @@ constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Digamma:
       return 1;
     case ElementwiseOp::Erfinv:
-    case ElementwiseOp::Ndtr:
-    case ElementwiseOp::Asinh:
-    case ElementwiseOp::Acosh:
-    case ElementwiseOp::Logaddexp:
     case ElementwiseOp::Logaddexp2:
-    case ElementwiseOp::Logit:
     case ElementwiseOp::LogitEps:
-    case ElementwiseOp::Mish:
-    case ElementwiseOp::GradMish:
-    case ElementwiseOp::Atan2:
     case ElementwiseOp::Hypot:
     case ElementwiseOp::Fmod:
     case ElementwiseOp::Remainder:
       return 2;
+    // Long chains of steps: more registers wait less, where there are 32.
+    case ElementwiseOp::Ndtr:
+    case ElementwiseOp::Asinh:
+    case ElementwiseOp::Acosh:
+    case ElementwiseOp::Logaddexp:
+    case ElementwiseOp::Logit:
+    case ElementwiseOp::Mish:
+    case ElementwiseOp::GradMish:
+    case ElementwiseOp::Atan2:
+      return kTables ? 4 : 2;
     case ElementwiseOp::Asin:
     case ElementwiseOp::Acos:
     case ElementwiseOp::Atanh:
+      return kTables ? 4 : 3;
     case ElementwiseOp::Erfc:
       return 3;
     default:

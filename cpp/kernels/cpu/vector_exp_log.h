@@ -278,7 +278,7 @@ FG_INLINE V asinh(V x) {
   const auto big = a > kLogTwiceFrom<V>;
   const V b = select<V>(big, Element<V>(1), a);
   const V square = b * b;
-  const V w = quotient(square, 1 + sqrt(square + 1));
+  const V w = quotient_near(square, 1 + sqrt_near(square + 1));
   const V sum = b + w, lost = (b - sum) + w;
   const V v = log1p_finite(select<V>(big, a, sum), select<V>(big, Element<V>(0), lost));
   const V r = v + select<V>(big, kLn2<V>, Element<V>(0));
@@ -294,9 +294,9 @@ FG_INLINE V acosh(V x) {
   const V inside = twice + square;
   const V inside_low =
       select<V>(twice > square, (twice - inside) + square, (square - inside) + twice) + square_low;
-  const V root = sqrt(inside);
+  const V root = sqrt_near(inside);  // what it is off is in root_low
   const V half_low = Element<V>(0.5) * (fma(-root, root, inside) + inside_low);
-  const V root_low = select<V>(root > 0, quotient(half_low, root), Element<V>(0));
+  const V root_low = select<V>(root > 0, quotient_near(half_low, root), Element<V>(0));
   const V sum = t + root;
   const V lost = select<V>(t > root, (t - sum) + root, (root - sum) + t) + root_low;
   const V v = log1p_finite(select<V>(big, x, sum), select<V>(big, Element<V>(0), lost));
@@ -314,7 +314,7 @@ FG_INLINE V atanh(V x) {
   const V near = fma(a * a * a, Element<V>(0.5) * atanh_poly(a * a), a);
   const V b = select<V>(a < 1, a, Element<V>(0));
   const V d = 1 - b, d_low = (1 - d) - b;
-  const V inverse = inverse_of(d);
+  const V inverse = inverse_near(d);
   const V t = 2 * b * inverse;
   const V t_low = (fma(-t, d, 2 * b) - t * d_low) * inverse;
   const V far = Element<V>(0.5) * log1p_finite(t, t_low);
