@@ -77,7 +77,7 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Sqrt:
       return is_double && kRegisterBytes == 64;
     case ElementwiseOp::Rsqrt:
-      return kRegisterBytes == 64;
+      return is_double || kRegisterBytes == 64;
     default:
       return false;
   }
@@ -271,6 +271,8 @@ constexpr bool has_usual_form() {
     case ElementwiseOp::Gelu:
     case ElementwiseOp::Erfc:
       return std::is_same_v<T, float>;
+    case ElementwiseOp::Rsqrt:
+      return std::is_same_v<T, double>;
     default:
       return false;
   }
@@ -308,6 +310,8 @@ FG_INLINE V call_usual(V x) {
     return erfc_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Gelu)
     return gelu_usual(x);
+  else if constexpr (Op::kOp == ElementwiseOp::Rsqrt)
+    return rsqrt_usual(x);
   else if constexpr (Op::kOp == ElementwiseOp::Log)
     return log_of(split_usual(x));
   else if constexpr (Op::kOp == ElementwiseOp::Log2)

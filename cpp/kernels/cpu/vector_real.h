@@ -482,6 +482,16 @@ template <class V>
 FG_INLINE V rsqrt(V x) {
   return 1 / sqrt(x);
 }
+// The same for positive, normal and finite x, while the divider is at the root: a first guess, off
+// by e, times (1 + e) (1 + e^2) (1 + e^4), then with the exact remainder.
+FG_INLINE D rsqrt_usual(D x) {
+  const D root = sqrt(x);
+  const D guess = number<D>(0x5fe6eb50c7b537a9u - (bits(x) >> 1));
+  const D e = fma(-root, guess, all<D>(1)), square = e * e, fourth = square * square;
+  const D cubic = fma(guess, fma(e, square, e + square), guess);
+  const D near = fma(fourth, cubic, cubic);
+  return fma(fma(-root, near, all<D>(1)), near, near);
+}
 #endif
 
 // The root of numbers from 2^-500 to 2^500, and of 0, maybe a unit of the last place beside it.
