@@ -303,3 +303,34 @@ def test_transposed_operands(shape: tuple[int, ...], dtype: str) -> None:
     expected = square.numpy() + square.numpy().T
     square += square.T  # overlaps the output
     check(square, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 47, 1000, 70001])
+def test_arithmetic_of_halves_is_that_of_floats_rounded(dtype: str, n: int) -> None:
+    rng = np.random.default_rng(n)
+    bits = rng.integers(-(2**15), 2**15, (2, n)).astype("int16")  # any number, inf and NaN
+    calls = [
+        lambda a, b: a + b,
+        lambda a, b: a - b,
+        lambda a, b: a * b,
+        lambda a, b: a / b,
+        lambda a, b: a * -0.0,
+        lambda a, b: 0.1 + b,
+        lambda a, b: 3.5 - b,
+        lambda a, b: 1e-3 / b,
+        lambda a, b: a / a[n // 2],
+        lambda a, b: a[n // 2] - b,
+        lambda a, b: a[::2] * b[::2],
+        lambda a, b: a.clone().mul_(b),
+        lambda a, b: a[1:].clone().sub_(a[:-1]),
+    ]
+    kind = getattr(fg, dtype)
+    a, b = (fg.tensor(row).view(kind) for row in bits)
+    for call in calls:
+        ours, expected = call(a, b), call(a.float(), b.float()).to(kind)
+        assert ours.dtype == kind
+        nan = expected.isnan().numpy()
+        np.testing.assert_array_equal(ours.isnan().numpy(), nan)
+        found, wanted = (x.contiguous().view(fg.int16).numpy()[~nan] for x in (ours, expected))
+        np.testing.assert_array_equal(found, wanted)

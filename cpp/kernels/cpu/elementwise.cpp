@@ -6,6 +6,7 @@
 #include "kernels/copy.h"
 #include "kernels/cpu/elementwise_single.h"
 #include "kernels/cpu/elementwise_table.h"
+#include "kernels/cpu/half_arithmetic.h"
 #include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/row_stream.h"
 #include "kernels/short.h"
@@ -347,6 +348,24 @@ void run_contiguous_parallel(BlockKernel kernel, DType compute, DType result, ch
 
 namespace {
 
+// What does the same to contiguous operands of a half type as `kernel` does to them in float32, or
+// null.
+BlockKernel half_kernel(BlockKernel kernel, DType half) {
+  static const HalfArithmetic table = [] {
+    HalfArithmetic t;
+    if (isa() >= Isa::Avx2) fill_half_arithmetic_avx2(t);
+    if (isa() >= Isa::Avx512) fill_half_arithmetic_avx512(t);
+    return t;
+  }();
+  const HalfArithmetic::OfType& of = half == DType::Float16 ? table.half : table.bfloat;
+  auto is = [kernel](ElementwiseOp op) { return kernel == block_kernel(op, DType::Float32); };
+  return is(ElementwiseOp::Mul)   ? of.mul
+         : is(ElementwiseOp::Add) ? of.add
+         : is(ElementwiseOp::Sub) ? of.sub
+         : is(ElementwiseOp::Div) ? of.div
+                                  : nullptr;
+}
+
 // Whether a walk along the last dimension jumps over what lies along another one.
 bool is_transposed(const Array& a) {
   constexpr int64_t kWorthwhile = 8;
@@ -420,6 +439,8 @@ void run_elementwise(BlockKernel kernel, DType compute, DType result, const Arra
   }
   unsigned scalars = 0;
   bool direct = out.contiguous && out.dtype == result;
+  bool halves = num_inputs == 2 && out.contiguous && result == DType::Float32 &&
+                (out.dtype == DType::Float16 || out.dtype == DType::BFloat16);
   const char* pointers[kMaxElementwiseInputs];
   alignas(16) char scalar_values[kMaxElementwiseInputs][kMaxItemSize];
   for (int k = 0; k < num_inputs; ++k) {
@@ -431,7 +452,12 @@ void run_elementwise(BlockKernel kernel, DType compute, DType result, const Arra
       pointers[k] = scalar_values[k];
     }
     direct = direct && (single || (in[k]->contiguous && in[k]->dtype == compute));
+    halves = halves && (single || (in[k]->contiguous && in[k]->dtype == out.dtype));
   }
+  if (halves && scalars != 3)
+    if (BlockKernel of_halves = half_kernel(kernel, out.dtype))
+      return run_contiguous(of_halves, out.dtype, out.dtype, out.data, pointers, num_inputs,
+                            scalars, out.numel);
   if (direct) {
     run_contiguous(kernel, compute, result, out.data, pointers, num_inputs, scalars, out.numel);
     return;
