@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+import batches
 import harness
 
 Make = Callable[[Any, Any], Callable[[], Any]]
@@ -104,7 +105,7 @@ def against_torch(select: str) -> Iterator[harness.Case]:
 
     torch.set_num_threads(1)
     fastgrad.set_num_threads(1)
-    for name, make, target in WORKLOADS:
+    for name, make, target in WORKLOADS + batches.WORKLOADS:
         if select in name:
             yield harness.Case(name, make(fastgrad, fastgrad.func), make(torch, torch.func), target)
 
