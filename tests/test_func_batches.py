@@ -504,3 +504,47 @@ def test_chains(steps, rows, columns, count, dims, differentiate, seed):
     a, b = example(dims[0], seed), example(dims[1], seed + 1)
     h = g if differentiate else f
     assert_close(func.vmap(h, dims)(a, b), one_by_one(h, a, b, in_dims=dims))
+
+
+ENTRIES = {
+    "row": lambda t, i: t[i] * 2,
+    "entry": lambda t, i: t[i, i % 2] + t[0][i] + t[i][1],
+    "part": lambda t, i: t[i, 1:] + t[1:, i].sum() + t[..., i, None].mean(),
+    "negative": lambda t, i: t[i - 4] + t[None, i, :3].sum(),
+    "of_what_came_of_it": lambda t, i: (t * t[i].sum())[(i * 3) % 4],
+    "label": lambda t, i: -t.log_softmax(1)[1, i],
+    "view": lambda t, i: t[2] + t[fg.tensor(1)] * i,
+    "mixed": lambda t, i: t[fg.tensor([0, 1]), 1] + t[i, fg.tensor([0, 1])],
+    "set": lambda t, i: _set_entry(t, i),
+    "written_view": lambda t, i: _write_entry(t, i),
+}
+
+
+def _set_entry(t, i):
+    t = t.clone()
+    t[i] = 1.0
+    t[0, i] += 2
+    return t
+
+
+def _write_entry(t, i):
+    t = t.clone()
+    t[i].mul_(3)
+    return t
+
+
+@pytest.mark.parametrize("dims", [(None, 0), (0, 0)])
+@pytest.mark.parametrize("name", ENTRIES)
+def test_single_entries_that_an_example_chooses(name, dims, at_once):
+    f = ENTRIES[name]
+    t = numbers(4, 4) if dims[0] is None else numbers(5, 4, 4)
+    i = fg.tensor([2, 0, 3, 3, 1])
+    assert_close(func.vmap(f, dims)(t, i), one_by_one(f, t, i, in_dims=dims))
+    g = func.grad(lambda t, i: (f(t, i) ** 2).sum())
+    assert_close(func.vmap(g, dims)(t, i), one_by_one(g, t, i, in_dims=dims))
+    leaf = t.clone().requires_grad_()
+    expected = fg.autograd.grad((one_by_one(f, leaf, i, in_dims=dims) ** 2).sum(), leaf)
+    assert_close(fg.autograd.grad((func.vmap(f, dims)(leaf, i) ** 2).sum(), leaf), expected)
+    assert (at_once[1] == 0) == (name not in ("mixed", "set", "written_view"))
+    with pytest.raises(IndexError, match=r"out of (range|bounds)"):
+        func.vmap(ENTRIES["row"], dims)(t, i + 3)

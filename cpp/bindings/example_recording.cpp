@@ -62,8 +62,8 @@ PyObject* leave(PyObject* self, PyObject*) {
     return none();
   });
 }
-PyObject* wrote_to_inputs(PyObject* self, PyObject*) {
-  return guarded([&] { return boolean(self_of(self).wrote_to_inputs()); });
+PyObject* wrote_to_copies(PyObject* self, PyObject*) {
+  return guarded([&] { return boolean(self_of(self).wrote_to_copies()); });
 }
 // A Python function that returns a list of tensors; it is let go of with the GIL.
 ExampleRecording::Again caller_of(PyObject* function) {
@@ -104,8 +104,8 @@ PyObject* run(PyObject* self, PyObject* args) {
 PyMethodDef methods[] = {
     {"enter", enter, METH_NOARGS, "Starts to record; returns the inputs of the first example."},
     {"leave", leave, METH_NOARGS, "Stops to record."},
-    {"wrote_to_inputs", wrote_to_inputs, METH_NOARGS,
-     "Whether the function wrote to its inputs in place."},
+    {"wrote_to_copies", wrote_to_copies, METH_NOARGS,
+     "Whether the function wrote to copies of what is a view otherwise: its inputs, entries."},
     {"run", run, METH_VARARGS,
      "Returns batches of results: for tensors that the function returned, those of a range of "
      "examples, or None where they are the same for all. None: it must be called for each. The "

@@ -47,7 +47,19 @@ int64_t dims_taken(const IndexItem& item) {
   }
 }
 
-Parsed parse(const Tensor& x, std::span<const IndexItem> items) {
+// Whether all tensors are single integers, one of which differs between examples.
+bool takes_entries(std::span<const IndexItem> items) {
+  if (!recorder() || !g_differs) return false;
+  bool differs = false;
+  for (const IndexItem& item : items) {
+    if (item.kind != IndexItem::Kind::Tensor) continue;
+    if (item.tensor.ndim() > 0 || is_mask(item.tensor)) return false;
+    differs = differs || g_differs(item.tensor.array());
+  }
+  return differs;
+}
+
+Parsed parse(const Tensor& x, std::span<const IndexItem> items, bool entries = false) {
   const Dims& shape = x.shape();
   int64_t ndim = x.ndim(), taken = 0;
   for (const IndexItem& item : items) taken += dims_taken(item);
@@ -99,6 +111,11 @@ Parsed parse(const Tensor& x, std::span<const IndexItem> items) {
                        "tensors used as indices must be long, int, byte or bool tensors, got ",
                        name(t.dtype()));
         if (t.ndim() == 0) {
+          if (entries) {
+            p.advanced.push_back({&t, out++, 1});
+            p.view.push_back(ViewItem::whole(shape[dim++]));
+            break;
+          }
           if (!is_mask(t)) {
             put(ViewItem::select(wrap_index(fastgrad::item(t).to_int(), shape[dim], dim)),
                 Op::Select);
@@ -335,7 +352,7 @@ FG_DEFINE_OP(IndexAdjoint) = {
 };
 
 Tensor index(const Tensor& x, std::span<const IndexItem> items) {
-  Parsed p = parse(x, items);
+  Parsed p = parse(x, items, takes_entries(items));
   if (p.advanced.empty()) return view_of(x, p);
   Tensor v = p.is_identity() ? x : view_of(x, p);
   Located l = locate(v, p);

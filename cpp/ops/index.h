@@ -26,6 +26,10 @@ struct IndexItem {
 };
 using IndexItems = SmallVector<IndexItem, 6>;
 
+// Whether an index differs between examples of which one is being recorded (program/batch.h): then
+// a single one of them does not select a view, but takes entries. Null: nobody knows of any.
+inline bool (*g_differs)(const Array& index) = nullptr;
+
 // x[items]. Integers, slices, new dimensions and ellipses alone give a view.
 Tensor index(const Tensor& x, std::span<const IndexItem> items);
 // x[items] = value, in place; value is broadcast, and converted where the index is basic.

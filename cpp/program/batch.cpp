@@ -3,6 +3,7 @@
 #include "core/memory.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/index.h"
 #include "program/batch_run.h"
 
 namespace fastgrad {
@@ -13,6 +14,7 @@ ExampleRecording::ExampleRecording(std::span<const Tensor> inputs, std::span<con
     // A copy has memory of its own, which nothing else that the function reads can share.
     Tensor example = clone(select(inputs[k], dims[k], 0), MemoryFormat::Contiguous);
     storages_.push_back(trace_.external(example.array()).storage);
+    trace_.mark_differing(storages_.back());
     inputs_.push_back({std::move(example), inputs[k], dims[k]});
   }
 }
@@ -25,18 +27,30 @@ Tensors ExampleRecording::examples() const {
 
 void ExampleRecording::start() {
   clock_ = t_modes.clock;
+  g_differs = [](const Array& index) {
+    const Recorder* r = recorder();
+    return r && static_cast<const Trace*>(r)->differs(index);
+  };
   trace_.start_inside();
 }
 
-bool ExampleRecording::wrote_to_inputs() const {
-  for (const Instruction& i : trace_.graph().instructions)
+// Entries that an index has taken, which is not the same for all examples, would be a view of
+// their place for a single example.
+bool ExampleRecording::wrote_to_copies() const {
+  std::vector<int32_t> copies(storages_);
+  for (const Instruction& i : trace_.graph().instructions) {
     for (const Place& p : i.out)
-      if (std::count(storages_.begin(), storages_.end(), p.storage)) return true;
+      if (std::count(copies.begin(), copies.end(), p.storage)) return true;
+    if (i.kind == Instruction::Kind::Op && i.op == Op::Index && i.in[1].shape.empty())
+      copies.push_back(i.out[0].storage);
+  }
   return false;
 }
 
 bool ExampleRecording::may_run() const {
-  if (!trace_.refusal().empty() || t_modes.slow_record || trace_.left_gradients()) return false;
+  if (!trace_.refusal().empty() || t_modes.slow_record || trace_.left_gradients() ||
+      wrote_to_copies())
+    return false;
   for (const Instruction& i : trace_.graph().instructions) {
     if (i.kind == Instruction::Kind::Primitive && !i.primitive->pure) return false;
     for (const Place& p : i.out)

@@ -45,8 +45,9 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   void start();
   void stop() { trace_.stop(); }
 
-  // Whether the function wrote to its inputs, which were copies.
-  bool wrote_to_inputs() const;
+  // Whether the function wrote to its inputs, or to entries that it took by an index: they are
+  // copies here.
+  bool wrote_to_copies() const;
   // Calls the function for each example: batches of the results that were given to run(), with a
   // history.
   using Again = std::function<Tensors()>;

@@ -117,7 +117,9 @@ struct HistoryOfBatch final : CustomRule {
       Array column = batch_of(cotangents[k].array(), results[k].dim, scratch.count);
       Tensor seed(recorded::contiguous_copy(entry(column, 0)));
       seed->leaf_requires_grad = differentiate && cotangents[k].requires_grad();
-      scratch.place_input(r.trace_.external(seed.array()).storage, column);
+      const int32_t storage = r.trace_.external(seed.array()).storage;
+      r.trace_.mark_differing(storage);
+      scratch.place_input(storage, column);
       known.push_back({seed, cotangents[k], results[k].dim});
       outputs.push_back(results[k].example);
       seeds.push_back(std::move(seed));

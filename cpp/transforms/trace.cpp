@@ -60,6 +60,26 @@ void Trace::start_inside() {
   start();
 }
 
+void Trace::mark_differing(int32_t storage) {
+  auto s = static_cast<size_t>(storage);
+  if (differs_.size() <= s) differs_.resize(s + 1);
+  differs_[s] = 1;
+}
+
+bool Trace::is_differing(const Place& p) const {
+  auto s = static_cast<size_t>(p.storage);
+  return p.defined() && s < differs_.size() && differs_[s];
+}
+
+bool Trace::differs(const Array& a) const {
+  return is_differing(find(a)) || (outer_ && outer_->differs(a));
+}
+
+void Trace::follow_differences(const Instruction& i) {
+  if (std::any_of(i.in.begin(), i.in.end(), [&](const Place& p) { return is_differing(p); }))
+    for (const Place& p : i.out) mark_differing(p.storage);
+}
+
 void Trace::start_again() {
   deferred::settle();
   outer_ = static_cast<Trace*>(t_recorder);
@@ -71,6 +91,7 @@ void Trace::cut(size_t storages, size_t instructions) {
   kept_.resize(storages);
   graph_.storages.resize(storages);
   graph_.instructions.resize(instructions);
+  if (differs_.size() > storages) differs_.resize(storages);
 }
 
 void Trace::forget(size_t storages) {
@@ -133,6 +154,7 @@ void Trace::elementwise(Op op, DType compute, DType result, std::span<const Oper
     i.attrs.scalars |= static_cast<uint8_t>(1u << k);
   }
   i.out.push_back(write(out, info(op).name));
+  if (open_) follow_differences(i);
 }
 
 void Trace::call(Instruction& i, const char* name, Inputs in, std::span<const Array> out) {
@@ -140,6 +162,7 @@ void Trace::call(Instruction& i, const char* name, Inputs in, std::span<const Ar
   i.out.reserve(out.size());
   for (const Array* a : in) i.in.push_back(a ? read(*a, name) : Place());
   for (const Array& a : out) i.out.push_back(write(a, name));
+  if (open_) follow_differences(i);
 }
 
 void Trace::op(Op op, const Attrs& attrs, Inputs in, std::span<const Array> out) {

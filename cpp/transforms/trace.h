@@ -45,6 +45,9 @@ class Trace final : public Recorder {
   Place from_before(const Array& a) {
     return a.buffer->is_younger_than(age_) && a.numel ? Place() : external(a);
   }
+  // That the values of a storage are others for other examples; whether an array's are therefore.
+  void mark_differing(int32_t storage);
+  bool differs(const Array& a) const;
   // The memory of a storage.
   const Ref<Buffer>& memory(int32_t storage) const { return kept_[static_cast<size_t>(storage)]; }
   // Whether the .grad of a leaf was set or added to that somebody else still has; start_inside()
@@ -69,6 +72,8 @@ class Trace final : public Recorder {
   void refuse(const std::string& why, bool in_parts = false) override;
 
  private:
+  bool is_differing(const Place& p) const;
+  void follow_differences(const Instruction& i);
   bool has_accumulated(const Tensor& leaf) const;
   void refuse_here(const std::string& why, bool in_parts = false);
   int32_t add(const Array& a, Storage::Role role);
@@ -89,6 +94,7 @@ class Trace final : public Recorder {
   uint32_t age_ = 0;   // of the memory that the recording makes
   Trace* outer_ = nullptr;
   Tensors accumulated_;
+  std::vector<uint8_t> differs_;  // by storage; may be shorter
 };
 
 }  // namespace fastgrad

@@ -347,7 +347,7 @@ def vmap(
                 )
                 if done:
                     return outputs
-            if not recording.wrote_to_inputs():
+            if not recording.wrote_to_copies():
                 results.append(result)
                 check_random()
         for example in _examples(leaves, dims, count)[len(results) :]:
