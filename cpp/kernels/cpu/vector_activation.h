@@ -244,16 +244,13 @@ FG_INLINE Sixteenth negated(Sixteenth k) {
   return {-n, bits(kToSixteenths - n)};
 }
 #endif
-// Beside an exponential of floats the divider's time costs nothing.
-FG_INLINE F beside_exp(F a, F b) { return a / b; }
-FG_INLINE D beside_exp(D a, D b) { return quotient_near(a, b); }
 // x / (1 + exp(-x)), both multiplied by 2^-k: exp(-x) overflows before the quotient is 0.
 template <class V>
 FG_INLINE V silu(V x) {
   const V b = at_least(x, kFloat<V> ? -110 : -760);  // the quotient is 0 beyond
   const auto e = exp_parts(at_least(-b, -kSigmoidOne<V>));
   const auto k = negated(e.k);
-  const V y = scale(beside_exp(b, e.m + scale(all<V>(1), k)), k);
+  const V y = scale(quotient_near(b, e.m + scale(all<V>(1), k)), k);
 #if defined(FG_WIDE_REGISTERS)
   return by_class<0x3 << 16 | 0x1 << 20>(y, x);  // -inf -> NaN, inf stays
 #else

@@ -126,10 +126,7 @@ constexpr Element<V> kSigmoidOne = kFloat<V> ? 20 : 40;  // it is 1 beyond
 template <class V>
 FG_INLINE V sigmoid(V x) {
   const V e = exp_exact(at_most(x, kSigmoidOne<V>));
-#if defined(FG_TABLES)
-  if constexpr (!kFloat<V>) return quotient_near(e, 1 + e);
-#endif
-  return e / (1 + e);  // beside the exponential the divider's time costs nothing
+  return quotient_near(e, 1 + e);
 }
 template <class V>
 FG_INLINE V sigmoid_usual(V x) {
