@@ -52,6 +52,7 @@ def at_once(monkeypatch):
         return done, outputs
 
     monkeypatch.setattr(batching, "_at_once", watched)
+    monkeypatch.setattr(batching, "_FEWEST_AT_ONCE", 2)
     return seen
 
 

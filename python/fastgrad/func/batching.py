@@ -15,6 +15,9 @@ __all__ = ["vmap"]
 
 Dims = Any  # an int, None, or a tree of them
 
+# To record one example and run it for all takes about as long as so many calls.
+_FEWEST_AT_ONCE = 4
+
 
 def _spread(dims: Dims, spec: TreeSpec) -> list[Any] | None:
     """Return ``dims`` for each leaf, or None if they do not fit: it may be a prefix of the tree."""
@@ -329,7 +332,7 @@ def vmap(
         start = _core._rng_position()
         before = fg.get_rng_state() if randomness == "same" else None
         results = []
-        if count > 1:
+        if count >= _FEWEST_AT_ONCE:
             mapped = [i for i, d in enumerate(dims) if d is not None]
             recording = _core._ExampleRecording(
                 [leaves[i] for i in mapped], [d for d in dims if d is not None]
