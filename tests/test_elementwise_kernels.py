@@ -187,7 +187,22 @@ def test_powers_beside_special_ones(dtype: str) -> None:
     x, y = rng.uniform(0.1, 3, 500).astype(dtype), rng.uniform(-3, 3, 500).astype(dtype)
     ordinary = (fg.tensor(x) ** fg.tensor(y)).numpy()
     np.testing.assert_allclose(ordinary, x**y, rtol=4 * np.finfo(dtype).eps)
-    special = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, 3.0, -3.0, np.inf, -np.inf, np.nan, 1e-40]
+    special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        2.0,
+        -2.0,
+        3.0,
+        -3.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        1e-40,
+    ]
     for base in special:
         for exponent in [*special, 1.3]:
             a, b = x.copy(), y.copy()
@@ -200,6 +215,9 @@ def test_powers_beside_special_ones(dtype: str) -> None:
             np.testing.assert_array_equal(np.delete(got, 130), np.delete(ordinary, 130))
             alone = fg.tensor(a[130:131]) ** fg.tensor(b[130:131])
             np.testing.assert_array_equal(alone.numpy(), got[130:131])
+            with_number = fg.tensor(a[120:140]) ** exponent
+            beside = fg.tensor(a[120:140]) ** fg.full((20,), exponent, dtype=getattr(fg, dtype))
+            np.testing.assert_array_equal(with_number.numpy(), beside.numpy())
 
 
 @pytest.mark.parametrize(

@@ -443,6 +443,10 @@ bool power_by_number(T* y, const T* x, T exponent, int64_t n) {
     each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = math::vector::power_of_half(v[0]); });
   else if (exponent == -1)
     each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = 1 / v[0]; });
+  else if (exponent == -2)
+    each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = math::vector::power_of_minus_two(v[0]); });
+  else if (exponent == T(-0.5))
+    each_register<1>(y, x, n, [](V(&v)[1]) { v[0] = 1 / math::vector::power_of_half(v[0]); });
   else
     return false;
   return true;

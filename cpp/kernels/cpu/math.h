@@ -75,6 +75,8 @@ static inline T pow(T a, T b) {
   if (b == T(1)) return a;
   if (b == T(0.5)) return a == -INFINITY ? T(INFINITY) : std::sqrt(a + T(0));
   if (b == T(-1)) return T(1) / a;
+  if (b == T(-2)) return (T(1) / a) * (T(1) / a);
+  if (b == T(-0.5)) return T(1) / pow(a, T(0.5));
   return std::pow(a, b);
 }
 

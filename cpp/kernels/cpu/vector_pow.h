@@ -13,6 +13,13 @@ FG_INLINE V power_of_half(V x) {
   return select<V>(x == -Real<V>::kInf, Real<V>::kInf, sqrt(x + Element<V>(0)));
 }
 
+// The square of the inverse, which has the range of the result.
+template <class V>
+FG_INLINE V power_of_minus_two(V x) {
+  const V inverse = 1 / x;
+  return inverse * inverse;
+}
+
 // The rules of IEEE 754 where |x|^y is not exp(y log|x|), and the exponents that math.h spells out.
 template <class V>
 FG_INLINE V pow_special(V magnitude, V x, V y) {
@@ -31,7 +38,11 @@ FG_INLINE V pow_special(V magnitude, V x, V y) {
   const V usual = select<V>(y == 2, square, select<V>(y == 3, square * x, number));
   V r = select<V>((y == 0) | (x == 1), T(1), usual);
   if (any_equal(y, T(-1))) r = select<V>(y == T(-1), 1 / x, r);
-  if (any_equal(y, T(0.5))) r = select<V>(y == T(0.5), power_of_half(x), r);
+  if (any_equal(y, T(-2))) r = select<V>(y == T(-2), power_of_minus_two(x), r);
+  if (any_equal(fabs(y), T(0.5))) {
+    const V root = power_of_half(x);
+    r = select<V>(y == T(0.5), root, select<V>(y == T(-0.5), 1 / root, r));
+  }
   return r;
 }
 
