@@ -275,6 +275,35 @@ def test_running_sums_add_one_after_another(dtype: str, length: int) -> None:
         np.testing.assert_array_equal(t.detach().numpy(), total.detach().numpy())
 
 
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 13, 64, 201])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_products_along_rows(dtype: str, length: int) -> None:
+    """dx[i] is the product before i times r[i] = g[i] + x[i + 1] r[i + 1]; zeros divide nothing."""
+    rng = np.random.default_rng(length)
+    for rows in (1, 8, 21):
+        x = rng.normal(1, 0.2, (rows, length)).astype(dtype)
+        g = rng.normal(size=(rows, length)).astype(dtype)
+        x[rows // 2, length // 3] = 0
+        x[0, length // 2], g[0] = np.inf, 0
+        t = fg.tensor(x, requires_grad=True)
+        (of_running,) = fg.autograd.grad(fg.cumprod(t, 1), t, fg.tensor(g))
+        (of_all,) = fg.autograd.grad(fg.prod(t, 1), t, fg.tensor(g[:, 0]))
+        wide, weight = x.astype("float64"), g.astype("float64")
+        ones = np.ones((rows, 1))
+        before = np.cumprod(np.hstack([ones, wide[:, :-1]]), 1)
+        after = np.cumprod(np.hstack([ones, wide[:, :0:-1]]), 1)[:, ::-1]
+        carry, expected = np.zeros(rows), np.empty_like(wide)
+        for i in reversed(range(length)):
+            carry = weight[:, i] + carry
+            expected[:, i] = np.where(carry == 0, 0, carry * np.where(carry == 0, 0, before[:, i]))
+            carry = np.where(carry == 0, 0, carry * np.where(carry == 0, 0, wide[:, i]))
+        tolerance = {"rtol": 2e-4, "atol": 2e-5} if dtype == "float32" else {"rtol": 1e-10}
+        np.testing.assert_allclose(of_running.numpy(), expected, **tolerance)
+        others = weight[:1].T if rows == 1 and length == 1 else weight[:, :1] * before * after
+        others[weight[:, 0] == 0] = 0
+        np.testing.assert_allclose(of_all.numpy(), others, **tolerance)
+
+
 @pytest.mark.parametrize("length", [1, 3, 8, 9, 17, 63, 200, 513])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_running_extremes_take_the_last_of_equals(dtype: str, length: int) -> None:

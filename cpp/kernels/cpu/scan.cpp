@@ -121,8 +121,8 @@ void scan_lines(const Lines& l, const T* p, T* q, Scan&& scan) {
 // The same for rows, of floating-point numbers, that a kernel works on many at a time. Whether it
 // was done here.
 template <class T>
-bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, bool, T*), bool reverse,
-               const T* p, T* q) {
+bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, RowOrder, T*),
+               RowOrder order, const T* p, T* q) {
   constexpr int64_t kUnit = 8, kLeastBytes = 28;  // scan_lines is faster on shorter ones
   if (!kernel || l.inner != 1 || l.outer < kUnit || l.n * int64_t{sizeof(T)} < kLeastBytes)
     return false;
@@ -130,7 +130,7 @@ bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, bool, 
   const int64_t units = l.outer / kUnit, grain = std::max<int64_t>(1, kScanGrain / (l.n * kUnit));
   parallel_for(units, grain, [&](int64_t begin, int64_t end) {
     const int64_t first = begin * kUnit, last = end == units ? l.outer : end * kUnit;
-    kernel(p + first * l.n, last - first, l.n, reverse, q + first * l.n);
+    kernel(p + first * l.n, last - first, l.n, order, q + first * l.n);
   });
   return true;
 }
@@ -223,7 +223,7 @@ void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
       using Sum = RunningSum<T>;
       const Lines all(x.shape, dim);
       if constexpr (std::is_floating_point_v<T>)
-        if (scan_rows(all, row_scans(T{}).sum, reverse, from.ptr<T>(), y.ptr<T>())) return;
+        if (scan_rows(all, row_scans(T{}).sum, {reverse, false}, from.ptr<T>(), y.ptr<T>())) return;
       auto scan = [reverse](const Lines& lines, const T* p, T* q) {
         walk_lines(lines, reverse, Sum(0), [p, q](Sum& s, int64_t i, int64_t) {
           s += static_cast<Sum>(p[i]);
@@ -242,8 +242,8 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
       using Product = RunningSum<T>;
       const Lines all(x.shape, dim);
       if constexpr (std::is_floating_point_v<T>)
-        if (!order.exclusive &&
-            scan_rows(all, row_scans(T{}).product, order.reverse, from.ptr<T>(), y.ptr<T>()))
+        if (scan_rows(all, row_scans(T{}).product, {order.reverse, order.exclusive}, from.ptr<T>(),
+                      y.ptr<T>()))
           return;
       // Known to the compiler: what asks at every element is not done on several at once.
       auto run = [&]<bool kExclusive>() {
@@ -267,15 +267,29 @@ void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, c
     Array terms = as_contiguous(b, y.dtype), factors = as_contiguous(a, y.dtype);
     dispatch_float(y.dtype, "linear_scan", [&]<class T>(T) {
       using Sum = RunningSum<T>;
-      walk_lines(Lines(b.shape, dim), order.reverse, Sum(0),
-                 [pb = terms.ptr<T>(), pa = factors.ptr<T>(), q = y.ptr<T>(), order](
-                     Sum& carry, int64_t i, int64_t) {
-                   Sum own = static_cast<Sum>(pb[i]), value = order.exclusive ? carry : carry + own;
-                   q[i] = static_cast<T>(value);
-                   // A zero stays zero beside an infinite factor: Note [Zero cotangents].
-                   Sum next = value == 0 ? Sum(0) : value * static_cast<Sum>(pa[i]);
-                   carry = order.exclusive ? own + next : next;
-                 });
+      Lines left(b.shape, dim);
+      const T *pb = terms.ptr<T>(), *pa = factors.ptr<T>();
+      T* q = y.ptr<T>();
+      if (const auto kernel = row_scans(T{}).linear;
+          kernel && !order.exclusive && left.inner == 1) {
+        constexpr int64_t kUnit = 8;
+        const int64_t n = left.n, units = left.outer / kUnit;
+        parallel_for(units, std::max<int64_t>(1, kScanGrain / std::max<int64_t>(1, n * kUnit)),
+                     [=](int64_t begin, int64_t end) {
+                       const int64_t at = begin * kUnit * n;
+                       kernel(pb + at, pa + at, (end - begin) * kUnit, n, order.reverse, q + at);
+                     });
+        const int64_t done = units * kUnit * n;
+        left.outer %= kUnit;
+        pb += done, pa += done, q += done;
+      }
+      walk_lines(left, order.reverse, Sum(0), [=](Sum& carry, int64_t i, int64_t) {
+        Sum own = static_cast<Sum>(pb[i]), value = order.exclusive ? carry : carry + own;
+        q[i] = static_cast<T>(value);
+        // A zero stays zero beside an infinite factor: Note [Zero cotangents].
+        Sum next = value == 0 ? Sum(0) : value * static_cast<Sum>(pa[i]);
+        carry = order.exclusive ? own + next : next;
+      });
     });
   });
 }

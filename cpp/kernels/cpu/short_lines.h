@@ -40,10 +40,15 @@ struct ColumnProducts {
 
 // Running sums and products, in double, along rows of n elements that stand one after another: each
 // in the order of its elements. Null without AVX2.
+struct RowOrder {
+  bool reverse, exclusive;  // the latter of products alone
+};
 template <class T>
 struct RowScans {
-  void (*sum)(const T* p, int64_t rows, int64_t n, bool reverse, T* q);
-  void (*product)(const T* p, int64_t rows, int64_t n, bool reverse, T* q);
+  void (*sum)(const T* p, int64_t rows, int64_t n, RowOrder order, T* q);
+  void (*product)(const T* p, int64_t rows, int64_t n, RowOrder order, T* q);
+  // q = b + a[before] q[before], of whole groups of rows. Returns how many those are.
+  int64_t (*linear)(const T* b, const T* a, int64_t rows, int64_t n, bool reverse, T* q);
   // The largest and the smallest elements so far, NaN once there is one, and their last places; of
   // whole groups of rows. Returns how many those are.
   int64_t (*largest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
