@@ -249,15 +249,26 @@ void cross_entropy(const ClassShape& s, const Array& scores, const Array& target
     const T* source = from.ptr<T>();
     T* log_sums = wide_lse.ptr<T>();
     std::vector<double> values(static_cast<size_t>(s.batch * s.inner), 0);
+    // The weighted sum of log_sum - x over the classes; plain neighbours in lanes.
+    auto sum_of_all = [&](const T* x, double log_sum) {
+      constexpr int64_t kLanes = 8;
+      double part[kLanes] = {};
+      int64_t c = 0;
+      if (!weight && s.inner == 1)
+        for (; c + kLanes <= s.classes; c += kLanes)
+          for (int64_t j = 0; j < kLanes; ++j) part[j] += log_sum - static_cast<double>(x[c + j]);
+      for (; c < s.classes; ++c)
+        part[0] += targets.weight(c) * (log_sum - static_cast<double>(x[c * s.inner]));
+      return ((part[0] + part[4]) + (part[1] + part[5])) +
+             ((part[2] + part[6]) + (part[3] + part[7]));
+    };
     auto put = [&](int64_t position, const T* x, double log_sum) {
       int64_t t = targets.at(position);
       log_sums[position] = static_cast<T>(log_sum);
       if (t < 0) return;
       double v =
           (1 - smoothing) * targets.weight(t) * (log_sum - static_cast<double>(x[t * s.inner]));
-      if (smoothing != 0)
-        for (int64_t c = 0; c < s.classes; ++c)
-          v += spread * targets.weight(c) * (log_sum - static_cast<double>(x[c * s.inner]));
+      if (smoothing != 0) v += spread * sum_of_all(x, log_sum);
       values[static_cast<size_t>(position)] = v;
     };
     if (s.inner > 1 && s.classes > 0)
