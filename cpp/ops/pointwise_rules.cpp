@@ -44,6 +44,10 @@ Tensor pow_grad_exponent(const Tensor& g, const SavedOperand& a, const SavedOper
   return where(flat, 0, d);
 }
 
+Tensor between(const SavedOperand& a, const SavedOperand& b) {
+  return b.is_tensor() ? clamp(a, neg(b), b) : clamp(a, Scalar(-b.scalar().to_double()), b);
+}
+
 Tensor half_of_ties(const Tensor& g, const SavedOperand& a, const SavedOperand& b) {
   return where(eq(a, b), mul(g, 0.5), g);
 }

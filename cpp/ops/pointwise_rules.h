@@ -25,6 +25,8 @@ Tensor pow_grad_base(const Tensor& g, const SavedOperand& a, const SavedOperand&
 Tensor pow_grad_exponent(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
                          const SavedOperand& y);
 
+// a, but no further from 0 than b.
+Tensor between(const SavedOperand& a, const SavedOperand& b);
 // g, halved where a and b are equal: each of them gets its share of an extremum.
 Tensor half_of_ties(const Tensor& g, const SavedOperand& a, const SavedOperand& b);
 // d/da of log(exp(a) + exp(b)), to base e or, with scale = log 2, to base 2.

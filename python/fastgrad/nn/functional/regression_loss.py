@@ -109,9 +109,8 @@ def smooth_l1_loss(
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    d = input - target
-    size = d.abs()
-    return reduced(_core.where(size < beta, d * d * (0.5 / beta), size - 0.5 * beta), reduction)
+    loss = _core._huber(input - target, beta)
+    return reduced(loss if beta == 1 else loss / beta, reduction)
 
 
 def huber_loss(
@@ -140,9 +139,7 @@ def huber_loss(
     _warn_of_sizes("huber_loss", input, target)
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    d = input - target
-    size = d.abs()
-    loss = _core.where(size <= delta, d * d * 0.5, (size - 0.5 * delta) * delta)
+    loss = _core._huber(input - target, delta)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
