@@ -157,7 +157,7 @@ FUNCTIONS = [
         9,
         slow=True,
         seams=(0, -10, -21.4),
-        limit=3,
+        limit=3.5,
         call=lambda x: fg.nn.functional.gelu(x, approximate="tanh"),
     ),
     Function(

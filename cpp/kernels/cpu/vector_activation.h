@@ -1,5 +1,5 @@
 // Activations of neural networks on registers, and the normal distribution; see vector_real.h.
-// Values are within 2.5 ULP of the exact ones (mish 4, the tanh form of gelu 3; bench/ulp.py),
+// Values are within 2.5 ULP of the exact ones (mish 4, the tanh form of gelu 3.5; bench/ulp.py),
 // derivatives within 5 units of the last place of 1 (tests/test_smooth_activations.py).
 #pragma once
 
