@@ -40,7 +40,9 @@ class Case(NamedTuple):
 
 CASES = {
     "gelu": Case("gelu", {}, lambda x: x * normal_below(x), 2.5),
-    "gelu tanh": Case("gelu", {"approximate": "tanh"}, lambda x: x * logistic(tanh_argument(x)), 3.5),
+    "gelu tanh": Case(
+        "gelu", {"approximate": "tanh"}, lambda x: x * logistic(tanh_argument(x)), 3.5
+    ),
     "silu": Case("silu", {}, lambda x: x * logistic(x), 2.5),
     "mish": Case("mish", {}, lambda x: x * mp.tanh(mp.log1p(mp.exp(x))), 4),
     "softplus": Case("softplus", {"threshold": INF}, lambda x: mp.log1p(mp.exp(x)), 2.5),
