@@ -48,6 +48,12 @@ function(fastgrad_set_isa_flags)
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
         "-O2;-ftree-vectorize;-fvect-cost-model=dynamic;-funswitch-loops")
     endif()
+    # Loops that call nothing that throws: tables for unwinding them would be a fiftieth of the wheel.
+    # (Products call back when a part is done.)
+    if(source MATCHES "_avx(2|512)\\.cpp$" AND NOT source MATCHES "gemm_small")
+      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
+        "-fno-exceptions;-fno-unwind-tables;-fno-asynchronous-unwind-tables")
+    endif()
     # Registers that are worked on side by side shall be side by side in the code as well.
     if(source MATCHES "elementwise_vector_" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS "-fschedule-insns;-fsched-pressure;--param=sched-pressure-algorithm=2")

@@ -205,8 +205,10 @@ def test_eigh_of_matrices_with_nothing_to_do(dtype: Any) -> None:
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "shape",
-    [(7, 7), (16, 9), (12, 15), (16, 16), (33, 34), (40, 25), (67, 67), (99, 98)]
-    + [(90, 20), (20, 90), (17, 1), (300, 7), (7, 300), (600, 33)],
+    [
+        *[(7, 7), (16, 9), (12, 15), (16, 16), (33, 34), (40, 25), (67, 67), (99, 98)],
+        *[(90, 20), (20, 90), (17, 1), (300, 7), (7, 300), (600, 33)],
+    ],
 )
 def test_svd_of_sizes_with_a_method_of_their_own(shape: tuple[int, int], dtype: Any) -> None:
     top = np.finfo(dtype)

@@ -3,9 +3,11 @@
 
 #include <cstddef>
 #include <cstdlib>
-#include <new>
 
 namespace fastgrad {
+
+// Not thrown here, so that kernels can be compiled without exceptions.
+[[noreturn, gnu::cold]] void throw_bad_alloc();
 
 // One list per Tag and thread. Blocks may be freed on another thread than they came from.
 template <class Tag, size_t kSize, int kMaxKept = 4096>
@@ -21,7 +23,7 @@ class FreeList {
       return p;
     }
     void* p = std::aligned_alloc(64, (kSize + 63) / 64 * 64);
-    if (!p) throw std::bad_alloc();
+    if (!p) throw_bad_alloc();
     return p;
   }
   static void deallocate(void* p) {

@@ -40,7 +40,7 @@ struct Array {
     data = buffer->data();
   }
   // The same, of the shape of a row-major array whose elements are not smaller.
-  void make_like(const Array& rows, DType type) {
+  [[gnu::always_inline]] void make_like(const Array& rows, DType type) {
     dtype = type;
     numel = rows.numel;
     shape = rows.shape;
