@@ -1,4 +1,4 @@
-"""Fits the pieces of the error functions and writes vector_erf_coef.h and vector_erf_rows.h.
+"""Fits the pieces of the error functions; writes vector_erf_coef.h and vector_erf_rows.{h,cpp}.
 
 Usage: python tools/fit_erf.py cpp/kernels/cpu  (a minute; needs mpmath)
 """
@@ -116,8 +116,8 @@ def print_pieces(name: str, middles: list[mpf], pieces: list[list[mpf]], kind: K
     print("\n}, {\n".join(lines) + "\n}};")
 
 
-def print_rows() -> None:
-    """What is looked up in memory."""
+def print_rows_header() -> None:
+    """What is looked up in memory: as large as it is, once for all instruction sets."""
 
     def decay(w: mpf) -> mpf:
         return mp.expm1(-w) / w if w else -mpf(1)
@@ -126,11 +126,17 @@ def print_rows() -> None:
     print("\n// (exp(-w) - 1) / w")
     print(array("kErfDecay", found, double=True, suffix=""))
     print("\n// For c = k / 128: erf(c) below 1/2, else -erfc(c); and the slope of erf there")
+    print(f"extern const double kErfRows[{2 * ROWS}];")
+
+
+def print_rows() -> None:
+    """The rows themselves."""
     rows = []
     for k in range(ROWS):
         c = mpf(k) / ROWS_PER_UNIT
         rows += [mp.erf(c) if c < 0.5 else -mp.erfc(c), 2 / mp.sqrt(mp.pi) * mp.exp(-c * c)]
-    print(array("kErfRows", rows, double=True, suffix=""))
+    body = array("kErfRows", rows, double=True, suffix="")
+    print("\n" + body.replace("constexpr", "const").replace("[]", f"[{2 * ROWS}]"))
 
 
 def print_all_pieces() -> None:
@@ -143,21 +149,24 @@ def print_all_pieces() -> None:
 
 
 def write(path: Path, print_body: Callable[[], None]) -> None:
-    """Writes a header of coefficients."""
+    """Writes a file of coefficients."""
     with path.open("w") as file, contextlib.redirect_stdout(file):
         print("// Written by tools/fit_erf.py; change that script, not this file.")
         print("// clang-format off")
-        print("#pragma once\n\nnamespace fastgrad::math::coef {")
+        header = path.with_suffix(".h").name
+        print("#pragma once" if path.suffix == ".h" else f'#include "kernels/cpu/{header}"')
+        print("\nnamespace fastgrad::math::coef {")
         print_body()
         print("\n}  // namespace fastgrad::math::coef")
 
 
 def main() -> None:
-    """Writes both headers into the folder that is named."""
+    """Writes the files into the folder that is named."""
     mp.dps = 50
     folder = Path(sys.argv[1])
     write(folder / "vector_erf_coef.h", print_all_pieces)
-    write(folder / "vector_erf_rows.h", print_rows)
+    write(folder / "vector_erf_rows.h", print_rows_header)
+    write(folder / "vector_erf_rows.cpp", print_rows)
 
 
 if __name__ == "__main__":
