@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "bindings/compile_variant.h"
+#include "bindings/gil.h"
 #include "ops/random.h"
 
 namespace fastgrad::py {
@@ -149,23 +150,8 @@ Tensors Variant::call_again(const Moment& m) const {
   return outputs;
 }
 
-CompiledBackward::Again Variant::again(Moment m) const {
-  // The owner is kept, and let go of with the GIL.
-  struct Owner {
-    PyObject* object;
-    explicit Owner(PyObject* o) : object(Py_NewRef(o)) {}
-    Owner(const Owner&) = delete;
-    Owner& operator=(const Owner&) = delete;
-    ~Owner() { drop(object); }
-  };
-  return [this, owner = std::make_shared<Owner>(owner_), m = std::move(m)] {
-    AcquireGil gil;
-    try {
-      return call_again(m);
-    } catch (const PythonError&) {
-      throw_python_error();
-    }
-  };
+CallAgain Variant::again(Moment m) const {
+  return with_gil(owner_, [this, m = std::move(m)](PyObject*) { return call_again(m); });
 }
 
 // Gives new results their history: see Note [Compiled backward].

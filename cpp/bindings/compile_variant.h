@@ -139,7 +139,7 @@ class Variant {
   std::span<char> written_bytes(const Entry& e, const TensorImpl* t) const;
   std::vector<char> former_values(TensorImpl* const* impls) const;
   Tensors call_again(const Moment& m) const;
-  CompiledBackward::Again again(Moment m) const;
+  CallAgain again(Moment m) const;
   Variant() = default;
   bool knows_generators(const Graph& g, PyObject* list, std::string& why);
   void add_entry(Trace& trace, Entry e, const Array& a);

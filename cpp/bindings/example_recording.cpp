@@ -1,6 +1,7 @@
 #include "bindings/example_recording.h"
 
 #include "base/threads.h"
+#include "bindings/gil.h"
 #include "bindings/tensor_object.h"
 #include "program/batch.h"
 
@@ -65,25 +66,6 @@ PyObject* leave(PyObject* self, PyObject*) {
 PyObject* wrote_to_copies(PyObject* self, PyObject*) {
   return guarded([&] { return boolean(self_of(self).wrote_to_copies()); });
 }
-// A Python function that returns a list of tensors; it is let go of with the GIL.
-ExampleRecording::Again caller_of(PyObject* function) {
-  struct Owner {
-    PyObject* object;
-    explicit Owner(PyObject* o) : object(Py_NewRef(o)) {}
-    Owner(const Owner&) = delete;
-    Owner& operator=(const Owner&) = delete;
-    ~Owner() { drop(object); }
-  };
-  return [owner = std::make_shared<Owner>(function)] {
-    AcquireGil gil;
-    try {
-      return tensors_in(own(PyObject_CallNoArgs(owner->object)).get());
-    } catch (const PythonError&) {
-      throw_python_error();
-    }
-  };
-}
-
 PyObject* run(PyObject* self, PyObject* args) {
   PyObject *list, *again;
   long long from, until;
@@ -91,7 +73,8 @@ PyObject* run(PyObject* self, PyObject* args) {
     return nullptr;
   return guarded([&]() -> PyObject* {
     Tensors results = tensors_in(list), out;
-    ExampleRecording::Again call = caller_of(again);
+    CallAgain call =
+        with_gil(again, [](PyObject* f) { return tensors_in(own(PyObject_CallNoArgs(f)).get()); });
     bool done;
     {
       ReleaseGil release;

@@ -11,7 +11,7 @@ namespace fastgrad {
 
 struct CompiledRule final : CustomRule {
   CompiledRule(std::shared_ptr<CompiledBackward> b, std::vector<CompiledBackward::Memory> m,
-               std::span<const Tensor> i, CompiledBackward::Again a)
+               std::span<const Tensor> i, CallAgain a)
       : backward(std::move(b)), memory(std::move(m)), inputs(i.begin(), i.end()), again(a) {}
   std::string name() const override { return "CompiledFunctionBackward"; }
   void run(const Node&, std::span<Tensor> cotangents, std::span<Tensor> gradients) override {
@@ -22,24 +22,8 @@ struct CompiledRule final : CustomRule {
     if (!grad_enabled())
       for (const auto& pass : backward->passes_)
         if (pass.mask == mask && backward->run(pass, memory, cotangents, gradients)) return;
-    call_again(cotangents, gradients);
-  }
-  // On the tape, for what no pass was recorded for.
-  void call_again(std::span<Tensor> cotangents, std::span<Tensor> gradients) {
-    BackwardOptions options;
-    options.retain_graph = options.create_graph = grad_enabled();
-    options.allow_unused = options.stop_at_inputs = true;
-    Tensors all, outputs, seeds;
-    {
-      GradModeGuard mode(true);
-      all = again();
-    }
-    for (size_t k = 0; k < cotangents.size(); ++k) {
-      if (!cotangents[k].defined()) continue;
-      outputs.push_back(all[k]);
-      seeds.push_back(cotangents[k]);
-    }
-    Tensors found = grad(outputs, inputs, seeds, options);
+    // On the tape, for what no pass was recorded for.
+    Tensors found = gradients_of_call(again, cotangents, inputs);
     std::move(found.begin(), found.end(), gradients.begin());
   }
   void release_saved() override {
@@ -51,7 +35,7 @@ struct CompiledRule final : CustomRule {
   std::shared_ptr<CompiledBackward> backward;
   std::vector<CompiledBackward::Memory> memory;
   Tensors inputs;
-  CompiledBackward::Again again;
+  CallAgain again;
 };
 
 namespace {
@@ -224,7 +208,7 @@ bool CompiledBackward::record_pass(Trace& trace, std::span<const Tensor> all_out
 
 void CompiledBackward::attach(const std::shared_ptr<CompiledBackward>& b,
                               std::span<const Tensor> outputs, std::span<const Tensor> inputs,
-                              std::vector<Memory> memory, Again again) {
+                              std::vector<Memory> memory, CallAgain again) {
   Ref<Node> node = make_node(Op::Custom, inputs, {});
   node->extra().custom =
       std::make_unique<CompiledRule>(b, std::move(memory), inputs, std::move(again));

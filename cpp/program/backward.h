@@ -12,9 +12,9 @@
 // again, on the tape.
 #pragma once
 
-#include <functional>
 #include <memory>
 
+#include "program/call_again.h"
 #include "program/program.h"
 #include "transforms/trace.h"
 
@@ -40,11 +40,10 @@ class CompiledBackward {
     uint32_t version;
   };
   const std::vector<Source>& sources() const { return sources_; }
-  // Calls the function again: `outputs` with a history.
-  using Again = std::function<Tensors()>;
-  // Gives `outputs` a node that runs this. `memory` has an entry per source.
+  // Gives `outputs` a node that runs this; `again` makes them anew. `memory` has an entry per
+  // source.
   static void attach(const std::shared_ptr<CompiledBackward>& b, std::span<const Tensor> outputs,
-                     std::span<const Tensor> inputs, std::vector<Memory> memory, Again again);
+                     std::span<const Tensor> inputs, std::vector<Memory> memory, CallAgain again);
 
  private:
   friend struct CompiledRule;

@@ -65,7 +65,7 @@ Place ExampleRecording::place_of(const Array& a) {
 }
 
 bool ExampleRecording::run(std::span<const Tensor> results, int64_t from, int64_t until,
-                           const Again& again, Tensors& out) {
+                           const CallAgain& again, Tensors& out) {
   if (!may_run()) return false;
   std::vector<Place> places;
   Tensors differentiable;

@@ -23,12 +23,12 @@
 // result itself.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 
 #include "program/batch_rules.h"
+#include "program/call_again.h"
 #include "transforms/trace.h"
 
 namespace fastgrad {
@@ -48,13 +48,10 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   // Whether the function wrote to its inputs, or to entries that it took by an index: they are
   // copies here.
   bool wrote_to_copies() const;
-  // Calls the function for each example: batches of the results that were given to run(), with a
-  // history.
-  using Again = std::function<Tensors()>;
   // What became of the results for the first example, for examples `from` to `until`: the batch is
   // their first dimension; undefined for those that are the same for all examples. False: the
-  // function must be called for each.
-  bool run(std::span<const Tensor> results, int64_t from, int64_t until, const Again& again,
+  // function must be called for each. `again` does that, and gives batches of the results.
+  bool run(std::span<const Tensor> results, int64_t from, int64_t until, const CallAgain& again,
            Tensors& out);
 
  private:
@@ -75,7 +72,7 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   Place place_of(const Array& a);
   std::optional<Route> route_of(std::span<const Tensor> results, std::span<const Link> inputs);
   void attach(std::vector<Link> results, std::vector<Link> inputs, const Route& route,
-              std::shared_ptr<BatchMemory> memory, Again again);
+              std::shared_ptr<BatchMemory> memory, CallAgain again);
   bool may_run() const;
 
   std::vector<Link> inputs_;

@@ -99,7 +99,7 @@ struct HistoryOfBatch final : CustomRule {
   std::shared_ptr<ExampleRecording> recording;
   std::shared_ptr<BatchMemory> memory;
   std::vector<Link> results, ends, inputs;
-  ExampleRecording::Again again;
+  CallAgain again;
 
  private:
   // `kept`: what was recorded is the history of the gradients.
@@ -187,27 +187,14 @@ struct HistoryOfBatch final : CustomRule {
     Tensors found = gradients_of(again, cotangents, ends);
     std::move(found.begin(), found.end(), gradients.begin());
   }
-  static Tensors gradients_of(const ExampleRecording::Again& again,
-                              std::span<const Tensor> cotangents, std::span<const Link> ends) {
-    BackwardOptions options;
-    options.retain_graph = options.create_graph = grad_enabled();
-    options.allow_unused = options.stop_at_inputs = true;
-    Tensors all, outputs, seeds, wanted;
-    {
-      GradModeGuard mode(true);
-      all = again();
-    }
-    for (size_t k = 0; k < cotangents.size(); ++k) {
-      if (!cotangents[k].defined()) continue;
-      outputs.push_back(all[k]);
-      seeds.push_back(cotangents[k]);
-    }
+  static Tensors gradients_of(const CallAgain& again, std::span<const Tensor> cotangents,
+                              std::span<const Link> ends) {
+    Tensors wanted;
     for (const Link& e : ends) wanted.push_back(e.whole);
-    return grad(outputs, wanted, seeds, options);
+    return gradients_of_call(again, cotangents, wanted);
   }
   // The gradients that are differentiable, computed so.
-  ExampleRecording::Again again_for(std::span<const Tensor> cotangents,
-                                    const Tensors& found) const {
+  CallAgain again_for(std::span<const Tensor> cotangents, const Tensors& found) const {
     std::vector<uint8_t> tracked;
     for (const Tensor& g : found) tracked.push_back(g.defined() && g.requires_grad());
     return [again = again, seeds = Tensors(cotangents.begin(), cotangents.end()), ends = ends,
@@ -222,7 +209,7 @@ struct HistoryOfBatch final : CustomRule {
 
 void ExampleRecording::attach(std::vector<Link> results, std::vector<Link> inputs,
                               const Route& route, std::shared_ptr<BatchMemory> memory,
-                              Again again) {
+                              CallAgain again) {
   Tensors sources;
   for (const Link& e : route.ends) sources.push_back(e.whole);
   Ref<Node> node = make_node(Op::Custom, sources, {});
