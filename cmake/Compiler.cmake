@@ -37,8 +37,10 @@ function(fastgrad_set_isa_flags)
       set_source_files_properties("${source}" PROPERTIES
         COMPILE_OPTIONS "-mavx2;-mfma;-mf16c;-mprfchw;-mavx512f;-mavx512dq;-mavx512bw;-mavx512vl;-mprefer-vector-width=512")
     endif()
-    # Loops without copies of each for the last few elements on narrower registers.
-    if(source MATCHES "_avx(2|512)\\.cpp$" AND source MATCHES "elementwise_(arithmetic|comparison|pairs)"
+    # Loops without copies of each for the last few elements on narrower registers; and what only
+    # processors without AVX2 run.
+    if((source MATCHES "_avx(2|512)\\.cpp$" AND source MATCHES "elementwise_(arithmetic|comparison|pairs)"
+        OR source MATCHES "_baseline\\.cpp$")
        AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
         "-O2;-ftree-vectorize;-fvect-cost-model=dynamic")
@@ -50,7 +52,8 @@ function(fastgrad_set_isa_flags)
     endif()
     # Loops that call nothing that throws: tables for unwinding them would be a fiftieth of the wheel.
     # (Products call back when a part is done.)
-    if(source MATCHES "_avx(2|512)\\.cpp$" AND NOT source MATCHES "gemm_small")
+    if(source MATCHES "_(avx2|avx512|baseline)\\.cpp$|/elementwise_(arithmetic|comparison|special)\\.cpp$"
+       AND NOT source MATCHES "gemm_small")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
         "-fno-exceptions;-fno-unwind-tables;-fno-asynchronous-unwind-tables")
     endif()
