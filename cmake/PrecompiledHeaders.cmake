@@ -7,8 +7,8 @@ if(CMAKE_CXX_COMPILER_LAUNCHER)
 endif()
 option(FASTGRAD_PCH "Precompile the headers that most files include" ${FASTGRAD_PCH_DEFAULT})
 
-# Precompiles common standard headers and these of ours. Files for one instruction set are built with
-# flags of their own, for which a precompiled header does not count.
+# Precompiles common standard headers and these of ours. Files with options of their own do without:
+# GCC restores the optimisation level with which the header was compiled, and theirs would be lost.
 function(fastgrad_precompile target)
   if(NOT FASTGRAD_PCH)
     return()
@@ -19,7 +19,8 @@ function(fastgrad_precompile target)
     <vector> ${ours})
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)
-    if(source MATCHES "_avx(2|512)\\.cpp$")
+    get_source_file_property(options "${source}" COMPILE_OPTIONS)
+    if(options)
       set_source_files_properties("${source}" PROPERTIES SKIP_PRECOMPILE_HEADERS ON)
     endif()
   endforeach()
