@@ -30,12 +30,6 @@ using Int = int;
   X(orglq, (Int m, Int n, Int k, T * a, Int lda, const T* tau, T* work, Int lwork, Int* info),     \
     (&m, &n, &k, a, &lda, tau, work, &lwork, info),                                                \
     (const Int*, const Int*, const Int*, T*, const Int*, const T*, T*, const Int*, Int*))          \
-  X(syevd,                                                                                         \
-    (char job, char uplo, Int n, T* a, Int lda, T* w, T* work, Int lwork, Int* iwork, Int liwork,  \
-     Int* info),                                                                                   \
-    (&job, &uplo, &n, a, &lda, w, work, &lwork, iwork, &liwork, info, 1, 1),                       \
-    (const char*, const char*, const Int*, T*, const Int*, T*, T*, const Int*, Int*, const Int*,   \
-     Int*, size_t, size_t))                                                                        \
   X(stedc,                                                                                         \
     (char job, Int n, T* d, T* e, T* z, Int ldz, T* work, Int lwork, Int* iwork, Int liwork,       \
      Int* info),                                                                                   \

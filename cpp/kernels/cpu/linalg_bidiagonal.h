@@ -3,9 +3,15 @@
 // Note [Bidiagonal in two passes]
 // A step's reflectors H of a column and G of a row replace A by H·A·G = A - v·zᵀ - x·uᵀ, where z
 // needs Aᵀ·v and x needs A·u, with u made of a row that z changes. The first pass subtracts what
-// the step before has left and makes z, the second makes x.
+// the step before has left and makes z, the second makes x. Threads share both where there is much
+// to do; see Note [Parts of a step].
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/cpu/linalg_parts.h"
 #include "kernels/cpu/linalg_reflectors.h"
 
 namespace fastgrad {
@@ -18,7 +24,7 @@ class Bidiagonal {
       : m_(m),
         n_(n),
         a_(m, n),
-        of_cols_(5, n),
+        of_cols_(4 + parts_of<T>(m * n), n),
         of_rows_(4, m),
         left_(m, 0, n),
         right_(n, 1, n - 2) {}
@@ -28,11 +34,11 @@ class Bidiagonal {
     const T size = a_.load(a, row_step, col_step);
     const ReflectorLines<T>& lines = reflector_lines(T{});
     const int64_t stride = a_.stride();
-    T *z = of_cols_.row(0), *u = of_cols_.row(1), *sums = of_cols_.row(2), *rest = of_cols_.row(3),
-      *next_u = of_cols_.row(4);
+    T *z = of_cols_.row(0), *u = of_cols_.row(1), *rest = of_cols_.row(2),
+      *next_u = of_cols_.row(3), *sums = of_cols_.row(4);
     T *v = of_rows_.row(0), *x = of_rows_.row(1), *column = of_rows_.row(2),
       *next_v = of_rows_.row(3);
-    std::fill_n(z, 5 * stride, T(0));
+    std::fill_n(z, 4 * stride, T(0));
     std::fill_n(v, 4 * of_rows_.stride(), T(0));
     left_.clear();
     right_.clear();
@@ -42,10 +48,20 @@ class Bidiagonal {
       const T factor = make_reflector(column + k, m_ - k, next_v + k, &d[k]);
       left_.keep(k, next_v, factor);
       if (k + 1 == n_) break;
-      const int64_t begin = a_.line_of(k + 1);
-      std::fill(sums + begin, sums + stride, T(0));
-      lines.rank_two_sums(a_.row(k), stride, m_ - k, v + k, x + k, {u, z, nullptr}, next_v + k,
-                          begin, stride, sums);
+      // Both passes by the same parts.
+      const int64_t begin = a_.line_of(k + 1), parts = parts_of<T>((m_ - k) * (stride - begin));
+      auto first_row = [&](int64_t part) {
+        return part == parts ? m_ : k + (m_ - k) * part / parts / 4 * 4;
+      };
+      for_parts(parts, [&](int64_t part) {
+        const int64_t i = first_row(part);
+        T* here = sums + part * stride;
+        std::fill(here + begin, here + stride, T(0));
+        lines.rank_two_sums(a_.row(i), stride, first_row(part + 1) - i, v + i, x + i,
+                            {u, z, nullptr}, next_v + i, begin, stride, here);
+      });
+      for (int64_t part = 1; part < parts; ++part)
+        for (int64_t j = k + 1; j < n_; ++j) sums[j] += sums[part * stride + j];
       for (int64_t j = 0; j <= k; ++j) z[j] = 0;
       for (int64_t j = k + 1; j < n_; ++j) {
         z[j] = factor * sums[j];
@@ -55,7 +71,10 @@ class Bidiagonal {
       if (k > 0) next_u[k - 1] = 0;  // of the step before the last
       const T other = make_reflector(rest + k + 1, n_ - k - 1, next_u + k + 1, &e[k]);
       if (k < right_.count()) right_.keep(k, next_u, other);
-      lines.dots(a_.row(k + 1), stride, m_ - k - 1, next_u, begin, stride, x + k + 1);
+      for_parts(parts, [&](int64_t part) {
+        const int64_t i = std::max(first_row(part), k + 1);
+        lines.dots(a_.row(i), stride, first_row(part + 1) - i, next_u, begin, stride, x + i);
+      });
       const T along = dot_of(z + k + 1, next_u + k + 1, n_ - k - 1);
       for (int64_t i = k + 1; i < m_; ++i) x[i] = other * (x[i] - next_v[i] * along);
       std::swap(v, next_v);

@@ -53,19 +53,15 @@ class SymmetricEigen {
  public:
   SymmetricEigen(int64_t n, bool vectors)
       : n_(n),
-        own_(n <= Tridiagonal<T>::kMostRows),
         ql_(n <= kMostQl),
-        tridiagonal_(own_ ? n : 1),
+        tridiagonal_(n),
         rotated_(ql_ && vectors ? n : 0, n),
-        z_(n * n),
+        z_(vectors ? n * n : 1),
         e_(3 * n) {
+    if (!vectors || ql_) return;
     Int ni = static_cast<Int>(n), status = 0, integers = 0;
     T size = 0;
-    if (!own_)
-      lapack::syevd(vectors ? 'V' : 'N', 'L', ni, z_.get(), ni, nullptr, &size, -1, &integers, -1,
-                    &status);
-    else if (vectors && !ql_)
-      lapack::stedc('I', ni, nullptr, nullptr, z_.get(), ni, &size, -1, &integers, -1, &status);
+    lapack::stedc('I', ni, nullptr, nullptr, z_.get(), ni, &size, -1, &integers, -1, &status);
     work_size_ = static_cast<Int>(size);
     integers_size_ = integers;
     work_ = std::make_unique<T[]>(static_cast<size_t>(std::max(work_size_, 1)));
@@ -75,13 +71,6 @@ class SymmetricEigen {
   // v may be null. Returns LAPACK's info.
   Int run(const T* a, bool lower, T* w, T* v) {
     Int ni = static_cast<Int>(n_), status = 0;
-    if (!own_) {
-      transpose_into(a, n_, n_, z_.get());
-      lapack::syevd(v ? 'V' : 'N', lower ? 'L' : 'U', ni, z_.get(), ni, w, work_.get(), work_size_,
-                    integers_.get(), integers_size_, &status);
-      if (v) transpose_into(z_.get(), n_, n_, v);
-      return status;
-    }
     const T size = tridiagonal_.run(a, lower, w, e_.get());
     if (!v) {
       lapack::sterf(ni, w, e_.get(), &status);
@@ -125,7 +114,7 @@ class SymmetricEigen {
   }
 
   int64_t n_;
-  bool own_, ql_;
+  bool ql_;
   Tridiagonal<T> tridiagonal_;
   LinedMatrix<T> rotated_;
   Scratch<T> z_, e_;
@@ -181,11 +170,6 @@ namespace {
 template <class T>
 class OwnSvd {
  public:
-  static bool suits(int64_t m, int64_t n) {
-    const int64_t least = std::min(m, n), most = std::max(m, n);
-    return most <= std::max<int64_t>(2 * least, 16) && most * least <= 512 * 512;
-  }
-
   OwnSvd(int64_t m, int64_t n, bool vectors)
       : m_(m),
         n_(n),
@@ -195,7 +179,7 @@ class OwnSvd {
         qr_(vectors && least_ <= kMostQr),
         rotated_(qr_ ? 2 * least_ : 0, least_),
         e_(6 * least_),
-        left_(vectors ? most_ * most_ : 1),
+        left_(vectors && m < n ? most_ * most_ : 1),
         v_(vectors ? least_ * least_ : 1),
         work_(qr_ ? 1 : (vectors ? 4 * least_ * least_ : 0) + 4 * least_),
         integers_(qr_ ? 1 : 8 * least_) {}
@@ -353,38 +337,12 @@ void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const 
       });
       return;
     }
-    if (OwnSvd<T>::suits(m, n)) {
-      for_batches(batches, 8 * cube(k), [&](int64_t begin, int64_t end) {
-        OwnSvd<T> each(m, n, u != nullptr);
-        all(begin, end, [&](const T* from, T* to_u, T* to_s, T* to_vh) {
-          return each.run(from, to_u, u_cols, to_s, to_vh, vh_rows);
-        });
+    for_batches(batches, 8 * cube(k), [&](int64_t begin, int64_t end) {
+      OwnSvd<T> each(m, n, u != nullptr);
+      all(begin, end, [&](const T* from, T* to_u, T* to_s, T* to_vh) {
+        return each.run(from, to_u, u_cols, to_s, to_vh, vh_rows);
       });
-      return;
-    }
-    Scratch<T> copy(m * n);
-    Scratch<Int> iwork(8 * k);
-    Int rows = static_cast<Int>(n), cols = static_cast<Int>(m), status = 0;
-    Int ld_u = static_cast<Int>(n), ld_vt = static_cast<Int>(u ? u_cols : 1);
-    char job = !u ? 'N' : (u_cols == m && vh_rows == n) ? 'A' : 'S';
-    T size = 0;
-    auto decompose = [&](int64_t i, T* work, Int work_size) {
-      T* their_u = vh ? vh->ptr<T>() + i * vh_rows * n : nullptr;
-      T* their_vt = u ? u->ptr<T>() + i * m * u_cols : nullptr;
-      lapack::gesdd(job, rows, cols, copy.get(), rows, s.ptr<T>() + i * k, their_u, ld_u, their_vt,
-                    ld_vt, work, work_size, iwork.get(), &status);
-    };
-    decompose(0, &size, -1);
-    Scratch<T> work(static_cast<int64_t>(size));
-    for (int64_t i = 0; i < batches; ++i) {
-      const T* from = x.ptr<T>() + i * m * n;
-      status = -1;
-      if (all_finite(from, m * n)) {
-        std::copy_n(from, m * n, copy.get());
-        decompose(i, work.get(), static_cast<Int>(size));
-      }
-      info.ptr<int32_t>()[i] = status;
-    }
+    });
   });
 }
 
