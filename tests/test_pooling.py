@@ -209,6 +209,28 @@ def test_constant_pad_moves_any_element(
         assert_same(*both)
 
 
+NUMPY_MODES = {
+    "constant": {"constant_values": 7},
+    "reflect": {"mode": "reflect"},
+    "replicate": {"mode": "edge"},
+    "circular": {"mode": "wrap"},
+}
+
+
+@pytest.mark.parametrize("mode", NUMPY_MODES)
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_pad_of_rows_of_any_width(mode: str, dtype: str) -> None:
+    value = 7 if mode == "constant" else None
+    for width in (*range(1, 42), 63, 64, 65, 130):
+        x = R.integers(0, 100, (2, 5, width)).astype(dtype)
+        for before, after in ((1, 1), (0, 3), (5, 0), (3, 4), (9, 20)):
+            if max(before, after) >= width and mode != "constant":
+                continue
+            padded = fg.nn.functional.pad(fg.tensor(x), (before, after), mode, value)
+            wanted = np.pad(x, ((0, 0), (0, 0), (before, after)), **NUMPY_MODES[mode])
+            np.testing.assert_array_equal(padded.numpy(), wanted)
+
+
 @needs_torch
 @pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
 @pytest.mark.parametrize(("shape", "pad"), [p for p in PADDED[:5] if len(p[1]) < len(p[0]) + 2])

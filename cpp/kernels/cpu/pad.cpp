@@ -103,67 +103,123 @@ class Sides {
   int64_t rows_;
 };
 
+// How the rows of the last dimension are made. Most often one long run has something short on
+// either side of it, and they are made one after the other: where values stand there, those between
+// two rows are one gap. Otherwise few rows at a time are made run by run, so that they stay in the
+// cache.
+struct RowPlan {
+  static constexpr int64_t kBlock = 16, kMostPlaces = 8;
+  struct Place {
+    int64_t to, from;
+  };
+
+  PadRun middle{0, 0, 1};     // the long run
+  int64_t before = 0;         // places before it
+  int64_t gap = 0;            // values between two long runs, if there is nothing else
+  Place places[kMostPlaces];  // or what stands there, counted from the long run's first element
+  int64_t num_places = 0;
+  bool by_rows = false;
+
+  RowPlan(const Side& last, int64_t size) {
+    int64_t at = 0, values = 0;
+    for (const PadRun& run : last.runs) {
+      if (run.from < 0)
+        values += run.count;
+      else if (run.step == 1 && run.count > middle.count)
+        middle = run, before = at;
+      at += run.count;
+    }
+    const int64_t around = last.wide - middle.count;
+    if (values == around)
+      gap = around;
+    else if (values == 0 && around <= kMostPlaces)
+      add_places(last);
+    by_rows = middle.count * size >= kBlock && gap + num_places > 0;
+  }
+
+ private:
+  void add_places(const Side& last) {
+    int64_t at = -before;
+    for (const PadRun& run : last.runs)
+      for (int64_t i = 0; i < run.count; ++i, ++at)
+        if (at < 0 || at >= middle.count)
+          places[num_places++] = {at, (run.from - middle.from + i * run.step) * last.stride};
+  }
+};
+
 template <class Word>
 class Filler {
  public:
-  Filler(const Side& last, const Word* x, Word value, Word* y)
-      : last_(last), x_(x), y_(y), value_(value) {
-    for (const PadRun& run : last.runs) has_values_ = has_values_ || run.from < 0;
+  Filler(const Side& last, const RowPlan& plan, const Word* x, Word value, Word* y)
+      : last_(last), plan_(plan), x_(x), y_(y), value_(value) {
+    std::fill_n(block_, kBlock / kSize, value);
   }
 
-  // Rows are made few at a time, run by run: they stay in the cache, and a run of known length goes
-  // through all of them. Where they are short, all the values between them are written at once.
   void operator()(int64_t row, int64_t place, int64_t step, int64_t count) const {
-    constexpr int64_t kFew = 8192, kShort = 256;  // bytes
     Word* to = y_ + row * last_.wide;
-    if (place < 0) {
+    if (place < 0)
       std::fill_n(to, count * last_.wide, value_);
-      return;
-    }
+    else if (plan_.by_rows)
+      make_rows(x_ + place, step, count, to);
+    else
+      make_runs(x_ + place, step, count, to);
+  }
+
+ private:
+  static constexpr int64_t kSize = sizeof(Word), kBlock = RowPlan::kBlock;
+
+  // What is written beyond a gap is less than a block, and the next row covers it; the last row has
+  // none behind it.
+  void make_rows(const Word* from, int64_t step, int64_t n, Word* to) const {
+    const int64_t wide = last_.wide, count = plan_.middle.count, gap = plan_.gap;
+    from += plan_.middle.from * last_.stride;
+    if (gap > 0) std::fill_n(to, plan_.before, value_);
+    to += plan_.before;
+    with_row_copy<kSize>(count * kSize, [=, this, from = from, to = to](auto copy) mutable {
+      for (int64_t left = n; left > 0; --left, from += step, to += wide) {
+        copy(reinterpret_cast<const char*>(from), reinterpret_cast<char*>(to));
+        for (int64_t i = 0; i < plan_.num_places; ++i)
+          to[plan_.places[i].to] = from[plan_.places[i].from];
+        if (left > 1)
+          for (int64_t i = 0; i < gap; i += kBlock / kSize)
+            std::memcpy(to + count + i, block_, kBlock);
+      }
+    });
+    if (gap > 0) std::fill_n(to + (n - 1) * wide + count, gap - plan_.before, value_);
+  }
+  void make_runs(const Word* from, int64_t step, int64_t n, Word* to) const {
+    constexpr int64_t kFew = 8192;  // bytes
     const int64_t few = std::max<int64_t>(1, kFew / (last_.wide * kSize));
-    for (int64_t r = 0; r < count; r += few, to += few * last_.wide) {
-      const int64_t n = std::min(few, count - r);
-      const Word* from = x_ + place + r * step;
-      Word* at = to;
-      const bool filled = last_.wide * kSize <= kShort && has_values_;
-      if (filled) std::fill_n(to, n * last_.wide, value_);
+    for (int64_t r = 0; r < n; r += few, from += few * step) {
+      const int64_t m = std::min(few, n - r);
+      Word* at = to + r * last_.wide;
       for (const PadRun& run : last_.runs) {
-        if (!filled || run.from >= 0) make(run, from, step, n, at);
+        make_run(run, from, step, m, at);
         at += run.count;
       }
     }
   }
-
- private:
-  static constexpr int64_t kSize = sizeof(Word);
-
-  // One run of n rows.
-  void make(const PadRun& run, const Word* from, int64_t step, int64_t n, Word* to) const {
+  void make_run(const PadRun& run, const Word* from, int64_t step, int64_t n, Word* to) const {
+    const int64_t wide = last_.wide;
     if (run.from < 0) {
-      for (int64_t r = 0; r < n; ++r) std::fill_n(to + r * last_.wide, run.count, value_);
-    } else if (run.step == 1 || run.count == 1) {
-      copy(from + run.from * last_.stride, step, n, run.count, to);
+      for (int64_t r = 0; r < n; ++r) std::fill_n(to + r * wide, run.count, value_);
+    } else if (run.step == 1 && run.count * kSize > kBlock) {
+      from += run.from * last_.stride;
+      const auto bytes = static_cast<size_t>(run.count * kSize);
+      for (int64_t r = 0; r < n; ++r) std::memcpy(to + r * wide, from + r * step, bytes);
     } else {
       for (int64_t i = 0; i < run.count; ++i) {
         const Word* source = from + (run.from + i * run.step) * last_.stride;
-        for (int64_t r = 0; r < n; ++r) to[i + r * last_.wide] = source[r * step];
+        for (int64_t r = 0; r < n; ++r) to[i + r * wide] = source[r * step];
       }
     }
   }
-  void copy(const Word* from, int64_t step, int64_t n, int64_t count, Word* to) const {
-    const int64_t wide = last_.wide;
-    with_row_copy<kSize>(count * kSize, [=](auto copy) {
-      for (int64_t r = 0; r < n; ++r)
-        copy(reinterpret_cast<const char*>(from + r * step),
-             reinterpret_cast<char*>(to + r * wide));
-    });
-  }
 
   const Side& last_;
+  const RowPlan& plan_;
   const Word* x_;
   Word* y_;
-  Word value_;
-  bool has_values_ = false;
+  Word value_, block_[kBlock / kSize];
 };
 
 }  // namespace
@@ -177,12 +233,13 @@ void pad(const std::vector<PadRuns>& runs, const Array& x, double value, const A
     return copy_array(x.view(y.shape, x.strides), y);  // one number: the gradient of a sum
   const Array from = x.ndim() > 0 && x.strides.back() == 1 ? x : as_contiguous(x);
   const Sides sides(runs, from.shape, from.strides);
+  const RowPlan plan(sides.last(), static_cast<int64_t>(y.itemsize()));
   Array one = Array::empty({}, y.dtype);
   fill_array(one, Scalar(value));
   with_word(static_cast<int64_t>(y.itemsize()), [&]<class Word>(Word) {
     Word fill;
     std::memcpy(&fill, one.data, sizeof fill);
-    const Filler<Word> filler(sides.last(), from.ptr<Word>(), fill, y.ptr<Word>());
+    const Filler<Word> filler(sides.last(), plan, from.ptr<Word>(), fill, y.ptr<Word>());
     parallel_for(sides.rows(), std::max<int64_t>(1, kParallelGrain / sides.last().wide),
                  [&](int64_t begin, int64_t end) { sides.for_rows(begin, end, filler); });
   });
