@@ -12,6 +12,7 @@ Usage: python bench/ulp.py [--points N] [--only NAME] [--check]   (needs mpmath)
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,6 +85,12 @@ def product(probability: Callable[[Any], Any]) -> Callable[[Array], Array]:
     return evaluate
 
 
+def sinc(x: Array) -> Array:
+    """sin(pi x) / (pi x) with exact zeros, all of them positive."""
+    finite = np.where(np.isinf(x), 0, np.abs(x))
+    return np.where(np.isinf(x), np.nan, by_mpmath(mpmath.sincpi, math.inf)(finite))
+
+
 def gelu_tanh_argument(x: Any) -> Any:
     """What the tanh form of gelu takes the sigmoid of."""
     return 2 * mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf("0.044715") * x**3)
@@ -118,6 +125,7 @@ FUNCTIONS = [
     Function("log10", np.log10, 0, 20, seams=(1,)),
     Function("log1p", np.log1p, -1, 3),
     Function("sin", np.sin, -10, 10),
+    Function("sinc", sinc, -5, 5, slow=True, seams=(0, 0.5, 1, 2), limit=3),  # 1.8 in registers
     Function("cos", np.cos, -10, 10),
     Function("tan", np.tan, -10, 10),
     Function("asin", np.arcsin, -1, 1, seams=(0, 0.5, -0.5, 1, -1)),

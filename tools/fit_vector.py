@@ -155,6 +155,11 @@ def odd_rest(function: Real, first: mpf) -> Real:
     return rest
 
 
+def sin_pi_rest(z: mpf) -> mpf:
+    """(sin(pi x) / (pi x) - 1) / x^2, z = x^2."""
+    return (mp.sincpi(mp.sqrt(z)) - 1) / z if z > TINY else -(mp.pi**2) / 6
+
+
 def cot_rest(z: mpf) -> mpf:
     """(x / tan(x) - 1) / x^2, z = x^2."""
     x = mp.sqrt(z)
@@ -264,6 +269,8 @@ def targets() -> list[Target]:
                s_max**2, 0, 9),
         Target("kSin", "(sin(x) - x) / x^3 in x^2, x <= pi/2", odd_rest(mp.sin, -third / 2),
                relative_odd(mp.sin), mpf(0), (mp.pi / 2 * sqrt_margin) ** 2, 4, 8),
+        Target("kSinPi", "(sin(pi x) / (pi x) - 1) / x^2 in x^2, x <= 1/2", sin_pi_rest,
+               lambda z: z / (1 + z * sin_pi_rest(z)), mpf(0), mpf(1) / 4, 0, 8),
         Target("kTan", "(tan(x) - x) / x^3 in x^2, x <= pi/4", odd_rest(mp.tan, third),
                relative_odd(mp.tan), mpf(0), (mp.pi / 4 * mpf("1.004")) ** 2, 7, 0),
         Target("kCot", "(x / tan(x) - 1) / x^2 in x^2, x <= pi/4", cot_rest,

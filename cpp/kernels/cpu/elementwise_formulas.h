@@ -35,6 +35,7 @@ using math::vector::log2, math::vector::pow, math::vector::remainder, math::vect
     math::vector::sin, math::vector::sqrt;
 using math::vector::logaddexp2, math::vector::logit, math::vector::mish, math::vector::mish_grad;
 using math::vector::silu_grad, math::vector::softplus, math::vector::softplus_grad;
+using math::vector::sinc, math::vector::sinc_grad;
 using math::vector::sinh, math::vector::tan, math::vector::tanh;
 #endif
 #define FG_UNARY(Id, name, types, F, ...)                   \

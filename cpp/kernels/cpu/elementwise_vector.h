@@ -73,6 +73,8 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Hypot:
     case ElementwiseOp::Fmod:
     case ElementwiseOp::Remainder:
+    case ElementwiseOp::Sinc:
+    case ElementwiseOp::GradSinc:
       return true;
     case ElementwiseOp::Sqrt:
       return is_double && kRegisterBytes == 64;
@@ -154,6 +156,9 @@ constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
       return 1;
+    case ElementwiseOp::Sinc:
+    case ElementwiseOp::GradSinc:
+      return is_double ? 2 : 1;
     case ElementwiseOp::Erfinv:
     case ElementwiseOp::Logaddexp2:
     case ElementwiseOp::LogitEps:

@@ -92,7 +92,7 @@ static inline T logaddexp2(T a, T b) {
 // sin(pi x) / (pi x), 1 at 0, exactly 0 at the other integers. NaN at +-inf, as PyTorch.
 static inline double sinc(double x) {
   const double a = std::fabs(x);
-  return a == 0 ? 1 : sin_pi(a) / (kPi * a);
+  return a == 0 ? 1 : sin_pi(a) / (kPi * a) + 0.0;  // no -0
 }
 static inline float sinc(float x) { return static_cast<float>(sinc(static_cast<double>(x))); }
 

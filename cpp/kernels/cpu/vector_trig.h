@@ -1,6 +1,7 @@
 // Trigonometric functions and their inverses on registers; see vector_real.h.
 #pragma once
 
+#include "kernels/cpu/special_coef.h"
 #include "kernels/cpu/vector_coef.h"
 #include "kernels/cpu/vector_real.h"
 #include "kernels/cpu/vector_table.h"  // doubles that come before the templates here
@@ -133,6 +134,42 @@ FG_INLINE V acos(V x) {
   const V factor = select<V>(above, T(2), select<V>(big, T(-2), T(-1)));
   const V base = select<V>(above, T(0), select<V>(big, 2 * R::kHalfPi, R::kHalfPi));
   return fma(factor, rest, fma(factor, r, base));
+}
+
+// x = n + r and |r| <= 1/2, for a whole number n: what is a function of pi x is that of pi r but
+// for the sign (-1)^n. Both steps are exact, so that zeros are exact ones. Floats go by doubles,
+// whose digits the difference in sinc's derivative needs.
+struct AroundWhole {
+  D r;
+  Bits<D> sign;
+};
+FG_INLINE AroundWhole around_whole(D x) {
+  const D n = rint(x), half = n * 0.5;
+  return {x - n, bits(select<D>(half == rint(half), 0., -0.))};
+}
+FG_INLINE D sin_pi_over_pi(D r) {
+  const D z = r * r;
+  return fma(r * z, poly(z, coef::kSinPiD), r);
+}
+
+// Called, not inlined: four kernels share what would be in each of their loops.
+[[gnu::noinline]] static D sinc(D x) {
+  const AroundWhole a = around_whole(x);
+  const D y = number<D>(bits(sin_pi_over_pi(a.r) / x) ^ a.sign);
+  return select<D>(x == 0, 1., y + 0.);  // no -0
+}
+// (cos(pi x) - sinc(x)) / x, whose terms cancel near 0: a polynomial there. cos(pi r) is the sine
+// of what is missing to a right angle.
+[[gnu::noinline]] static D sinc_grad(D x) {
+  const AroundWhole a = around_whole(x);
+  const D inverse = 1 / x, sine = sin_pi_over_pi(a.r) * inverse;
+  const D far = fma(sin_pi_over_pi(0.5 - fabs(a.r)), 3.14159265358979323846, -sine) * inverse;
+  return select<D>(fabs(x) <= 0.5, x * poly(x * x, coef::kSincSlope),
+                   number<D>(bits(far) ^ a.sign));
+}
+FG_INLINE F sinc(F x) { return lower_half(sinc(first_doubles(x)), sinc(last_doubles(x))); }
+FG_INLINE F sinc_grad(F x) {
+  return lower_half(sinc_grad(first_doubles(x)), sinc_grad(last_doubles(x)));
 }
 
 }  // namespace fastgrad::math::vector
