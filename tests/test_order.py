@@ -58,6 +58,40 @@ class TestSorting:
         ours = fg.topk(to_fg(x), k, dim=1, largest=largest)
         assert_same(tuple(ours), tuple(torch.topk(x, k, dim=1, largest=largest)))
 
+    @pytest.mark.parametrize("kind", ["few", "rising", "falling", "wide", "odd"])
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8"])
+    def test_choices_are_those_of_sorting(self, dtype: str, kind: str) -> None:
+        rng = np.random.default_rng(2)
+        for n in [1, 2, 10, 31, 33, 64, 65, 100, 127, 128, 129, 300, 2100]:
+            x = rng.integers(0, 5 if kind == "few" else 100, (3, n)).astype(dtype)
+            if kind in ("rising", "falling"):
+                x = np.sort(x, 1)[:, :: 1 if kind == "rising" else -1].copy()
+            elif kind == "wide" and dtype == "int64":
+                x = rng.integers(-(2**63), 2**63 - 1, (3, n))
+            elif kind == "wide" and dtype != "uint8":
+                x = (rng.standard_normal((3, n)) * 1e4).astype(dtype)
+            elif kind == "odd" and dtype.startswith("float"):
+                x[0, n // 3] = math.nan
+                x[1] = np.where(rng.random(n) < 0.3, math.inf, -0.0)
+                x[2] -= 50
+            t = fg.tensor(x)
+            up, down = t.sort(1, stable=True), t.sort(1, stable=True, descending=True)
+            for k in sorted({1, 2, 5, 16, 17, 40, 63, 64, n // 2 + 1, n}):
+                if k > n:
+                    continue
+                for largest, order in ((True, down), (False, up)):
+                    chosen = t.topk(k, 1, largest=largest)
+                    assert_same(tuple(chosen), (order.values[:, :k], order.indices[:, :k]))
+                kth = t.kthvalue(k, 1)
+                assert_same(tuple(kth), (up.values[:, k - 1], up.indices[:, k - 1]))
+            values, places = t.mode(1)
+            for row in range(3):
+                some, counts = np.unique(x[row][x[row] == x[row]], return_counts=True)
+                if len(some) < 1:
+                    continue
+                assert values[row].item() == some[counts.argmax()]
+                assert places[row].item() == np.flatnonzero(x[row] == values[row].item())[-1]
+
     def test_k_out_of_range(self) -> None:
         with pytest.raises(RuntimeError, match="selected index k out of range"):
             fg.topk(fg.tensor([1.0, 2.0]), 3)

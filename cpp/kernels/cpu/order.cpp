@@ -9,6 +9,7 @@
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/radix.h"
+#include "kernels/cpu/reduce_integers.h"
 #include "kernels/cpu/reduce_lanes.h"
 
 namespace fastgrad {
@@ -75,78 +76,140 @@ class LineWorker {
 
   // The k-th in ascending order.
   Entry<T> kth(const T* p, int64_t k) {
-    line_.clear();
-    constexpr int64_t kFew = 64;
-    if (n_ < kFew) {
-      line_ = entries(p);
-    } else {  // only those that share the first digit with it, of the bits in which any two differ
-      const Key first = sort_key(p[0]);
-      Key varies = 0;
-      for (int64_t i = 1; i < n_; ++i) varies |= sort_key(p[i]) ^ first;
-      const int bits = n_ < 1024 ? 8 : 11;
-      const int shift = std::max(0, static_cast<int>(std::bit_width(varies)) - bits);
-      const Key mask = (Key{1} << bits) - 1;
-      int64_t count[size_t{1} << 11];
-      std::fill_n(count, size_t{1} << bits, 0);
-      for (int64_t i = 0; i < n_; ++i) ++count[(sort_key(p[i]) >> shift) & mask];
-      Key digit = 0;
-      for (; k >= count[digit]; ++digit) k -= count[digit];
-      line_.reserve(static_cast<size_t>(count[digit]));
-      for (int64_t i = 0; i < n_; ++i)
-        if (((sort_key(p[i]) >> shift) & mask) == digit) {
-          if (shift == 0 && k-- == 0) return {p[i], i};  // all these are equal
-          if (shift > 0) line_.push_back({p[i], i});
-        }
+    if (n_ <= kRanked) return kth_of_few(p, nullptr, n_, k);
+    // Only those that share the first digit with it, of the bits in which any two differ.
+    const auto [least, varies] = spread(p);
+    const int bits = n_ < 1024 ? 8 : 11;
+    const int shift = std::max(0, static_cast<int>(std::bit_width(varies)) - bits);
+    const Key mask = (Key{1} << bits) - 1;
+    auto digit_of = [&, least = least](T v) { return ((sort_key(v) - least) >> shift) & mask; };
+    int64_t count[size_t{1} << 11];
+    std::fill_n(count, size_t{1} << bits, 0);
+    for (int64_t i = 0; i < n_; ++i) ++count[digit_of(p[i])];
+    Key digit = 0;
+    for (; k >= count[digit]; ++digit) k -= count[digit];
+    // Without a branch, which nobody could guess: there is room for one that does not count.
+    place_.resize(static_cast<size_t>(count[digit] + 1));
+    int64_t found = 0;
+    for (int64_t i = 0; i < n_; ++i) {
+      place_[static_cast<size_t>(found)] = i;
+      found += digit_of(p[i]) == digit;
+      if (found == count[digit]) break;
     }
-    auto at = line_.begin() + k;
-    std::nth_element(line_.begin(), at, line_.end(), ascending<T>);
-    return *at;
+    if (shift == 0) return at(p, place_[static_cast<size_t>(k)]);  // all these are equal
+    return kth_of_few(p, place_.data(), found, k);
   }
 
   // The last one of the most frequent value, the least of these.
   Entry<T> mode(const T* p) {
-    if (!radix_fits()) {
-      std::vector<Entry<T>> line = entries(p);
-      std::sort(line.begin(), line.end(), ascending<T>);
-      size_t end = longest_run(line.size(), [&](size_t a, size_t b) {
-        return same_value(line[a].value, line[b].value);
+    if (radix_fits()) {
+      Entry<T> found{};
+      with_sorted_keys(p, n_, false, [&](const auto* sorted) {
+        const int64_t last =
+            longest_run(n_, [&](int64_t i) { return sorted[i].key == sorted[i - 1].key; });
+        found = at(p, sorted[last].index);
       });
-      return line[end - 1];
+      return found;
     }
-    Entry<T> found{};
-    with_sorted_keys(p, n_, false, [&](const auto* sorted) {
-      size_t end = longest_run(static_cast<size_t>(n_),
-                               [&](size_t a, size_t b) { return sorted[a].key == sorted[b].key; });
-      found = {p[sorted[end - 1].index], sorted[end - 1].index};
-    });
-    return found;
+    int32_t rank[kRanked];
+    if (n_ <= kRanked && ranks(p, nullptr, n_, false, rank)) {
+      int32_t order[kRanked];
+      for (int64_t i = 0; i < n_; ++i) order[rank[i]] = static_cast<int32_t>(i);
+      return at(p,
+                order[longest_run(n_, [&](int64_t i) { return p[order[i]] == p[order[i - 1]]; })]);
+    }
+    std::vector<Entry<T>> line = entries(p);
+    std::sort(line.begin(), line.end(), ascending<T>);
+    return line[static_cast<size_t>(longest_run(n_, [&](int64_t i) {
+      const auto k = static_cast<size_t>(i);
+      return same_value(line[k].value, line[k - 1].value);
+    }))];
   }
 
  private:
-  // A short line, by counting who comes before whom: nothing to guess. False, and nothing done,
-  // where the numbers cannot be compared exactly as float or double, or not several at a time.
+  static Entry<T> at(const T* p, int64_t i) { return {p[i], i}; }
+
+  static const auto& kernels() {
+    if constexpr (std::is_floating_point_v<T>)
+      return lanes(T{});
+    else
+      return integers(T{});
+  }
+
+  // Short lines, by counting who comes before whom: nothing to guess.
   static constexpr int64_t kRanked = 127;
-  bool sort_by_rank(const T* p, bool descending, T* value, int64_t* index) const {
+
+  // Where in order each of n elements comes, those at `place` of p or the first ones. False where
+  // the numbers cannot be compared exactly as float or double, or not several at a time.
+  static bool ranks(const T* p, const int64_t* place, int64_t n, bool descending, int32_t* rank) {
     using Number = std::conditional_t<(sizeof(T) > 2) && !std::is_same_v<T, float>, double, float>;
     if (sizeof(Number) == 8 && isa() < Isa::Avx2) return false;
-    Number key[kRanked + 1] = {};  // whole registers
-    int32_t rank[kRanked];
-    bool ordered = true;
-    for (int64_t i = 0; i < n_; ++i) {
-      const auto v = static_cast<Number>(p[i]);
-      key[i] = descending ? -v : v;
-      if constexpr (std::is_same_v<T, int64_t>)
-        ordered &= std::abs(v) < Number(int64_t{1} << 53);
-      else
-        ordered &= v == v;
+    constexpr int64_t kRegister = 16;  // whole ones are read
+    Number key[kRanked + kRegister];
+    T chosen[kRanked];
+    if (place) {
+      for (int64_t i = 0; i < n; ++i) chosen[i] = p[place[i]];
+      p = chosen;
     }
-    if (!ordered) return false;
-    lanes(Number{}).ranks(key, n_, rank);
+    if constexpr (std::is_same_v<T, int64_t>) {  // by the bits of 1.5 * 2^52 + v
+      uint64_t wide = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        const auto v = static_cast<uint64_t>(p[i]);
+        wide |= v + (uint64_t{1} << 51);
+        key[i] = std::bit_cast<double>(v + std::bit_cast<uint64_t>(0x1.8p52)) - 0x1.8p52;
+      }
+      if (wide >> 52) return false;
+    } else {
+      int unordered = 0;
+      for (int64_t i = 0; i < n; ++i) {
+        key[i] = static_cast<Number>(p[i]);
+        unordered |= key[i] != key[i];
+      }
+      if (unordered) return false;
+    }
+    if (descending)
+      for (int64_t i = 0; i < n; ++i) key[i] = -key[i];
+    std::fill_n(key + n, kRegister, Number(0));
+    lanes(Number{}).ranks(key, n, rank);
+    return true;
+  }
+  bool sort_by_rank(const T* p, bool descending, T* value, int64_t* index) const {
+    int32_t rank[kRanked];
+    if (!ranks(p, nullptr, n_, descending, rank)) return false;
     for (int64_t i = 0; i < n_; ++i) {
       value[rank[i]] = p[i];
       index[rank[i]] = i;
     }
     return true;
+  }
+  // The k-th in ascending order of those n, best few.
+  Entry<T> kth_of_few(const T* p, const int64_t* place, int64_t n, int64_t k) {
+    int32_t rank[kRanked];
+    if (n <= kRanked && ranks(p, place, n, false, rank)) {
+      int32_t found = 0;
+      for (int64_t i = 0; i < n; ++i) found += rank[i] == k ? static_cast<int32_t>(i) : 0;
+      return at(p, place ? place[found] : found);
+    }
+    line_.clear();
+    for (int64_t i = 0; i < n; ++i) line_.push_back(at(p, place ? place[i] : i));
+    auto wanted = line_.begin() + k;
+    std::nth_element(line_.begin(), wanted, line_.end(), ascending<T>);
+    return *wanted;
+  }
+  // A key that no key lies below, and the bits in which keys above that differ.
+  std::pair<Key, Key> spread(const T* p) const {
+    if constexpr (std::is_integral_v<T>) {
+      T least = p[0], most = p[0];
+      for (int64_t i = 1; i < n_; ++i) {
+        least = p[i] < least ? p[i] : least;
+        most = p[i] > most ? p[i] : most;
+      }
+      return {sort_key(least), sort_key(most) - sort_key(least)};
+    } else {
+      Key varies = 0;
+      for (int64_t i = 1; i < n_; ++i) varies |= sort_key(p[i]) ^ sort_key(p[0]);
+      return {Key{0}, varies};
+    }
   }
   bool radix_fits() const { return n_ >= 128 && n_ <= int64_t{UINT32_MAX}; }
 
@@ -162,18 +225,59 @@ class LineWorker {
     }
   }
 
-  // The end of the first longest run of equal places.
+  // The last place of the first longest run; same(i) says whether i continues that of i - 1.
   template <class Same>
-  static size_t longest_run(size_t n, Same&& same) {
-    size_t most = 0, best = 0;
-    for (size_t start = 0, end; start < n; start = end) {
-      for (end = start + 1; end < n && same(end, start);) ++end;
-      if (end - start > most) {
-        most = end - start;
-        best = end;
+  static int64_t longest_run(int64_t n, Same&& same) {
+    int64_t run = 1, most = 1, last = 0;
+    for (int64_t i = 1; i < n; ++i) {
+      run = same(i) ? run + 1 : 1;
+      last = run > most ? i : last;
+      most = run > most ? run : most;
+    }
+    return last;
+  }
+
+  // The best so far of a line are few, and with them wait some that are better than the last of
+  // them was. False, and nothing of use written, where ranks() is false.
+  template <bool kLargest>
+  bool choose_by_rank(const T* p, int64_t k, T* value, int64_t* index) const {
+    constexpr int64_t kStep = 64;
+    int64_t place[kRanked];
+    int32_t rank[kRanked];
+    const int64_t first = 4 * k >= n_ ? kRanked : (k / 16 + 1) * 32;
+    int64_t waiting = std::min({n_, first, kRanked});
+    for (int64_t i = 0; i < waiting; ++i) place[i] = i;
+    for (int64_t next = waiting;;) {
+      if (!ranks(p, place, waiting, kLargest, rank)) return false;
+      if (next == n_) break;
+      int64_t kept = 0;
+      T bar = p[0];
+      for (int64_t i = 0; i < waiting; ++i) {
+        bar = rank[i] == k - 1 ? p[place[i]] : bar;
+        place[kept] = place[i];
+        kept += rank[i] < k;
+      }
+      waiting = kept;
+      while (next < n_ && waiting + kStep <= kRanked) {
+        const int64_t m = std::min(kStep, n_ - next);
+        // Of equal ones the first counts. NaN has to be found, where it would be chosen.
+        auto better = [bar](T v) { return kLargest ? !(v <= bar) : v < bar; };
+        const T best = kLargest ? kernels().largest(p + next, m) : kernels().smallest(p + next, m);
+        const bool any = kLargest ? !(best <= bar) : !(best >= bar);
+        for (int64_t j = 0; any && j < m; ++j) {
+          place[waiting] = next + j;
+          waiting += better(p[next + j]);
+        }
+        next += m;
       }
     }
-    return best;
+    int64_t order[kRanked];
+    for (int64_t i = 0; i < waiting; ++i) order[rank[i]] = place[i];
+    for (int64_t i = 0; i < k; ++i) {
+      value[i] = p[order[i]];
+      index[i] = order[i];
+    }
+    return true;
   }
 
   template <bool kLargest>
@@ -181,7 +285,9 @@ class LineWorker {
     auto less = [](const Entry<T>& a, const Entry<T>& b) {
       return kLargest ? descending_order<T>(a, b) : ascending<T>(a, b);
     };
-    if (k * 4 > n_ && radix_fits()) {
+    if ((n_ <= kRanked || k <= kRanked / 2) && choose_by_rank<kLargest>(p, k, value, index)) return;
+    constexpr int64_t kSortedSoon = 2048;
+    if ((k * 4 > n_ || n_ <= kSortedSoon) && radix_fits()) {
       with_sorted_keys(p, n_, kLargest, [&](const auto* sorted) {
         for (int64_t i = 0; i < k; ++i) {
           value[i] = p[sorted[i].index];
@@ -225,6 +331,7 @@ class LineWorker {
 
   int64_t n_;
   std::vector<Entry<T>> line_;
+  std::vector<int64_t> place_;
 };
 
 // Calls f(worker, line, where its values go, where its indices go) for every line, on several
@@ -267,7 +374,11 @@ void in_compute_type(const char* op, const Array& x, const Array& values, F&& f)
   DType compute = compute_dtype(x.dtype);
   Array from = as_contiguous(x, compute);
   Array to = compute == values.dtype ? values : Array::empty(values.shape, compute);
-  dispatch_real(compute, op, [&]<class T>(T) { f(T{}, from, to); });
+  Array bytes = to;
+  if (compute == DType::Bool) from.dtype = bytes.dtype = DType::UInt8;  // the bytes 0 and 1
+  dispatch_real(from.dtype, op, [&]<class T>(T) {
+    if constexpr (!std::is_same_v<T, bool>) f(T{}, from, bytes);
+  });
   if (compute != values.dtype) copy_array(to, values);
 }
 
@@ -276,8 +387,10 @@ Entry<T> pick(LineWorker<T>& worker, const T* p, int64_t n, LinePick what, int64
   if (what == LinePick::Kth) return worker.kth(p, k);
   if (what == LinePick::Mode) return worker.mode(p);
   if constexpr (std::is_floating_point_v<T>) {
+    int any = 0;
+    for (int64_t i = 0; i < n; ++i) any |= p[i] != p[i];
     int64_t nans = 0;
-    for (int64_t i = 0; i < n; ++i) nans += p[i] != p[i];
+    for (int64_t i = 0; any && i < n; ++i) nans += p[i] != p[i];
     if (nans && (what == LinePick::Median || nans == n)) {
       int64_t first = 0;
       while (p[first] == p[first]) ++first;
