@@ -57,6 +57,27 @@ class TestLayouts:
             sums.add(float(fg.from_numpy(view).sum()))
         assert len(sums) == 1
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "float16"])
+    @pytest.mark.parametrize(
+        "shape", [(5, 3, 8), (130, 5, 64), (3, 700, 2), (2, 3, 4, 5), (70, 2, 3)]
+    )
+    def test_dims_around_a_kept_one(self, shape: tuple[int, ...], dtype: str) -> None:
+        x = np.random.default_rng(3).integers(-9, 9, shape).astype(dtype)
+        dims = (0, 2) if len(shape) == 3 else (0, 3)
+        t, wide = fg.tensor(x), x.astype("float64")
+        np.testing.assert_array_equal(to_numpy(t.sum(dims)), wide.sum(dims).astype(dtype))
+        np.testing.assert_array_equal(to_numpy(t.amax(dims)), x.max(dims))
+        if dtype.startswith("float"):
+            rtol = 2e-3 if dtype == "float16" else 1e-5
+            np.testing.assert_allclose(to_numpy(t.var(dims)), wide.var(dims, ddof=1), rtol=rtol)
+
+    @pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "int8", "uint8"])
+    def test_integers_of_every_length(self, dtype: str) -> None:
+        limits = np.iinfo(dtype)
+        for n in [1, 15, 16, 63, 64, 65, 127, 128, 129, 255, 256, 1023, 1024, 3000]:
+            x = np.random.default_rng(n).integers(limits.min, limits.max, (3, n), dtype)
+            np.testing.assert_array_equal(to_numpy(fg.tensor(x).sum(1)), x.sum(1, dtype="int64"))
+
 
 class TestAccuracy:
     @pytest.mark.parametrize("n", [1, 3, 31, 1000, 1_000_003])

@@ -207,6 +207,65 @@ ReducePlan::ReducePlan(const Array& x, DimSet dims, bool ordered) {
   for (int64_t n : reduced) count *= n;
 }
 
+namespace {
+
+// Short runs with kept dimensions between them, as over the first and the last of three: first each
+// run, as if it were alone, then what the runs come to. Whether it was done here.
+bool reduce_in_steps(const Array& x, const ReducePlan& plan, const ReducerTable& reducer,
+                     ReduceStore store) {
+  constexpr int64_t kShortRun = 64;
+  if (reducer.ordered || reducer.serial || plan.reduced.size() < 2 || plan.kept.empty())
+    return false;
+  const size_t last = plan.reduced.size() - 1;
+  const int64_t run = plan.reduced[last], stride = std::abs(plan.kept_strides.back()),
+                size = reducer.size;
+  if (run > kShortRun || run * static_cast<int64_t>(x.itemsize()) < size ||
+      stride <= std::abs(plan.reduced_strides[last]) ||
+      stride >= std::abs(plan.reduced_strides[last - 1]))
+    return false;
+  Dims shape, strides;
+  auto take = [&](const Dims& from, const Dims& steps, size_t begin, size_t end) {
+    for (; begin < end; ++begin) {
+      shape.push_back(from[begin]);
+      strides.push_back(steps[begin]);
+    }
+  };
+  take(plan.reduced, plan.reduced_strides, 0, last);
+  take(plan.kept, plan.kept_strides, 0, plan.kept.size());
+  take(plan.reduced, plan.reduced_strides, last, last + 1);
+  const int64_t columns = plan.outputs, rows = plan.count / run;
+  auto parts = std::make_unique_for_overwrite<char[]>(static_cast<size_t>(rows * columns * size));
+  struct Parts {
+    char* data;
+    int64_t size;
+  } to{parts.get(), size};
+  auto put = [](void* self, int64_t first, int64_t step, const void* acc, int64_t m) {
+    const auto [data, bytes] = *static_cast<Parts*>(self);
+    const int64_t piece = step == 1 ? m : 1;
+    for (int64_t i = 0; i < m; i += piece)
+      std::memcpy(data + (first + i * step) * bytes, static_cast<const char*>(acc) + i * bytes,
+                  static_cast<size_t>(piece * bytes));
+  };
+  reduce_walk(x.view(shape, strides), DimSet{1} << (shape.size() - 1), reducer, {&to, put});
+  parallel_for(columns, kParallelGrain / rows + 1, [&](int64_t begin, int64_t end) {
+    ColumnCascade cascade(reducer, (rows - 1) / kReduceRows + 1, end - begin);
+    for (int64_t r = 0; r < rows; ++r) {
+      const char* row = parts.get() + (r * columns + begin) * size;
+      if (r % kReduceRows == 0)
+        std::memcpy(cascade.part(), row, static_cast<size_t>((end - begin) * size));
+      else
+        reducer.merge(cascade.part(), row, cascade.part(), end - begin);
+      if (r % kReduceRows == kReduceRows - 1 || r == rows - 1) cascade.push();
+    }
+    char* total = parts.get() + begin * size;  // the first row's, which are no longer needed
+    cascade.finish(total);
+    store.put(store.self, begin, 1, total, end - begin);
+  });
+  return true;
+}
+
+}  // namespace
+
 void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, ReduceStore store) {
   if (reduces_one_line(x, dims, reducer.compute)) {
     alignas(8) char acc[kMostAcc];
@@ -235,6 +294,7 @@ void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, Reduc
   if (!plan.kept.empty() && !plan.reduced.empty() && plan.kept.back() >= 4 &&
       std::abs(plan.kept_strides.back()) < std::abs(inner_stride))
     return reduce_columns(x, plan, reducer, store);
+  if (reduce_in_steps(x, plan, reducer, store)) return;
   LineReduction(x, plan, reducer, store).run();
 }
 
