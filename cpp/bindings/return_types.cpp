@@ -33,7 +33,8 @@ ReturnType::ReturnType(const char* name, std::initializer_list<const char*> fiel
 }
 
 PyObject* ReturnType::operator()(std::initializer_list<Tensor> values) const {
-  Object tuple = own(PyStructSequence_New(type_));
+  // PyStructSequence_New() would look up in the type's dictionary how many fields there are, twice.
+  Object tuple = own(type_->tp_alloc(type_, static_cast<Py_ssize_t>(fields_.size())));
   Py_ssize_t i = 0;
   for (const Tensor& t : values) PyStructSequence_SET_ITEM(tuple.get(), i++, check(wrap(t)));
   return tuple.release();

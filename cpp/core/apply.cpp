@@ -174,9 +174,12 @@ void execute(Op op, std::span<const Tensor> inputs, const Attrs& attrs, Outs& ou
   }
   outs.reserve(metas.size());
   SmallVector<Array, 4> results;  // as many as a decomposition has
+  results.reserve(metas.size());
   for (Meta& m : metas)
-    results.push_back(m.strides.empty() ? Array::empty(m.shape, m.dtype)
-                                        : Array::empty_strided(m.shape, m.strides, m.dtype));
+    results.emplace_unchecked([&] {
+      return m.strides.empty() ? Array::empty(m.shape, m.dtype)
+                               : Array::empty_strided(m.shape, m.strides, m.dtype);
+    });
   eval(op, attrs, arrays, {results.data(), results.size()});
   for (Array& a : results) outs.push_back(Tensor(std::move(a)));
 }

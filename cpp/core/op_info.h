@@ -17,7 +17,7 @@ struct Meta {
   int64_t offset = 0;
 };
 
-using Metas = SmallVector<Meta, 1>;
+using Metas = SmallVector<Meta, 4>;  // as many as a decomposition has
 
 // Input arrays; null where an optional input is absent.
 using Inputs = std::span<const Array* const>;

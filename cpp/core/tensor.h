@@ -17,7 +17,8 @@ using Tensors = std::vector<Tensor>;
 class Tensor {
  public:
   Tensor() = default;
-  explicit Tensor(Array a);  // below
+  explicit Tensor(Array&& a);  // below
+  explicit Tensor(const Array& a) : Tensor(Array(a)) {}
   // Uninitialised, row-major.
   static Tensor empty(DimSpan shape, DType dtype);
   // The same, of the shape of a row-major array whose elements are not smaller.
@@ -99,7 +100,7 @@ struct TensorImpl {
   void* python = nullptr;  // the wrapper, when there is one; borrowed or owned, bindings know
 
   TensorImpl() = default;
-  explicit TensorImpl(Array a) : inference(t_modes.inference), array(std::move(a)) {}
+  explicit TensorImpl(Array&& a) : inference(t_modes.inference), array(std::move(a)) {}
   ~TensorImpl() {
     if (extras || accumulator.load(std::memory_order_relaxed)) release_rare();
   }
@@ -136,7 +137,7 @@ inline void ViewInfo::operator delete(void* p) { ViewPool::deallocate(p); }
 
 using ImplPool = FreeList<TensorImpl, sizeof(TensorImpl)>;
 inline TensorImpl* TensorImpl::make() { return new (ImplPool::allocate()) TensorImpl; }
-inline Tensor::Tensor(Array a)
+inline Tensor::Tensor(Array&& a)
     : impl_(Ref<TensorImpl>::adopt(new (ImplPool::allocate()) TensorImpl(std::move(a)))) {}
 inline Tensor Tensor::empty(DimSpan shape, DType dtype) {
   Tensor t = adopt(TensorImpl::make());
