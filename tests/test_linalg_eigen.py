@@ -260,6 +260,24 @@ def test_svd_of_values_that_repeat_vanish_or_fall(n: int, dtype: Any) -> None:
         np.testing.assert_allclose(vh @ vh.T, np.eye(n), 0, 4 * n * eps)
 
 
+@pytest.mark.parametrize("n", [3, 4, 5, 6])
+@pytest.mark.parametrize("tiny", [1e-3, 1e-9, 1e-13])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_svd_of_short_columns_of_equal_length(n: int, tiny: float, dtype: Any) -> None:
+    """Small singular values are as exact as large ones, where squares of products underflow too."""
+    if dtype is np.float64:
+        tiny = tiny**11
+    a = np.zeros((n, n), dtype)
+    a[0, 0] = 1
+    a[1:, 1:] = tiny * (0.5 + 0.5 * np.eye(n - 1))
+    expected = np.array([1, tiny * n / 2] + [tiny / 2] * (n - 2))
+    u, s, vh = (to_numpy(t).astype(np.float64) for t in fg.linalg.svd(fg.tensor(a)))
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(s, expected, rtol=8 * eps)
+    np.testing.assert_allclose(u.T @ u, np.eye(n), atol=8 * eps)
+    np.testing.assert_allclose(vh @ vh.T, np.eye(n), atol=8 * eps)
+
+
 def test_svd_of_batches_shares_them_among_threads() -> None:
     a = fg.tensor(normal(7, 40, 30))
     before = fg.get_num_threads()
