@@ -35,12 +35,6 @@ double epsilon_of(DType d) {
                              : std::numeric_limits<double>::epsilon();
 }
 
-Dims batch_of(const Array& a) { return Dims(DimSpan(a.shape).first(a.shape.size() - 2)); }
-Dims with(Dims d, std::initializer_list<int64_t> sizes) {
-  for (int64_t n : sizes) d.push_back(n);
-  return d;
-}
-
 // numerator / gap, and 0 where both are zero up to the given sizes of rounding errors.
 Tensor quotient_or_zero(const Tensor& numerator, const Tensor& gap, const Tensor& numerator_size,
                         const Tensor& gap_size) {
@@ -141,12 +135,12 @@ FG_DEFINE_OP(Eigh) = {
     .num_outputs = 3,
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
-          Dims batch = batch_of(*in[0]);
+          DimSpan batch = batch_dims(*in[0]);
           out[0].dtype = out[1].dtype = in[0]->dtype;
-          out[0].shape = with(batch, {in[0]->shape.back()});
+          out[0].shape = with_sizes(batch, {in[0]->shape.back()});
           out[1].shape = in[0]->shape;
           out[2].dtype = DType::Int32;
-          out[2].shape = batch;
+          out[2].shape = Dims(batch);
         },
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
@@ -164,9 +158,9 @@ FG_DEFINE_OP(Eigvalsh) = {
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;
-          out[0].shape = with(batch_of(*in[0]), {in[0]->shape.back()});
+          out[0].shape = with_sizes(batch_dims(*in[0]), {in[0]->shape.back()});
           out[1].dtype = DType::Int32;
-          out[1].shape = batch_of(*in[0]);
+          out[1].shape = Dims(batch_dims(*in[0]));
         },
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
@@ -181,16 +175,16 @@ FG_DEFINE_OP(Svd) = {
     .num_outputs = 4,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
-          Dims batch = batch_of(*in[0]);
+          DimSpan batch = batch_dims(*in[0]);
           int64_t m = in[0]->shape[in[0]->shape.size() - 2], n = in[0]->shape.back(),
                   k = std::min(m, n);
           bool full = a.flag(0);
           out[0].dtype = out[1].dtype = out[2].dtype = in[0]->dtype;
-          out[0].shape = with(batch, {m, full ? m : k});
-          out[1].shape = with(batch, {k});
-          out[2].shape = with(batch, {full ? n : k, n});
+          out[0].shape = with_sizes(batch, {m, full ? m : k});
+          out[1].shape = with_sizes(batch, {k});
+          out[2].shape = with_sizes(batch, {full ? n : k, n});
           out[3].dtype = DType::Int32;
-          out[3].shape = batch;
+          out[3].shape = Dims(batch);
         },
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { svd(*in[0], &out[0], out[1], &out[2], out[3]); },
@@ -206,9 +200,10 @@ FG_DEFINE_OP(Svdvals) = {
         [](const Attrs&, Inputs in, Metas& out) {
           const Dims& shape = in[0]->shape;
           out[0].dtype = in[0]->dtype;
-          out[0].shape = with(batch_of(*in[0]), {std::min(shape[shape.size() - 2], shape.back())});
+          out[0].shape =
+              with_sizes(batch_dims(*in[0]), {std::min(shape[shape.size() - 2], shape.back())});
           out[1].dtype = DType::Int32;
-          out[1].shape = batch_of(*in[0]);
+          out[1].shape = Dims(batch_dims(*in[0]));
         },
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { svd(*in[0], nullptr, out[0], nullptr, out[1]); },
@@ -220,10 +215,10 @@ FG_DEFINE_OP(Eig) = {
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
           out[0].dtype = out[1].dtype = to_complex(in[0]->dtype);
-          out[0].shape = with(batch_of(*in[0]), {in[0]->shape.back()});
+          out[0].shape = with_sizes(batch_dims(*in[0]), {in[0]->shape.back()});
           out[1].shape = in[0]->shape;
           out[2].dtype = DType::Int32;
-          out[2].shape = batch_of(*in[0]);
+          out[2].shape = Dims(batch_dims(*in[0]));
         },
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { general_eigen(*in[0], out[0], &out[1], out[2]); },
@@ -258,11 +253,11 @@ FG_DEFINE_OP(Pinv) = {
         [](const Attrs&, Inputs in, std::span<Array> out) {
           // v·diag(1 / s)·uᵀ, from the decomposition of A.
           const Array& a = *in[0];
-          Dims batch = batch_of(a);
+          DimSpan batch = batch_dims(a);
           int64_t m = a.shape[a.shape.size() - 2], n = a.shape.back(), k = std::min(m, n);
-          Array u = Array::empty(with(batch, {m, k}), a.dtype),
-                vh = Array::empty(with(batch, {k, n}), a.dtype);
-          Array s = Array::empty(with(batch, {k}), a.dtype),
+          Array u = Array::empty(with_sizes(batch, {m, k}), a.dtype),
+                vh = Array::empty(with_sizes(batch, {k, n}), a.dtype);
+          Array s = Array::empty(with_sizes(batch, {k}), a.dtype),
                 info = Array::empty(batch, DType::Int32);
           svd(a, &u, s, &vh, info);
           Array atol = recorded::contiguous_copy(in[1]->expanded(batch)),

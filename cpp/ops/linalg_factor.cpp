@@ -22,11 +22,6 @@
 namespace fastgrad {
 namespace {
 
-Dims batch_of(const Array& a) { return Dims(DimSpan(a.shape).first(a.shape.size() - 2)); }
-Dims with(Dims d, std::initializer_list<int64_t> sizes) {
-  for (int64_t n : sizes) d.push_back(n);
-  return d;
-}
 int64_t rows(const Array& a) { return a.shape[a.shape.size() - 2]; }
 int64_t cols(const Array& a) { return a.shape.back(); }
 
@@ -60,7 +55,7 @@ Tensor permutation_of(const Tensor& pivots, int64_t m, DType dtype) {
            "Pivots given to lu_solve must all be smaller or equal to LU.size(-2). Did you "
            "properly pass the result of lu_factor?");
   watch_range(p, 1, m + 1);
-  Array out = Array::empty(with(Dims(DimSpan(p.shape).first(p.shape.size() - 1)), {m, m}), dtype);
+  Array out = Array::empty(with_sizes(DimSpan(p.shape).first(p.shape.size() - 1), {m, m}), dtype);
   fill_permutation(p, out);
   if (Recorder* r = recorder()) [[unlikely]] {
     const Array* in[] = {&p};
@@ -137,8 +132,7 @@ void qr_vjp(VjpContext& c) {
   if (gq.defined()) inner = add(gq, inner);
   Tensor ga = linalg_solve_triangular(r1, inner, true, false, false, true);
   if (m < n) {
-    Tensor parts[] = {
-        ga, ga2.defined() ? ga2 : zeros(with(Dims(batch_dims(ga)), {m, n - m}), ga.dtype())};
+    Tensor parts[] = {ga, ga2.defined() ? ga2 : zeros(batch_and(ga, {m, n - m}), ga.dtype())};
     ga = cat(parts, -1);
   }
   c.set(0, ga);
@@ -160,7 +154,7 @@ void householder_vjp(VjpContext& c) {
     v.push_back(columns(all_v, i, i + 1));
     t.push_back(as_column(columns(tau, i, i + 1)));
   }
-  Tensor product = expand(eye(m, n, a.dtype()), with(Dims(batch_dims(a)), {m, n}));
+  Tensor product = expand(eye(m, n, a.dtype()), batch_and(a, {m, n}));
   for (auto i = static_cast<size_t>(k); i-- > 0;) {
     x[i] = product;
     product = sub(product, mul(t[i], matmul(v[i], matmul(v[i], product, true, false))));
@@ -173,7 +167,7 @@ void householder_vjp(VjpContext& c) {
     g = sub(g, mul(t[i], matmul(v[i], vg)));
   }
   if (c.needs(0)) {
-    if (n > k) gv.push_back(zeros(with(Dims(batch_dims(a)), {m, n - k}), a.dtype()));
+    if (n > k) gv.push_back(zeros(batch_and(a, {m, n - k}), a.dtype()));
     c.set(0, lower_triangle(cat(gv, -1), -1));
   }
   if (c.needs(1)) c.set(1, cat(gt, -1));
@@ -193,12 +187,12 @@ FG_DEFINE_OP(LuFactor) = {
     .num_outputs = 3,
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
-          Dims batch = batch_of(*in[0]);
+          DimSpan batch = batch_dims(*in[0]);
           out[0].dtype = in[0]->dtype;
           out[0].shape = in[0]->shape;
           out[1].dtype = out[2].dtype = DType::Int32;
-          out[1].shape = with(batch, {std::min(rows(*in[0]), cols(*in[0]))});
-          out[2].shape = batch;
+          out[1].shape = with_sizes(batch, {std::min(rows(*in[0]), cols(*in[0]))});
+          out[2].shape = Dims(batch);
         },
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { lu_factor(*in[0], out[0], out[1], out[2]); },
@@ -214,13 +208,14 @@ FG_DEFINE_OP(Qr) = {
     .num_outputs = 2,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
-          Dims batch = batch_of(*in[0]);
+          DimSpan batch = batch_dims(*in[0]);
           int64_t m = rows(*in[0]), n = cols(*in[0]), k = std::min(m, n);
           auto mode = static_cast<QrMode>(a.integer(0));
           out[0].dtype = out[1].dtype = in[0]->dtype;
-          out[0].shape =
-              mode == QrMode::R ? Dims{0} : with(batch, {m, mode == QrMode::Complete ? m : k});
-          out[1].shape = with(batch, {mode == QrMode::Complete ? m : k, n});
+          out[0].shape = mode == QrMode::R
+                             ? Dims{0}
+                             : with_sizes(batch, {m, mode == QrMode::Complete ? m : k});
+          out[1].shape = with_sizes(batch, {mode == QrMode::Complete ? m : k, n});
         },
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
@@ -238,7 +233,7 @@ FG_DEFINE_OP(Geqrf) = {
         [](const Attrs&, Inputs in, Metas& out) {
           out[0].dtype = out[1].dtype = in[0]->dtype;
           out[0].shape = in[0]->shape;
-          out[1].shape = with(batch_of(*in[0]), {std::min(rows(*in[0]), cols(*in[0]))});
+          out[1].shape = with_sizes(batch_dims(*in[0]), {std::min(rows(*in[0]), cols(*in[0]))});
         },
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { qr_reflectors(*in[0], out[0], out[1]); },
@@ -269,16 +264,17 @@ FG_DEFINE_OP(LeastSquares) = {
     .infer =
         [](const Attrs& at, Inputs in, Metas& out) {
           const Array& a = *in[0];
-          Dims batch = batch_of(a);
+          DimSpan batch = batch_dims(a);
           char driver = static_cast<char>(at.integer(0));
           out[0].dtype = out[2].dtype = a.dtype;
-          out[0].shape = with(batch, {cols(a), cols(*in[1])});
+          out[0].shape = with_sizes(batch, {cols(a), cols(*in[1])});
           out[1].dtype = DType::Int64;
-          out[1].shape = driver == 's' ? Dims{0} : batch;
-          out[2].shape =
-              driver == 'd' || driver == 'v' ? with(batch, {std::min(rows(a), cols(a))}) : Dims{0};
+          out[1].shape = driver == 's' ? Dims{0} : Dims(batch);
+          out[2].shape = driver == 'd' || driver == 'v'
+                             ? with_sizes(batch, {std::min(rows(a), cols(a))})
+                             : Dims{0};
           out[3].dtype = DType::Int32;
-          out[3].shape = batch;
+          out[3].shape = Dims(batch);
         },
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
@@ -349,7 +345,7 @@ Tensors lu_unpack(const Tensor& lu, const Tensor& pivots, bool unpack_data, bool
   int64_t m = lu.size(-2), n = lu.size(-1), k = std::min(m, n);
   Tensor none = zeros(Dims{0}, lu.dtype());
   Tensors out{none, none, none};
-  const Dims expected = with(Dims(batch_dims(lu)), {k});
+  const Dims expected = batch_and(lu, {k});
   FG_CHECK(!unpack_pivots || pivots.shape() == expected,
            "lu_unpack: LU_pivots is expected to have shape ", to_string(expected),
            " for LU_data of shape ", lu.shape(), ", got ", pivots.shape());
@@ -427,7 +423,7 @@ Tensor householder_product(const Tensor& a, const Tensor& tau) {
            "input.shape[-2] must be greater than or equal to input.shape[-1]");
   FG_CHECK(tau.ndim() >= 1 && a.size(-1) >= tau.size(-1), op,
            "input.shape[-1] must be greater than or equal to tau.shape[-1]");
-  Dims expected = with(Dims(batch_dims(a)), {tau.size(-1)});
+  Dims expected = batch_and(a, {tau.size(-1)});
   FG_CHECK(tau.shape() == expected, op,
            "Expected batch dimensions of tau to be equal to input.shape[:-2], but got ",
            tau.shape());
@@ -459,7 +455,7 @@ Tensors linalg_lstsq(const Tensor& a, const Tensor& b, std::optional<double> rco
                    : "input.size(-2) should match other.size(-2)");
   Dims batch = broadcast(batch_dims(a), batch_dims(rhs));
   auto expanded = [&](const Tensor& t) {
-    Dims shape = with(batch, {t.size(-2), t.size(-1)});
+    Dims shape = with_sizes(batch, {t.size(-2), t.size(-1)});
     return t.shape() == shape ? t : expand(t, shape);
   };
   Tensor m = expanded(a);

@@ -16,8 +16,6 @@
 namespace fastgrad {
 namespace {
 
-Dims batch_of(const Array& a) { return Dims(DimSpan(a.shape).first(a.shape.size() - 2)); }
-
 void infer_like_input(const Attrs&, Inputs in, Metas& out) {
   out[0].dtype = in[0]->dtype;
   out[0].shape = in[0]->shape;
@@ -39,9 +37,10 @@ FG_DEFINE_OP(Solve) = {
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
           const Array &a = *in[0], &b = *in[1];
-          Dims batch = batch_of(a), pivots = batch;
+          DimSpan batch = batch_dims(a);
+          Dims pivots(batch);
           pivots.push_back(a.shape.back());
-          Dims x = broadcast(batch, batch_of(b));
+          Dims x = broadcast(batch, batch_dims(b));
           x.push_back(b.shape[b.shape.size() - 2]);
           x.push_back(b.shape.back());
           out[0].dtype = out[1].dtype = a.dtype;
@@ -49,7 +48,7 @@ FG_DEFINE_OP(Solve) = {
           out[0].shape = x;
           out[1].shape = a.shape;
           out[2].shape = pivots;
-          out[3].shape = batch;
+          out[3].shape = Dims(batch);
         },
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
@@ -96,7 +95,7 @@ FG_DEFINE_OP(SolveTriangular) = {
         [](const Attrs&, Inputs in, Metas& out) {
           const Array& b = *in[1];
           out[0].dtype = b.dtype;
-          out[0].shape = broadcast(batch_of(*in[0]), batch_of(b));
+          out[0].shape = broadcast(batch_dims(*in[0]), batch_dims(b));
           out[0].shape.push_back(b.shape[b.shape.size() - 2]);
           out[0].shape.push_back(b.shape.back());
         },
@@ -134,7 +133,7 @@ FG_DEFINE_OP(Inverse) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = in[0]->shape;
           out[1].dtype = DType::Int32;
-          out[1].shape = batch_of(*in[0]);
+          out[1].shape = Dims(batch_dims(*in[0]));
         },
     .eval = [](const Attrs&, Inputs in, std::span<Array> out) { invert(*in[0], out[0], out[1]); },
     .vjp =
@@ -158,11 +157,11 @@ FG_DEFINE_OP(Det) = {
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;
-          out[0].shape = batch_of(*in[0]);
+          out[0].shape = Dims(batch_dims(*in[0]));
         },
     .eval =
         [](const Attrs&, Inputs in, std::span<Array> out) {
-          Dims pivots = batch_of(*in[0]);
+          Dims pivots(batch_dims(*in[0]));
           Array info = Array::empty(pivots, DType::Int32);
           pivots.push_back(in[0]->shape.back());
           Array factors = Array::empty(in[0]->shape, in[0]->dtype),
@@ -223,12 +222,12 @@ FG_DEFINE_OP(SLogDet) = {
         [](const Attrs&, Inputs in, Metas& out) {
           for (Meta& m : out) {
             m.dtype = in[0]->dtype;
-            m.shape = batch_of(*in[0]);
+            m.shape = Dims(batch_dims(*in[0]));
           }
         },
     .eval =
         [](const Attrs&, Inputs in, std::span<Array> out) {
-          Dims pivots = batch_of(*in[0]);
+          Dims pivots(batch_dims(*in[0]));
           Array info = Array::empty(pivots, DType::Int32);
           pivots.push_back(in[0]->shape.back());
           Array factors = Array::empty(in[0]->shape, in[0]->dtype),
@@ -256,7 +255,7 @@ FG_DEFINE_OP(Cholesky) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = in[0]->shape;
           out[1].dtype = DType::Int32;
-          out[1].shape = batch_of(*in[0]);
+          out[1].shape = Dims(batch_dims(*in[0]));
         },
     .eval = [](const Attrs& at, Inputs in,
                std::span<Array> out) { cholesky(*in[0], at.flag(0), out[0], out[1]); },

@@ -42,12 +42,15 @@ Tensor without_column(const Tensor& x) {
   return reshape(x, shape);
 }
 
-DimSpan batch_dims(const Tensor& a) { return DimSpan(a.shape()).first(a.shape().size() - 2); }
+Dims with_sizes(DimSpan batch, std::initializer_list<int64_t> sizes) {
+  Dims shape;
+  int64_t* to = shape.reset(batch.size() + sizes.size());
+  std::copy(sizes.begin(), sizes.end(), std::copy(batch.begin(), batch.end(), to));
+  return shape;
+}
 
 Dims batch_and(const Tensor& a, std::initializer_list<int64_t> sizes) {
-  Dims shape(batch_dims(a));
-  for (int64_t n : sizes) shape.push_back(n);
-  return shape;
+  return with_sizes(batch_dims(a), sizes);
 }
 
 void check_matrices(const Tensor& a, const char* op, const char* argument) {

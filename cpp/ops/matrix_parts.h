@@ -28,7 +28,10 @@ Tensor identity_like(const Tensor& a, int64_t n);
 Tensor as_column(const Tensor& x);
 Tensor without_column(const Tensor& x);
 
-DimSpan batch_dims(const Tensor& a);
+inline DimSpan batch_dims(const Array& a) { return DimSpan(a.shape).first(a.shape.size() - 2); }
+inline DimSpan batch_dims(const Tensor& a) { return batch_dims(a.array()); }
+// The sizes of a batch, and then these.
+Dims with_sizes(DimSpan batch, std::initializer_list<int64_t> sizes);
 Dims batch_and(const Tensor& a, std::initializer_list<int64_t> sizes);
 
 // PyTorch's checks: two dimensions at least, square, of a floating-point type. `op` is

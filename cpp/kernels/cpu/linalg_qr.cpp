@@ -103,45 +103,93 @@ class QrWork {
   Scratch<T> a_, v_, t_, single_v_, single_t_, work_;
 };
 
-// Below this size everything happens on the stack, a column at a time.
+// Up to this size everything happens on the stack.
 constexpr int64_t kSmallQr = 16;
+
+// Rows of C elements, zeros beyond the matrix, so that loops over them have a fixed length; a
+// reflector meets all columns at once, as sums of rows.
+template <int64_t C, class T>
+class SmallQr {
+ public:
+  void run(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
+    m_ = m;
+    const int64_t count = std::min(m, n);
+    const T size = extreme_size(from, m * n);
+    Row a[kSmallQr], columns[kSmallQr];
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < C; ++j) a[i][j] = j < n ? from[i * n + j] / size : T(0);
+    for (int64_t k = 0; k < count; ++k) {
+      T corner = 0;
+      factors_[k] = make(k, a, &corner);
+      if (factors_[k] == 0) continue;
+      reflect(k, a);
+      a[k][k] = corner;
+    }
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < n; ++j) r[i * n + j] = j < i ? T(0) : a[i][j] * size;
+    if (!q) return;
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < C; ++j) columns[i][j] = i == j;
+    for (int64_t k = count; k-- > 0;)
+      if (factors_[k] != 0) reflect(k, columns);
+    for (int64_t i = 0; i < m; ++i)
+      for (int64_t j = 0; j < q_cols; ++j) q[i * q_cols + j] = columns[i][j];
+  }
+
+ private:
+  using Row = T[C];
+
+  // Reflector k of column k from row k on, but for its first element, which is 1; its factor, and
+  // what the column has left in that row.
+  T make(int64_t k, const Row* a, T* corner) {
+    // A small column counts as much as a large one: its squares must not underflow.
+    constexpr T kSafe = sizeof(T) == 4 ? T(1e-20) : T(1e-200);
+    T *h = v_[k], alpha = a[k][k], rest = 0, scale = 1;
+    for (int64_t i = k + 1; i < m_; ++i) {
+      h[i] = a[i][k];
+      rest += h[i] * h[i];
+    }
+    if (!(alpha * alpha + rest > kSafe)) [[unlikely]] {
+      T largest = std::abs(alpha);
+      for (int64_t i = k + 1; i < m_; ++i) largest = std::max(largest, std::abs(h[i]));
+      scale = power_near(largest);
+      alpha /= scale;
+      rest = 0;
+      for (int64_t i = k + 1; i < m_; ++i) {
+        h[i] /= scale;
+        rest += h[i] * h[i];
+      }
+    }
+    if (rest == 0) return 0;
+    const T beta = -std::copysign(std::sqrt(alpha * alpha + rest), alpha > 0 ? T(1) : T(-1));
+    const T inverse = 1 / (alpha - beta);
+    for (int64_t i = k + 1; i < m_; ++i) h[i] *= inverse;
+    *corner = beta * scale;
+    return (beta - alpha) / beta;
+  }
+
+  // c = H·c
+  void reflect(int64_t k, Row* c) const {
+    const T *h = v_[k], factor = factors_[k];
+    Row sums;
+    for (int64_t j = 0; j < C; ++j) sums[j] = c[k][j];
+    for (int64_t i = k + 1; i < m_; ++i)
+      for (int64_t j = 0; j < C; ++j) sums[j] += h[i] * c[i][j];
+    for (int64_t j = 0; j < C; ++j) c[k][j] -= sums[j] *= factor;
+    for (int64_t i = k + 1; i < m_; ++i)
+      for (int64_t j = 0; j < C; ++j) c[i][j] -= h[i] * sums[j];
+  }
+
+  int64_t m_;
+  T v_[kSmallQr][kSmallQr], factors_[kSmallQr];
+};
 
 template <class T>
 void small_qr(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
-  constexpr int64_t N = kSmallQr;
-  T a[N][N], v[N][N], factors[N];  // the columns of both
-  const int64_t count = std::min(m, n);
-  const T size = extreme_size(from, m * n);
-  for (int64_t j = 0; j < n; ++j)
-    for (int64_t i = 0; i < m; ++i) a[j][i] = size == 1 ? from[i * n + j] : from[i * n + j] / size;
-  auto reflect = [&](int64_t k, T* column) {
-    T sum = 0;
-    for (int64_t i = k; i < m; ++i) sum += v[k][i] * column[i];
-    sum *= factors[k];
-    for (int64_t i = k; i < m; ++i) column[i] -= sum * v[k][i];
-  };
-  for (int64_t k = 0; k < count; ++k) {
-    // A small column counts as much as a large one: its squares must not underflow.
-    constexpr T kSafe = sizeof(T) == 4 ? T(1e-10) : T(1e-100);
-    T largest = 0;
-    for (int64_t i = k; i < m; ++i) largest = std::max(largest, std::abs(a[k][i]));
-    const T scale = largest > kSafe ? T(1) : power_near(largest);
-    if (scale != 1)
-      for (int64_t i = k; i < m; ++i) a[k][i] /= scale;
-    factors[k] = make_reflector(a[k] + k, m - k, v[k] + k, &a[k][k]);
-    a[k][k] *= scale;
-    if (factors[k] != 0)
-      for (int64_t j = k + 1; j < n; ++j) reflect(k, a[j]);
-  }
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < n; ++j) r[i * n + j] = j < i ? T(0) : a[j][i] * size;
-  for (int64_t j = 0; q && j < q_cols; ++j) {
-    T column[N] = {};
-    column[j] = 1;
-    for (int64_t k = std::min(j + 1, count); k-- > 0;)
-      if (factors[k] != 0) reflect(k, column);
-    for (int64_t i = 0; i < m; ++i) q[i * q_cols + j] = column[i];
-  }
+  const int64_t cols = std::max(n, q_cols);
+  if (cols <= 4) return SmallQr<4, T>().run(from, m, n, q, q_cols, r, rows);
+  if (cols <= 8) return SmallQr<8, T>().run(from, m, n, q, q_cols, r, rows);
+  return SmallQr<kSmallQr, T>().run(from, m, n, q, q_cols, r, rows);
 }
 
 }  // namespace
