@@ -30,12 +30,6 @@ using Int = int;
   X(orglq, (Int m, Int n, Int k, T * a, Int lda, const T* tau, T* work, Int lwork, Int* info),     \
     (&m, &n, &k, a, &lda, tau, work, &lwork, info),                                                \
     (const Int*, const Int*, const Int*, T*, const Int*, const T*, T*, const Int*, Int*))          \
-  X(stedc,                                                                                         \
-    (char job, Int n, T* d, T* e, T* z, Int ldz, T* work, Int lwork, Int* iwork, Int liwork,       \
-     Int* info),                                                                                   \
-    (&job, &n, d, e, z, &ldz, work, &lwork, iwork, &liwork, info, 1),                              \
-    (const char*, const Int*, T*, T*, T*, const Int*, T*, const Int*, Int*, const Int*, Int*,      \
-     size_t))                                                                                      \
   X(sterf, (Int n, T * d, T * e, Int * info), (&n, d, e, info), (const Int*, T*, T*, Int*))        \
   X(bdsdc,                                                                                         \
     (char uplo, char job, Int n, T* d, T* e, T* u, Int ldu, T* vt, Int ldvt, T* work, Int* iwork,  \
@@ -114,6 +108,23 @@ FG_LAPACK_ROUTINES(X)
 #undef X
 #undef T
 #undef FG_LAPACK_ROUTINES
+
+// Steps of a division in halves, called for many values at once. The i-th eigenvalue of
+// diag(d) + rho·z·zᵀ, i from 1, and its distances from the elements of d.
+extern "C" {
+void scipy_slaed4_(const Int* n, const Int* i, const float* d, const float* z, float* distances,
+                   const float* rho, float* value, Int* info);
+void scipy_dlaed4_(const Int* n, const Int* i, const double* d, const double* z, double* distances,
+                   const double* rho, double* value, Int* info);
+}
+inline void laed4(Int n, Int i, const float* d, const float* z, float* distances, float rho,
+                  float* value, Int* info) {
+  scipy_slaed4_(&n, &i, d, z, distances, &rho, value, info);
+}
+inline void laed4(Int n, Int i, const double* d, const double* z, double* distances, double rho,
+                  double* value, Int* info) {
+  scipy_dlaed4_(&n, &i, d, z, distances, &rho, value, info);
+}
 
 // Row-major triangular solve: a·x = b or x·a = b in place of b.
 inline void trsm(CBLAS_SIDE side, CBLAS_UPLO uplo, CBLAS_TRANSPOSE trans, CBLAS_DIAG diag, Int m,

@@ -3,11 +3,13 @@
 #include <cmath>
 #include <complex>
 #include <limits>
+#include <memory>
 
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/linalg_bidiagonal.h"
 #include "kernels/cpu/linalg_bidiagonal_qr.h"
+#include "kernels/cpu/linalg_halves.h"
 #include "kernels/cpu/linalg_jacobi.h"
 #include "kernels/cpu/linalg_ql.h"
 #include "kernels/cpu/linalg_symmetric.h"
@@ -52,47 +54,30 @@ template <class T>
 class SymmetricEigen {
  public:
   SymmetricEigen(int64_t n, bool vectors)
-      : n_(n),
-        ql_(n <= kMostQl),
-        tridiagonal_(n),
-        rotated_(ql_ && vectors ? n : 0, n),
-        z_(vectors ? n * n : 1),
-        e_(3 * n) {
-    if (!vectors || ql_) return;
-    Int ni = static_cast<Int>(n), status = 0, integers = 0;
-    T size = 0;
-    lapack::stedc('I', ni, nullptr, nullptr, z_.get(), ni, &size, -1, &integers, -1, &status);
-    work_size_ = static_cast<Int>(size);
-    integers_size_ = integers;
-    work_ = std::make_unique<T[]>(static_cast<size_t>(std::max(work_size_, 1)));
-    integers_ = std::make_unique<Int[]>(static_cast<size_t>(std::max(integers_size_, 1)));
+      : n_(n), ql_(n <= kMostQl), tridiagonal_(n), rotated_(ql_ && vectors ? n : 0, n), e_(4 * n) {
+    if (vectors && !ql_) halves_ = std::make_unique<TridiagonalHalves<T>>(n);
   }
 
   // v may be null. Returns LAPACK's info.
   Int run(const T* a, bool lower, T* w, T* v) {
-    Int ni = static_cast<Int>(n_), status = 0;
+    Int status = 0;
     const T size = tridiagonal_.run(a, lower, w, e_.get());
-    if (!v) {
-      lapack::sterf(ni, w, e_.get(), &status);
-    } else if (ql_) {
-      status = by_rotations(w, v);
-    } else {
-      lapack::stedc('I', ni, w, e_.get(), z_.get(), ni, work_.get(), work_size_, integers_.get(),
-                    integers_size_, &status);
-      transpose_into(z_.get(), n_, n_, v);
-    }
+    if (!v)
+      lapack::sterf(static_cast<Int>(n_), w, e_.get(), &status);
+    else
+      status = ql_ ? by_rotations(w, v) : halves_->run(w, e_.get(), v);
     if (v) tridiagonal_.apply(v, n_);
     for (int64_t i = 0; i < n_; ++i) w[i] *= size;
     return status;
   }
 
  private:
-  // From here on LAPACK divides and conquers faster.
+  // From here on halves are faster.
   static constexpr int64_t kMostQl = 96;
 
   Int by_rotations(T* w, T* v) {
     const int64_t stride = rotated_.stride();
-    T *z = rotated_.row(0), *d = z_.get();
+    T *z = rotated_.row(0), *d = e_.get() + 3 * n_;
     std::fill_n(z, n_ * stride, T(0));
     // From the end with the smaller elements it takes fewer sweeps.
     const bool reversed = std::abs(w[0]) > std::abs(w[n_ - 1]);
@@ -117,10 +102,8 @@ class SymmetricEigen {
   bool ql_;
   Tridiagonal<T> tridiagonal_;
   LinedMatrix<T> rotated_;
-  Scratch<T> z_, e_;
-  Int work_size_ = 0, integers_size_ = 0;
-  std::unique_ptr<T[]> work_;
-  std::unique_ptr<Int[]> integers_;
+  Scratch<T> e_;
+  std::unique_ptr<TridiagonalHalves<T>> halves_;
 };
 
 }  // namespace

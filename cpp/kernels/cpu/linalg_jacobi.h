@@ -37,7 +37,7 @@ class SmallSvd {
       for (int64_t i = 0; i < kPaddedCols; ++i) v_[j][i] = i == j;
     }
     if (!converge()) return 1;
-    T lengths[kMostCols];
+    T lengths[kMostCols] = {};
     for (int64_t j = 0; j < cols_; ++j) lengths[j] = -std::sqrt(dot(w_[j], w_[j]));
     int32_t order[kMostCols];
     ascending_order(lengths, cols_, order);
