@@ -100,7 +100,7 @@ class TestDistributions:
             assert x.dtype == dtype
             assert_counts(np.bincount(x.long().numpy()), np.array([0.7, 0.3]))
 
-    @pytest.mark.parametrize("rate", [0.0, 0.5, 9.5, 10.5, 200.0])
+    @pytest.mark.parametrize("rate", [0.0, 0.02, 0.5, 4.0, 9.5, 10.5, 35.0, 200.0, 5000.0])
     def test_poisson(self, dtype: Any, rate: float) -> None:
         x = fg.poisson(fg.full((COUNT,), rate, dtype=dtype)).long().numpy()
         if rate == 0:
@@ -109,6 +109,14 @@ class TestDistributions:
         first, last = int(stats.poisson.ppf(0.001, rate)), int(stats.poisson.ppf(0.999, rate))
         k = np.arange(first, last + 1)
         assert_counts(np.bincount(x, minlength=last + 1)[k], stats.poisson.pmf(k, rate))
+
+    def test_poisson_of_many_rates(self, dtype: Any) -> None:
+        rates = fg.linspace(0.1, 60, COUNT, dtype=dtype)
+        x, rate = fg.poisson(rates).double().numpy(), rates.double().numpy()
+        u = stats.poisson.cdf(x, rate) - np.random.default_rng(0).random(COUNT) * stats.poisson.pmf(
+            x, rate
+        )  # uniform, where x has that distribution
+        assert stats.kstest(u, "uniform").pvalue > 1e-4
 
 
 @only_fastgrad

@@ -1,6 +1,7 @@
 #include "kernels/random.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -196,31 +197,72 @@ double gamma(double concentration, double z, double u, ElementStream& more) {
   return raised ? draw.value * std::pow(more.next(), 1 / concentration) : draw.value;
 }
 
-double poisson(double rate, ElementStream& u) {
-  if (rate == 0) return 0;
-  if (rate < 10) {  // count uniform factors until their product falls below exp(-rate)
-    double limit = std::exp(-rate), product = u.next();
-    double count = 0;
-    while (product > limit) {
-      product *= u.next();
-      ++count;
+// log k!
+double log_factorial(double k) {
+  if (k < 10) {
+    constexpr double factorials[] = {1, 1, 2, 6, 24, 120, 720, 5040, 40320, 362880};
+    return std::log(factorials[static_cast<int>(k)]);
+  }
+  const double r = 1 / k, r2 = r * r;  // Stirling's series
+  const double rest = r * (1. / 12 - r2 * (1. / 360 - r2 * (1. / 1260 - r2 / 1680)));
+  return (k + 0.5) * std::log(k) - k + 0.91893853320467274178 + rest;
+}
+
+// Numbers of one rate.
+class PoissonDraw {
+ public:
+  explicit PoissonDraw(double rate) : rate_(rate), small_(rate < 10) {
+    if (small_) {
+      none_ = std::exp(-rate);
+    } else {
+      b_ = 0.931 + 2.53 * std::sqrt(rate);
+      a_ = -0.059 + 0.02483 * b_;
+      inverse_alpha_ = 1.1239 + 1.1328 / (b_ - 3.4);
+      v_r_ = 0.9277 - 3.6224 / (b_ - 2);
     }
-    return count;
+  }
+  double rate() const { return rate_; }
+  // From two uniform numbers and, where these are refused, from the element's own.
+  double draw(double u, double v, ElementStream& more) const {
+    if (small_) return invert(u);
+    double k;
+    while (!accepts(u - 0.5, v, k)) {
+      u = more.next();
+      v = more.next();
+    }
+    return k;
+  }
+
+ private:
+  // What the distribution function passes u at. Beyond kMost lies less than u can tell.
+  double invert(double u) const {
+    constexpr int kMost = 64;
+    static constexpr auto inverse = [] {
+      std::array<double, kMost + 1> r{};
+      for (int k = 1; k <= kMost; ++k) r[static_cast<size_t>(k)] = 1. / k;
+      return r;
+    }();
+    size_t k = 0;
+    for (double p = none_; u > p && k < kMost; p *= rate_ * inverse[k]) {
+      u -= p;
+      ++k;
+    }
+    return static_cast<double>(k);
   }
   // Hörmann's transformed rejection with squeeze (PTRS, 1993).
-  double b = 0.931 + 2.53 * std::sqrt(rate), a = -0.059 + 0.02483 * b;
-  double inverse_alpha = 1.1239 + 1.1328 / (b - 3.4), v_r = 0.9277 - 3.6224 / (b - 2);
-  for (;;) {
-    double x = u.next() - 0.5, v = u.next();
-    double us = 0.5 - std::abs(x);
-    double k = std::floor((2 * a / us + b) * x + rate + 0.43);
-    if (us >= 0.07 && v <= v_r) return k;
-    if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (std::log(v) + std::log(inverse_alpha) - std::log(a / (us * us) + b) <=
-        k * std::log(rate) - rate - std::lgamma(k + 1))
-      return k;
+  bool accepts(double x, double v, double& k) const {
+    const double us = 0.5 - std::abs(x);
+    k = std::floor((2 * a_ / us + b_) * x + rate_ + 0.43);
+    if (us >= 0.07 && v <= v_r_) return true;
+    if (k < 0 || (us < 0.013 && v > us)) return false;
+    return std::log(v * inverse_alpha_ / (a_ / (us * us) + b_)) <=
+           k * std::log(rate_) - rate_ - log_factorial(k);
   }
-}
+
+  double rate_;
+  bool small_;
+  double none_ = 0, a_ = 0, b_ = 0, inverse_alpha_ = 0, v_r_ = 0;
+};
 
 }  // namespace
 
@@ -323,10 +365,17 @@ void fill_by(const Array& out, RandomStream s, double a, double b,
 void fill_poisson(const Array& out, RandomStream s, const Array& rates) {
   Array wide = as_contiguous(rates, DType::Float64);
   fill_in_pieces<double>(out, [&](double* values, int64_t begin, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) {
-      ElementStream u(s, begin + i);
-      values[i] = poisson(wide.ptr<double>()[begin + i], u);
-    }
+    const RandomStream from{s.seed, s.block + static_cast<uint64_t>(begin)};
+    const double* rate = wide.ptr<double>() + begin;
+    PoissonDraw drawn(0);  // many are often of one rate
+    for_batches(from, n, 1, [&](int64_t i, const uint32_t* words, int64_t count) {
+      for (int64_t k = 0; k < count; ++k) {
+        if (rate[i + k] != drawn.rate()) drawn = PoissonDraw(rate[i + k]);
+        ElementStream more(s, begin + i + k);
+        values[i + k] = drawn.draw(open_uniform64(word64(words, 2 * k)),
+                                   open_uniform64(word64(words, 2 * k + 1)), more);
+      }
+    });
   });
 }
 
