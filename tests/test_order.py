@@ -171,6 +171,32 @@ class TestCounting:
         wide = fg.tensor([0.0, 1e38, 3e38])  # ten times which no float32 is
         assert fg.histc(wide, 10, 0, 3e38).nonzero().flatten().tolist() == [0, 3, 9]
 
+    @pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
+    def test_integers_of_every_type_are_counted(self, dtype: str) -> None:
+        for n, most in [(0, 1), (5, 100), (3000, 100), (3000, 2 if dtype == "int8" else 120)]:
+            x = np.random.default_rng(n).integers(0, most, n).astype(dtype)
+            for t in (fg.tensor(x), fg.tensor(np.repeat(x, 2))[::2]):
+                assert fg.bincount(t, minlength=3).tolist() == np.bincount(x, minlength=3).tolist()
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("moved", [0.0, 0.2, 0.45])
+    def test_places_among_even_edges(self, moved: float, dtype: str) -> None:
+        rng = np.random.default_rng(5)
+        for n, scale, first in [(8, 1.0, 0.0), (9, 1e-30, 0.0), (300, 1e3, -1e6), (3000, 0.1, 5.0)]:
+            edges = ((np.arange(n) + moved * rng.uniform(-1, 1, n)) * scale + first).astype(dtype)
+            odd = np.array([0.0, math.inf, -math.inf], dtype)
+            near = np.concatenate([edges, np.nextafter(edges, odd[1]), np.nextafter(edges, odd[2])])
+            far = (rng.uniform(-0.2, 1.2, 100) * n * scale + first).astype(dtype)
+            values = np.concatenate([near, far, odd])
+            for side in ("left", "right"):
+                found = fg.searchsorted(fg.tensor(edges), fg.tensor(values), side=side)
+                np.testing.assert_array_equal(to_numpy(found), np.searchsorted(edges, values, side))
+            counts = to_numpy(fg.histogram(fg.tensor(values), fg.tensor(edges)).hist)
+            inside = values[np.isfinite(values)]
+            np.testing.assert_array_equal(counts, np.histogram(inside, edges)[0])
+            last = fg.searchsorted(fg.tensor(edges), fg.full((n,), math.nan, dtype=fg.float64))
+            assert last.tolist() == [n] * n
+
     @pytest.mark.parametrize("right", [False, True])
     def test_places_are_numpys(self, right: bool) -> None:
         rng = np.random.default_rng(4)

@@ -11,7 +11,8 @@ namespace fastgrad {
 
 // out[.., i, ..] = x[.., index[.., i, ..], ..]; out has index's shape.
 void take_along(const Array& x, const Array& index, int64_t dim, const Array& out);
-// The adjoint: out = 0, then out[.., index[.., i, ..], ..] += g[.., i, ..].
+// The adjoint: out = 0, then out[.., index[.., i, ..], ..] += g[.., i, ..]. The index may have any
+// type of integers.
 void put_along(const Array& g, const Array& index, int64_t dim, const Array& out);
 
 enum class ScatterMode : uint8_t { Set, Add, Multiply, Max, Min };

@@ -99,8 +99,9 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   FG_CHECK(x.ndim() == 1, "bincount only supports 1-d non-negative integral inputs, got shape ",
            x.shape());
   const int64_t bins[] = {std::max(most + 1, minlength)};
-  Tensor amounts = weights;
+  Tensor amounts = weights, places = x;
   if (amounts.defined()) {
+    places = to_dtype(x, DType::Int64);  // the gradient's index
     FG_CHECK(amounts.ndim() == 1 && amounts.numel() == x.numel(),
              "weights should be 1-d and have the same length as input: got ", amounts.shape(),
              " for ", x.shape());
@@ -108,7 +109,7 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   } else {
     amounts = expand(full({}, 1, DType::Int64), x.shape());
   }
-  return put_along(amounts, to_dtype(x, DType::Int64), 0, bins);
+  return put_along(amounts, places, 0, bins);
 }
 
 namespace {

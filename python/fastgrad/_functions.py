@@ -271,12 +271,17 @@ def histogram(
             f"[histogram] expected weight to have the input's shape, {list(input.shape)}, "
             f"got {list(weight.shape)}"
         )
-    count = edges.numel() - 1
-    inside = (values >= edges[0]) & (values <= edges[-1])
-    place = _core.searchsorted(edges, values[inside], right=True) - 1
-    share = _core.ones_like(values) if weight is None else weight.detach().flatten()
-    hist = _core.zeros(count, dtype=input.dtype)
-    hist.index_add_(0, place.clamp(max=count - 1), share[inside].to(input.dtype))
+    # Bin 0 lies before the first edge, and what is beyond the last one (or NaN) is taken out again.
+    bins = edges.numel()
+    place = _core.searchsorted(edges[:-1], values, right=True)
+    within = values <= edges[-1]
+    if weight is None:
+        hist = _core.bincount(place, minlength=bins)
+        hist[-1] -= values.numel() - within.count_nonzero()
+    else:
+        share = _core.where(within, weight.detach().flatten().to(input.dtype), 0)
+        hist = _core.zeros(bins, dtype=input.dtype).index_add_(0, place, share)
+    hist = hist[1:].to(input.dtype)
     if density:
         hist = hist / (hist.sum() * edges.diff())
     return Histogram(hist, edges)

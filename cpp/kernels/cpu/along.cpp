@@ -228,16 +228,26 @@ void take_along(const Array& x, const Array& index, int64_t dim, const Array& ou
 
 namespace {
 
-// How often the index has each place, times a number. Equal entries often follow each other: four
-// counters take turns, so that one need not wait for the other.
-void count_places(const int64_t* place, int64_t n, int64_t amount, const Array& out) {
+// How often the index, of any type of integers, has each place, times a number. Equal entries often
+// follow each other: four counters take turns, so that one need not wait for the other.
+void count_places(const Array& index, int64_t amount, const Array& out) {
   const int64_t size = out.numel;
   Array counts = Array::zeros(Dims{4, size}, DType::Int64);
   int64_t* c = counts.ptr<int64_t>();
-  int64_t i = 0;
-  for (; i + 4 <= n; i += 4)
-    for (int64_t k = 0; k < 4; ++k) ++c[k * size + place[i + k]];
-  for (; i < n; ++i) ++c[place[i]];
+  auto count = [&]<class T>(const T* place) {
+    int64_t *const c1 = c + size, *const c2 = c1 + size, *const c3 = c2 + size;
+    int64_t i = 0;
+    for (const int64_t n = index.numel; i + 4 <= n; i += 4) {
+      ++c[place[i]];
+      ++c1[place[i + 1]];
+      ++c2[place[i + 2]];
+      ++c3[place[i + 3]];
+    }
+    for (; i < index.numel; ++i) ++c[place[i]];
+  };
+  dispatch_real(index.dtype, "bincount", [&]<class T>(T) {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) count(index.ptr<T>());
+  });
   int64_t* to = out.ptr<int64_t>();
   for (int64_t j = 0; j < size; ++j) {
     const int64_t total = c[j] + c[size + j] + c[2 * size + j] + c[3 * size + j];
@@ -252,7 +262,9 @@ void put_along(const Array& g, const Array& index, int64_t dim, const Array& out
   if (g.dtype == DType::Int64 && out.dtype == DType::Int64 && index.ndim() == 1 &&
       index.contiguous && g.ndim() == 1 && g.strides[0] == 0 && out.numel <= kFewPlaces &&
       out.numel * 4 <= index.numel)
-    return count_places(index.ptr<int64_t>(), index.numel, *g.ptr<int64_t>(), out);
+    return count_places(index, *g.ptr<int64_t>(), out);
+  if (index.dtype != DType::Int64)
+    return put_along(g, as_contiguous(index, DType::Int64), dim, out);
   DType compute = compute_dtype(out.dtype);
   if (compute != out.dtype) {
     Array wide = Array::empty(out.shape, compute);
