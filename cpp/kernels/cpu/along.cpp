@@ -48,6 +48,13 @@ void each_of_one(const Line& line, T* x, T* y, const int64_t* index) {
     else
       for (int64_t j = i; j < i + kAtOnce; ++j) F{}(x[index[j] * step], y[j]);
   }
+  if constexpr (F::template kOften<T>)
+    for (; step == 1 && i + 4 <= n; i += 4) {
+      F{}(x[index[i]], y[i]);
+      F{}(x[index[i + 1]], y[i + 1]);
+      F{}(x[index[i + 2]], y[i + 2]);
+      F{}(x[index[i + 3]], y[i + 3]);
+    }
   if (step == 1)
     for (; i < n; ++i) F{}(x[index[i]], y[i]);
   else
@@ -154,8 +161,11 @@ void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y,
   parallel_for(n, grain, [&](int64_t begin, int64_t end) { walk.part(axis, begin, end).run(f); });
 }
 
+// kOften says whether longer code is worth it.
 struct Take {
   static constexpr bool kWritesX = false;
+  template <class T>
+  static constexpr bool kOften = false;
   template <class T>
   void operator()(T& from, T& to) const {
     to = from;
@@ -163,6 +173,8 @@ struct Take {
 };
 struct Put {
   static constexpr bool kWritesX = true;
+  template <class T>
+  static constexpr bool kOften = false;
   template <class T>
   void operator()(T& to, T& from) const {
     to = from;
@@ -214,6 +226,10 @@ T combine(ScatterMode mode, T a, T b) {
 template <ScatterMode kMode>
 struct Combine {
   static constexpr bool kWritesX = true;
+  template <class T>
+  static constexpr bool kOften =
+      kMode == ScatterMode::Add &&
+      (std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, int64_t>);
   template <class T>
   void operator()(T& to, T& from) const {
     to = combine(kMode, to, from);
