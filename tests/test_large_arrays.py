@@ -116,6 +116,21 @@ def test_searchsorted(n: int, right: bool) -> None:
     np.testing.assert_array_equal(places.numpy(), np.searchsorted(edges, x, side))
 
 
+@pytest.mark.parametrize("shape", [(1, 9), (9, 17), (31, 64), (64, 256), (100, 1024), (33, 2050)])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", "complex128"])
+def test_transposed_copies_around_squares_and_cache_lines(
+    shape: tuple[int, int], dtype: str
+) -> None:
+    a = rng.integers(0, 200, (2, *shape)).astype(dtype)
+    t = fg.tensor(a)
+    for threads in (1, 3):
+        fg.set_num_threads(threads)
+        np.testing.assert_array_equal(t[0].T.contiguous(), a[0].T)
+        np.testing.assert_array_equal(t[0].flip(0).T.contiguous(), a[0, ::-1].T)
+        np.testing.assert_array_equal(t.mT.contiguous(), a.swapaxes(1, 2))
+        np.testing.assert_array_equal(t[:, 1:, 1:].transpose(0, 2).contiguous(), a[:, 1:, 1:].T)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     shape=st.lists(st.integers(1, 70), min_size=2, max_size=4),

@@ -7,6 +7,7 @@
 
 #include "base/isa.h"
 #include "base/thread_pool.h"
+#include "kernels/cpu/beside.h"
 #include "kernels/cpu/cast_wide.h"
 #include "kernels/cpu/prefetch.h"
 #include "kernels/cpu/row_stream.h"
@@ -267,69 +268,82 @@ struct CopyPlan {
   }
 };
 
-// Four rows of the output at once, from as many neighbours in each of n lines of the source.
+// Elements in a register, where squares of registers can be transposed.
 template <class Word>
-void transpose_four(const char* from, int64_t step, char* to, int64_t row_to, int64_t n) {
-  Word* out[4];
-  for (int64_t i = 0; i < 4; ++i) out[i] = reinterpret_cast<Word*>(to + i * row_to);
-  int64_t j = 0;
-#if defined(__GNUC__)
-  if constexpr (sizeof(Word) == 4) {
-    typedef uint32_t Four __attribute__((vector_size(16)));
-    for (; j + 4 <= n; j += 4) {
-      Four a, b, c, d;
-      std::memcpy(&a, from + j * step, 16);
-      std::memcpy(&b, from + (j + 1) * step, 16);
-      std::memcpy(&c, from + (j + 2) * step, 16);
-      std::memcpy(&d, from + (j + 3) * step, 16);
-      Four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-      Four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-      Four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-      Four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-      a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
-      b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
-      c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);
-      d = __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7);
-      std::memcpy(out[0] + j, &a, 16);
-      std::memcpy(out[1] + j, &b, 16);
-      std::memcpy(out[2] + j, &c, 16);
-      std::memcpy(out[3] + j, &d, 16);
-    }
-  }
-  if constexpr (sizeof(Word) == 8) {
-    typedef uint64_t Two __attribute__((vector_size(16)));
-    for (; j + 2 <= n; j += 2) {
-      Two a[2], b[2];
-      std::memcpy(a, from + j * step, 32);
-      std::memcpy(b, from + (j + 1) * step, 32);
-      for (int k = 0; k < 2; ++k) {
-        const Two first = __builtin_shufflevector(a[k], b[k], 0, 2);
-        const Two second = __builtin_shufflevector(a[k], b[k], 1, 3);
-        std::memcpy(out[2 * k] + j, &first, 16);
-        std::memcpy(out[2 * k + 1] + j, &second, 16);
-      }
-    }
-  }
-#endif
-  for (; j < n; ++j) {
-    const auto* line = reinterpret_cast<const Word*>(from + j * step);
-    for (int64_t i = 0; i < 4; ++i) out[i][j] = line[i];
+constexpr int64_t kSquare = 1;
+template <>
+constexpr int64_t kSquare<uint32_t> = kBeside<uint32_t>;
+template <>
+constexpr int64_t kSquare<uint64_t> = kBeside<uint64_t>;
+
+// Written out, so that it stays in registers without -O3.
+template <class Word>
+inline void transpose_square(const char* from, int64_t step, char* to, int64_t row_to) {
+  using V = Beside<Word>;
+  auto load = [&](int64_t i) {
+    V v;
+    std::memcpy(&v, from + i * step, sizeof(v));
+    return v;
+  };
+  auto store = [&](int64_t i, V v) { std::memcpy(to + i * row_to, &v, sizeof(v)); };
+  if constexpr (kSquare<Word> == 2) {
+    const V a = load(0), b = load(1);
+    store(0, __builtin_shufflevector(a, b, 0, 2));
+    store(1, __builtin_shufflevector(a, b, 1, 3));
+  } else {
+    const V a = load(0), b = load(1), c = load(2), d = load(3);
+    const V ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+            ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7),
+            cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+            cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    store(0, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
+    store(1, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
+    store(2, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
+    store(3, __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7));
   }
 }
 
-// Lines of the source become columns of the output. Writing runs along memory, few rows at a time;
-// reading jumps from line to line, which the processor overlaps, and comes back to the same lines
-// for the next rows while the cache still holds them. Lines whose distance is a multiple of
-// kConflict share a few places of the cache, which holds them not; they come through a tile of
-// their own.
+// How many rows of the output are written at once: those of the source's cache line, or few.
+template <class Word>
+constexpr int64_t kRowsAtOnce =
+    kSquare<Word> == 1 ? 4 : kCacheLine / static_cast<int64_t>(sizeof(Word));
+
+// That many rows of the output, or fewer, from as many neighbours in each of n lines of the source.
+template <class Word>
+void transpose_rows(const char* from, int64_t step, char* to, int64_t row_to, int64_t rows,
+                    int64_t n) {
+  constexpr int64_t kSide = kSquare<Word>, kSize = sizeof(Word), kAhead = 2 * kCacheLine / kSize;
+  auto copy_one = [&](int64_t r, int64_t j) {
+    std::memcpy(to + r * row_to + j * kSize, from + j * step + r * kSize, kSize);
+  };
+  int64_t j = 0;
+  for (; j + kSide <= n; j += kSide) {
+    for (int64_t i = j + kAhead; i < std::min(n, j + kAhead + kSide); ++i)
+      prefetch_line_to_read(from + i * step);
+    int64_t r = 0;
+    if constexpr (kSide > 1)
+      for (; r + kSide <= rows; r += kSide)
+        transpose_square<Word>(from + j * step + r * kSize, step, to + r * row_to + j * kSize,
+                               row_to);
+    for (; r < rows; ++r)
+      for (int64_t i = 0; i < kSide; ++i) copy_one(r, j + i);
+  }
+  for (; j < n; ++j)
+    for (int64_t r = 0; r < rows; ++r) copy_one(r, j);
+}
+
+// Lines of the source become columns of the output: of each line a cache line is read, and as many
+// rows are written, which run along memory. Lines whose distance is a multiple of kConflict share a
+// few places of the cache, which holds them not; they come through a tile of their own.
 template <class Word>
 void copy_transposed(const char* src, char* dst, CopyPlan plan, size_t dense) {
-  constexpr int64_t kBand = 32, kLines = 2048, kConflict = 1024, kSize = sizeof(Word);
+  constexpr int64_t kBand = 32, kConflict = 1024, kSize = sizeof(Word), kRows = kRowsAtOnce<Word>;
   const size_t last = plan.shape.size() - 1;
   const int64_t rows = plan.shape[dense], row_to = plan.to[dense];
   const int64_t lines = plan.shape[last], step = plan.from[last];
   const bool tiles = step % kConflict == 0;
-  const int64_t at_once = tiles ? kBand : kLines;
+  const int64_t side = row_to % kConflict == 0 ? std::min<int64_t>(8, kRows) : kRows;
+  const int64_t at_once = tiles ? kBand : lines;
   plan.erase(last);
   plan.erase(dense);
   const int64_t bands = (rows + kBand - 1) / kBand, units = numel_of(plan.shape) * bands;
@@ -341,26 +355,20 @@ void copy_transposed(const char* src, char* dst, CopyPlan plan, size_t dense) {
       const int64_t first = u % bands * kBand, stop = std::min(rows, first + kBand);
       for (int64_t c = 0; c < lines; c += at_once) {
         const int64_t n = std::min(at_once, lines - c);
-        const char* from = src + f + c * step;
-        char* to = dst + t + c * kSize;
-        int64_t r = first;
+        const char* from = src + f + c * step + first * kSize;
+        char* to = dst + t + c * kSize + first * row_to;
+        Word tile[kBand * kBand];
+        int64_t from_step = step;
         if (tiles) {
-          Word tile[kBand * kBand];
           for (int64_t j = 0; j < n; ++j)
-            std::memcpy(tile + j * kBand, from + first * kSize + j * step,
+            std::memcpy(tile + j * kBand, from + j * step,
                         static_cast<size_t>((stop - first) * kSize));
-          for (; r + 4 <= stop; r += 4)
-            transpose_four<Word>(reinterpret_cast<const char*>(tile + (r - first)), kBand * kSize,
-                                 to + r * row_to, row_to, n);
-        } else {
-          for (; r + 4 <= stop; r += 4)
-            transpose_four<Word>(from + r * kSize, step, to + r * row_to, row_to, n);
+          from = reinterpret_cast<const char*>(tile);
+          from_step = kBand * kSize;
         }
-        for (; r < stop; ++r) {
-          auto* out = reinterpret_cast<Word*>(to + r * row_to);
-          for (int64_t j = 0; j < n; ++j)
-            out[j] = *reinterpret_cast<const Word*>(from + r * kSize + j * step);
-        }
+        for (int64_t r = 0; r < stop - first; r += side)
+          transpose_rows<Word>(from + r * kSize, from_step, to + r * row_to, row_to,
+                               std::min(side, stop - first - r), n);
       }
     }
   });

@@ -378,11 +378,11 @@ bool is_transposed(const Array& a) {
 }
 
 // In bands along the first dimension, of which transposed operands are copied first: by tiles, so
-// that no cache line is read twice. Each band has work for all threads. False, and nothing done,
-// where there is none.
+// that no cache line is read twice. Each band has work for all threads, and one thread's stay in
+// its caches. False, and nothing done, where no operand is transposed.
 bool run_in_bands(BlockKernel kernel, DType compute, DType result, const Array* const* in,
                   int num_inputs, const Array& out) {
-  constexpr int64_t kFew = 4096, kRows = 32;
+  constexpr int64_t kFew = 4096, kRows = 32, kOwn = 16384;
   if (out.numel < kFew || out.ndim() < 2 || out.strides.back() != 1) return false;
   bool any = false, transposed[kMaxElementwiseInputs];
   for (int k = 0; k < num_inputs; ++k) {
@@ -390,7 +390,8 @@ bool run_in_bands(BlockKernel kernel, DType compute, DType result, const Array* 
     any |= transposed[k];
   }
   if (!any) return false;
-  const int64_t rows = out.shape[0], elements = kParallelGrain * pool_size();
+  const int64_t rows = out.shape[0], threads = pool_size();
+  const int64_t elements = threads == 1 ? kOwn : kParallelGrain * threads;
   const int64_t band = std::max(kRows, elements / (out.numel / rows));
   for (int64_t begin = 0; begin < rows; begin += band) {
     const int64_t n = std::min(band, rows - begin);

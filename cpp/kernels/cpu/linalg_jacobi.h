@@ -164,7 +164,7 @@ class SmallSvd {
   }
 
   int64_t rows_, cols_, padded_;
-  alignas(64) T w_[kMostCols][kMostRows], v_[kMostCols][kPaddedCols], left_[kMostRows][kMostRows];
+  alignas(64) T w_[kMostCols][kMostRows], v_[kPaddedCols][kPaddedCols], left_[kMostRows][kMostRows];
   T squares_[kMostCols];
 };
 
