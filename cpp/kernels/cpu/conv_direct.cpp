@@ -5,6 +5,7 @@
 #include "base/isa.h"
 #include "kernels/cpu/conv_methods.h"
 #include "kernels/cpu/conv_walk.h"
+#include "kernels/cpu/prefetch.h"
 #include "storage/buffer.h"
 
 namespace fastgrad {
@@ -191,6 +192,7 @@ void direct_walk(const ConvWalk& walk, const T* x, const T* w, const T* bias, T*
                  blocks.lanes(b), to);
     }
   });
+  constexpr int64_t kLine = kCacheLine / static_cast<int64_t>(sizeof(T));
   const bool dense = walk.is_dense();
   auto make_block = [&](const T* from, int64_t i, int64_t b, T* to) {
     int64_t width = blocks.lanes(b), at = i * lanes + blocks.first(b);
@@ -204,13 +206,17 @@ void direct_walk(const ConvWalk& walk, const T* x, const T* w, const T* bias, T*
       int64_t parts = std::max<int64_t>(divided(taps, most_taps), 1);
       int64_t some = std::max<int64_t>(divided(taps, parts), 1);
       Pieces(pass).for_each([&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
+        T* there = to + row * pass.width() + column;
+        if (dense)  // the memory has time to come until the sums are there
+          for (int64_t c = 0; c < channels; ++c)
+            for (int64_t j = 0; j < rows * columns; j += kLine)
+              prefetch_line_to_write(there + c * walk.to_numel() + j);
         for (int64_t t = 0; t < std::max<int64_t>(taps, 1); t += some)
           k.forward(from + image.row(pass, row) + column, image.row_step(),
                     packed[p].offsets.data() + t, std::min(some, taps - t), weights + t * width,
                     blocks.registers(b), t ? nullptr : starts + at, rows, columns, held);
         if (dense) {
-          k.transpose(held, width, rows * columns, channels, to + row * pass.width() + column,
-                      walk.to_numel());
+          k.transpose(held, width, rows * columns, channels, there, walk.to_numel());
           return;
         }
         T* planes = scratch<T>(2, most * k.block);

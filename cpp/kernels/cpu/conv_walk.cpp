@@ -1,5 +1,7 @@
 #include "kernels/cpu/conv_walk.h"
 
+#include "kernels/cpu/row_copy.h"
+
 namespace fastgrad {
 namespace {
 
@@ -133,6 +135,40 @@ ConvImage::ConvImage(const ConvWalk& walk) : channels_(walk.from_channels) {
   for (int d = 0; d < 2; ++d) rows_.push_back(Reach(low_[d], 1, in_[d], size_[d]));
   for (int64_t q = 0; q < stride_; ++q) runs_.push_back(Reach(low_[2] + q, stride_, in_[2], run_));
 }
+
+template <class T, class F>
+void ConvImage::for_each_row(const T* x, T* to, F&& f) const {
+  for (int64_t c = 0; c < channels_; ++c)
+    for (int64_t d = rows_[0].first; d < rows_[0].last; ++d)
+      for (int64_t h = rows_[1].first; h < rows_[1].last; ++h)
+        f(x + ((c * in_[0] + d + low_[0]) * in_[1] + h + low_[1]) * in_[2] + low_[2],
+          to + c * plane_ + (d * size_[1] + h) * row_size_);
+}
+
+template <class T>
+void ConvImage::copy(const T* x, T* to) const {
+  if (stride_ == 1) {
+    const Reach r = runs_[0];
+    if (r.last <= r.first) return;
+    with_row_copy<sizeof(T)>((r.last - r.first) * static_cast<int64_t>(sizeof(T)), [&](auto copy) {
+      for_each_row(x, to, [&](const T* from, T* row) {
+        copy(reinterpret_cast<const char*>(from + r.first), reinterpret_cast<char*>(row + r.first));
+      });
+    });
+    return;
+  }
+  for_each_row(x, to, [&](const T* from, T* row) {
+    for (size_t q = 0; q < runs_.size(); ++q, ++from, row += run_) {
+      const Reach& r = runs_[q];
+      if (stride_ == 2)
+        conv_direct(T{}).take_second(from + 2 * r.first, r.last - r.first, row + r.first);
+      else
+        for (int64_t j = r.first; j < r.last; ++j) row[j] = from[j * stride_];
+    }
+  });
+}
+template void ConvImage::copy<float>(const float*, float*) const;
+template void ConvImage::copy<double>(const double*, double*) const;
 
 std::vector<int64_t> ConvImage::offsets(const ConvPass& pass) const {
   std::vector<int64_t> at;

@@ -82,27 +82,16 @@ class ConvImage {
   const T* of(const T* x) const {
     if (!copies_) return x;
     T* to = scratch<T>(0, channels_ * plane_);
-    for (int64_t c = 0; c < channels_; ++c)
-      for (int64_t d = rows_[0].first; d < rows_[0].last; ++d)
-        for (int64_t h = rows_[1].first; h < rows_[1].last; ++h)
-          copy_row(x + ((c * in_[0] + d + low_[0]) * in_[1] + h + low_[1]) * in_[2] + low_[2],
-                   to + c * plane_ + (d * size_[1] + h) * row_size_);
+    copy(x, to);
     return to;
   }
 
  private:
   template <class T>
-  void copy_row(const T* from, T* to) const {
-    for (size_t q = 0; q < runs_.size(); ++q, ++from, to += run_) {
-      const Reach& r = runs_[q];
-      if (stride_ == 1)
-        std::copy(from + r.first, from + r.last, to + r.first);
-      else if (stride_ == 2)
-        conv_direct(T{}).take_second(from + 2 * r.first, r.last - r.first, to + r.first);
-      else
-        for (int64_t j = r.first; j < r.last; ++j) to[j] = from[j * stride_];
-    }
-  }
+  void copy(const T* x, T* to) const;
+  // Calls f(row of x, row of the copy) for all rows.
+  template <class T, class F>
+  void for_each_row(const T* x, T* to, F&& f) const;
 
   int64_t channels_, in_[3], low_[3], size_[3];
   int64_t stride_, run_, row_size_, plane_, steps_[2];
