@@ -20,6 +20,16 @@ pytestmark = only_fastgrad
 DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int8", "uint8", "bool")
 
 
+def test_archives_of_every_size(tmp_path):
+    for counts in [(), (0,), (3,), (70_000, 5), (300_000, 2), (600_000, 0, 1)]:
+        arrays = {str(n): np.arange(n, dtype="float64") for n in counts}
+        fg.save({k: fg.tensor(v) for k, v in arrays.items()}, tmp_path / "state")
+        found = fg.load(tmp_path / "state")
+        assert list(found) == list(arrays)
+        for name, values in arrays.items():
+            np.testing.assert_array_equal(found[name].numpy(), values)
+
+
 def round_trip(value):
     file = io.BytesIO()
     fg.save(value, file)

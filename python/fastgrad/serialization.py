@@ -31,6 +31,7 @@ between leaves the old file as it was, and on Linux nothing else.
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import os
@@ -53,6 +54,7 @@ _VERSION = 1
 _STRUCTURE = "structure.json"
 _MAX_HEADER = 10_000  # bytes of the header of an array
 _PIECE = 1 << 18  # bytes that are moved and summed up at a time: they stay in the cache
+_SMALL = 1 << 21  # bytes of the arrays of an archive that is put together in memory
 
 
 class LoadError(RuntimeError):
@@ -311,11 +313,16 @@ def _write_archive(obj: Any, file: IO[bytes]) -> None:
     text = json.dumps(
         {"format": "fastgrad", "version": _VERSION, "content": content}, allow_nan=False
     )
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+    # In a file each member goes back to its header when it ends.
+    small = sum(values.nbytes for values in writer.arrays) <= _SMALL
+    memory = io.BytesIO()
+    with zipfile.ZipFile(memory if small else file, "w", zipfile.ZIP_STORED) as archive:
         archive.writestr(_STRUCTURE, text)
         for number, values in enumerate(writer.arrays):
             with archive.open(f"{number}.npy", "w", force_zip64=True) as member:
                 _write_array(member, values)
+    if small:
+        file.write(memory.getbuffer())
 
 
 def _read_archive(file: IO[bytes]) -> Any:
