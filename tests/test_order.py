@@ -146,6 +146,31 @@ class TestDistinct:
         values, inverse = fg.unique(x, return_inverse=True)
         assert fg.equal(values[inverse], x)
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8"])
+    def test_runs_of_every_length(self, dtype: str) -> None:
+        rng = np.random.default_rng(6)
+        for n in [1, 2, 64, 65, 66, 1000, 4095, 4097, 9000]:
+            many, one = np.arange(n) % 97, np.zeros(n, "int64")
+            early = np.arange(n) < n // 2
+            for x in (
+                rng.integers(0, 2, n),
+                rng.integers(0, 100, n),
+                many,
+                np.sort(many),
+                np.where(rng.random(n) < 0.05, 1, many),
+                np.where(early, many, one),  # what the first ones are tells nothing of the others
+                np.where(early, one, many),
+            ):
+                x = x.astype(dtype)
+                begins = np.flatnonzero(np.append(True, x[1:] != x[:-1]))
+                t = fg.tensor(x)
+                np.testing.assert_array_equal(to_numpy(fg.unique_consecutive(t)), x[begins])
+                found = fg.unique_consecutive(t, return_inverse=True, return_counts=True)
+                values, inverse, counts = (to_numpy(f) for f in found)
+                np.testing.assert_array_equal(values, x[begins])
+                np.testing.assert_array_equal(counts, np.diff(np.append(begins, n)))
+                np.testing.assert_array_equal(values[inverse], x)
+
     def test_every_nan_is_distinct(self) -> None:
         assert fg.unique(fg.tensor([1.0, math.nan, math.nan])).shape == (3,)
 

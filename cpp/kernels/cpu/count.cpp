@@ -195,20 +195,23 @@ void take_words(const Array& rows, const Groups& groups, bool in_order, const Ar
 // Runs of equal elements. How many begin is counted for a block of elements at a time; blocks in
 // which none does are left out after that, and few are looked for. Where there are more, nothing
 // has a branch to guess: what may begin is written to the next place again and again until
-// something does begin there.
+// something does begin there. Where a sample is mostly short runs, room is taken for as many as
+// there are elements and nothing is counted.
 template <class T>
 class Runs {
  public:
-  Runs(const T* p, int64_t n) : p_(p), n_(n), in_block_(n / kBlock + 1) {
+  Runs(const T* p, int64_t n) : p_(p), n_(n), count_(n), in_block_(n / kBlock + 1) {
+    constexpr int64_t kSample = 1024;
+    if (n >= 4 * kSample) {
+      int64_t begun = 0;
+      for (int64_t i = 1; i < kSample; i += kBlock) begun += beginning(i);
+      uncounted_ = begun > kSample / 2;
+      if (uncounted_) return;
+    }
     bool before = false;  // whether any began in the last block
     int64_t count = n > 0;
     for (int64_t i = 1, block = 0; i < n; i += kBlock, ++block) {
-      Flags begins;
-      int sum = 0;
-      if (before || differ(i)) {
-        const int64_t m = look_at(i, begins);
-        for (int64_t j = 0; j < m; ++j) sum += begins.is[j];
-      }
+      const int64_t sum = before || differ(i) ? beginning(i) : 0;
       before = sum != 0;
       in_block_.get()[block] = static_cast<int16_t>(sum);
       count += sum;
@@ -228,19 +231,25 @@ class Runs {
     if (inverse) inverse[0] = 0;
     Flags begins;
     int64_t run = 1;  // the next to begin
+    int64_t ended = 0;
     for (int64_t i = 1, block = 0; i < n_ && (inverse || run < count_); i += kBlock, ++block) {
-      const int64_t sum = in_block_.get()[block], m = std::min(kBlock, n_ - i);
+      const int64_t m = std::min(kBlock, n_ - i);
+      const int64_t sum = uncounted_ ? beginning(i) : in_block_.get()[block];
       if (sum > 0) {
-        look_at(i, begins);
+        if (sum < m) look_at(i, begins);
         write(begins, m, sum, value, run, [from = p_ + i](int64_t j) { return from[j]; });
         if (count) write(begins, m, sum, count, run, [i](int64_t j) { return i + j; });
       }
       if (inverse) number(begins, m, sum, inverse + i, run - 1);
       run += sum;
+      if (count)  // from where runs begin
+        for (; ended + 1 < run; ++ended) count[ended] = count[ended + 1] - count[ended];
     }
-    if (count)  // from where runs begin
-      for (run = 0; run < count_; ++run)
-        count[run] = (run + 1 < count_ ? count[run + 1] : n_) - count[run];
+    if (count) count[ended] = n_ - count[ended];
+    if (run < r.values.numel) {
+      cut(r.values, run);
+      if (count) cut(r.counts, run);
+    }
     return r;
   }
 
@@ -250,12 +259,28 @@ class Runs {
     alignas(kWord) uint8_t is[kBlock];
   };
 
-  // Whether any run begins with the elements from `at` on: the same as look_at(), but nothing is
-  // kept.
+  // Keeps the first n elements, and the memory of all unless that is mostly waste.
+  static void cut(Array& a, int64_t n) {
+    const Array part = a.view(Dims{n}, Dims{1});
+    a = n < a.numel / 2 ? contiguous_copy(part) : part;
+  }
+
+  using Counter = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;  // as wide as an element
+
+  static Counter begins_at(const T* p) {
+    if constexpr (std::is_same_v<T, int64_t>) {  // there may be no comparison of several at a time
+      const auto x = static_cast<uint64_t>(p[0] ^ p[-1]);
+      return static_cast<int64_t>((x | (0 - x)) >> 63);
+    } else {
+      return !(p[0] == p[-1]);
+    }
+  }
+  // Whether any run begins with the elements from `at` on, and how many: the same as look_at(), but
+  // nothing is kept.
   bool differ(int64_t at) const {
     const T* p = p_ + at;
     const int64_t m = std::min(kBlock, n_ - at);
-    std::conditional_t<sizeof(T) == 8, int64_t, int32_t> any = 0;
+    Counter any = 0;
     for (int64_t j = 0; j < m; ++j)
       if constexpr (std::is_integral_v<T>)
         any |= p[j] ^ p[j - 1];
@@ -263,10 +288,17 @@ class Runs {
         any |= !(p[j] == p[j - 1]);
     return any != 0;
   }
+  int64_t beginning(int64_t at) const {
+    const T* p = p_ + at;
+    const int64_t m = std::min(kBlock, n_ - at);
+    Counter sum = 0;
+    for (int64_t j = 0; j < m; ++j) sum += begins_at(p + j);
+    return sum;
+  }
   // Whether a run begins with the elements from `at` on, which is not the first of all.
   int64_t look_at(int64_t at, Flags& begins) const {
     const int64_t m = std::min(kBlock, n_ - at);
-    for (int64_t j = 0; j < m; ++j) begins.is[j] = !(p_[at + j] == p_[at + j - 1]);
+    for (int64_t j = 0; j < m; ++j) begins.is[j] = static_cast<uint8_t>(begins_at(p_ + at + j));
     std::fill(begins.is + m, begins.is + kBlock, uint8_t{0});
     return m;
   }
@@ -279,12 +311,26 @@ class Runs {
           if (begins.is[k]) to[run++] = value(k);
       return;
     }
+    if (sum == m) {
+      for (int64_t j = 0; j < m; ++j) to[run + j] = value(j);
+      return;
+    }
     const int64_t end = run + sum;
     int64_t j = 0;
     auto step = [&] {
       to[run] = value(j);
       run += begins.is[j++];
     };
+    if (m - sum < kWord)  // most words have nothing else
+      for (; j + kWord <= m && run + kWord <= end; j += kWord) {
+        if (!all_of_word(begins, j)) {
+          for (const int64_t stop = j + kWord; j < stop;) step();
+          j -= kWord;
+          continue;
+        }
+        for (int64_t k = 0; k < kWord; ++k) to[run + k] = value(j + k);
+        run += kWord;
+      }
     if (end < count_)
       while (j < m) step();
     else  // there is no next place behind the last
@@ -295,16 +341,24 @@ class Runs {
     std::memcpy(&word, begins.is + at, sizeof word);
     return word != 0;
   }
+  static bool all_of_word(const Flags& begins, int64_t at) {
+    uint64_t word;
+    std::memcpy(&word, begins.is + at, sizeof word);
+    return word == 0x0101010101010101;
+  }
   // to[j] = the run that an element of the block is in.
   static void number(const Flags& begins, int64_t m, int64_t sum, int64_t* to, int64_t run) {
     if (sum == 0)
       std::fill_n(to, m, run);
+    else if (sum == m)
+      for (int64_t j = 0; j < m; ++j) to[j] = run + 1 + j;
     else
       for (int64_t j = 0; j < m; ++j) to[j] = run += begins.is[j];
   }
 
   const T* p_;
-  int64_t n_, count_;
+  int64_t n_, count_;  // of elements; of runs, or more
+  bool uncounted_ = false;
   Scratch<int16_t> in_block_;  // how many begin in each
 };
 
