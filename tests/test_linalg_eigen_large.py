@@ -97,11 +97,19 @@ def test_matrices_with_nothing_to_do(dtype: Any) -> None:
     n = 300
     tridiagonal = np.eye(n) * 2 - np.eye(n, k=1) - np.eye(n, k=-1)
     blocks = np.kron(np.eye(n // 4), np.ones((4, 4)))
+    gaps = np.diag((np.arange(n) % 3 != 1) * 1.0) + np.eye(n, k=1)
+    off = np.eye(n, k=1) + np.eye(n, k=-1)
+    glued = np.diag(np.abs(np.arange(n) % 21 - 10.0)) + off * (
+        1 - 0.999 * (np.arange(n) % 21 == 20)
+    )
+    falls = np.where(np.arange(n) < 200, 1.0, 1e-30)  # parts that are nothing beside others
     for a in (np.zeros((n, n)), np.eye(n), np.ones((n, n)), np.diag(np.arange(n)), tridiagonal):
         check_eigh(a.astype(dtype))
         check_svd(a.astype(dtype))
-    check_eigh(blocks.astype(dtype))
-    check_svd(np.tril(blocks).astype(dtype))
+    for a in (blocks, (glued + glued.T) / 2, off, tridiagonal * falls * falls[:, None]):
+        check_eigh(a.astype(dtype))
+    for a in (np.tril(blocks), glued, np.eye(n, k=1), gaps, gaps[::-1, ::-1], gaps * falls):
+        check_svd(a.astype(dtype))
 
 
 @DTYPES

@@ -110,8 +110,13 @@ FG_LAPACK_ROUTINES(X)
 #undef FG_LAPACK_ROUTINES
 
 // Steps of a division in halves, called for many values at once. The i-th eigenvalue of
-// diag(d) + rho·z·zᵀ, i from 1, and its distances from the elements of d.
+// diag(d) + rho·z·zᵀ, i from 1, and its distances from the elements of d; the square root of that
+// of diag(d)² + rho·z·zᵀ, and its distances from d and -d.
 extern "C" {
+void scipy_slasd4_(const Int* n, const Int* i, const float* d, const float* z, float* distances,
+                   const float* rho, float* value, float* sums, Int* info);
+void scipy_dlasd4_(const Int* n, const Int* i, const double* d, const double* z, double* distances,
+                   const double* rho, double* value, double* sums, Int* info);
 void scipy_slaed4_(const Int* n, const Int* i, const float* d, const float* z, float* distances,
                    const float* rho, float* value, Int* info);
 void scipy_dlaed4_(const Int* n, const Int* i, const double* d, const double* z, double* distances,
@@ -124,6 +129,15 @@ inline void laed4(Int n, Int i, const float* d, const float* z, float* distances
 inline void laed4(Int n, Int i, const double* d, const double* z, double* distances, double rho,
                   double* value, Int* info) {
   scipy_dlaed4_(&n, &i, d, z, distances, &rho, value, info);
+}
+
+inline void lasd4(Int n, Int i, const float* d, const float* z, float* distances, float rho,
+                  float* value, float* sums, Int* info) {
+  scipy_slasd4_(&n, &i, d, z, distances, &rho, value, sums, info);
+}
+inline void lasd4(Int n, Int i, const double* d, const double* z, double* distances, double rho,
+                  double* value, double* sums, Int* info) {
+  scipy_dlasd4_(&n, &i, d, z, distances, &rho, value, sums, info);
 }
 
 // Row-major triangular solve: a·x = b or x·a = b in place of b.

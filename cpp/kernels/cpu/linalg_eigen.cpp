@@ -8,11 +8,12 @@
 #include "kernels/cpu/lapack_calls.h"
 #include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/linalg_bidiagonal.h"
+#include "kernels/cpu/linalg_bidiagonal_halves.h"
 #include "kernels/cpu/linalg_bidiagonal_qr.h"
-#include "kernels/cpu/linalg_halves.h"
 #include "kernels/cpu/linalg_jacobi.h"
 #include "kernels/cpu/linalg_ql.h"
 #include "kernels/cpu/linalg_symmetric.h"
+#include "kernels/cpu/linalg_tridiagonal_halves.h"
 
 namespace fastgrad {
 namespace {
@@ -164,8 +165,10 @@ class OwnSvd {
         e_(6 * least_),
         left_(vectors && m < n ? most_ * most_ : 1),
         v_(vectors ? least_ * least_ : 1),
-        work_(qr_ ? 1 : (vectors ? 4 * least_ * least_ : 0) + 4 * least_),
-        integers_(qr_ ? 1 : 8 * least_) {}
+        work_(vectors ? 1 : 4 * least_),
+        integers_(vectors ? 1 : 8 * least_) {
+    if (vectors && !qr_) halves_ = std::make_unique<BidiagonalHalves<T>>(least_);
+  }
 
   // u (m, u_cols) and vh (vh_rows, n) may be null. A matrix with fewer rows than columns is taken
   // transposed, so that its factors change places.
@@ -174,7 +177,9 @@ class OwnSvd {
     const int64_t cols = turned ? vh_rows : u_cols;
     const T size = bidiagonal_.run(a, turned ? 1 : n_, turned ? n_ : 1, s, e_.get());
     T* left = turned ? left_.get() : u;
-    const Int status = qr_ ? by_rotations(s, left, cols) : by_lapack(s, u ? left : nullptr, cols);
+    const Int status = !u    ? values_alone(s)
+                       : qr_ ? by_rotations(s, left, cols)
+                             : halves_->run(s, e_.get(), left, cols, v_.get());
     for (int64_t i = 0; i < least_; ++i) s[i] *= size;
     if (!u) return status;
     for (int64_t i = 0; i < most_; ++i) {
@@ -193,11 +198,11 @@ class OwnSvd {
   }
 
  private:
-  // Beyond that LAPACK divides and conquers faster. Without vectors its quotients, no roots, are.
+  // Beyond that halves are faster. Without vectors LAPACK's quotients, no roots, are.
   static constexpr int64_t kMostQr = 96;
 
-  // Both replace the diagonal by the singular values, largest first, and write the vectors as the
-  // first columns of left and of v_; by_lapack without any where left is null.
+  // All replace the diagonal by the singular values, largest first, and write the vectors, if any,
+  // as the first columns of left and of v_.
   Int by_rotations(T* s, T* left, int64_t cols) {
     const int64_t stride = rotated_.stride();
     T *ut = rotated_.row(0), *vt = rotated_.row(least_), *values = e_.get() + 5 * least_;
@@ -219,16 +224,10 @@ class OwnSvd {
     for (int64_t k = 0; k < least_; ++k) s[k] = -values[order[k]];
     return status;
   }
-  Int by_lapack(T* s, T* left, int64_t cols) {
-    const Int k = static_cast<Int>(least_);
-    T *u = work_.get(), *work = left ? u + least_ * least_ : u;
-    Int status = 0;
-    lapack::bdsdc('U', left ? 'I' : 'N', k, s, e_.get(), u, k, v_.get(), k, work, integers_.get(),
-                  &status);
-    if (!left) return status;
-    // By rows, what bdsdc has written is its u transposed and its v.
-    transpose_into(u, least_, least_, work);
-    for (int64_t i = 0; i < least_; ++i) std::copy_n(work + i * least_, least_, left + i * cols);
+  Int values_alone(T* s) {
+    Int status = 0, one = 1;
+    lapack::bdsdc('U', 'N', static_cast<Int>(least_), s, e_.get(), nullptr, one, nullptr, one,
+                  work_.get(), integers_.get(), &status);
     return status;
   }
 
@@ -238,6 +237,7 @@ class OwnSvd {
   LinedMatrix<T> rotated_;
   Scratch<T> e_, left_, v_, work_;
   Scratch<Int> integers_;
+  std::unique_ptr<BidiagonalHalves<T>> halves_;
 };
 
 Dims with_matrix(const Array& a, int64_t rows, int64_t cols) {

@@ -34,8 +34,9 @@ class SmallSvd {
     for (int64_t j = 0; j < cols_; ++j) {
       for (int64_t i = 0; i < rows_; ++i) w_[j][i] = a[i * row_step + j * col_step] * scale;
       std::fill(w_[j] + rows_, w_[j] + padded_, T(0));
-      for (int64_t i = 0; i < kPaddedCols; ++i) v_[j][i] = i == j;
     }
+    for (int64_t j = 0; j < kMostCols; ++j)
+      for (int64_t i = 0; i < kPaddedCols; ++i) v_[j][i] = i == j;
     if (!converge()) return 1;
     T lengths[kMostCols] = {};
     for (int64_t j = 0; j < cols_; ++j) lengths[j] = -std::sqrt(dot(w_[j], w_[j]));

@@ -12,6 +12,9 @@
 
 #include "base/thread_pool.h"
 
+// Of a function that is given to parallel_for, which may call it at once or later: one copy of it.
+#define FG_ONCE __attribute__((noinline))
+
 namespace fastgrad {
 
 // Into how many parts so many elements are cut.
@@ -25,7 +28,7 @@ int64_t parts_of(int64_t elements) {
 template <class F>
 void for_parts(int64_t parts, F&& f) {
   const int64_t threads = pool_size();
-  parallel_for(parts, (parts + threads - 1) / threads, [&](int64_t begin, int64_t end) {
+  parallel_for(parts, (parts + threads - 1) / threads, [&](int64_t begin, int64_t end) FG_ONCE {
     for (int64_t part = begin; part < end; ++part) f(part);
   });
 }
