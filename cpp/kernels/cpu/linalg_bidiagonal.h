@@ -49,7 +49,7 @@ class Bidiagonal {
       left_.keep(k, next_v, factor);
       if (k + 1 == n_) break;
       // Both passes by the same parts.
-      const int64_t begin = a_.line_of(k + 1), parts = parts_of<T>((m_ - k) * (stride - begin));
+      const int64_t begin = a_.line_of(k + 1), parts = parts_of<T>((m_ - k) * (n_ - k));
       auto first_row = [&](int64_t part) {
         return part == parts ? m_ : k + (m_ - k) * part / parts / 4 * 4;
       };
