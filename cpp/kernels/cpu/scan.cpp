@@ -152,14 +152,14 @@ struct Best {
   void meet(T v, int64_t at) {
     const bool take = (at == 0) | yields_to(v);
     value = take ? v : value;
-    place = take ? at : place;
+    place ^= (place ^ at) & -static_cast<int64_t>(take);  // a choice might become a branch
   }
 };
 
-// One line. Over most stretches the best one stays, unless the line is sorted.
+// One line. Over most stretches the best one stays, unless the line is sorted or short.
 template <class T, bool kLargest>
 void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
-  constexpr int64_t kStretch = 16;
+  constexpr int64_t kStretch = 16, kShort = 48;
   Best<T, kLargest> best{p[0], 0};
   int64_t i = 0;
   auto step_by_step = [&](int64_t end) {
@@ -169,7 +169,7 @@ void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
       place[i] = best.place;
     }
   };
-  while (i + kStretch <= n) {
+  while (n > kShort && i + kStretch <= n) {
     bool any = false;
     for (int64_t j = 0; j < kStretch; ++j) any |= best.yields_to(p[i + j]);
     if (any) {
