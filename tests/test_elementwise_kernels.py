@@ -352,3 +352,33 @@ def test_arithmetic_of_halves_is_that_of_floats_rounded(dtype: str, n: int) -> N
         np.testing.assert_array_equal(ours.isnan().numpy(), nan)
         found, wanted = (x.contiguous().view(fg.int16).numpy()[~nan] for x in (ours, expected))
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+@pytest.mark.parametrize("name", ["add", "sub", "mul"])
+def test_operands_with_steps(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(8)
+    call = {"add": np.add, "sub": np.subtract, "mul": np.multiply}[name]
+    for n in (96, 97, 98, 99, 700, 40_001):
+        a = rng.integers(-100, 100, (n, 8)).astype(dtype)
+        if dtype == "int64":
+            a[: n // 2] *= 2**58  # wraps around
+        elif dtype.startswith("float"):
+            a[: len(SPECIAL)] = np.array(SPECIAL, dtype)[:, None]
+        t = fg.tensor(a)
+        places = [(np.s_[:, 0], np.s_[:, 1]), (np.s_[:, 3], np.s_[: n // 2 * 2, 1])]
+        places += [(np.s_[:, :4], np.s_[:, 4:]), (np.s_[:, ::2], np.s_[:, 1::2])]
+        for first, second in places:
+            x, y = a[first], a[second][: len(a[first])]
+            x = x[: len(y)]
+            u, v = t[first][: len(y)], t[second][: len(y)]
+            with np.errstate(all="ignore"):
+                expected = call(x, y), call(x, x[0]), call(np.ascontiguousarray(y), x)
+            for found, e in zip((call_of(name, u, v), call_of(name, u, u[0])), expected):
+                np.testing.assert_array_equal(found.numpy(), e)
+            beside = call_of(name, v.contiguous(), u)
+            np.testing.assert_array_equal(beside.numpy(), expected[2])
+
+
+def call_of(name: str, a: Any, b: Any) -> Any:
+    return getattr(fg, name)(a, b)
