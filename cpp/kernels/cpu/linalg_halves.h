@@ -103,9 +103,8 @@ class Halves {
     kept_[begin] = static_cast<int32_t>(i);
     kind_[i] = kBoth;
   }
-  // Which rows of n remain to be solved: kept_[begin ...], from `count` on. The others,
-  // dropped_[begin
-  // ...], are sorted. turn(i, j, c, s) rotates rows i and j so that i has no part in z.
+  // Which rows of n remain to be solved: kept_ from begin + `count` on. The others, dropped_ from
+  // begin on, are sorted. turn(i, j, c, s) rotates rows i and j so that i has no part in z.
   template <class Close, class Turn>
   int64_t deflate(int64_t begin, int64_t n, int64_t count, T* z, T tolerance, T weight,
                   Close&& close, Turn&& turn) {
