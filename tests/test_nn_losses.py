@@ -139,6 +139,21 @@ def test_losses(name, number, reduction):
     check(name, args, tuple(make() for make in inputs), {**kwargs, "reduction": reduction})
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_binary_cross_entropy_at_its_ends(dtype):
+    x = np.array([0, 1, 0, 1, 1e-30, 1e-13, 1 - 1e-7, 0.5, 0.3, 0.9], dtype)
+    t = np.array([0, 0, 1, 1, 0.5, 1, 0, 0.3, 0, 1], dtype)
+    found = []
+    for m in (fg, torch):
+        a, b = m.tensor(x, requires_grad=True), m.tensor(t, requires_grad=True)
+        y = m.nn.functional.binary_cross_entropy(a, b, reduction="none")
+        first = m.autograd.grad(y.sum(), (a, b), create_graph=True)
+        second = m.autograd.grad(first[0][7:].sum(), (a, b), retain_graph=True)
+        found.append([v.detach().numpy() for v in (y, *first, *second)])
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+
+
 def test_batchmean():
     check("KLDivLoss", (), (X(), uniform(4, 3)), {"reduction": "batchmean"})
 

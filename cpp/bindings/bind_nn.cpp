@@ -111,6 +111,9 @@ void bind_activations(Registry& r) {
   r.add("_softshrink", kFunction | kLazy, "x moved towards 0.")
       .on("(Tensor input, Number lambd)",
           [](const Arguments& a) { return wrap(softshrink(a.tensor(0), a.operand(1))); });
+  r.add("_bce", kFunction | kLazy, "The binary cross entropy of a probability and a target.")
+      .on("(Tensor input, Tensor target)",
+          [](const Arguments& a) { return wrap(bce(a.tensor(0), a.tensor(1))); });
   r.add("_huber", kFunction | kLazy, "x * x / 2 within delta of 0, and tangents beyond.")
       .on("(Tensor input, Number delta)",
           [](const Arguments& a) { return wrap(huber(a.tensor(0), a.operand(1))); });

@@ -126,6 +126,13 @@ Tensor softplus_second(const Tensor& g, const SavedOperand& a, const SavedOperan
   return grad_both(g, where(ge(b, c), 0, mul(a, mul(s, sub(1, s)))));
 }
 
+Tensor bce_variance(const SavedOperand& x) { return clamp_min(mul(sub(1, x), x), 1e-12); }
+Tensor bce_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
+                  const SavedOperand& c) {
+  const Tensor spread = add(square(sub(b, c)), mul(c, sub(1, c)));
+  return grad_both(g, mul(a, div(spread, square(bce_variance(b)))));
+}
+
 Tensor sinc_curvature(const SavedOperand& x, const SavedOperand& y) {
   // sinc'' = -pi^2 sinc - 2 sinc' / x
   constexpr double pi2 = kPi * kPi;

@@ -50,6 +50,12 @@ Tensor elu_grad(const Tensor& g, const SavedOperand& a, const SavedOperand& y,
 Tensor softplus_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
                        const SavedOperand& c);
 
+// What the derivatives of the binary cross entropy of the probability x are divided by, and g a
+// times the second one at probability b, target c.
+Tensor bce_variance(const SavedOperand& x);
+Tensor bce_second(const Tensor& g, const SavedOperand& a, const SavedOperand& b,
+                  const SavedOperand& c);
+
 // Second derivatives: of sinc, and of i1(x) / x scaled by exp(-|x|); y is the first.
 Tensor sinc_curvature(const SavedOperand& x, const SavedOperand& y);
 Tensor i1x_curvature(const SavedOperand& x, const SavedOperand& y);

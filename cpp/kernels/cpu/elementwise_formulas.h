@@ -22,7 +22,7 @@ namespace formula {
 using namespace ::fastgrad::math;
 #ifdef FG_VECTOR_ROWS
 using math::vector::acos, math::vector::acosh, math::vector::asin, math::vector::asinh;
-using math::vector::atan, math::vector::atan2, math::vector::atanh;
+using math::vector::atan, math::vector::atan2, math::vector::atanh, math::vector::bce;
 using math::vector::cos, math::vector::cosh;
 using math::vector::digamma, math::vector::elu, math::vector::lgamma, math::vector::logaddexp;
 using math::vector::entr, math::vector::ndtr, math::vector::xlog1py, math::vector::xlogy;

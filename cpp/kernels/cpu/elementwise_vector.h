@@ -75,6 +75,7 @@ constexpr bool has_vector_form(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Remainder:
     case ElementwiseOp::Sinc:
     case ElementwiseOp::GradSinc:
+    case ElementwiseOp::Bce:
       return true;
     case ElementwiseOp::Sqrt:
       return is_double && kRegisterBytes == 64;
@@ -130,6 +131,7 @@ constexpr bool uses_tables(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::GradSilu:
     case ElementwiseOp::Softplus:
     case ElementwiseOp::GradSoftplus:
+    case ElementwiseOp::Bce:
       return true;
     default:
       return false;
@@ -155,6 +157,7 @@ constexpr int registers_at_once(ElementwiseOp op, bool is_double) {
     case ElementwiseOp::Pow:
     case ElementwiseOp::Lgamma:
     case ElementwiseOp::Digamma:
+    case ElementwiseOp::Bce:
       return 1;
     case ElementwiseOp::Sinc:
     case ElementwiseOp::GradSinc:

@@ -89,6 +89,13 @@ static inline T logaddexp2(T a, T b) {
   return (a < b ? b : a) + std::log1p(std::exp2(-std::fabs(a - b))) * static_cast<T>(kLog2E);
 }
 
+// -(t log(x) + (1 - t) log(1 - x)), logarithms being at least -100. NaN stays NaN.
+template <std::floating_point T>
+static inline T bce(T x, T t) {
+  const T hit = std::log(x), miss = std::log1p(-x);
+  return (t - T(1)) * (miss < T(-100) ? T(-100) : miss) - t * (hit < T(-100) ? T(-100) : hit);
+}
+
 // sin(pi x) / (pi x), 1 at 0, exactly 0 at the other integers. NaN at +-inf, as PyTorch.
 static inline double sinc(double x) {
   const double a = std::fabs(x);

@@ -255,6 +255,12 @@ template <class V>
 FG_INLINE V xlog1py(V x, V y) {
   return select<V>((x == 0) & (y == y), Element<V>(0), x * log1p(y));
 }
+// Called, not inlined: most of the loop around it is for what does not fill registers.
+template <class V>
+[[gnu::noinline]] static V bce(V x, V t) {
+  const V hit = at_least(log(x), Element<V>(-100)), miss = at_least(log1p(-x), Element<V>(-100));
+  return (t - 1) * miss - t * hit;
+}
 // -x log x, 0 at 0, -inf below.
 template <class V>
 FG_INLINE V entr(V x) {

@@ -52,9 +52,7 @@ def binary_cross_entropy(
         low, high = input.detach().aminmax()
         if low < 0 or high > 1:
             raise RuntimeError("all elements of input should be between 0 and 1")
-    log_true = input.log().clamp_min(-100)
-    log_false = _core.log1p(-input).clamp_min(-100)
-    loss = (target - 1) * log_false - target * log_true
+    loss = _core._bce(input, target)
     return reduced(loss if weight is None else loss * weight, reduction)
 
 
