@@ -44,6 +44,7 @@ void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
                      if (reverse)
                        for (int64_t k = l.n; k-- > 0;) step(state, o * l.n + k, k);
                      else
+#pragma GCC unroll 4
                        for (int64_t k = 0; k < l.n; ++k) step(state, o * l.n + k, k);
                    }
                  });
@@ -80,6 +81,22 @@ void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
         }
       }
     });
+    return;
+  }
+  if (l.inner <= 4) {  // few states, which stay in registers
+    parallel_for(l.outer, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, l.n * l.inner)),
+                 [&](int64_t begin, int64_t end) {
+                   for (int64_t o = begin; o < end; ++o) {
+                     State a = start, b = start, c = start, d = start;
+                     for (int64_t k = 0; k < l.n; ++k) {
+                       const int64_t place = place_at(k), at = (o * l.n + place) * l.inner;
+                       step(a, at, place);
+                       step(b, at + 1, place);
+                       if (l.inner > 2) step(c, at + 2, place);
+                       if (l.inner > 3) step(d, at + 3, place);
+                     }
+                   }
+                 });
     return;
   }
   const int64_t strips = (l.inner + kStrip - 1) / kStrip;
@@ -138,8 +155,12 @@ bool scan_rows(const Lines& l, void (*kernel)(const T*, int64_t, int64_t, RowOrd
 // The best element so far: an equal one, or NaN, takes over.
 template <class T, bool kLargest>
 struct Best {
-  T value;
-  int64_t place;
+  using Limits = std::numeric_limits<T>;
+  static constexpr T kWorst = !std::is_floating_point_v<T>
+                                  ? (kLargest ? Limits::lowest() : Limits::max())
+                                  : (kLargest ? -Limits::infinity() : Limits::infinity());
+  T value = kWorst;
+  int64_t place = 0;
   // Beside NaN no comparison is true.
   bool yields_to(T v) const {
     const bool beyond = kLargest ? v >= value : v <= value;
@@ -148,39 +169,43 @@ struct Best {
     else
       return beyond;
   }
-  // Without branches: nobody could guess them.
+  // Among integers many are equal, and nobody could guess a branch; places only grow.
   void meet(T v, int64_t at) {
-    const bool take = (at == 0) | yields_to(v);
+    const bool take = yields_to(v);
     value = take ? v : value;
-    place ^= (place ^ at) & -static_cast<int64_t>(take);  // a choice might become a branch
+    if constexpr (std::is_floating_point_v<T>)
+      place = take ? at : place;
+    else
+      place = std::max(place, at & -int64_t{take});
   }
 };
 
-// One line. Over most stretches the best one stays, unless the line is sorted or short.
+// One line. Over most stretches of floating-point numbers the best one stays, unless the line is
+// sorted.
 template <class T, bool kLargest>
 void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
-  constexpr int64_t kStretch = 16, kShort = 48;
-  Best<T, kLargest> best{p[0], 0};
-  int64_t i = 0;
-  auto step_by_step = [&](int64_t end) {
+  constexpr int64_t kStretch = std::is_floating_point_v<T> ? 128 / sizeof(T) : 1;
+  using Mask = std::conditional_t<sizeof(T) == 8, bool, int32_t>;  // what the compiler makes best
+  Best<T, kLargest> best;
+  for (int64_t i = 0; i < n;) {
+    const int64_t end = std::min(n, i + kStretch);
+    if constexpr (kStretch > 1) {
+      Mask any = end < i + kStretch;
+      if (!any)
+        for (int64_t j = 0; j < kStretch; ++j) any |= Mask{best.yields_to(p[i + j])};
+      if (!any) {
+        std::fill_n(value + i, kStretch, best.value);
+        std::fill_n(place + i, kStretch, best.place);
+        i = end;
+        continue;
+      }
+    }
     for (; i < end; ++i) {
       best.meet(p[i], i);
       value[i] = best.value;
       place[i] = best.place;
     }
-  };
-  while (n > kShort && i + kStretch <= n) {
-    bool any = false;
-    for (int64_t j = 0; j < kStretch; ++j) any |= best.yields_to(p[i + j]);
-    if (any) {
-      step_by_step(i + kStretch);
-      continue;
-    }
-    for (int64_t j = 0; j < kStretch; ++j) value[i + j] = best.value;
-    for (int64_t j = 0; j < kStretch; ++j) place[i + j] = best.place;
-    i += kStretch;
   }
-  step_by_step(n);
 }
 
 template <class T, bool kLargest>
@@ -202,12 +227,27 @@ void running_extreme(const Array& x, int64_t dim, const Array& values, const Arr
     });
     return;
   }
-  walk_lines(l, false, Best<T, kLargest>{T(0), -1},
-             [=](Best<T, kLargest>& best, int64_t i, int64_t place) {
-               best.meet(p[i], place);
-               q[i] = best.value;
-               index[i] = best.place;
-             });
+  walk_lines(l, false, Best<T, kLargest>{}, [=](Best<T, kLargest>& best, int64_t i, int64_t place) {
+    best.meet(p[i], place);
+    q[i] = best.value;
+    index[i] = best.place;
+  });
+}
+
+// Calls f(y, T{}) for `out` in one of few types that it may be worked out in: in place of halves
+// float32, and in place of integers that are narrower than Least that one.
+template <class Least, class F>
+void with_scan_type(const Array& out, const char* op, F&& f) {
+  constexpr DType least = dtype_of<Least>;
+  const bool narrow = is_integral(out.dtype, true) && out.itemsize() < itemsize(least);
+  with_output(out, narrow ? least : compute_dtype(out.dtype), [&](const Array& y) {
+    if (y.dtype == DType::Int64)
+      f(y, int64_t{});
+    else if (y.dtype == least)
+      f(y, Least{});
+    else
+      dispatch_float(y.dtype, op, [&]<class T>(T zero) { f(y, zero); });
+  });
 }
 
 template <class T>
@@ -217,48 +257,44 @@ using RunningSum = std::conditional_t<std::is_same_v<T, float>, double,
 }  // namespace
 
 void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
-  with_compute_type(out, [&](const Array& y) {
-    Array from = as_contiguous(x, y.dtype);
-    dispatch_real(y.dtype, "cumsum", [&]<class T>(T) {
-      using Sum = RunningSum<T>;
-      const Lines all(x.shape, dim);
-      if constexpr (std::is_floating_point_v<T>)
-        if (scan_rows(all, row_scans(T{}).sum, {reverse, false}, from.ptr<T>(), y.ptr<T>())) return;
-      auto scan = [reverse](const Lines& lines, const T* p, T* q) {
-        walk_lines(lines, reverse, Sum(0), [p, q](Sum& s, int64_t i, int64_t) {
-          s += static_cast<Sum>(p[i]);
-          q[i] = static_cast<T>(s);
-        });
-      };
-      scan_lines(all, from.ptr<T>(), y.ptr<T>(), scan);
-    });
+  with_scan_type<int64_t>(out, "cumsum", [&]<class T>(const Array& y, T) {
+    using Sum = RunningSum<T>;
+    const Array from = as_contiguous(x, y.dtype);
+    const Lines all(x.shape, dim);
+    if constexpr (std::is_floating_point_v<T>)
+      if (scan_rows(all, row_scans(T{}).sum, {reverse, false}, from.ptr<T>(), y.ptr<T>())) return;
+    auto scan = [reverse](const Lines& lines, const T* p, T* q) {
+      walk_lines(lines, reverse, Sum(0), [p, q](Sum& s, int64_t i, int64_t) {
+        s += static_cast<Sum>(p[i]);
+        q[i] = static_cast<T>(s);
+      });
+    };
+    scan_lines(all, from.ptr<T>(), y.ptr<T>(), scan);
   });
 }
 
 void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
-  with_compute_type(out, [&](const Array& y) {
-    Array from = as_contiguous(x, y.dtype);
-    dispatch_real(y.dtype, "cumprod", [&]<class T>(T) {
-      using Product = RunningSum<T>;
-      const Lines all(x.shape, dim);
-      if constexpr (std::is_floating_point_v<T>)
-        if (scan_rows(all, row_scans(T{}).product, {order.reverse, order.exclusive}, from.ptr<T>(),
-                      y.ptr<T>()))
-          return;
-      // Known to the compiler: what asks at every element is not done on several at once.
-      auto run = [&]<bool kExclusive>() {
-        scan_lines(all, from.ptr<T>(), y.ptr<T>(), [order](const Lines& lines, const T* p, T* q) {
-          walk_lines(lines, order.reverse, Product(1), [p, q](Product& s, int64_t i, int64_t) {
-            const Product before = s;
-            s *= static_cast<Product>(p[i]);
-            q[i] = static_cast<T>(kExclusive ? before : s);
-          });
+  with_scan_type<int64_t>(out, "cumprod", [&]<class T>(const Array& y, T) {
+    using Product = RunningSum<T>;
+    const Array from = as_contiguous(x, y.dtype);
+    const Lines all(x.shape, dim);
+    if constexpr (std::is_floating_point_v<T>)
+      if (scan_rows(all, row_scans(T{}).product, {order.reverse, order.exclusive}, from.ptr<T>(),
+                    y.ptr<T>()))
+        return;
+    // Known to the compiler: what asks at every element is not done on several at once.
+    auto run = [&]<bool kExclusive>() {
+      scan_lines(all, from.ptr<T>(), y.ptr<T>(), [order](const Lines& lines, const T* p, T* q) {
+        walk_lines(lines, order.reverse, Product(1), [p, q](Product& s, int64_t i, int64_t) {
+          const Product before = s;
+          s *= static_cast<Product>(p[i]);
+          q[i] = static_cast<T>(kExclusive ? before : s);
         });
-      };
-      if constexpr (std::is_floating_point_v<T>)
-        if (order.exclusive) return run.template operator()<true>();
-      run.template operator()<false>();
-    });
+      });
+    };
+    if constexpr (std::is_floating_point_v<T>)
+      if (order.exclusive) return run.template operator()<true>();
+    run.template operator()<false>();
   });
 }
 
@@ -296,14 +332,12 @@ void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, c
 
 void cumextreme(const Array& x, int64_t dim, bool largest, const Array& values,
                 const Array& indices) {
-  with_compute_type(values, [&](const Array& y) {
-    Array from = as_contiguous(x, y.dtype);
-    dispatch_real(y.dtype, largest ? "cummax" : "cummin", [&]<class T>(T) {
-      if (largest)
-        running_extreme<T, true>(from, dim, y, indices);
-      else
-        running_extreme<T, false>(from, dim, y, indices);
-    });
+  with_scan_type<int32_t>(values, largest ? "cummax" : "cummin", [&]<class T>(const Array& y, T) {
+    const Array from = as_contiguous(x, y.dtype);
+    if (largest)
+      running_extreme<T, true>(from, dim, y, indices);
+    else
+      running_extreme<T, false>(from, dim, y, indices);
   });
 }
 
