@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "kernels/copy.h"
+#include "kernels/fill.h"
 #include "ops/basic_index.h"
 #include "ops/creation.h"
 #include "ops/shape.h"
@@ -115,6 +116,39 @@ FG_DEFINE_OP(Cat) = {
         },
 };
 
+// Attributes: list 0: rows and columns of each matrix.
+FG_DEFINE_OP(BlockDiag) = {
+    .name = "block_diag",
+    .cls = OpClass::Linear,
+    .infer =
+        [](const Attrs& a, Inputs in, Metas& out) {
+          DimSpan sizes = a.list(0);
+          out[0].dtype = common_dtype(in);
+          out[0].shape = {0, 0};
+          for (size_t i = 0; i < sizes.size(); ++i) out[0].shape[i % 2] += sizes[i];
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          fill_array(out[0], Scalar(0));
+          DimSpan sizes = a.list(0);
+          int64_t row = 0, column = 0;
+          for (size_t i = 0; i < in.size(); row += sizes[2 * i], column += sizes[2 * i + 1], ++i)
+            copy_array(*in[i],
+                       out[0].narrowed(0, row, sizes[2 * i]).narrowed(1, column, sizes[2 * i + 1]));
+        },
+    .vjp =
+        [](VjpContext& c) {
+          DimSpan sizes = c.attrs().list(0);
+          int64_t row = 0, column = 0;
+          for (size_t i = 0; i < c.num_inputs(); ++i) {
+            const int64_t rows = sizes[2 * i], columns = sizes[2 * i + 1];
+            if (c.needs(i)) c.set(i, narrow(narrow(c.g(), 0, row, rows), 1, column, columns));
+            row += rows;
+            column += columns;
+          }
+        },
+};
+
 // Attributes: dim.
 FG_DEFINE_OP(Stack) = {
     .name = "stack",
@@ -211,24 +245,15 @@ Tensor column_stack(std::span<const Tensor> tensors) {
 Tensor block_diag(std::span<const Tensor> tensors) {
   if (tensors.empty()) return Tensor(Array::empty(Dims{1, 0}, default_dtype()));
   Tensors blocks;
-  int64_t columns = 0;
+  Dims sizes;
   for (size_t i = 0; i < tensors.size(); ++i) {
     FG_CHECK(tensors[i].ndim() <= 2,
              "block_diag: Input tensors must have 2 or fewer dimensions. Input ", i, " has ",
              tensors[i].ndim(), " dimensions");
     blocks.push_back(atleast_2d(tensors[i]));
-    columns += blocks.back().shape()[1];
+    for (int64_t n : blocks.back().shape()) sizes.push_back(n);
   }
-  Tensors rows;
-  int64_t before = 0;
-  for (const Tensor& b : blocks) {
-    int64_t n = b.shape()[0], width = b.shape()[1];
-    Tensor left = zeros(Dims{n, before}, b.dtype()),
-           right = zeros(Dims{n, columns - before - width}, b.dtype());
-    rows.push_back(cat(Tensors{left, b, right}, 1));
-    before += width;
-  }
-  return cat(rows, 0);
+  return apply(Op::BlockDiag, blocks, Attrs().with(sizes));
 }
 
 }  // namespace fastgrad

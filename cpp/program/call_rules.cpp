@@ -113,6 +113,15 @@ bool fits_join(const Call& c) {
   }
   return true;
 }
+bool fits_block_diag(const Call& c) {
+  DimSpan sizes = c.attrs().list(0);
+  if (c.i.in.empty() || !c.takes(c.i.in.size()) || sizes.size() != 2 * c.i.in.size()) return false;
+  for (size_t k = 0; k < c.i.in.size(); ++k)
+    if (c.rank(k) != 2 || is_complex(c.in(k).dtype) || c.size(k, 0) != sizes[2 * k] ||
+        c.size(k, 1) != sizes[2 * k + 1])
+      return false;
+  return true;
+}
 bool fits_flip(const Call& c) {
   DimSpan dims = c.attrs().list(0);
   for (size_t k = 0; k < dims.size(); ++k) {
@@ -212,6 +221,7 @@ constexpr OpRule kOpRules[] = {
     {Op::Cumprod, fits_scan},
     {Op::Cat, fits_join<false>},
     {Op::Stack, fits_join<true>},
+    {Op::BlockDiag, fits_block_diag},
     {Op::Flip, fits_flip},
     {Op::Tril, fits_triangle},
     {Op::Triu, fits_triangle},
