@@ -20,7 +20,7 @@ namespace fastgrad {
 // Into how many parts so many elements are cut.
 template <class T>
 int64_t parts_of(int64_t elements) {
-  constexpr int64_t kMost = 8, kBytes = 128 << 10;
+  constexpr int64_t kMost = 8, kBytes = 256 << 10;
   return std::clamp<int64_t>(elements * static_cast<int64_t>(sizeof(T)) / kBytes, 1, kMost);
 }
 
