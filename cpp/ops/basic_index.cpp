@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/copy.h"
+#include "kernels/pad.h"
 #include "ops/convert.h"
 #include "ops/join.h"
 #include "ops/shape.h"
@@ -22,6 +23,62 @@ void infer_view(const Attrs& a, Inputs in, Metas& out) {
   out[0].dtype = in[0]->dtype;
   out[0].offset =
       place_items(items_of(a), in[0]->shape, in[0]->strides, out[0].shape, out[0].strides);
+}
+
+// The runs of zeros and of x that make up `whole`, where all items are neighbours; x gets the
+// dimensions that they do not have. False where some are not.
+bool find_runs(std::span<const ViewItem> items, DimSpan whole, Array& x,
+               std::vector<PadRuns>& runs) {
+  Dims shape, strides;
+  size_t dim = 0;
+  for (const ViewItem& item : items) {
+    if (item.length == ViewItem::kNew) {
+      ++dim;
+      continue;
+    }
+    const bool select = item.length == ViewItem::kSelect;
+    const int64_t count = select ? 1 : item.length, size = whole[runs.size()];
+    if (!select && item.step != 1) return false;
+    PadRuns& of_dim = runs.emplace_back();
+    for (const PadRun& run : {PadRun{item.start, kPadValue, 0}, PadRun{count, 0, 1},
+                              PadRun{size - item.start - count, kPadValue, 0}})
+      if (run.count > 0) of_dim.push_back(run);
+    shape.push_back(count);
+    strides.push_back(select ? 1 : x.strides[dim]);
+    if (!select) ++dim;
+  }
+  for (; dim < x.shape.size(); ++dim) {
+    runs.push_back({PadRun{x.shape[dim], 0, 1}});
+    shape.push_back(x.shape[dim]);
+    strides.push_back(x.strides[dim]);
+  }
+  x = x.view(shape, strides);
+  return true;
+}
+
+// Sets the part of out that the items name to x, and the rest to zeros.
+void set_part(std::span<const ViewItem> items, const Array& x, const Array& out) {
+  constexpr int64_t kLongRow = 64;  // bytes
+  const auto size = static_cast<int64_t>(out.itemsize());
+  auto clear = [&](int64_t begin, int64_t end) {
+    std::memset(out.data + begin * size, 0, static_cast<size_t>((end - begin) * size));
+  };
+  if (x.numel == 0) return clear(0, out.numel);
+  Dims shape, strides;
+  const int64_t offset = place_items(items, out.shape, out.strides, shape, strides);
+  const Array part = out.view(shape, strides, offset);
+  Array from = x;
+  std::vector<PadRuns> runs;
+  if (part.contiguous) {
+    clear(0, offset);
+    clear(offset + part.numel, out.numel);
+    copy_array(x, part);
+  } else if (find_runs(items, out.shape, from, runs) && from.shape.back() * size >= kLongRow) {
+    pad(runs, from, 0, out);
+  } else {
+    clear(0, out.numel);
+    copy_array(x, part);
+  }
 }
 
 void vjp_view(VjpContext& c) {
@@ -87,13 +144,8 @@ FG_DEFINE_OP(BasicIndexAdjoint) = {
           out[0].dtype = in[0]->dtype;
           out[0].shape = Dims(a.list(1));
         },
-    .eval =
-        [](const Attrs& a, Inputs in, std::span<Array> out) {
-          std::memset(out[0].data, 0, static_cast<size_t>(out[0].nbytes()));
-          Dims shape, strides;
-          int64_t offset = place_items(items_of(a), out[0].shape, out[0].strides, shape, strides);
-          copy_array(*in[0], out[0].view(shape, strides, offset));
-        },
+    .eval = [](const Attrs& a, Inputs in,
+               std::span<Array> out) { set_part(items_of(a), *in[0], out[0]); },
     .vjp = [](VjpContext& c) { c.set(0, basic_view(Op::Slice, c.g(), items_of(c.attrs()))); },
 };
 

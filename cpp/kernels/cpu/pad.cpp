@@ -222,6 +222,21 @@ class Filler {
   Word value_, block_[kBlock / kSize];
 };
 
+bool is_one_number(const Array& x) {
+  return std::all_of(x.strides.begin(), x.strides.end(), [](int64_t s) { return s == 0; });
+}
+
+// x, its rows contiguous: where it is one number, a row that serves for all.
+Array with_dense_rows(const Array& x) {
+  if (x.ndim() > 0 && x.strides.back() == 1) return x;
+  if (x.ndim() == 0 || !is_one_number(x)) return as_contiguous(x);
+  const Array row = Array::empty(Dims{x.shape.back()}, x.dtype);
+  copy_array(x.view(Dims{}, Dims{}), row);
+  Dims strides(x.shape.size(), 0);
+  strides.back() = 1;
+  return row.view(x.shape, strides);
+}
+
 }  // namespace
 
 void pad(const std::vector<PadRuns>& runs, const Array& x, double value, const Array& y) {
@@ -229,9 +244,9 @@ void pad(const std::vector<PadRuns>& runs, const Array& x, double value, const A
   const bool cuts = std::none_of(runs.begin(), runs.end(), [](const PadRuns& of_dim) {
     return std::any_of(of_dim.begin(), of_dim.end(), [](const PadRun& r) { return r.from < 0; });
   });
-  if (cuts && std::all_of(x.strides.begin(), x.strides.end(), [](int64_t s) { return s == 0; }))
+  if (cuts && is_one_number(x))
     return copy_array(x.view(y.shape, x.strides), y);  // one number: the gradient of a sum
-  const Array from = x.ndim() > 0 && x.strides.back() == 1 ? x : as_contiguous(x);
+  const Array from = with_dense_rows(x);
   const Sides sides(runs, from.shape, from.strides);
   const RowPlan plan(sides.last(), static_cast<int64_t>(y.itemsize()));
   Array one = Array::empty({}, y.dtype);

@@ -235,16 +235,15 @@ void running_extreme(const Array& x, int64_t dim, const Array& values, const Arr
 }
 
 // Calls f(y, T{}) for `out` in one of few types that it may be worked out in: in place of halves
-// float32, and in place of integers that are narrower than Least that one.
-template <class Least, class F>
+// float32, and in place of narrower integers int32.
+template <class F>
 void with_scan_type(const Array& out, const char* op, F&& f) {
-  constexpr DType least = dtype_of<Least>;
-  const bool narrow = is_integral(out.dtype, true) && out.itemsize() < itemsize(least);
-  with_output(out, narrow ? least : compute_dtype(out.dtype), [&](const Array& y) {
+  const bool narrow = is_integral(out.dtype, true) && out.itemsize() < sizeof(int32_t);
+  with_output(out, narrow ? DType::Int32 : compute_dtype(out.dtype), [&](const Array& y) {
     if (y.dtype == DType::Int64)
       f(y, int64_t{});
-    else if (y.dtype == least)
-      f(y, Least{});
+    else if (y.dtype == DType::Int32)
+      f(y, int32_t{});
     else
       dispatch_float(y.dtype, op, [&]<class T>(T zero) { f(y, zero); });
   });
@@ -257,7 +256,7 @@ using RunningSum = std::conditional_t<std::is_same_v<T, float>, double,
 }  // namespace
 
 void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
-  with_scan_type<int64_t>(out, "cumsum", [&]<class T>(const Array& y, T) {
+  with_scan_type(out, "cumsum", [&]<class T>(const Array& y, T) {
     using Sum = RunningSum<T>;
     const Array from = as_contiguous(x, y.dtype);
     const Lines all(x.shape, dim);
@@ -274,7 +273,7 @@ void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
 }
 
 void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
-  with_scan_type<int64_t>(out, "cumprod", [&]<class T>(const Array& y, T) {
+  with_scan_type(out, "cumprod", [&]<class T>(const Array& y, T) {
     using Product = RunningSum<T>;
     const Array from = as_contiguous(x, y.dtype);
     const Lines all(x.shape, dim);
@@ -332,7 +331,7 @@ void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, c
 
 void cumextreme(const Array& x, int64_t dim, bool largest, const Array& values,
                 const Array& indices) {
-  with_scan_type<int32_t>(values, largest ? "cummax" : "cummin", [&]<class T>(const Array& y, T) {
+  with_scan_type(values, largest ? "cummax" : "cummin", [&]<class T>(const Array& y, T) {
     const Array from = as_contiguous(x, y.dtype);
     if (largest)
       running_extreme<T, true>(from, dim, y, indices);
