@@ -12,7 +12,9 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 from reference import assert_same, fg, needs_torch, only_fastgrad, to_numpy, torch
+from test_parallel import restore_threads
 
+__all__ = ["restore_threads"]
 REDUCTIONS = ("sum", "mean", "nansum", "var", "std", "amax", "amin", "any", "all", "logsumexp")
 
 
@@ -352,3 +354,25 @@ class TestErrors:
     def test_class_and_text(self, call: Any, error: type[Exception], text: str) -> None:
         with pytest.raises(error, match=text):
             call(fg.tensor([[1.0, 2.0], [3.0, 4.0]]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "float16"])
+@pytest.mark.parametrize("name", ["sum", "mean", "amax", "var", "any"])
+def test_rows_cut_out_of_larger_ones(name: str, dtype: str) -> None:
+    """Runs that do not follow one another are reduced one by one, then together."""
+    if dtype == "int64" and name in ("mean", "var"):
+        pytest.skip(f"{name} takes no integers")
+    x = np.random.default_rng(3).integers(-3, 4, (5, 70, 300)).astype(dtype)
+    t = fg.tensor(x)
+    options = {"ddof": 1} if name == "var" else {}
+    tolerance = 2e-3 if dtype == "float16" else 1e-5
+    for cut in (np.s_[:, :, 9:], np.s_[:, 3:60, 100:229], np.s_[1:3, ::2, :64], np.s_[:2, :2, 1:]):
+        for dims in ((0, 1, 2), (1, 2), (0, 2)):
+            exact = x[cut].astype(np.float64 if dtype != "int64" else dtype)
+            expected = getattr(np, name)(exact, axis=dims, **options)
+            results = []
+            for threads in (1, 3):
+                fg.set_num_threads(threads)
+                results.append(getattr(fg, name)(t[cut], dims).numpy())
+                np.testing.assert_allclose(results[-1], expected, tolerance, tolerance)
+            assert results[0].tobytes() == results[1].tobytes()

@@ -209,6 +209,64 @@ ReducePlan::ReducePlan(const Array& x, DimSet dims, bool ordered) {
 
 namespace {
 
+// The Accs that come out of a first step.
+class Parts {
+ public:
+  Parts(int64_t count, int64_t size)
+      : data_(std::make_unique_for_overwrite<char[]>(static_cast<size_t>(count * size))),
+        size_(size) {}
+  char* at(int64_t i) { return data_.get() + i * size_; }
+  ReduceStore store() {
+    return {this, [](void* self, int64_t first, int64_t step, const void* acc, int64_t m) {
+              auto* parts = static_cast<Parts*>(self);
+              const int64_t piece = step == 1 ? m : 1, size = parts->size_;
+              for (int64_t i = 0; i < m; i += piece)
+                std::memcpy(parts->at(first + i * step), static_cast<const char*>(acc) + i * size,
+                            static_cast<size_t>(piece * size));
+            }};
+  }
+
+ private:
+  std::unique_ptr<char[]> data_;
+  int64_t size_;
+};
+
+// Sizes and strides that are put together from those of a plan.
+struct Layout {
+  Dims shape, strides;
+  void take(const Dims& from, const Dims& steps, size_t begin, size_t end) {
+    for (; begin < end; ++begin) {
+      shape.push_back(from[begin]);
+      strides.push_back(steps[begin]);
+    }
+  }
+};
+
+// Long runs that do not follow one another, as of columns cut out of a matrix: first each run, then
+// what those of an output come to. Whether it was done here.
+bool reduce_by_runs(const Array& x, const ReducePlan& plan, const ReducerTable& reducer,
+                    ReduceStore store) {
+  constexpr int64_t kLongRun = 64;
+  if (reducer.ordered || reducer.serial || plan.reduced.size() < 2 ||
+      plan.reduced.back() < kLongRun || plan.reduced_strides.back() != 1)
+    return false;
+  const size_t last = plan.reduced.size() - 1;
+  const int64_t runs = plan.count / plan.reduced[last];
+  Layout lines;
+  lines.take(plan.kept, plan.kept_strides, 0, plan.kept.size());
+  lines.take(plan.reduced, plan.reduced_strides, 0, last + 1);
+  Parts parts(plan.outputs * runs, reducer.size);
+  reduce_walk(x.view(lines.shape, lines.strides), DimSet{1} << (lines.shape.size() - 1), reducer,
+              parts.store());
+  parallel_for(plan.outputs, kParallelGrain / runs + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      reducer.merge_all(parts.at(i * runs), runs);
+      store.put(store.self, i, 1, parts.at(i * runs), 1);
+    }
+  });
+  return true;
+}
+
 // Short runs with kept dimensions between them, as over the first and the last of three: first each
 // run, as if it were alone, then what the runs come to. Whether it was done here.
 bool reduce_in_steps(const Array& x, const ReducePlan& plan, const ReducerTable& reducer,
@@ -223,41 +281,25 @@ bool reduce_in_steps(const Array& x, const ReducePlan& plan, const ReducerTable&
       stride <= std::abs(plan.reduced_strides[last]) ||
       stride >= std::abs(plan.reduced_strides[last - 1]))
     return false;
-  Dims shape, strides;
-  auto take = [&](const Dims& from, const Dims& steps, size_t begin, size_t end) {
-    for (; begin < end; ++begin) {
-      shape.push_back(from[begin]);
-      strides.push_back(steps[begin]);
-    }
-  };
-  take(plan.reduced, plan.reduced_strides, 0, last);
-  take(plan.kept, plan.kept_strides, 0, plan.kept.size());
-  take(plan.reduced, plan.reduced_strides, last, last + 1);
+  Layout lines;
+  lines.take(plan.reduced, plan.reduced_strides, 0, last);
+  lines.take(plan.kept, plan.kept_strides, 0, plan.kept.size());
+  lines.take(plan.reduced, plan.reduced_strides, last, last + 1);
   const int64_t columns = plan.outputs, rows = plan.count / run;
-  auto parts = std::make_unique_for_overwrite<char[]>(static_cast<size_t>(rows * columns * size));
-  struct Parts {
-    char* data;
-    int64_t size;
-  } to{parts.get(), size};
-  auto put = [](void* self, int64_t first, int64_t step, const void* acc, int64_t m) {
-    const auto [data, bytes] = *static_cast<Parts*>(self);
-    const int64_t piece = step == 1 ? m : 1;
-    for (int64_t i = 0; i < m; i += piece)
-      std::memcpy(data + (first + i * step) * bytes, static_cast<const char*>(acc) + i * bytes,
-                  static_cast<size_t>(piece * bytes));
-  };
-  reduce_walk(x.view(shape, strides), DimSet{1} << (shape.size() - 1), reducer, {&to, put});
+  Parts parts(rows * columns, size);
+  reduce_walk(x.view(lines.shape, lines.strides), DimSet{1} << (lines.shape.size() - 1), reducer,
+              parts.store());
   parallel_for(columns, kParallelGrain / rows + 1, [&](int64_t begin, int64_t end) {
     ColumnCascade cascade(reducer, (rows - 1) / kReduceRows + 1, end - begin);
     for (int64_t r = 0; r < rows; ++r) {
-      const char* row = parts.get() + (r * columns + begin) * size;
+      const char* row = parts.at(r * columns + begin);
       if (r % kReduceRows == 0)
         std::memcpy(cascade.part(), row, static_cast<size_t>((end - begin) * size));
       else
         reducer.merge(cascade.part(), row, cascade.part(), end - begin);
       if (r % kReduceRows == kReduceRows - 1 || r == rows - 1) cascade.push();
     }
-    char* total = parts.get() + begin * size;  // the first row's, which are no longer needed
+    char* total = parts.at(begin);  // the first row's, which are no longer needed
     cascade.finish(total);
     store.put(store.self, begin, 1, total, end - begin);
   });
@@ -295,6 +337,7 @@ void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, Reduc
       std::abs(plan.kept_strides.back()) < std::abs(inner_stride))
     return reduce_columns(x, plan, reducer, store);
   if (reduce_in_steps(x, plan, reducer, store)) return;
+  if (reduce_by_runs(x, plan, reducer, store)) return;
   LineReduction(x, plan, reducer, store).run();
 }
 
