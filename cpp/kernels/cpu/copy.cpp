@@ -111,7 +111,7 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   } else if (std::is_same_v<From, To> && ss == 2 && ds == 1) {  // a number that the compiler knows
     for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[2 * i]);
   } else if (ss == 0 && ds == 1) {
-    std::fill_n(d, n, convert<From, To>(*s));
+    fill_line(d, n, convert<From, To>(*s));
   } else if (ss == -1 && ds == 1) {
     if constexpr (std::is_same_v<From, To> && sizeof(From) <= 8) {
       turn_kernel(sizeof(From))(src, dst, n);

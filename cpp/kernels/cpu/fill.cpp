@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "kernels/copy.h"
+#include "kernels/cpu/words.h"
 
 namespace fastgrad {
 namespace {
@@ -12,7 +13,7 @@ template <class Word>
 void fill_words(void* dst, const void* value, int64_t n) {
   Word v;
   std::memcpy(&v, value, sizeof v);
-  std::fill_n(static_cast<Word*>(dst), n, v);
+  fill_line(static_cast<Word*>(dst), n, v);
 }
 
 struct Wide {
