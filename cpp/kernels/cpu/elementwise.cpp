@@ -440,7 +440,9 @@ bool run_in_bands(BlockKernel kernel, DType compute, DType result, const Array* 
   if (!any) return false;
   const int64_t rows = out.shape[0], threads = pool_size();
   const int64_t elements = threads == 1 ? kOwn : kParallelGrain * threads;
-  const int64_t band = std::max(kRows, elements / (out.numel / rows));
+  // Whole tiles of the copies for each thread.
+  const int64_t tiles = kRows * threads, least = elements / (out.numel / rows);
+  const int64_t band = std::max<int64_t>(1, (least + tiles - 1) / tiles) * tiles;
   for (int64_t begin = 0; begin < rows; begin += band) {
     const int64_t n = std::min(band, rows - begin);
     Array part[kMaxElementwiseInputs];
