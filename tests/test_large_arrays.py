@@ -252,3 +252,33 @@ MOVES: dict[str, Callable[[], object]] = {
 @pytest.mark.parametrize("name", MOVES)
 def test_bits_on_any_number_of_threads(name: str) -> None:
     check(MOVES[name])
+
+
+SLICES = [
+    ((300, 200), np.s_[10:50, 20:120]),
+    ((300, 200), np.s_[:, 3]),
+    ((300, 200), np.s_[5:9]),
+    ((40, 30, 100), np.s_[:, 2, 5:95]),
+    ((40, 30, 100), np.s_[2, :, 5:95]),
+    ((40, 30, 100), np.s_[:, None, 2:7, 10:60]),
+    ((40, 30, 100), np.s_[::2, 1:5, 10:60]),
+    ((40, 30, 100), np.s_[1:, :0]),
+    ((100_000,), np.s_[50:60_000]),
+    ((3, 0), np.s_[1:2]),
+    ((5, 4, 3, 60), np.s_[1:3, ..., :-1]),
+]
+
+
+@pytest.mark.parametrize(("shape", "cut"), SLICES, ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gradients_of_slices(shape: tuple[int, ...], cut: tuple[slice, ...], dtype: str) -> None:
+    x = fg.zeros(shape, dtype=getattr(fg, dtype), requires_grad=True)
+    for threads in (1, 3):
+        fg.set_num_threads(threads)
+        part = x[cut]
+        weight = rng.standard_normal(part.shape).astype(dtype)
+        for loss, gradient in (((part * fg.tensor(weight)).sum(), weight), (part.sum(), 1)):
+            expected = np.zeros(shape, dtype)
+            expected[cut] = gradient
+            (actual,) = fg.autograd.grad(loss, x, retain_graph=True)
+            np.testing.assert_array_equal(actual, expected)

@@ -356,13 +356,17 @@ class TestErrors:
             call(fg.tensor([[1.0, 2.0], [3.0, 4.0]]))
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "float16"])
-@pytest.mark.parametrize("name", ["sum", "mean", "amax", "var", "any"])
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        *itertools.product(("sum", "mean", "amax", "var"), ("float16", "float32", "float64")),
+        *itertools.product(("sum", "amax"), ("int64",)),
+    ],
+)
 def test_rows_cut_out_of_larger_ones(name: str, dtype: str) -> None:
     """Runs that do not follow one another are reduced one by one, then together."""
-    if dtype == "int64" and name in ("mean", "var"):
-        pytest.skip(f"{name} takes no integers")
     x = np.random.default_rng(3).integers(-3, 4, (5, 70, 300)).astype(dtype)
+    x[tuple(n // 2 for n in x.shape)] = 9  # the only one
     t = fg.tensor(x)
     options = {"ddof": 1} if name == "var" else {}
     tolerance = 2e-3 if dtype == "float16" else 1e-5
