@@ -4,6 +4,7 @@
 
 #include "core/memory.h"
 #include "kernels/index.h"
+#include "ops/infer.h"
 
 namespace fastgrad {
 namespace {
@@ -76,11 +77,7 @@ FG_DEFINE_OP(AsStrided) = {
 FG_DEFINE_OP(AsStridedGather) = {
     .name = "as_strided_gather",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(0));
-        },
+    .infer = infer_listed_shape<>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           Geometry g(a);
@@ -98,11 +95,6 @@ FG_DEFINE_OP(AsStridedGather) = {
 };
 
 namespace {
-
-void infer_scatter(const Attrs&, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  out[0].shape = in[0]->shape;
-}
 
 void eval_scatter(const Attrs& a, Inputs in, std::span<Array> out) {
   Geometry g(a);
@@ -134,7 +126,7 @@ void vjp_scatter(VjpContext& c) {
       .name = op_name,                         \
       .backward_name = backward,               \
       .cls = OpClass::Linear,                  \
-      .infer = infer_scatter,                  \
+      .infer = infer_as_input,                 \
       .eval = eval_scatter,                    \
       .vjp = vjp_scatter,                      \
   };
@@ -149,11 +141,7 @@ FG_PART_SCATTER(DiagonalScatter, "diagonal_scatter", "DiagonalScatterBackward0")
 FG_DEFINE_OP(AsStridedAdjoint) = {
     .name = "as_strided_adjoint",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(2));
-        },
+    .infer = infer_listed_shape<2>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           Geometry g(a);

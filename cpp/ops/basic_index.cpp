@@ -6,6 +6,7 @@
 #include "kernels/copy.h"
 #include "kernels/pad.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/join.h"
 #include "ops/shape.h"
 
@@ -139,11 +140,7 @@ FG_BASIC_VIEW(Alias, "alias", "AliasBackward0")
 FG_DEFINE_OP(BasicIndexAdjoint) = {
     .name = "basic_index_adjoint",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(1));
-        },
+    .infer = infer_listed_shape<1>,
     .eval = [](const Attrs& a, Inputs in,
                std::span<Array> out) { set_part(items_of(a), *in[0], out[0]); },
     .vjp = [](VjpContext& c) { c.set(0, basic_view(Op::Slice, c.g(), items_of(c.attrs()))); },

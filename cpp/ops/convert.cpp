@@ -3,6 +3,7 @@
 #include "core/inplace.h"
 #include "core/memory.h"
 #include "ops/creation.h"
+#include "ops/infer.h"
 #include "ops/pointwise.h"
 
 namespace fastgrad {
@@ -14,10 +15,6 @@ FG_DEFINE_OP(AccumulateGrad) = {.name = "accumulate_grad", .backward_name = "Acc
 FG_DEFINE_OP(Custom) = {.name = "custom"};
 
 namespace {
-void same_shape(const Attrs&, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  out[0].shape = in[0]->shape;
-}
 // Integer `slot` of the attributes is the memory format of a copy.
 void lay_out(const Attrs& a, int slot, const Array& in, Meta& out) {
   auto format = static_cast<MemoryFormat>(a.integer(slot));
@@ -64,7 +61,7 @@ FG_DEFINE_OP(Copy) = {
     .name = "copy",
     .backward_name = "CopyBackwards",
     .cls = OpClass::Linear,
-    .infer = same_shape,
+    .infer = infer_as_input,
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { recorded::copy_array(*in[1], out[0]); },
     .vjp =

@@ -3,6 +3,7 @@
 #include "core/promotion.h"
 #include "kernels/reduce.h"
 #include "ops/along.h"
+#include "ops/infer.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/reduction.h"
@@ -27,15 +28,8 @@ Tensor put_selected(const Tensor& g, const Tensor& index, const Attrs& a, DimSpa
 
 namespace {
 
-void infer_value(const Attrs& a, Inputs in, Metas& out) {
-  out[0] = {in[0]->dtype, reduced_shape(a, in[0]->shape), {}, 0};
-}
 void infer_index(const Attrs& a, Inputs in, Metas& out) {
   out[0] = {DType::Int64, reduced_shape(a, in[0]->shape), {}, 0};
-}
-void infer_value_and_index(const Attrs& a, Inputs in, Metas& out) {
-  infer_value(a, in, out);
-  out[1] = {DType::Int64, out[0].shape, {}, 0};
 }
 template <bool kLargest>
 void eval_value(const Attrs& a, Inputs in, std::span<Array> out) {
@@ -60,14 +54,14 @@ constexpr uint32_t kInputAndOutput = save_in(0) | kSaveOut;
 
 FG_DEFINE_OP(Amax) = {
     .name = "amax",
-    .infer = infer_value,
+    .infer = infer_reduced,
     .eval = eval_value<true>,
     .vjp = vjp_value,
     .save = {kInputAndOutput},
 };
 FG_DEFINE_OP(Amin) = {
     .name = "amin",
-    .infer = infer_value,
+    .infer = infer_reduced,
     .eval = eval_value<false>,
     .vjp = vjp_value,
     .save = {kInputAndOutput},
@@ -75,7 +69,7 @@ FG_DEFINE_OP(Amin) = {
 FG_DEFINE_OP(MaxAll) = {
     .name = "max",
     .backward_name = "MaxBackward1",
-    .infer = infer_value,
+    .infer = infer_reduced,
     .eval = eval_value<true>,
     .vjp = vjp_value,
     .save = {kInputAndOutput},
@@ -83,7 +77,7 @@ FG_DEFINE_OP(MaxAll) = {
 FG_DEFINE_OP(MinAll) = {
     .name = "min",
     .backward_name = "MinBackward1",
-    .infer = infer_value,
+    .infer = infer_reduced,
     .eval = eval_value<false>,
     .vjp = vjp_value,
     .save = {kInputAndOutput},
@@ -91,7 +85,7 @@ FG_DEFINE_OP(MinAll) = {
 FG_DEFINE_OP(Max) = {
     .name = "max",
     .num_outputs = 2,
-    .infer = infer_value_and_index,
+    .infer = infer_reduced_and_positions,
     .eval = eval_value_and_index<true>,
     .vjp = vjp_selected,
     .save = {save_out(1)},
@@ -99,7 +93,7 @@ FG_DEFINE_OP(Max) = {
 FG_DEFINE_OP(Min) = {
     .name = "min",
     .num_outputs = 2,
-    .infer = infer_value_and_index,
+    .infer = infer_reduced_and_positions,
     .eval = eval_value_and_index<false>,
     .vjp = vjp_selected,
     .save = {save_out(1)},
@@ -112,7 +106,7 @@ FG_DEFINE_OP(Aminmax) = {
     .num_outputs = 2,
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
-          infer_value(a, in, out);
+          infer_reduced(a, in, out);
           out[1] = out[0];
         },
     .eval =

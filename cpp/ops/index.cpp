@@ -10,6 +10,7 @@
 #include "kernels/index.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/item.h"
 #include "ops/pointwise.h"
 #include "ops/positions.h"
@@ -279,10 +280,6 @@ void vjp_index(VjpContext& c) {
   c.set(0, apply(Op::IndexAdjoint, {c.g(), c.in(1)}, Attrs(c.attrs()).with(c.in_shape(0))));
 }
 
-void infer_put(const Attrs&, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  out[0].shape = in[0]->shape;
-}
 void eval_put(const Attrs& a, Inputs in, std::span<Array> out) {
   recorded::copy_array(*in[0], out[0]);
   Array y = in[1]->expanded(index_shape(in[0]->shape, dims_of(a), a.integer(0), in[2]->shape));
@@ -320,7 +317,7 @@ FG_INDEX(MaskedSelect, "masked_select")
   FG_DEFINE_OP(Id) = {                  \
       .name = op_name,                  \
       .cls = OpClass::Linear,           \
-      .infer = infer_put,               \
+      .infer = infer_as_input,          \
       .eval = eval_put,                 \
       .vjp = vjp_put,                   \
       .save = {save_in(2), save_in(2)}, \
@@ -337,11 +334,7 @@ FG_INDEX_PUT(MaskedScatter, "masked_scatter")
 FG_DEFINE_OP(IndexAdjoint) = {
     .name = "index_adjoint",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(1));
-        },
+    .infer = infer_listed_shape<1>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           std::memset(out[0].data, 0, static_cast<size_t>(out[0].nbytes()));

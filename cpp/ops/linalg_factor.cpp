@@ -10,6 +10,7 @@
 #include "ops/basic_index.h"
 #include "ops/convert.h"
 #include "ops/creation.h"
+#include "ops/infer.h"
 #include "ops/join.h"
 #include "ops/linalg_eigen.h"
 #include "ops/linalg_solve.h"
@@ -246,11 +247,7 @@ FG_DEFINE_OP(Geqrf) = {
 
 FG_DEFINE_OP(HouseholderProduct) = {
     .name = "linalg_householder_product",
-    .infer =
-        [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = in[0]->shape;
-        },
+    .infer = infer_as_input,
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { reflector_product(*in[0], *in[1], out[0]); },
     .vjp = householder_vjp,
@@ -294,11 +291,7 @@ FG_DEFINE_OP(LeastSquares) = {
 
 FG_DEFINE_OP(MatrixExp) = {
     .name = "linalg_matrix_exp",
-    .infer =
-        [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = in[0]->shape;
-        },
+    .infer = infer_as_input,
     .eval = [](const Attrs&, Inputs in, std::span<Array> out) { matrix_exp(*in[0], out[0]); },
     .vjp =
         [](VjpContext& c) {

@@ -12,6 +12,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/extreme.h"
+#include "ops/infer.h"
 #include "ops/linalg_eigen.h"
 #include "ops/linalg_solve.h"
 #include "ops/matmul.h"
@@ -118,11 +119,7 @@ FG_DEFINE_OP(Cdist) = {
 FG_DEFINE_OP(Cross) = {
     .name = "linalg_cross",
     .cls = OpClass::Bilinear,
-    .infer =
-        [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = in[0]->shape;
-        },
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& at, Inputs in, std::span<Array> out) {
           FG_CHECK_KIND(ErrorKind::NotImplemented,

@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "kernels/lapack.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/matmul.h"
 #include "ops/matrix_parts.h"
 #include "ops/pointwise.h"
@@ -15,11 +16,6 @@
 
 namespace fastgrad {
 namespace {
-
-void infer_like_input(const Attrs&, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  out[0].shape = in[0]->shape;
-}
 
 // X = op(A)⁻¹·B; attribute s[0]: whether op transposes.
 Tensor solve_matrices(const Tensor& a, const Tensor& b, bool transposed) {
@@ -178,7 +174,7 @@ FG_DEFINE_OP(Det) = {
 
 FG_DEFINE_OP(Cofactor) = {
     .name = "cofactor",
-    .infer = infer_like_input,
+    .infer = infer_as_input,
     .eval = [](const Attrs&, Inputs in, std::span<Array> out) { cofactors(*in[0], out[0]); },
     .vjp = [](VjpContext& c) { c.set(0, apply(Op::CofactorGrad, {c.in(0), c.g()})); },
     .save = {save_in(0)},
@@ -187,7 +183,7 @@ FG_DEFINE_OP(Cofactor) = {
 // D²det(A)[h, .]: the derivative of Cofactor along input 1.
 FG_DEFINE_OP(CofactorGrad) = {
     .name = "cofactor_grad",
-    .infer = infer_like_input,
+    .infer = infer_as_input,
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { cofactors_derivative(*in[0], *in[1], out[0]); },
     .vjp =

@@ -11,6 +11,7 @@
 #include "ops/convert.h"
 #include "ops/creation.h"
 #include "ops/index.h"
+#include "ops/infer.h"
 #include "ops/item.h"
 #include "ops/matmul.h"
 #include "ops/pointwise.h"
@@ -79,11 +80,7 @@ FG_DEFINE_OP(NllLoss) = {
 
 FG_DEFINE_OP(NllLossAdjoint) = {
     .name = "nll_loss_adjoint",
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(0));
-        },
+    .infer = infer_listed_shape<>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           nll_loss_adjoint(class_shape(a.list(0)), *in[0], *in[1], in[2], *in[3], reduction_of(a),
@@ -312,11 +309,7 @@ FG_DEFINE_OP(Embedding) = {
 FG_DEFINE_OP(EmbeddingAdjoint) = {
     .name = "embedding_adjoint",
     .backward_name = "EmbeddingDenseBackwardBackward0",
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(0));
-        },
+    .infer = infer_listed_shape<>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           embedding_adjoint(*in[0], *in[1], skipped(a), by_count(a, kByCount), out[0]);
@@ -382,11 +375,7 @@ FG_DEFINE_OP(Dropout) = {
     .name = "dropout",
     .backward_name = "NativeDropoutBackward0",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = in[0]->shape;
-        },
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           dropout(*in[0], stream_of(a, in), a.s[0].to_double(), out[0]);

@@ -8,6 +8,7 @@
 #include "ops/along.h"
 #include "ops/convert.h"
 #include "ops/extreme.h"
+#include "ops/infer.h"
 #include "ops/reduction.h"
 #include "ops/shape.h"
 
@@ -15,12 +16,8 @@ namespace fastgrad {
 namespace {
 
 // Attributes of Sort and Topk: dim; direction; Topk: the number of results.
-void infer_sort(const Attrs&, Inputs in, Metas& out) {
-  out[0] = {in[0]->dtype, in[0]->shape, {}, 0};
-  out[1] = {DType::Int64, in[0]->shape, {}, 0};
-}
 void infer_topk(const Attrs& a, Inputs in, Metas& out) {
-  infer_sort(a, in, out);
+  infer_as_input_and_positions(a, in, out);
   if (in[0]->ndim() == 0) return;
   for (Meta& m : out) m.shape[static_cast<size_t>(a.integer(0))] = a.integer(2);
 }
@@ -33,7 +30,7 @@ void vjp_lines(VjpContext& c) {
 FG_DEFINE_OP(Sort) = {
     .name = "sort",
     .num_outputs = 2,
-    .infer = infer_sort,
+    .infer = infer_as_input_and_positions,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           sort_lines(*in[0], a.integer(0), a.flag(1), out[0], out[1]);
@@ -61,11 +58,6 @@ void eval_pick(const Attrs& a, Inputs in, std::span<Array> out) {
   int64_t dim = in[0]->ndim() ? std::countr_zero(reduced_dims(a)) : 0;
   pick_lines(*in[0], dim, what, a.integer(2), out[0], out[1]);
 }
-void infer_pick(const Attrs& a, Inputs in, Metas& out) {
-  Dims shape = reduced_shape(a, in[0]->shape);
-  out[0] = {in[0]->dtype, shape, {}, 0};
-  out[1] = {DType::Int64, shape, {}, 0};
-}
 void vjp_pick(VjpContext& c) { c.set(0, put_selected(c.g(), c.out(1), c.attrs(), c.in_shape(0))); }
 
 // The median of everything: the first of the flattened tensor's pick.
@@ -84,9 +76,6 @@ void eval_pick_all(const Attrs&, Inputs in, std::span<Array> out) {
   Array line = as_contiguous(*in[0]).reshaped(flat), index = Array::empty({}, DType::Int64);
   pick_lines(line, 0, what, 0, out[0], index);
 }
-void infer_pick_all(const Attrs& a, Inputs in, Metas& out) {
-  out[0] = {in[0]->dtype, reduced_shape(a, in[0]->shape), {}, 0};
-}
 void vjp_pick_all(VjpContext& c) { c.set(0, spread_over_ties(c.g(), c.out(), c.in(0), c.attrs())); }
 
 }  // namespace
@@ -94,7 +83,7 @@ void vjp_pick_all(VjpContext& c) { c.set(0, spread_over_ties(c.g(), c.out(), c.i
 FG_DEFINE_OP(Kthvalue) = {
     .name = "kthvalue",
     .num_outputs = 2,
-    .infer = infer_pick,
+    .infer = infer_reduced_and_positions,
     .eval = eval_pick<LinePick::Kth>,
     .vjp = vjp_pick,
     .save = {save_out(1)},
@@ -103,7 +92,7 @@ FG_DEFINE_OP(MedianDim) = {
     .name = "median",
     .backward_name = "MedianBackward1",
     .num_outputs = 2,
-    .infer = infer_pick,
+    .infer = infer_reduced_and_positions,
     .eval = eval_pick<LinePick::Median>,
     .vjp = vjp_pick,
     .save = {save_out(1)},
@@ -112,7 +101,7 @@ FG_DEFINE_OP(NanmedianDim) = {
     .name = "nanmedian",
     .backward_name = "NanmedianBackward1",
     .num_outputs = 2,
-    .infer = infer_pick,
+    .infer = infer_reduced_and_positions,
     .eval = eval_pick<LinePick::Nanmedian>,
     .vjp = vjp_pick,
     .save = {save_out(1)},
@@ -120,21 +109,21 @@ FG_DEFINE_OP(NanmedianDim) = {
 FG_DEFINE_OP(Mode) = {
     .name = "mode",
     .num_outputs = 2,
-    .infer = infer_pick,
+    .infer = infer_reduced_and_positions,
     .eval = eval_pick<LinePick::Mode>,
     .vjp = vjp_pick,
     .save = {save_out(1)},
 };
 FG_DEFINE_OP(Median) = {
     .name = "median",
-    .infer = infer_pick_all,
+    .infer = infer_reduced,
     .eval = eval_pick_all<LinePick::Median>,
     .vjp = vjp_pick_all,
     .save = {save_in(0) | kSaveOut},
 };
 FG_DEFINE_OP(Nanmedian) = {
     .name = "nanmedian",
-    .infer = infer_pick_all,
+    .infer = infer_reduced,
     .eval = eval_pick_all<LinePick::Nanmedian>,
     .vjp = vjp_pick_all,
     .save = {save_in(0) | kSaveOut},

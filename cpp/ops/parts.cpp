@@ -8,6 +8,7 @@
 #include "ops/as_strided.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -73,11 +74,7 @@ FG_DEFINE_OP(Diagonal) = {
 FG_DEFINE_OP(DiagEmbed) = {
     .name = "diag_embed",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(0));
-        },
+    .infer = infer_listed_shape<>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           std::memset(out[0].data, 0, static_cast<size_t>(out[0].nbytes()));

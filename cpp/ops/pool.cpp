@@ -8,6 +8,7 @@
 #include "kernels/pool.h"
 #include "ops/conv.h"
 #include "ops/creation.h"
+#include "ops/infer.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
@@ -338,11 +339,7 @@ FG_DEFINE_OP(Pad) = {
 FG_DEFINE_OP(PadAdjoint) = {
     .name = "pad_adjoint",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(0));
-        },
+    .infer = infer_listed_shape<>,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           if (static_cast<PadMode>(a.integer(0)) == PadMode::Constant)

@@ -7,6 +7,7 @@
 #include "kernels/triangle.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/positions.h"
 #include "ops/reduce.h"
 #include "ops/select.h"
@@ -14,11 +15,6 @@
 
 namespace fastgrad {
 namespace {
-
-void same_meta(const Attrs&, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  out[0].shape = in[0]->shape;
-}
 
 // Copies x to out, dims[k] and those after it moved by shifts[k].
 void roll_blocks(const Array& x, const Array& out, DimSpan shifts, DimSpan dims, size_t k) {
@@ -45,7 +41,7 @@ Dims padded_shape(DimSpan shape, size_t n) {
 FG_DEFINE_OP(Flip) = {
     .name = "flip",
     .cls = OpClass::Linear,
-    .infer = same_meta,
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           const Array& x = *in[0];
@@ -65,7 +61,7 @@ FG_DEFINE_OP(Flip) = {
 FG_DEFINE_OP(Roll) = {
     .name = "roll",
     .cls = OpClass::Linear,
-    .infer = same_meta,
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           if (in[0]->numel) roll_blocks(*in[0], out[0], a.list(0), a.list(1), 0);
@@ -125,7 +121,7 @@ FG_DEFINE_OP(Repeat) = {
   FG_DEFINE_OP(Id) = {                                                         \
       .name = #fn,                                                             \
       .cls = OpClass::Linear,                                                  \
-      .infer = same_meta,                                                      \
+      .infer = infer_as_input,                                                 \
       .eval =                                                                  \
           [](const Attrs& a, Inputs in, std::span<Array> out) {                \
             copy_triangle(*in[0], Op::Id == Op::Triu, a.integer(0), out[0]);   \

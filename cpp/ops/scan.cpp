@@ -5,6 +5,7 @@
 #include "ops/along.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/join.h"
 #include "ops/pointwise.h"
 #include "ops/reduction.h"
@@ -100,10 +101,6 @@ template <bool kLargest>
 void eval_cumextreme(const Attrs& a, Inputs in, std::span<Array> out) {
   cumextreme(*in[0], a.integer(0), kLargest, out[0], out[1]);
 }
-void infer_cumextreme(const Attrs&, Inputs in, Metas& out) {
-  out[0] = {in[0]->dtype, in[0]->shape, {}, 0};
-  out[1] = {DType::Int64, in[0]->shape, {}, 0};
-}
 void vjp_cumextreme(VjpContext& c) {
   c.set(0, put_along(c.g(), c.out(1), c.attrs().integer(0), c.in_shape(0)));
 }
@@ -113,7 +110,7 @@ void vjp_cumextreme(VjpContext& c) {
 FG_DEFINE_OP(Cummax) = {
     .name = "cummax",
     .num_outputs = 2,
-    .infer = infer_cumextreme,
+    .infer = infer_as_input_and_positions,
     .eval = eval_cumextreme<true>,
     .vjp = vjp_cumextreme,
     .save = {save_out(1)},
@@ -121,7 +118,7 @@ FG_DEFINE_OP(Cummax) = {
 FG_DEFINE_OP(Cummin) = {
     .name = "cummin",
     .num_outputs = 2,
-    .infer = infer_cumextreme,
+    .infer = infer_as_input_and_positions,
     .eval = eval_cumextreme<false>,
     .vjp = vjp_cumextreme,
     .save = {save_out(1)},

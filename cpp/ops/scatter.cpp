@@ -10,6 +10,7 @@
 #include "ops/along.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 #include "ops/pointwise.h"
 #include "ops/positions.h"
 #include "ops/shape.h"
@@ -75,11 +76,6 @@ Scattered check_scatter(const Tensor& x, int64_t dim, const Tensor& index, const
   return {checked_index(index, x, dim, "scatter"), reached(src, index.shape()), dim};
 }
 
-void like_first(const Attrs&, Inputs in, Metas& out) {
-  out[0].dtype = in[0]->dtype;
-  out[0].shape = in[0]->shape;
-}
-
 // Arrays of one dimension at least, as the kernels want them.
 Array as_vector(const Array& a) { return a.ndim() ? a : a.view(Dims{1}, Dims{1}); }
 
@@ -98,7 +94,7 @@ Tensor ones_where_written(const Tensor& x, int64_t dim, const Tensor& index) {
 FG_DEFINE_OP(Scatter) = {
     .name = "scatter",
     .cls = OpClass::Linear,
-    .infer = like_first,
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           recorded::copy_array(*in[0], out[0]);
@@ -116,7 +112,7 @@ FG_DEFINE_OP(Scatter) = {
 FG_DEFINE_OP(ScatterAdd) = {
     .name = "scatter_add",
     .cls = OpClass::Linear,
-    .infer = like_first,
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           recorded::copy_array(*in[0], out[0]);
@@ -173,7 +169,7 @@ void vjp_extreme(VjpContext& c, int64_t dim) {
 // Inputs: x, src, index. Attributes: dim, mode. x's own elements count.
 FG_DEFINE_OP(ScatterReduce) = {
     .name = "scatter_reduce",
-    .infer = like_first,
+    .infer = infer_as_input,
     .eval =
         [](const Attrs& a, Inputs in, std::span<Array> out) {
           recorded::copy_array(*in[0], out[0]);

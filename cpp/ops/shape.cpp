@@ -7,6 +7,7 @@
 #include "kernels/copy.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
+#include "ops/infer.h"
 
 namespace fastgrad {
 
@@ -52,11 +53,7 @@ FG_DEFINE_OP(ReshapeCopy) = {
     .name = "reshape",
     .backward_name = "UnsafeViewBackward0",
     .cls = OpClass::Linear,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          out[0].shape = Dims(a.list(0));
-        },
+    .infer = infer_listed_shape<>,
     .eval = [](const Attrs&, Inputs in,
                std::span<Array> out) { copy_array(*in[0], out[0].reshaped(in[0]->shape)); },
     .vjp = [](VjpContext& c) { c.set(0, reshape(c.g(), c.in_shape(0))); },
