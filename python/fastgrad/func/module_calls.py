@@ -42,16 +42,27 @@ def functional_call(
         >>> fg.func.grad(loss)(fg.tensor([[3.0]]))
         tensor([[6.]])
     """
+    # Only who has modules pays for importing them.
     from fastgrad.nn.utils import stateless
 
-    return stateless.functional_call(
-        module,
-        parameter_and_buffer_dicts,
-        args,
-        kwargs,
-        tie_weights=tie_weights,
-        strict=strict,
-    )
+    if isinstance(parameter_and_buffer_dicts, Mapping):
+        tensors = dict(parameter_and_buffer_dicts)
+    else:
+        tensors = {}
+        for part in parameter_and_buffer_dicts:
+            repeated = [name for name in part if name in tensors]
+            if repeated:
+                raise ValueError(
+                    f"{repeated} appeared in multiple dictionaries; behavior of functional call is "
+                    "ambiguous"
+                )
+            tensors.update(part)
+    if args is None:
+        args = ()
+    elif not isinstance(args, tuple):
+        args = (args,)
+    with stateless._reparametrize_module(module, tensors, tie_weights, strict):
+        return module(*args, **(kwargs or {}))
 
 
 def stack_module_state(models: Sequence[Any]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

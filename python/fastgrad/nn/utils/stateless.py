@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from fastgrad._core import Tensor
+from fastgrad.func.module_calls import functional_call
 from fastgrad.nn.modules.module import Module
+
+__all__ = ["functional_call"]
 
 
 def _place(module: Module, path: str) -> tuple[dict[str, Any], str] | None:
@@ -65,55 +68,3 @@ def _reparametrize_module(
     finally:
         for (registry, name), tensor in before:
             registry[name] = tensor
-
-
-def functional_call(
-    module: Module,
-    parameter_and_buffer_dicts: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]],
-    args: Any = None,
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    tie_weights: bool = True,
-    strict: bool = False,
-) -> Any:
-    """Calls a module with tensors in the place of its parameters and buffers.
-
-    Args:
-        module: The module; after the call it is as it was, also if the call raises an error.
-        parameter_and_buffer_dicts: Tensors by name, or several such dictionaries. Tensors that are
-            not named remain.
-        args: The arguments, or the only argument.
-        kwargs: The named arguments.
-        tie_weights: A tensor with several names is replaced at all of them.
-        strict: Raises an error if a name is missing or not known.
-
-    Returns:
-        What the module returns.
-
-    Raises:
-        ValueError: If a tensor with several names, or a name, gets different values.
-        RuntimeError: If `strict` and the names differ.
-
-    Example:
-        >>> m = fg.nn.Linear(1, 1)
-        >>> fg.func.functional_call(m, {"weight": fg.ones(1, 1), "bias": fg.zeros(1)}, fg.ones(1))
-        tensor([1.])
-    """
-    if isinstance(parameter_and_buffer_dicts, Mapping):
-        tensors = dict(parameter_and_buffer_dicts)
-    else:
-        tensors = {}
-        for part in parameter_and_buffer_dicts:
-            repeated = [name for name in part if name in tensors]
-            if repeated:
-                raise ValueError(
-                    f"{repeated} appeared in multiple dictionaries; behavior of functional call is "
-                    "ambiguous"
-                )
-            tensors.update(part)
-    if args is None:
-        args = ()
-    elif not isinstance(args, tuple):
-        args = (args,)
-    with _reparametrize_module(module, tensors, tie_weights, strict):
-        return module(*args, **(kwargs or {}))
