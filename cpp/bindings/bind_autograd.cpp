@@ -95,6 +95,20 @@ BackwardOptions options_of(std::optional<bool> retain_graph, bool create_graph) 
   return o;
 }
 
+// `a` has retain_graph, create_graph and inputs from argument 2 on.
+PyObject* run_backward(const Arguments& a, std::span<const Tensor> roots,
+                       std::span<const Tensor> gradients) {
+  BackwardOptions o = options_of(a.optional_boolean(2), a.boolean(3));
+  TensorArgs inputs;
+  if (a.has(4)) inputs = wanted_of(a.object(4), "backward");
+  {
+    ReleaseGil release;
+    backward(roots, gradients, o, inputs);
+  }
+  collect_due_gradient_cycles();
+  return none();
+}
+
 }  // namespace
 
 void bind_autograd(Registry& r) {
@@ -103,33 +117,17 @@ void bind_autograd(Registry& r) {
       .on("(Tensor input, Tensor? gradient=None, bool? retain_graph=None, bool create_graph=False, "
           "Any inputs=None) -> None",
           [](const Arguments& a) {
-            BackwardOptions o = options_of(a.optional_boolean(2), a.boolean(3));
             Tensor roots[] = {a.tensor(0)}, gradients[] = {a.optional_tensor(1)};
-            TensorArgs inputs;
-            if (a.has(4)) inputs = wanted_of(a.object(4), "backward");
-            {
-              ReleaseGil release;
-              backward(roots, gradients, o, inputs);
-            }
-            collect_due_gradient_cycles();
-            return none();
+            return run_backward(a, roots, gradients);
           });
   // fastgrad.autograd.backward and grad, which have the docstrings.
   r.add("_backward", kFunction | kLazy, "autograd.backward")
       .on("(Any tensors, Any grad_tensors, bool? retain_graph, bool create_graph, Any inputs) -> "
           "None",
           [](const Arguments& a) {
-            BackwardOptions o = options_of(a.optional_boolean(2), a.boolean(3));
             TensorArgs roots = roots_of(a.object(0));
             TensorArgs gradients = seeds_of(a.object(1), roots.size());
-            TensorArgs inputs;
-            if (a.has(4)) inputs = wanted_of(a.object(4), "backward");
-            {
-              ReleaseGil release;
-              backward(roots, gradients, o, inputs);
-            }
-            collect_due_gradient_cycles();
-            return none();
+            return run_backward(a, roots, gradients);
           });
   r.add("_grad", kFunction | kLazy, "autograd.grad")
       .on("(Any outputs, Any inputs, Any grad_outputs, bool? retain_graph, bool create_graph, "

@@ -9,8 +9,6 @@
 namespace fastgrad::py {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 Instruction copy_to(Place from, Place to) {
   Instruction i;
   i.kind = Instruction::Kind::Primitive;

@@ -12,8 +12,6 @@
 namespace fastgrad::py {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // A program with the memory outside that it keeps: what the function had captured.
 class StoredProgram {
  public:

@@ -43,8 +43,6 @@ namespace {
 // Of so many results at most, each has a backward pass of its own.
 constexpr size_t kMaxSingled = 4;
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // All of a storage that was made inside.
 Place whole(const Graph& g, int32_t storage) {
   Place p;

@@ -9,8 +9,6 @@
 namespace fastgrad {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // The rows of all entries, or of what they are transposed.
 Array stacked_rows(Array a, bool transposed) {
   if (transposed) a = a.permuted(Dims{0, 2, 1});

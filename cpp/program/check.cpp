@@ -11,8 +11,6 @@ namespace {
 
 constexpr size_t kMaxDims = 64;
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // More than this no machine that could load the file has.
 int64_t memory_limit() {
   static const int64_t limit =

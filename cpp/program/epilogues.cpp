@@ -13,8 +13,6 @@
 namespace fastgrad {
 namespace {
 
-// How far an instruction may move to the product whose result it reads.
-constexpr size_t kMaxMove = 64;
 // A smaller result is still in the first-level cache when the whole product is done.
 constexpr int64_t kLeastBytes = 32 << 10;
 

@@ -9,8 +9,6 @@
 namespace fastgrad {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // Why a large elementwise instruction is not one call of its kernel.
 std::string why_walked(const Instruction& i) {
   const Place& out = i.out[0];

@@ -12,8 +12,6 @@
 namespace fastgrad {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // Copies and zeros of so few bytes that a call of the C library takes longer; null for others.
 template <class T>
 void copy_one(char* out, const char* const* in, unsigned, int64_t) {

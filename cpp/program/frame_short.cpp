@@ -15,8 +15,6 @@ constexpr int64_t kSpread = 128;
 // Longer arrays gain nothing by full registers.
 constexpr int64_t kMaxPadded = 256;
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 bool is_real(const Instruction& i) {
   return i.compute == i.result && (i.result == DType::Float32 || i.result == DType::Float64);
 }

@@ -10,10 +10,6 @@
 namespace fastgrad {
 namespace {
 
-// How far an instruction may move to join a group.
-constexpr size_t kMaxMove = 64;
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // The number of elements of an instruction that may run block by block; 0: it may not.
 int64_t group_size(const Instruction& i) {
   unsigned scalars = 0;

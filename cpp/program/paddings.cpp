@@ -9,8 +9,6 @@
 namespace fastgrad {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // Memory that is zero but for elements [first, last), which are those of `values`.
 struct Padding {
   Place values;

@@ -9,11 +9,6 @@
 namespace fastgrad {
 namespace {
 
-// How far an instruction may move to the one that reads its result.
-constexpr size_t kMaxMove = 64;
-
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 bool may_pair(const Instruction& i) {
   unsigned scalars = 0;
   return i.kind == Instruction::Kind::Elementwise && i.compute == i.result &&

@@ -13,8 +13,6 @@
 namespace fastgrad {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // Whether p is all of its storage, without gaps.
 bool covers(const Graph& g, const Place& p) {
   return p.offset == 0 && static_cast<size_t>(p.nbytes()) == g.storages[at(p.storage)].nbytes &&

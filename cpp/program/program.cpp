@@ -10,11 +10,7 @@
 #include "program/frame.h"
 
 namespace fastgrad {
-namespace {
-
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
-}  // namespace
+namespace {}  // namespace
 
 Program::Program(Task task) : task_(std::move(task)) {
   recorded_steps_ = task_.graph.instructions.size();

@@ -20,6 +20,8 @@ class Frame;
 
 // Smaller arrays stay in the cache anyway.
 inline constexpr int64_t kMinGroup = 4 * kGroupBlock;
+// How far an instruction may move to the one whose values it shares.
+inline constexpr size_t kMaxMove = 64;
 
 // Whether an instruction is the sum or the mean of all elements, which lie in a row.
 bool sums_all(const Instruction& i);

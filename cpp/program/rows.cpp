@@ -15,8 +15,6 @@ namespace {
 // A recording costs about as much as these many backward passes.
 constexpr int64_t kFewestRows = 10;
 
-size_t at(int32_t i) { return static_cast<size_t>(i); }
-
 bool has_hooks(const Node& n) {
   if (n.is_accumulator() && n.variable->extras && !n.variable->extras->hooks.empty()) return true;
   return n.extras && (n.extras->custom || !n.extras->output_hooks.empty() ||

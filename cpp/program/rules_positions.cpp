@@ -14,8 +14,6 @@
 namespace fastgrad {
 namespace {
 
-size_t at(int32_t storage) { return static_cast<size_t>(storage); }
-
 // Whether all elements of p are among those of `whole`.
 bool lies_in(const Place& p, const Place& whole) {
   if (p.storage != whole.storage || p.dtype != whole.dtype) return false;

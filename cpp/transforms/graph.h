@@ -14,6 +14,9 @@
 
 namespace fastgrad {
 
+// The number of a storage or of an external as an index.
+inline size_t at(int32_t number) { return static_cast<size_t>(number); }
+
 struct Place {
   int32_t storage = -1;  // -1: an absent input
   DType dtype = DType::Float32;
