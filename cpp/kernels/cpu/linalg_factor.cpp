@@ -11,27 +11,38 @@ namespace {
 using lapack::Int;
 using lapack::WithWork;
 
+// P·a = L·U in place; returns getrf's info.
+template <class T>
+Int factor(T* a, int64_t m, int64_t n, int32_t* pivots) {
+  if (std::max(m, n) <= kSmallFactor)
+    return with_size(m == n ? n : 0, [&]<int64_t N> { return small_factor<N>(a, m, n, pivots); });
+  Scratch<T> columns(m * n);
+  transpose_into(a, m, n, columns.get());
+  Int status = 0;
+  if (m == n)
+    status = factor_by_halves(columns.get(), n, pivots);
+  else
+    lapack::getrf(static_cast<Int>(m), static_cast<Int>(n), columns.get(), static_cast<Int>(m),
+                  pivots, &status);
+  transpose_into(columns.get(), n, m, a);
+  return status;
+}
+
 }  // namespace
 
 void lu_factor(const Array& a, const Array& lu, const Array& pivots, const Array& info) {
   int64_t m = rows_of(a), n = cols_of(a), k = std::min(m, n);
   std::fill_n(info.ptr<int32_t>(), info.numel, 0);
   if (k == 0) return;
-  Array x = as_contiguous(a);
-  LongWork long_work(static_cast<double>(m * n) * static_cast<double>(k * batch_count(a)));
+  const double work = static_cast<double>(m * n) * static_cast<double>(k);
+  LongWork long_work(work * static_cast<double>(batch_count(a)));
+  copy_array(a, lu);
   dispatch_float(a.dtype, "lu_factor", [&]<class T>(T) {
-    Scratch<T> columns(m * n);
-    for (int64_t i = 0; i < batch_count(a); ++i) {
-      Int status = 0;
-      transpose_into(x.ptr<T>() + i * m * n, m, n, columns.get());
-      if (m == n)
-        status = factor_by_halves(columns.get(), n, pivots.ptr<int32_t>() + i * k);
-      else
-        lapack::getrf(static_cast<Int>(m), static_cast<Int>(n), columns.get(), static_cast<Int>(m),
-                      pivots.ptr<int32_t>() + i * k, &status);
-      info.ptr<int32_t>()[i] = status;
-      transpose_into(columns.get(), n, m, lu.ptr<T>() + i * m * n);
-    }
+    for_batches(batch_count(a), work, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        info.ptr<int32_t>()[i] =
+            factor(lu.ptr<T>() + i * m * n, m, n, pivots.ptr<int32_t>() + i * k);
+    });
   });
 }
 

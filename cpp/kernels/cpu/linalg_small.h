@@ -61,6 +61,40 @@ int small_factor_rows(T* a, int64_t size, int32_t* pivots) {
   return info;
 }
 
+// P·a = L·U in place, whose L has the unit diagonal: the same numbers for aᵀ, row by row. Returns
+// getrf's info. The size is N x N unless that is 0.
+template <int64_t N, class T>
+int small_factor(T* a, int64_t rows, int64_t cols, int32_t* pivots) {
+  const int64_t m = N ? N : rows, n = N ? N : cols;
+  int info = 0;
+  for (int64_t k = 0; k < std::min(m, n); ++k) {
+    T* row = a + k * n;
+    int64_t pivot = k;
+    T largest = std::abs(row[k]);
+    for (int64_t i = k + 1; i < m; ++i) {
+      const T size = std::abs(a[i * n + k]);
+      const bool larger = size > largest;  // nobody can guess it: no branch
+      pivot = larger ? i : pivot;
+      largest = larger ? size : largest;
+    }
+    pivots[k] = static_cast<int32_t>(pivot + 1);
+    if (a[pivot * n + k] == 0) {
+      if (info == 0) info = static_cast<int>(k + 1);
+      continue;
+    }
+    if (pivot != k) std::swap_ranges(row, row + n, a + pivot * n);
+    const T inverse = 1 / row[k];
+    const bool multiply = std::isfinite(inverse);  // it overflows for subnormal numbers
+    for (int64_t i = k + 1; i < m; ++i) {
+      T* other = a + i * n;
+      const T factor = multiply ? other[k] * inverse : other[k] / row[k];
+      other[k] = factor;
+      for (int64_t j = k + 1; j < n; ++j) other[j] -= factor * row[j];
+    }
+  }
+  return info;
+}
+
 // x = L⁻¹·x, then U⁻¹·x, or the transposed ones in the other order; x is (n, k), and (N, K) where
 // these are not 0.
 template <int64_t N, int64_t K, class T>
