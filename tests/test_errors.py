@@ -167,6 +167,7 @@ class TestClassAndText:
             (lambda: x23() + fg.zeros(2), ["add", "[2, 3]", "[2]"]),
             (lambda: fg.mm(x23(), x23()), ["mm", "2x3"]),
             (lambda: fg.atan2(x23(), fg.zeros(4)), ["atan2", "[2, 3]", "[4]"]),
+            (lambda: fg.linalg.eigvals(fg.eye(2)).abs(), ["abs", "ComplexFloat", ".real"]),
         ],
     )
     def test_op_and_shapes_are_named(self, call: Callable[[], Any], words: list[str]) -> None:

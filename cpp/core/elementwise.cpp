@@ -89,8 +89,9 @@ Plan plan(Op op, std::span<const Operand> operands) {
   p.kernel = block_kernel(row(op), p.compute);
   if (!p.kernel || op == Op::Sub) check_bool_operands(op, operands);
   FG_CHECK_KIND(ErrorKind::NotImplemented, p.kernel, "\"", info(op).name,
-                "\" not implemented for '", scalar_type_name(type),
-                "'; convert the input first, e.g. with .to(fastgrad.float32)");
+                "\" not implemented for '", scalar_type_name(type), "'; ",
+                is_complex(type) ? "work on its parts, .real and .imag"
+                                 : "convert the input first, e.g. with .to(fastgrad.float32)");
   return p;
 }
 
