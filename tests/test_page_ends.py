@@ -116,6 +116,12 @@ def test_lines_backwards_and_transposed(dtype: str) -> None:
         x = at_page_end(shape, dtype)
         assert x.flip(1).tolist() == [row[::-1] for row in x.tolist()]
         assert x.flip(0, 1).tolist() == [row[::-1] for row in x.tolist()[::-1]]
+        for channels in (2, 3, 4, 8):
+            image = at_page_end((*shape, channels), dtype)
+            out = at_page_end((*shape, channels), dtype, 1)
+            for dims in ((0,), (1,), (0, 1)):
+                out.copy_(image.flip(dims))
+                np.testing.assert_array_equal(out.numpy(), np.flip(image.numpy(), dims))
         assert x.T.contiguous().tolist() == [
             list(column) for column in zip(*x.tolist(), strict=True)
         ]

@@ -93,6 +93,34 @@ def test_strided_rows(view: str, dtype: str) -> None:
             check(x.double() - x[..., :1], y - y[..., :1].astype("float64"))
 
 
+@pytest.mark.parametrize("length", [*LENGTHS, 1023, 1024, 1025])
+@pytest.mark.parametrize("dtype", [*TYPES, "complex128"])
+def test_columns_and_pixels(length: int, dtype: str) -> None:
+    # Each element again and again along its row; rows of pixels from the last one to the first.
+    column = numbers((3 + 2000 // length, 1), "float64").astype(dtype)
+    check(
+        fg.tensor(column).expand(-1, length).contiguous(),
+        np.broadcast_to(column, (len(column), length)),
+    )
+    for channels in (1, 2, 3, 4, 6, 8):
+        for rows, columns in ((3, length), (70000 // (length * channels) + 1, length)):
+            image = np.arange(rows * columns * channels).astype(dtype)
+            image = image.reshape(rows, columns, channels)
+            check(fg.tensor(image).flip(1), image[:, ::-1])
+            check(fg.tensor(image).flip((0, 1)), image[::-1, ::-1])
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+def test_filled_parts_of_any_length(dtype: str) -> None:
+    value = numbers((3,), dtype)[2]
+    for length in [*LENGTHS, 70000, 300001]:
+        base = numbers((length + 2,), dtype, 1)
+        x = fg.tensor(base)
+        x[1:-1] = value.item()
+        base[1:-1] = value
+        check(x, base)
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 def test_results_that_are_strided_themselves(length: int) -> None:
     x, row = numbers((50, 40, length), "float32"), numbers((length,), "float64", 1)

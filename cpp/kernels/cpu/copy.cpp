@@ -111,7 +111,8 @@ void cast(const char* src, int64_t ss, char* dst, int64_t ds, int64_t n) {
   } else if (std::is_same_v<From, To> && ss == 2 && ds == 1) {  // a number that the compiler knows
     for (int64_t i = 0; i < n; ++i) d[i] = convert<From, To>(s[2 * i]);
   } else if (ss == 0 && ds == 1) {
-    fill_line(d, n, convert<From, To>(*s));
+    const To value = convert<From, To>(*s);
+    repeat_word(reinterpret_cast<const char*>(&value), sizeof(To), dst, n * int64_t{sizeof(To)});
   } else if (ss == -1 && ds == 1) {
     if constexpr (std::is_same_v<From, To> && sizeof(From) <= 8) {
       turn_kernel(sizeof(From))(src, dst, n);
@@ -392,7 +393,7 @@ bool find_dense(const CopyPlan& plan, int64_t from_size, size_t& dense) {
 // that one call copies many elements and the pieces stay in the cache.
 constexpr int64_t kShortLine = 8;
 // Below this a call per row takes longer than the row.
-constexpr int64_t kShortRow = 64;
+constexpr int64_t kShortRow = 64, kShortRepeat = 1024;
 void copy_across(CastKernel kernel, const Array& src, const Array& dst, CopyPlan& plan) {
   constexpr int64_t kPiece = 512;
   const size_t last = plan.shape.size() - 1;
@@ -415,6 +416,33 @@ void copy_across(CastKernel kernel, const Array& src, const Array& dst, CopyPlan
                dst.data + t + first * to_row + j * to_step, to_row / to_size, m);
     }
   });
+}
+
+// Short rows that are read from the last one to the first, each as one word: the pixels of a
+// flipped image. False, and nothing done, where they are not, or no kernel turns such words.
+bool turn_rows(const Array& src, const Array& dst, CopyPlan& plan) {
+  constexpr int64_t kPiece = 8192, kFew = 8;
+  const size_t last = plan.shape.size() - 1;
+  const auto size = static_cast<int64_t>(src.itemsize());
+  const int64_t word = plan.shape[last] * size, n = plan.shape[last - 1];
+  if (plan.from[last] != size || plan.to[last] != size || plan.from[last - 1] != -word ||
+      plan.to[last - 1] != word || n < kFew)
+    return false;
+  const TurnKernel turn = turn_kernel(static_cast<size_t>(word));
+  if (!turn) return false;
+  plan.erase(last);
+  plan.erase(last - 1);
+  const int64_t pieces = (n + kPiece - 1) / kPiece, units = numel_of(plan.shape) * pieces;
+  const int64_t grain = std::max<int64_t>(1, kCopyGrain / std::min(n, kPiece));
+  parallel_for(units, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      int64_t f, t;
+      plan.locate(u / pieces, f, t);
+      const int64_t first = u % pieces * kPiece;
+      turn(src.data + f - first * word, dst.data + t + first * word, std::min(kPiece, n - first));
+    }
+  });
+  return true;
 }
 
 }  // namespace
@@ -455,7 +483,9 @@ void copy_array(const Array& source, const Array& dst) {
     });
     return;
   }
-  if (inner < kShortRow && dst.contiguous && src.dtype == dst.dtype) {
+  if (src.dtype == dst.dtype && turn_rows(src, dst, plan)) return;
+  if (inner < (from_step == 0 ? kShortRepeat : kShortRow) && dst.contiguous &&
+      src.dtype == dst.dtype) {
     const RowLayout rows(src);
     parallel_for(dst.numel, kCopyGrain, [&](int64_t begin, int64_t end) {
       RowStream(rows, begin).copy(end - begin, dst.data + begin * to_size);
@@ -468,6 +498,11 @@ void copy_array(const Array& source, const Array& dst) {
   const char* from = src.data;
   char* to = dst.data;
   const int64_t rows = dst.numel / inner;
+  // Long rows that do not follow one another, in neither cache: Note [Prefetch].
+  constexpr int64_t kLongRow = 1024, kFar = 1 << 21;
+  const int64_t row_bytes = inner * from_size, next_row = plan.from.back();
+  const bool ask =
+      from_step == 1 && next_row != row_bytes && row_bytes >= kLongRow && dst.nbytes() >= kFar;
   parallel_for(rows, std::max<int64_t>(1, kCopyGrain / inner), [&](int64_t begin, int64_t end) {
     int64_t f, t;
     plan.locate(begin, f, t);
@@ -478,6 +513,8 @@ void copy_array(const Array& source, const Array& dst) {
       at /= n;
     }
     for (int64_t row = begin; row < end; ++row) {
+      for (int64_t b = 0; ask && b < row_bytes; b += kCacheLine)
+        prefetch_line_to_read(from + f + next_row + b);
       kernel(from + f, from_step, to + t, to_step, inner);
       for (size_t d = last; d-- > 0;) {
         f += plan.from[d];

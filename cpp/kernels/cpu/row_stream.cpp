@@ -5,6 +5,7 @@
 
 #include "kernels/copy.h"
 #include "kernels/cpu/row_copy.h"
+#include "kernels/cpu/short_lines.h"
 #include "kernels/cpu/words.h"
 
 namespace fastgrad {
@@ -47,8 +48,7 @@ void repeats(const char* from, int64_t row_step, int64_t, int64_t count, int64_t
         repeat_rows<Word, kEnd>(from, row_step, bytes, rows, to);
       }))
     return;
-  for (; rows > 0; --rows, from += row_step, to += bytes)
-    std::fill_n(reinterpret_cast<Word*>(to), count, load<Word>(from));
+  for (; rows > 0; --rows, from += row_step, to += bytes) repeat_word(from, kSize, to, bytes);
 }
 
 template <class Word>

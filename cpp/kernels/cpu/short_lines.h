@@ -25,6 +25,8 @@ inline constexpr int64_t kMostPicked = 8;
 using PickKernel = void (*)(const char* from, int64_t step, char* to, int64_t m);
 // to[i] = from[-i], i < m.
 using TurnKernel = void (*)(const char* from, char* to, int64_t m);
+// Both words in turn, 16 bytes again and again, the last time as many as there is room for.
+using RepeatKernel = void (*)(uint64_t low, uint64_t high, char* to, int64_t bytes);
 
 // Products of columns. Those of m elements are readable, and written, up to a multiple of 64 bytes.
 template <class T>
@@ -63,6 +65,8 @@ struct ShortLineTable {
   JoinKernel join[4][kMostColumns + 1];
   PickKernel pick32, pick64;  // of 4 and 8 bytes
   TurnKernel turn[4];         // by the element's size as above
+  TurnKernel turn_threes;     // of 3 bytes; null without AVX2
+  RepeatKernel repeat;
   ColumnProducts<float> products_f32;
   ColumnProducts<double> products_f64;
   RowScans<float> scans_f32;
@@ -85,9 +89,15 @@ inline JoinKernel join_kernel(size_t itemsize, int64_t n) {
 inline PickKernel pick_kernel(size_t itemsize) {
   return itemsize == 4 ? short_line_table().pick32 : short_line_table().pick64;
 }
+// Null but for elements of 1, 2, 4, 8 and perhaps 3 bytes.
 inline TurnKernel turn_kernel(size_t itemsize) {
-  return short_line_table().turn[std::countr_zero(itemsize)];
+  const ShortLineTable& table = short_line_table();
+  if (itemsize == 3) return table.turn_threes;
+  return std::has_single_bit(itemsize) && itemsize <= 8 ? table.turn[std::countr_zero(itemsize)]
+                                                        : nullptr;
 }
+// A word of 1, 2, 4, 8 or 16 bytes again and again; `bytes` is a multiple of its size.
+void repeat_word(const char* word, int64_t size, char* to, int64_t bytes);
 inline const auto& column_products(float) { return short_line_table().products_f32; }
 inline const auto& row_scans(float) { return short_line_table().scans_f32; }
 inline const auto& row_scans(double) { return short_line_table().scans_f64; }
