@@ -262,6 +262,7 @@ const Primitive kPutIndex = {"index_put_",
 
 const Primitive& index_first() { return kFirstIndex; }
 const Primitive& index_next() { return kNextIndex; }
+const Primitive& index_put_in_place() { return kPutIndex; }
 std::span<const Primitive* const> index_primitives() {
   static const Primitive* const kAll[] = {&kFirstIndex, &kNextIndex, &kPutIndex};
   return kAll;

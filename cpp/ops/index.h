@@ -46,6 +46,7 @@ Tensor index_put(const Tensor& x, std::span<const IndexItem> items, const Tensor
 // records.
 const Primitive& index_first();
 const Primitive& index_next();
+const Primitive& index_put_in_place();
 std::span<const Primitive* const> index_primitives();
 
 }  // namespace fastgrad

@@ -6,7 +6,7 @@
 // blocks, one per example, and each instruction runs once for all of them. A place in memory has
 // the batch as one dimension more, in front; so views need no rule, nor do writes into parts.
 // Elementwise instructions, copies and fills need none either. Other ops have one where they can
-// take a whole batch at once (program/batch_rules.cpp), and run once per example where they cannot,
+// take a whole batch at once (program/batch_rules*.cpp), and run once per example where they cannot,
 // which is a loop over kernels, without Python and without a tape.
 //
 // What the recorder cannot promise to hold for all examples sends the caller back to calling the

@@ -1,6 +1,6 @@
 #include "program/batch_rules.h"
 
-#include <bit>
+#include <array>
 #include <numeric>
 
 #include "base/memory_format.h"
@@ -33,11 +33,19 @@ void BatchedCall::align(size_t k, int64_t to) {
   a = a.view(shape, strides);
 }
 
-namespace {
+void BatchedCall::fold(size_t k, int64_t dim) {
+  spread(k);
+  Array& a = in[k];
+  if (!a.defined()) return;
+  Dims order;
+  for (int64_t d = 1; d < a.ndim(); ++d) order.push_back(d);
+  order.insert(static_cast<size_t>(dim), 0);
+  a = batch_forms::merged(a.permuted(order), static_cast<size_t>(dim));
+  batched[k] = 0;
+}
 
-using Rule = bool (*)(BatchedCall&);
+namespace batch_forms {
 
-// The attributes with other lists.
 Attrs with_lists(const Attrs& a, std::initializer_list<Dims> lists) {
   Attrs made(a.s[0], a.s[1], a.s[2]);
   made.scalars = a.scalars;
@@ -54,7 +62,6 @@ Dims shifted(DimSpan dims) {
   for (int64_t& d : all) ++d;
   return all;
 }
-// Dimensions `from` and the next one as one: an array's own memory where that goes, else a copy's.
 Array merged(const Array& a, size_t from) {
   Dims shape = a.shape;
   shape[from] *= shape[from + 1];
@@ -62,28 +69,24 @@ Array merged(const Array& a, size_t from) {
   if (auto strides = view_strides(a.shape, a.strides, shape)) return a.view(shape, *strides);
   return recorded::contiguous_copy(a).reshaped(shape);
 }
-Array with_dim(const Array& a, size_t at) {
-  Dims shape = a.shape, strides = a.strides;
-  shape.insert(at, 1);
-  strides.insert(at, 0);
-  return a.view(shape, strides);
-}
 Array exchanged(const Array& a, size_t d, size_t e) {
   Dims order(a.shape.size());
   std::iota(order.begin(), order.end(), 0);
   std::swap(order[d], order[e]);
   return a.permuted(order);
 }
+Tensor as_tensor(const Array& a) { return a.defined() ? Tensor(a) : Tensor(); }
 
-// ---- along dimensions
-
-// Attribute 0 is a set of dimensions.
+bool as_it_is(BatchedCall&) { return true; }
+bool all_alike(BatchedCall& c) {
+  c.spread_all();
+  return true;
+}
 bool reduction(BatchedCall& c) {
   if (c.rank(0) == 0 || c.rank(0) > 60) return false;
   c.attrs.s[0] = Scalar(c.attrs.integer(0) << 1);
   return true;
 }
-// Attribute 0 is a dimension.
 bool along(BatchedCall& c) {
   for (size_t k = 0; k < c.in.size(); ++k)
     if (!c.in[k].defined() || c.rank(k) == 0) return false;
@@ -91,6 +94,22 @@ bool along(BatchedCall& c) {
   c.attrs.s[0] = Scalar(c.attrs.integer(0) + 1);
   return true;
 }
+
+}  // namespace batch_forms
+
+namespace {
+
+using namespace batch_forms;
+
+Array with_dim(const Array& a, size_t at) {
+  Dims shape = a.shape, strides = a.strides;
+  shape.insert(at, 1);
+  strides.insert(at, 0);
+  return a.view(shape, strides);
+}
+
+// ---- along dimensions
+
 bool cat(BatchedCall& c) {
   for (size_t k = 0; k < c.in.size(); ++k)
     if (c.rank(k) != c.rank(0)) return false;  // empty vectors, which do not count
@@ -106,8 +125,6 @@ bool listed_dims(BatchedCall& c) {
   c.attrs = with_lists(c.attrs, {shifted(c.attrs.list(0))});
   return true;
 }
-// The last dimensions count, whatever stands in front of them.
-bool as_it_is(BatchedCall&) { return true; }
 // Attribute `slot` is a memory format, which may want a certain number of dimensions.
 template <int slot>
 bool copy(BatchedCall& c) {
@@ -208,7 +225,8 @@ bool linear(BatchedCall& c) {
   if (!c.batched[1] && !c.batched[2]) return true;
   // x Wᵀ + bias
   if (c.rank(0) == 1) c.in[0] = with_dim(c.in[0], c.batched[0] ? 1 : 0);
-  if (c.rank(0) != 2) return false;
+  size_t rows = c.batched[0] ? 1 : 0;
+  while (c.rank(0) > 2) c.in[0] = merged(c.in[0], rows);
   std::swap(c.in[0], c.in[2]);
   std::swap(c.in[1], c.in[2]);
   std::swap(c.batched[0], c.batched[2]);
@@ -219,74 +237,15 @@ bool linear(BatchedCall& c) {
   return add_products(c);
 }
 
-// ---- indices
-
-// The positions in all examples' entries, one example's behind the other's: of arrays which have
-// `entries` each.
-Array in_batch(const BatchedCall& c, const Array& linear, int64_t entries) {
-  Array out = recorded::contiguous_copy(linear);
-  Array first = Array::empty(Dims{c.count}, DType::Int64);
-  for (int64_t e = 0; e < c.count; ++e) first.ptr<int64_t>()[e] = e * entries;
-  constant_values(first);
-  Dims shape{c.count};
-  for (int64_t d = 1; d < linear.ndim(); ++d) shape.push_back(1);
-  Tensor a((Array(out))), b(first.reshaped(shape));
-  GradModeGuard off(false);
-  deferred::AtOnce now;
-  return elementwise(Op::Add, a, b).array();
-}
-int64_t entries_of(DimSpan shape, DimSpan dims) {
-  int64_t n = 1;
-  for (int64_t d : dims) n *= shape[static_cast<size_t>(d)];
-  return n;
-}
-
-// x at a linear index over the dimensions of list 0, which takes their place at attribute 0.
-bool index_get(BatchedCall& c) {
-  const Dims dims(c.attrs.list(0));
-  int64_t position = c.attrs.integer(0);
-  if (!c.batched[1]) {
-    c.attrs = with_lists(c.attrs, {shifted(dims)});
-    c.attrs.s[0] = Scalar(position + 1);
-    return true;
-  }
-  if (c.batched[0]) {
-    Dims own(DimSpan(c.in[0].shape).subspan(1));
-    c.in[1] = in_batch(c, c.in[1], entries_of(own, dims));
-    c.attrs = with_lists(c.attrs, {with_front(0, shifted(dims))});
-  }
-  c.batch_dim = position;
+// The sum of products is one of longer rows and columns.
+bool summed_products(BatchedCall& c) {
+  c.spread_all();
+  for (size_t k : {0u, 1u})
+    c.in[k] = c.attrs.flag(static_cast<int>(k)) == (k == 0) ? merged(c.in[k], 1)
+                                                            : merged(exchanged(c.in[k], 1, 2), 2);
+  c.op = Op::Bmm;
   return true;
 }
-// Its adjoint: adds to zeros of the shape of list 1.
-bool index_adjoint(BatchedCall& c) {
-  const Dims dims(c.attrs.list(0)), shape(c.attrs.list(1));
-  int64_t position = c.attrs.integer(0);
-  const Dims whole = with_front(c.count, shape);
-  if (!c.batched[1]) {
-    c.attrs = with_lists(c.attrs, {shifted(dims), whole});
-    c.attrs.s[0] = Scalar(position + 1);
-    return true;
-  }
-  c.spread(0);
-  Dims order;  // the batch where the index's dimensions begin
-  for (int64_t d = 1; d < c.in[0].ndim(); ++d) order.push_back(d);
-  order.insert(static_cast<size_t>(position), 0);
-  c.in[0] = c.in[0].permuted(order);
-  c.in[1] = in_batch(c, c.in[1], entries_of(shape, dims));
-  c.attrs = with_lists(c.attrs, {with_front(0, shifted(dims)), whole});
-  return true;
-}
-bool put_along(BatchedCall& c) {
-  if (!along(c)) return false;
-  c.attrs = with_lists(c.attrs, {with_front(c.count, c.attrs.list(0))});
-  return true;
-}
-
-struct BatchRule {
-  Op op;
-  Rule rule;
-};
 
 constexpr BatchRule kRules[] = {
     {Op::Sum, reduction},
@@ -326,7 +285,6 @@ constexpr BatchRule kRules[] = {
     {Op::Cat, cat},
     {Op::Stack, stack},
     {Op::TakeAlong, along},
-    {Op::PutAlong, put_along},
     {Op::Flip, listed_dims},
     {Op::Tril, as_it_is},
     {Op::Triu, as_it_is},
@@ -337,22 +295,26 @@ constexpr BatchRule kRules[] = {
     {Op::MaskedFill, masked_fill},
     {Op::Mm, product},
     {Op::Bmm, batched_product},
+    {Op::SumBmm, summed_products},
     {Op::Mv, matrix_times_vector},
     {Op::Dot, dot},
     {Op::Addmm, add_product},
     {Op::Linear, linear},
-    {Op::Index, index_get},
-    {Op::IndexSelect, index_get},
-    {Op::Take, index_get},
-    {Op::IndexAdjoint, index_adjoint},
 };
 
 }  // namespace
 
 bool apply_batch_rule(BatchedCall& c) {
-  for (const BatchRule& r : kRules)
-    if (r.op == c.op) return r.rule(c);
-  return false;
+  static const auto rules = [] {
+    std::array<BatchForm, kNumOps> all{};
+    for (std::span<const BatchRule> family :
+         {std::span<const BatchRule>(kRules), layer_batch_rules(), matrix_batch_rules(),
+          position_batch_rules()})
+      for (const BatchRule& r : family) all[index(r.op)] = r.rule;
+    return all;
+  }();
+  BatchForm rule = rules[index(c.op)];
+  return rule && rule(c);
 }
 
 }  // namespace fastgrad

@@ -4,6 +4,7 @@
 
 #include "core/conditions.h"
 #include "core/elementwise.h"
+#include "ops/index.h"
 #include "program/execute.h"
 
 namespace fastgrad {
@@ -280,7 +281,7 @@ class BatchRun {
       return;
     }
     if (is_copy(i.primitive) || i.primitive == &recorded::kFillNumber) return run_copy(i);
-    run_each(i);
+    if (!run_index(i)) run_each(i);
   }
 
   // Puts ones behind the batch, so that what follows is broadcast as for one example.
@@ -338,14 +339,20 @@ class BatchRun {
     recorded::copy_array(aligned(i.in[0], i.out[0].shape.size()), out);
   }
 
-  // All examples at once.
-  bool run_rule(const Instruction& i) {
-    BatchedCall c{i.op, i.attrs, count_, {}, {}};
+  BatchedCall call_of(const Instruction& i) const {
+    BatchedCall c{i.op, i.attrs, count_, {}, {}, 0, {}};
     for (const Place& p : i.in) {
       c.in.push_back(p.defined() ? array(p) : Array());
       c.batched.push_back(p.defined() && is_batched(p));
     }
+    return c;
+  }
+
+  // All examples at once.
+  bool run_rule(const Instruction& i) {
+    BatchedCall c = call_of(i);
     if (!apply_batch_rule(c)) return false;
+    if (!c.made.empty()) return keep_all(i, c.made, 0);
     SmallVector<const Array*, 4> in;
     for (const Array& a : c.in) in.push_back(a.defined() ? &a : nullptr);
     const OpInfo& op = info(c.op);
@@ -364,15 +371,55 @@ class BatchRun {
       op.eval(c.attrs, {in.data(), in.size()}, {out.data(), out.size()});
     }
     if (r) r->op(c.op, c.attrs, {in.data(), in.size()}, {out.data(), out.size()});
-    for (size_t k = 0; k < i.out.size(); ++k) keep(i.out[k], std::move(out[k]), c.batch_dim);
+    return keep_all(i, out, c.batch_dim);
+  }
+  bool keep_all(const Instruction& i, SmallVector<Array, 4>& made, int64_t batch_dim) {
+    for (size_t k = 0; k < i.out.size(); ++k)
+      if (made[k].dtype != i.out[k].dtype || made[k].numel != count_ * i.out[k].numel) return false;
+    for (size_t k = 0; k < i.out.size(); ++k) keep(i.out[k], std::move(made[k]), batch_dim);
+    return true;
+  }
+
+  // Positions are made element by element; an index that is put to is one for all entries.
+  bool run_index(const Instruction& i) {
+    const bool first = i.primitive == &index_first();
+    const bool puts = i.primitive == &index_put_in_place();
+    if (!first && !puts && i.primitive != &index_next()) return false;
+    for (const Place& p : i.out) make_room(p);
+    Instruction whole = i;
+    Array to = array(i.out[0]);
+    if (!puts) {
+      if (!to.contiguous) return false;
+      const Array index = aligned(i.in[0], i.out[0].shape.size()).expanded(to.shape);
+      const Array* in[] = {&index, &to};
+      perform(whole, {in, first ? 1u : 2u}, {&to, 1});
+      return true;
+    }
+    BatchedCall c = call_of(i);
+    c.op = Op::IndexPut;
+    if (!apply_batch_rule(c)) return false;
+    c.spread(1);
+    whole.attrs = c.attrs;
+    const Array* in[] = {&c.in[0], &c.in[1], &c.in[2]};
+    perform(whole, in, {&to, 1});
     return true;
   }
 
   // Lets what an op has made be the memory of its result, or copies it there.
   void keep(const Place& p, Array made, int64_t batch_dim) {
-    if (batch_dim) made = batch_of(made, batch_dim, count_);
+    if (!p.numel) return make_room(p);
+    auto d = static_cast<size_t>(std::min(batch_dim, made.ndim() - 1));
+    if (made.ndim() == static_cast<int64_t>(p.shape.size()) &&
+        made.shape[d] == count_ * p.shape[d]) {
+      Dims shape = made.shape, strides = made.strides;
+      shape[d] = p.shape[d];
+      shape.insert(d, count_);
+      strides.insert(d, p.shape[d] * strides[d]);
+      made = made.view(shape, strides);
+    }
+    if (d) made = batch_of(made, static_cast<int64_t>(d), count_);
     Memory& m = memory_[at(p.storage)];
-    if (made.contiguous && covers(p)) {
+    if ((made.contiguous && covers(p)) || lies_like(made, p)) {
       m = {made.buffer, made.data, sizes_[at(p.storage)], true};
       return;
     }
@@ -380,6 +427,14 @@ class BatchRun {
     Array to = array(p);
     if (made.contiguous) made = made.reshaped(to.shape);
     recorded::copy_array(made, to);
+  }
+
+  // Whether all of a storage is a place, of which this is the batch.
+  bool lies_like(const Array& made, const Place& p) const {
+    const int64_t size = sizes_[at(p.storage)], width = static_cast<int64_t>(itemsize(p.dtype));
+    return p.offset == 0 && p.nbytes() == size && made.strides[0] * width == size &&
+           std::equal(made.strides.begin() + 1, made.strides.end(), p.strides.begin(),
+                      p.strides.end());
   }
 
   // ---- sums of products
@@ -436,7 +491,7 @@ class BatchRun {
     return apply(Op::Mm, {Tensor(a), Tensor(b)}, Attrs(Scalar(true), Scalar(false))).array();
   }
 
-  // One example after the other.
+  // One example after the other, or one for all.
   void run_each(const Instruction& i) {
     for (const Place& p : i.out) make_room(p);
     SmallVector<Array, 4> in(i.in.size()), out;
@@ -446,12 +501,17 @@ class BatchRun {
       inputs.push_back(i.in[k].defined() ? &in[k] : nullptr);
     }
     for (const Place& p : i.out) out.push_back(first_array(p));
-    for (int64_t e = 0; e < count_; ++e) {
+    const bool alike = std::none_of(i.in.begin(), i.in.end(),
+                                    [&](const Place& p) { return p.defined() && is_batched(p); });
+    for (int64_t e = 0; e < (alike ? 1 : count_); ++e) {
       perform(i, {inputs.data(), inputs.size()}, {out.data(), out.size()});
       for (size_t k = 0; k < in.size(); ++k)
         if (i.in[k].defined()) in[k].data += memory_[at(i.in[k].storage)].stride;
       for (size_t k = 0; k < out.size(); ++k) out[k].data += memory_[at(i.out[k].storage)].stride;
     }
+    if (!alike) return;
+    for (const Place& p : i.out)
+      recorded::copy_array(first_array(p), array(p).narrowed(0, 1, count_ - 1));
   }
 
   Trace& trace_;
