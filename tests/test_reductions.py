@@ -80,6 +80,22 @@ class TestLayouts:
             x = np.random.default_rng(n).integers(limits.min, limits.max, (3, n), dtype)
             np.testing.assert_array_equal(to_numpy(fg.tensor(x).sum(1)), x.sum(1, dtype="int64"))
 
+    @pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+    def test_places_of_extreme_integers(self, dtype: str) -> None:
+        """Whatever the length and wherever they are: the first of two that are equal counts."""
+        low, high = (int(v) for v in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+        for n in (1, 5, 16, 31, 63, 64, 65, 130, 500, 1024, 1025, 2100):
+            places = range(n) if n < 70 else [*range(0, n, 37), n - 2, n - 1]
+            x = np.zeros((len(places), n), dtype)
+            for row, place in enumerate(places):
+                x[row, [place, -1]] = high
+                x[row, n - 1 - place if n - 1 - place != place else 0] = low
+            t = fg.tensor(x)
+            assert fg.argmax(t, 1).tolist() == x.argmax(1).tolist(), n
+            assert fg.argmin(t, 1).tolist() == x.argmin(1).tolist(), n
+            assert fg.amax(t, 1).tolist() == x.max(1).tolist(), n
+            assert fg.amin(t, 1).tolist() == x.min(1).tolist(), n
+
 
 class TestAccuracy:
     @pytest.mark.parametrize("n", [1, 3, 31, 1000, 1_000_003])

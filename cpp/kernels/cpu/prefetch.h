@@ -8,6 +8,10 @@
 // the time, so there plain streams do without: gains_by_prefetch(). Stores past the caches would
 // save the memory a read, but one core does not get them out any faster, and whoever reads the
 // result next finds it in no cache.
+//
+// Reductions are the exception: they read one stream and write nothing, and gain everywhere. On
+// Zen 5 those of 16 MB or more, of which the last cache holds little, want to ask 16 kB ahead
+// instead of 4, an eighth to a quarter less time; smaller ones lose a twentieth by that.
 #pragma once
 
 #include <cstdint>

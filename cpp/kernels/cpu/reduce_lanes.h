@@ -69,6 +69,20 @@ struct LaneTable {
 // Null members where the compiler could not make them.
 extern const LaneTable kLanesBaseline, kLanesAvx2, kLanesAvx512;
 
+// How many bytes ahead of what they read long reductions ask for memory, be it of the next block:
+// Note [Prefetch]. A hint, which serves whoever reduces at the time.
+extern int64_t reduction_ahead;
+// Sets it for reductions of so many bytes in all.
+void choose_reduction_ahead(int64_t bytes);
+namespace {
+template <class T>
+[[gnu::always_inline]] inline int64_t far_ahead(int64_t n) {
+  return n < 1024 ? 0
+                  : __atomic_load_n(&reduction_ahead, __ATOMIC_RELAXED) /
+                        static_cast<int64_t>(sizeof(T));
+}
+}  // namespace
+
 // The best for this processor.
 const LaneTable& lane_table();
 inline const LaneKernels<float>& lanes(float) { return lane_table().f32; }

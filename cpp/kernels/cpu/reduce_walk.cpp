@@ -1,5 +1,6 @@
 #include "kernels/cpu/reduce_walk.h"
 
+#include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_plan.h"
 
 namespace fastgrad {
@@ -309,6 +310,7 @@ bool reduce_in_steps(const Array& x, const ReducePlan& plan, const ReducerTable&
 }  // namespace
 
 void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, ReduceStore store) {
+  choose_reduction_ahead(x.numel * static_cast<int64_t>(x.itemsize()));
   if (reduces_one_line(x, dims, reducer.compute)) {
     alignas(8) char acc[kMostAcc];
     const int64_t size = static_cast<int64_t>(x.itemsize());
