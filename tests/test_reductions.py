@@ -96,6 +96,21 @@ class TestLayouts:
             assert fg.amax(t, 1).tolist() == x.max(1).tolist(), n
             assert fg.amin(t, 1).tolist() == x.min(1).tolist(), n
 
+    @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+    @pytest.mark.parametrize("shape", [(700, 3), (40, 90, 8), (9, 2000, 5), (33, 4, 6, 7)])
+    def test_half_types_with_few_columns(self, shape: tuple[int, ...], dtype: str) -> None:
+        """They are summed in float32, in the same order by any number of threads."""
+        x = fg.tensor(np.random.default_rng(6).random(shape)).to(getattr(fg, dtype))
+        exact = x.double().numpy()
+        for count in range(1, len(shape) + 1):
+            for dims in itertools.combinations(range(len(shape)), count):
+                results = []
+                for threads in (1, 3):
+                    fg.set_num_threads(threads)
+                    results.append(fg.sum(x, dims, dtype=fg.float32).numpy())
+                np.testing.assert_allclose(results[0], exact.sum(dims), 1e-5)
+                assert results[0].tobytes() == results[1].tobytes()
+
 
 class TestAccuracy:
     @pytest.mark.parametrize("n", [1, 3, 31, 1000, 1_000_003])

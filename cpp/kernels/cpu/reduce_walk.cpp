@@ -330,7 +330,7 @@ void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, Reduc
     for (int64_t i = 0; i < plan.outputs; ++i) store.put(store.self, i, 1, acc, 1);
     return;
   }
-  const bool is_float = reducer.compute == DType::Float32 || reducer.compute == DType::Float64;
+  const bool is_float = is_floating(reducer.compute);
   if ((is_float || reducer.compute == DType::Int64) && ShortTiles::suits(plan.dims()))
     return reduce_short(x, plan, reducer, store);
   if (is_float && reduce_folded(x, plan, reducer, store)) return;
