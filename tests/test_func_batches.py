@@ -42,12 +42,12 @@ def at_once(monkeypatch):
     seen = [0, 0]
     really = batching._at_once
 
-    def watched(recording, result, count, chunk, again, *args):
+    def watched(recording, result, count, chunk, same, again, *args):
         def called():
             seen[1] += 1
             return again()
 
-        done, outputs = really(recording, result, count, chunk, called, *args)
+        done, outputs = really(recording, result, count, chunk, same, called, *args)
         seen[not done] += 1
         return done, outputs
 

@@ -69,7 +69,9 @@ PyObject* wrote_to_copies(PyObject* self, PyObject*) {
 PyObject* run(PyObject* self, PyObject* args) {
   PyObject *list, *again;
   long long from, until;
-  if (!PyArg_ParseTuple(args, "O!LLO:run", &PyList_Type, &list, &from, &until, &again))
+  int same_draws;
+  if (!PyArg_ParseTuple(args, "O!LLpO:run", &PyList_Type, &list, &from, &until, &same_draws,
+                        &again))
     return nullptr;
   return guarded([&]() -> PyObject* {
     Tensors results = tensors_in(list), out;
@@ -78,7 +80,7 @@ PyObject* run(PyObject* self, PyObject* args) {
     bool done;
     {
       ReleaseGil release;
-      done = self_of(self).run(results, from, until, call, out);
+      done = self_of(self).run(results, from, until, same_draws != 0, call, out);
     }
     return done ? wrap(out) : none();
   });
@@ -91,9 +93,9 @@ PyMethodDef methods[] = {
      "Whether the function wrote to copies of what is a view otherwise: its inputs, entries."},
     {"run", run, METH_VARARGS,
      "Returns batches of results: for tensors that the function returned, those of a range of "
-     "examples, or None where they are the same for all. None: it must be called for each. The "
-     "last "
-     "argument does so, and returns the batches of the same tensors as a list."},
+     "examples, or None where they are the same for all. None: it must be called for each. Whether "
+     "all have the same random numbers is the last argument but one; the last does call it, and "
+     "returns the batches of the same tensors as a list."},
     {nullptr, nullptr, 0, nullptr},
 };
 PyType_Slot slots[] = {

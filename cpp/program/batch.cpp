@@ -4,6 +4,7 @@
 #include "ops/basic_index.h"
 #include "ops/convert.h"
 #include "ops/index.h"
+#include "ops/random.h"
 #include "program/batch_run.h"
 
 namespace fastgrad {
@@ -27,11 +28,17 @@ Tensors ExampleRecording::examples() const {
 
 void ExampleRecording::start() {
   clock_ = t_modes.clock;
+  first_block_ = default_generator().position();
   g_differs = [](const Array& index) {
     const Recorder* r = recorder();
     return r && static_cast<const Trace*>(r)->differs(index);
   };
   trace_.start_inside();
+}
+
+void ExampleRecording::stop() {
+  trace_.stop();
+  last_block_ = default_generator().position();
 }
 
 // Entries that an index has taken, which is not the same for all examples, would be a view of
@@ -47,12 +54,13 @@ bool ExampleRecording::wrote_to_copies() const {
   return false;
 }
 
-bool ExampleRecording::may_run() const {
+bool ExampleRecording::may_run(bool may_draw) const {
   if (!trace_.refusal().empty() || t_modes.slow_record || trace_.left_gradients() ||
       wrote_to_copies())
     return false;
   for (const Instruction& i : trace_.graph().instructions) {
-    if (i.kind == Instruction::Kind::Primitive && !i.primitive->pure) return false;
+    if (i.kind == Instruction::Kind::Primitive && !i.primitive->pure && !(may_draw && draws(i)))
+      return false;
     for (const Place& p : i.out)
       if (trace_.is_outside(p)) return false;
   }
@@ -64,9 +72,28 @@ Place ExampleRecording::place_of(const Array& a) {
   return p.defined() ? p : trace_.from_before(a);
 }
 
+namespace {
+
+// Puts the default generator where examples that were computed would have left it, or else where
+// the first one has.
+struct GeneratorPosition {
+  const bool used;
+  const uint64_t seed = used ? default_generator().state().seed : 0;
+  uint64_t block;
+  ~GeneratorPosition() {
+    if (used) default_generator().set_state({seed, block});
+  }
+};
+
+}  // namespace
+
 bool ExampleRecording::run(std::span<const Tensor> results, int64_t from, int64_t until,
-                           const CallAgain& again, Tensors& out) {
-  if (!may_run()) return false;
+                           bool same_draws, const CallAgain& again, Tensors& out) {
+  const bool random = first_block_ != last_block_;
+  if (!may_run(random)) return false;
+  if (random && (recorder() || std::any_of(results.begin(), results.end(),
+                                           [](const Tensor& t) { return t.requires_grad(); })))
+    return false;
   std::vector<Place> places;
   Tensors differentiable;
   for (const Tensor& t : results) {
@@ -80,12 +107,16 @@ bool ExampleRecording::run(std::span<const Tensor> results, int64_t from, int64_
   kept.insert(kept.end(), route->saved.begin(), route->saved.end());
   auto memory = std::make_shared<BatchMemory>();
   memory->count = until - from;
+  GeneratorPosition position{.used = random, .block = last_block_};
+  const uint64_t step = same_draws ? 0 : last_block_ - first_block_;
+  memory->draws = {position.seed, first_block_ + static_cast<uint64_t>(from) * step, step};
   for (size_t k = 0; k < inputs_.size(); ++k)
     memory->place_input(storages_[k],
                         batch_of(inputs_[k].whole.array(), inputs_[k].dim, memory->count)
                             .narrowed(0, from, memory->count));
   std::vector<Array> no_sums;
   if (!run_batch(trace_, *memory, kept, route->opaque, {}, no_sums)) return false;
+  if (!same_draws) position.block = first_block_ + static_cast<uint64_t>(until) * step;
   std::vector<int32_t> taken(storages_);
   for (const Place& p : route->saved) taken.push_back(p.storage);
   std::vector<Link> made;

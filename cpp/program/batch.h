@@ -6,13 +6,16 @@
 // blocks, one per example, and each instruction runs once for all of them. A place in memory has
 // the batch as one dimension more, in front; so views need no rule, nor do writes into parts.
 // Elementwise instructions, copies and fills need none either. Other ops have one where they can
-// take a whole batch at once (program/batch_rules*.cpp), and run once per example where they cannot,
-// which is a loop over kernels, without Python and without a tape.
+// take a whole batch at once (program/batch_rules*.cpp), and run once per example where they
+// cannot, which is a loop over kernels, without Python and without a tape.
+//
+// Random numbers are those that calls one after the other would draw: every example has a stretch
+// of blocks of the generator, as long as the first example's.
 //
 // What the recorder cannot promise to hold for all examples sends the caller back to calling the
-// function for each: decisions about values that come out otherwise for another example, random
-// numbers, writes to memory outside, gradients left in leaves that live on. The call for the first
-// example was an ordinary one, and counts as that one.
+// function for each: decisions about values that come out otherwise for another example, writes to
+// memory outside, gradients left in leaves that live on, random numbers where results have a
+// history. The call for the first example was an ordinary one, and counts as that one.
 //
 // Note [Gradients of batches]
 // Where results require grad, the tape of the first example is what there is, and what it has saved
@@ -43,7 +46,7 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   // The first example's, to be given to the function between start() and stop().
   Tensors examples() const;
   void start();
-  void stop() { trace_.stop(); }
+  void stop();
 
   // Whether the function wrote to its inputs, or to entries that it took by an index: they are
   // copies here.
@@ -51,8 +54,9 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   // What became of the results for the first example, for examples `from` to `until`: the batch is
   // their first dimension; undefined for those that are the same for all examples. False: the
   // function must be called for each. `again` does that, and gives batches of the results.
-  bool run(std::span<const Tensor> results, int64_t from, int64_t until, const CallAgain& again,
-           Tensors& out);
+  // `same_draws`: all examples have the same random numbers.
+  bool run(std::span<const Tensor> results, int64_t from, int64_t until, bool same_draws,
+           const CallAgain& again, Tensors& out);
 
  private:
   friend struct HistoryOfBatch;
@@ -73,11 +77,12 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   std::optional<Route> route_of(std::span<const Tensor> results, std::span<const Link> inputs);
   void attach(std::vector<Link> results, std::vector<Link> inputs, const Route& route,
               std::shared_ptr<BatchMemory> memory, CallAgain again);
-  bool may_run() const;
+  bool may_run(bool may_draw = false) const;
 
   std::vector<Link> inputs_;
-  std::vector<int32_t> storages_;  // of the inputs' examples
-  uint64_t clock_ = 0;             // the tape's when it began
+  std::vector<int32_t> storages_;              // of the inputs' examples
+  uint64_t clock_ = 0;                         // the tape's when it began
+  uint64_t first_block_ = 0, last_block_ = 0;  // of random numbers
   Trace trace_;
   std::mutex running_;  // one history's backward at a time
 };

@@ -5,6 +5,7 @@
 #include "core/conditions.h"
 #include "core/elementwise.h"
 #include "ops/index.h"
+#include "ops/random.h"
 #include "program/execute.h"
 
 namespace fastgrad {
@@ -91,6 +92,10 @@ class BatchRun {
   using Memory = BatchMemory::Block;
 
   bool is_batched(const Place& p) const { return made_.is_batched(p); }
+  bool takes_batch(const Instruction& i) const {
+    return std::any_of(i.in.begin(), i.in.end(),
+                       [&](const Place& p) { return p.defined() && is_batched(p); });
+  }
   Array array(const Place& p) const { return made_.array(p); }
   // The first example's share.
   Array first_array(const Place& p) const {
@@ -105,8 +110,7 @@ class BatchRun {
       changed = false;
       for (size_t k = first_; k < graph_.instructions.size(); ++k) {
         const Instruction& i = graph_.instructions[k];
-        bool any = false;
-        for (const Place& p : i.in) any = any || (p.defined() && is_batched(p));
+        bool any = draws(i) || takes_batch(i);
         for (const Place& p : i.out) any = any || is_batched(p);
         for (const Place& p : i.out) {
           rewrites_ = rewrites_ || at(p.storage) < before_;
@@ -133,7 +137,7 @@ class BatchRun {
     for (size_t k = all.size(); k-- > first_;) {
       const Instruction& i = all[k];
       uint8_t& live = live_[k - first_];
-      live = i.guards() && is_batched(i.in[0]);
+      live = draws(i) || (i.guards() && is_batched(i.in[0]));
       for (const Place& p : i.out) live |= needed[at(p.storage)];
       if (!live) continue;
       for (const Place& p : i.in) need(p, k);
@@ -501,13 +505,16 @@ class BatchRun {
       inputs.push_back(i.in[k].defined() ? &in[k] : nullptr);
     }
     for (const Place& p : i.out) out.push_back(first_array(p));
-    const bool alike = std::none_of(i.in.begin(), i.in.end(),
-                                    [&](const Place& p) { return p.defined() && is_batched(p); });
+    const bool drawing = draws(i), alike = !drawing && !takes_batch(i);
     for (int64_t e = 0; e < (alike ? 1 : count_); ++e) {
+      const uint64_t block =
+          made_.draws.first + static_cast<uint64_t>(e) * made_.draws.step + drawn_;
+      if (drawing) default_generator().set_state({made_.draws.seed, block});
       perform(i, {inputs.data(), inputs.size()}, {out.data(), out.size()});
       for (size_t k = 0; k < in.size(); ++k)
         if (i.in[k].defined()) in[k].data += memory_[at(i.in[k].storage)].stride;
       for (size_t k = 0; k < out.size(); ++k) out[k].data += memory_[at(i.out[k].storage)].stride;
+      if (drawing && e + 1 == count_) drawn_ += default_generator().position() - block;
     }
     if (!alike) return;
     for (const Place& p : i.out)
@@ -528,57 +535,12 @@ class BatchRun {
   std::vector<Memory>& memory_;
   std::vector<const Instruction*> products_;  // that make the summed results
   std::vector<Array> sums_;
+  uint64_t drawn_ = 0;     // blocks of random numbers, for each example
   bool anew_ = false;      // whether what is the same for all examples has to be computed again
   bool rewrites_ = false;  // whether something from before is written to
 };
 
 }  // namespace
-
-Array batch_of(const Array& x, int64_t dim, int64_t count) {
-  if (dim < 0) {
-    Dims shape{count};
-    for (int64_t n : x.shape) shape.push_back(n);
-    return x.expanded(shape);
-  }
-  Dims order{dim};
-  for (int64_t d = 0; d < x.ndim(); ++d)
-    if (d != dim) order.push_back(d);
-  return x.permuted(order);
-}
-
-Array entry(const Array& x, int64_t i) {
-  return x.view(DimSpan(x.shape).subspan(1), DimSpan(x.strides).subspan(1), i * x.strides[0]);
-}
-
-Array BatchMemory::array(const Place& p) const {
-  const Block& m = blocks[at(p.storage)];
-  if (!is_batched(p)) return array_at(p, m.base, m.buffer);
-  Array a;
-  a.buffer = m.buffer;
-  a.data = m.base + p.offset;
-  a.dtype = p.dtype;
-  a.shape.push_back(count);
-  a.strides.push_back(m.stride / static_cast<int64_t>(itemsize(p.dtype)));
-  for (size_t d = 0; d < p.shape.size(); ++d) {
-    a.shape.push_back(p.shape[d]);
-    a.strides.push_back(p.strides[d]);
-  }
-  a.numel = count * p.numel;
-  a.contiguous = is_contiguous(a.shape, a.strides);
-  return a;
-}
-
-void BatchMemory::place_input(int32_t storage, Array column) {
-  if (batched.size() <= static_cast<size_t>(storage)) {
-    batched.resize(static_cast<size_t>(storage) + 1);
-    blocks.resize(static_cast<size_t>(storage) + 1);
-  }
-  if (!entry(column, 0).contiguous || count == 1) column = recorded::contiguous_copy(column);
-  batched[static_cast<size_t>(storage)] = 1;
-  blocks[static_cast<size_t>(storage)] = {
-      column.buffer, column.data, column.strides[0] * static_cast<int64_t>(column.itemsize()),
-      false};
-}
 
 bool run_batch(Trace& trace, BatchMemory& memory, std::span<const Place> kept, bool everything,
                std::span<const Place> summed, std::vector<Array>& sums) {

@@ -12,6 +12,9 @@ Array batch_of(const Array& x, int64_t dim, int64_t count);
 // One entry of the batch, which is in front.
 Array entry(const Array& x, int64_t i);
 
+// Whether an instruction draws from the default generator.
+bool draws(const Instruction& i);
+
 // Where storages lie, for all that has run of a recording.
 struct BatchMemory {
   // `stride`: bytes from one example to the next.
@@ -25,6 +28,10 @@ struct BatchMemory {
   std::vector<uint8_t> batched;
   std::vector<Block> blocks;
   size_t instructions = 0;  // that have run
+  // Random numbers: where those of the first example begin, and how many blocks it is to the next.
+  struct {
+    uint64_t seed = 0, first = 0, step = 0;
+  } draws;
 
   bool is_batched(const Place& p) const { return batched[static_cast<size_t>(p.storage)]; }
   // A place, with the batch in front where it has one.

@@ -149,6 +149,7 @@ class _ExampleRecording:
         results: list[Tensor],
         start: _int,
         stop: _int,
+        same_draws: _bool,
         again: Callable[[], list[Tensor]],
         /,
     ) -> list[Tensor | None] | None: ...

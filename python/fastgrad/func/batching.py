@@ -195,6 +195,7 @@ def _at_once(
     result: Any,
     count: int,
     chunk: int,
+    same: bool,
     again: Callable[[], list[Tensor]],
     out_dims: Dims,
     name: str,
@@ -206,6 +207,7 @@ def _at_once(
         result: What the function returned for it.
         count: How many examples there are.
         chunk: How many to compute at a time, unless results require grad.
+        same: Whether they have the same random numbers.
         again: Calls the function for each example; returns batches of the tensors.
         out_dims: As for :func:`vmap`.
         name: Of the function.
@@ -220,7 +222,7 @@ def _at_once(
         chunk = count
     parts = []
     for start in range(0, count, chunk):
-        part = recording.run(tensors, start, min(start + chunk, count), again)
+        part = recording.run(tensors, start, min(start + chunk, count), same, again)
         if part is None:
             return False, None
         parts.append(part)
@@ -266,9 +268,8 @@ def vmap(
 
     ``func`` is called for the first example while a recorder looks on; all examples are then
     computed at once, derivatives included. Where that cannot be, because examples take different
-    branches, values become Python numbers, random numbers are drawn, or memory outside is written
-    to, ``func`` is called for each example, and what it returns is stacked. Transforms nest either
-    way, and gradients pass.
+    branches, values become Python numbers, or memory outside is written to, ``func`` is called for
+    each example, and what it returns is stacked. Transforms nest either way, and gradients pass.
 
     Args:
         func: Returns tensors, or a tree of them, of the same shapes for all examples.
@@ -344,9 +345,10 @@ def vmap(
                 result = call(first)
             finally:
                 recording.leave()
-            if _core._rng_position() == start:
+            if randomness != "error" or _core._rng_position() == start:
+                same = randomness == "same"
                 done, outputs = _at_once(
-                    recording, result, count, chunk_size or count, again, out_dims, name
+                    recording, result, count, chunk_size or count, same, again, out_dims, name
                 )
                 if done:
                     return outputs
