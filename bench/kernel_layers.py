@@ -110,11 +110,11 @@ def batched(count: int, n: int) -> Make:
     return case
 
 
-def factor(name: str, n: int) -> Make:
+def factor(name: str, n: int, *batch: int) -> Make:
     def case(m: Any, random: Callable[..., Any]) -> Callable[[], Any]:
-        a = random(n, n).double()
+        a = random(*batch, n, n).double()
         a = a @ a.mT + n * m.eye(n, dtype=m.float64)
-        b = random(n).double()
+        b = random(*batch, n, 1).double() if batch else random(n).double()
         if name == "solve":
             return forward(m, lambda: m.linalg.solve(a, b))
         return forward(m, lambda: getattr(m.linalg, name)(a))
@@ -178,6 +178,9 @@ def decompositions() -> Iterator[Case]:
             yield _case(f"{name} {n}", factor(name, n), target)
     for n in (256, 1024):
         yield _case(f"inv {n}", factor("inv", n))
+    for name in ("solve", "cholesky", "inv", "det"):
+        for count, n in ((1000, 4), (100, 8)):
+            yield _case(f"{name} {count}x{n}", factor(name, n, count))
     yield _case("lstsq 5000x50", least_squares(5000, 50))
 
 

@@ -24,6 +24,7 @@ FILES = [
     "test_casts.py",
     "test_convolution_methods.py",
     "test_kernels_of_all_types.py",
+    "test_linalg_batches.py",
     "bench/test_ulp.py",
 ]
 narrower = pytest.mark.parametrize("isa", ["baseline", "avx2"])

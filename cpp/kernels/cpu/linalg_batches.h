@@ -2,11 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <memory>
 #include <utility>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/matrix_lanes.h"
 #include "kernels/lapack.h"
 
 namespace fastgrad {
@@ -50,11 +52,31 @@ inline double cube(int64_t n) {
 }
 
 // Calls f(begin, end) for the matrices of a batch, shared among threads where the work for one, in
-// multiplications, is worth it for all of them.
+// multiplications, is worth it for all of them. Small ones are handed out by whole registers.
 template <class F>
 void for_batches(int64_t count, double work, F&& f) {
-  constexpr double kParallel = 1 << 20;
-  parallel_for(count, work * static_cast<double>(count) < kParallel ? count : (count + 15) / 16, f);
+  constexpr double kParallel = 1 << 20, kSmall = 4 * kSmallFactor * kSmallFactor * kSmallFactor;
+  const int64_t unit = work <= kSmall ? kMostLanes : 1;
+  const int64_t grain = (count + 16 * unit - 1) / (16 * unit) * unit;
+  parallel_for(count, work * static_cast<double>(count) < kParallel ? count : grain, f);
+}
+
+// Calls many(lanes, i, count) for matrices i to i + count of [begin, end), which have n rows, where
+// they can go side by side, and one(i) for each that it has left, by a bit, and for all others.
+template <class T, class Many, class One>
+void for_lanes(int64_t begin, int64_t end, int64_t n, Many&& many, One&& one) {
+  constexpr int64_t kFewest = 4;  // below, packing them costs more
+  const MatrixLanes<T>& lanes = matrix_lanes(T{});
+  int64_t i = begin;
+  if (lanes.most > 0 && n > 1 && n <= kSmallFactor) {
+    while (end - i >= kFewest) {
+      const int64_t count = std::min(lanes.most, end - i);
+      for (uint32_t left = many(lanes, i, count); left; left &= left - 1)
+        one(i + std::countr_zero(left));
+      i += count;
+    }
+  }
+  for (; i < end; ++i) one(i);
 }
 
 // Uninitialised working memory.

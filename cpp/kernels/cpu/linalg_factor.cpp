@@ -39,9 +39,15 @@ void lu_factor(const Array& a, const Array& lu, const Array& pivots, const Array
   copy_array(a, lu);
   dispatch_float(a.dtype, "lu_factor", [&]<class T>(T) {
     for_batches(batch_count(a), work, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        info.ptr<int32_t>()[i] =
-            factor(lu.ptr<T>() + i * m * n, m, n, pivots.ptr<int32_t>() + i * k);
+      T* all = lu.ptr<T>();
+      int32_t *exchanged = pivots.ptr<int32_t>(), *status = info.ptr<int32_t>();
+      for_lanes<T>(
+          begin, end, m == n ? n : 0,
+          [&](const MatrixLanes<T>& lanes, int64_t i, int64_t count) {
+            std::fill_n(status + i, count, 0);
+            return lanes.factor(all + i * n * n, n, true, exchanged + i * n, count);
+          },
+          [&](int64_t i) { status[i] = factor(all + i * m * n, m, n, exchanged + i * k); });
     });
   });
 }

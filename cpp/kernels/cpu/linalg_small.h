@@ -95,32 +95,47 @@ int small_factor(T* a, int64_t rows, int64_t cols, int32_t* pivots) {
   return info;
 }
 
-// x = L⁻¹·x, then U⁻¹·x, or the transposed ones in the other order; x is (n, k), and (N, K) where
-// these are not 0.
-template <int64_t N, int64_t K, class T>
-void small_solve_factored(const T* lu, int64_t size, bool transposed, T* x, int64_t sides) {
-  const int64_t n = N ? N : size, k = K ? K : sides;
-  auto subtract = [&](int64_t to, int64_t from, T factor) {
-    for (int64_t j = 0; j < k; ++j) x[to * k + j] -= factor * x[from * k + j];
-  };
-  auto divide = [&](int64_t row) {
-    for (int64_t j = 0; j < k; ++j) x[row * k + j] /= lu[row * n + row];
-  };
-  if (!transposed) {
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t p = 0; p < i; ++p) subtract(i, p, lu[i * n + p]);
-      divide(i);
+// A triangle of n rows in memory of any strides; `lower`, or the upper one.
+struct SmallTriangle {
+  bool lower, unit;
+  int64_t down, across;
+};
+
+// x = t⁻¹·x for k right sides, whose element (i, j) is x[i * row_step + j * col_step]. Elements are
+// numbers, or as many as a register has.
+template <class T>
+[[gnu::always_inline]] inline void substitute(const T* t, int64_t n, const SmallTriangle& of, T* x,
+                                              int64_t row_step, int64_t col_step, int64_t k) {
+  for (int64_t s = 0; s < n; ++s) {
+    const int64_t i = of.lower ? s : n - 1 - s;
+    const T* factors = t + i * of.down;
+    T* row = x + i * row_step;
+    for (int64_t p = of.lower ? 0 : i + 1; p < (of.lower ? i : n); ++p) {
+      const T factor = factors[p * of.across];
+      for (int64_t j = 0; j < k; ++j) row[j * col_step] -= factor * x[p * row_step + j * col_step];
     }
-    for (int64_t i = n - 1; i-- > 0;)
-      for (int64_t p = i + 1; p < n; ++p) subtract(i, p, lu[i * n + p]);
-  } else {
-    for (int64_t i = 1; i < n; ++i)
-      for (int64_t p = 0; p < i; ++p) subtract(i, p, lu[p * n + i]);
-    for (int64_t i = n; i-- > 0;) {
-      for (int64_t p = i + 1; p < n; ++p) subtract(i, p, lu[p * n + i]);
-      divide(i);
-    }
+    if (!of.unit)
+      for (int64_t j = 0; j < k; ++j) row[j * col_step] /= factors[i * of.across];
   }
+}
+
+// x = L⁻¹·x, then U⁻¹·x with its diagonal of ones, or the transposed ones in the other order; x is
+// (n, k).
+template <class T>
+[[gnu::always_inline]] inline void substitute_factors(const T* lu, int64_t n, bool transposed, T* x,
+                                                      int64_t k) {
+  if (!transposed) {
+    substitute(lu, n, {true, false, n, 1}, x, k, 1, k);
+    substitute(lu, n, {false, true, n, 1}, x, k, 1, k);
+  } else {
+    substitute(lu, n, {true, true, 1, n}, x, k, 1, k);
+    substitute(lu, n, {false, false, 1, n}, x, k, 1, k);
+  }
+}
+// The same, of (N, K) where these are not 0.
+template <int64_t N, int64_t K, class T>
+void small_solve_factored(const T* lu, int64_t n, bool transposed, T* x, int64_t k) {
+  substitute_factors(lu, N ? N : n, transposed, x, K ? K : k);
 }
 
 constexpr int64_t kDirectCofactors = 3;

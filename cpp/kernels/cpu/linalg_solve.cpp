@@ -52,6 +52,18 @@ Int factor_rows(T* a, int64_t n, int32_t* pivots) {
   return with_size(n, [&]<int64_t N> { return small_factor_rows<N>(a, n, pivots); });
 }
 
+// The same for matrices [begin, end).
+template <class T>
+void factor_all(T* a, int64_t n, int32_t* pivots, int32_t* info, int64_t begin, int64_t end) {
+  for_lanes<T>(
+      begin, end, n,
+      [&](const MatrixLanes<T>& lanes, int64_t i, int64_t count) {
+        std::fill_n(info + i, count, 0);
+        return lanes.factor(a + i * n * n, n, false, pivots + i * n, count);
+      },
+      [&](int64_t i) { info[i] = factor_rows(a + i * n * n, n, pivots + i * n); });
+}
+
 // x = a⁻¹·x or a⁻ᵀ·x, with a·P = L·U.
 template <class T>
 void solve_factored(T* lu, const int32_t* pivots, int64_t n, bool transposed, T* x, int64_t k) {
@@ -79,6 +91,19 @@ void solve_factored(T* lu, const int32_t* pivots, int64_t n, bool transposed, T*
   }
 }
 
+// The same for `count` small matrices side by side.
+template <class T>
+void solve_together(const MatrixLanes<T>& lanes, const T* lu, const int32_t* pivots, int64_t n,
+                    bool transposed, T* x, int64_t k, int64_t count) {
+  auto exchange = [&](bool backwards) {
+    for (int64_t i = 0; i < count; ++i)
+      exchange_rows(x + i * n * k, k, pivots + i * n, n, backwards);
+  };
+  if (transposed) exchange(false);
+  lanes.solve(lu, n, transposed, x, k, count);
+  if (!transposed) exchange(true);
+}
+
 // inverse = a⁻¹, with a·P = L·U.
 template <class T>
 void invert_factored(T* lu, const int32_t* pivots, int64_t n, T* inverse) {
@@ -91,6 +116,21 @@ void invert_factored(T* lu, const int32_t* pivots, int64_t n, T* inverse) {
   }
   for (int64_t j = 0; j < n; ++j) inverse[j * n + j] = 1;
   solve_factored(lu, pivots, n, false, inverse, n);
+}
+
+// The same for `count` matrices.
+template <class T>
+void invert_all(T* lu, const int32_t* pivots, int64_t n, T* inverse, int64_t count) {
+  for_lanes<T>(
+      0, count, n,
+      [&](const MatrixLanes<T>& lanes, int64_t i, int64_t size) {
+        T* first = inverse + i * n * n;
+        std::fill_n(first, size * n * n, T(0));
+        for (int64_t j = 0; j < size * n; ++j) first[j / n * n * n + j % n * (n + 1)] = 1;
+        solve_together(lanes, lu + i * n * n, pivots + i * n, n, false, first, n, size);
+        return 0u;
+      },
+      [&](int64_t i) { invert_factored(lu + i * n * n, pivots + i * n, n, inverse + i * n * n); });
 }
 
 template <class T>
@@ -178,25 +218,15 @@ double largest_row(const double* a, int64_t n) {
   return most;
 }
 
-// det(a) * a⁻ᵀ where a is well-conditioned, else from the singular values. In doubles, which few
-// matrices of floats are too near to a singular one for.
+// How many matrices of n rows may go side by side.
 template <class T>
-void cofactors_of(const T* a, int64_t n, T* out) {
-  if (n <= kDirectCofactors) return small_cofactors(a, n, out);
-  Scratch<double> lu(n * n), inverse(n * n);
-  Scratch<int32_t> pivots(n);
-  std::copy_n(a, n * n, lu.get());
-  const double norm = largest_row(lu.get(), n);
-  if (factor_rows(lu.get(), n, pivots.get()) == 0) {
-    const double det = det_of(lu.get(), pivots.get(), n);
-    invert_factored(lu.get(), pivots.get(), n, inverse.get());
-    const double condition = norm * largest_row(inverse.get(), n);
-    if (condition * std::sqrt(std::numeric_limits<double>::epsilon()) < 1) {
-      for (int64_t i = 0; i < n; ++i)
-        for (int64_t j = 0; j < n; ++j) out[i * n + j] = static_cast<T>(det * inverse[j * n + i]);
-      return;
-    }
-  }
+int64_t together(int64_t n) {
+  return n <= kSmallFactor ? std::max<int64_t>(1, matrix_lanes(T{}).most) : 1;
+}
+
+// From the singular values.
+template <class T>
+void cofactors_by_svd(const T* a, int64_t n, T* out) {
   SquareSvd<T> d(a, n);
   for (int64_t i = 0; i < n; ++i) {
     T p = d.orientation * product_without(d.s.get(), n, i);
@@ -204,6 +234,48 @@ void cofactors_of(const T* a, int64_t n, T* out) {
   }
   small_product(d.u.get(), false, d.vh.get(), false, n, out);
 }
+
+// det(a) * a⁻ᵀ where a is well-conditioned. In doubles, which few matrices of floats are too near
+// to a singular one for.
+class Cofactors {
+ public:
+  explicit Cofactors(int64_t n)
+      : most(together<double>(n)),
+        n_(n),
+        lu_(most * n * n),
+        inverse_(most * n * n),
+        norms_(most),
+        pivots_(most * n),
+        status_(most) {}
+
+  // For up to `most` matrices.
+  template <class T>
+  void run(const T* a, int64_t count, T* out) {
+    const int64_t n = n_, square = n * n;
+    std::copy_n(a, count * square, lu_.get());
+    for (int64_t i = 0; i < count; ++i) norms_[i] = largest_row(lu_.get() + i * square, n);
+    factor_all(lu_.get(), n, pivots_.get(), status_.get(), 0, count);
+    invert_all(lu_.get(), pivots_.get(), n, inverse_.get(), count);
+    for (int64_t i = 0; i < count; ++i, a += square, out += square) {
+      const double* inverse = inverse_.get() + i * square;
+      const double condition = norms_[i] * largest_row(inverse, n);
+      if (status_[i] || !(condition * std::sqrt(std::numeric_limits<double>::epsilon()) < 1)) {
+        cofactors_by_svd(a, n, out);
+        continue;
+      }
+      const double det = det_of(lu_.get() + i * square, pivots_.get() + i * n, n);
+      for (int64_t r = 0; r < n; ++r)
+        for (int64_t c = 0; c < n; ++c) out[r * n + c] = static_cast<T>(det * inverse[c * n + r]);
+    }
+  }
+
+  const int64_t most;
+
+ private:
+  int64_t n_;
+  Scratch<double> lu_, inverse_, norms_;
+  Scratch<int32_t> pivots_, status_;
+};
 
 // With h' = uᵀ·h·v, the derivative is orientation * u·m·vh, where for i != j
 //   m[i][j] = -h'[j][i] * prod(s without i, j)   and   m[i][i] = sum over j of h'[j][j] * the same.
@@ -236,9 +308,7 @@ void lu_rows(const Array& a, const Array& factors, const Array& pivots, const Ar
   LongWork long_work(cube(n) / 3 * static_cast<double>(batch_count(a)));
   dispatch_float(a.dtype, "lu", [&]<class T>(T) {
     for_batches(batch_count(a), cube(n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        info.ptr<int32_t>()[i] =
-            factor_rows(factors.ptr<T>() + i * n * n, n, pivots.ptr<int32_t>() + i * n);
+      factor_all(factors.ptr<T>(), n, pivots.ptr<int32_t>(), info.ptr<int32_t>(), begin, end);
     });
   });
 }
@@ -249,12 +319,22 @@ void lu_rows_solve(const Array& factors, const Array& pivots, bool transposed, c
   double work = static_cast<double>(n * n) * static_cast<double>(k);
   LongWork long_work(work * static_cast<double>(batch_count(x)));
   dispatch_float(x.dtype, "solve", [&]<class T>(T) {
+    const bool paired =
+        k <= kSmallFactor && std::ranges::equal(batch_shape(x), batch_shape(factors));
+    T* lu = factors.ptr<T>();
+    const int32_t* exchanged = pivots.ptr<int32_t>();
+    T* sides = x.ptr<T>();
+    auto one = [&](int64_t i) {
+      int64_t f = matrix(i);
+      solve_factored(lu + f * n * n, exchanged + f * n, n, transposed, sides + i * n * k, k);
+    };
     for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        int64_t f = matrix(i);
-        solve_factored(factors.ptr<T>() + f * n * n, pivots.ptr<int32_t>() + f * n, n, transposed,
-                       x.ptr<T>() + i * n * k, k);
-      }
+      auto many = [&](const MatrixLanes<T>& lanes, int64_t i, int64_t count) {
+        solve_together(lanes, lu + i * n * n, exchanged + i * n, n, transposed, sides + i * n * k,
+                       k, count);
+        return 0u;
+      };
+      for_lanes<T>(begin, end, paired ? n : 0, many, one);
     });
   });
 }
@@ -285,14 +365,16 @@ void invert(const Array& a, const Array& out, const Array& info) {
   dispatch_float(a.dtype, "inv", [&]<class T>(T) {
     Array x = as_contiguous(a);
     for_batches(batch_count(a), 4 * cube(n), [&](int64_t begin, int64_t end) {
-      Scratch<int32_t> pivots(n);
-      Scratch<T> factors(n * n);
-      for (int64_t i = begin; i < end; ++i) {
+      const int64_t most = together<T>(n);
+      Scratch<int32_t> pivots(most * n);
+      Scratch<T> factors(most * n * n);
+      for (int64_t i = begin; i < end; i += most) {
+        const int64_t count = std::min(most, end - i), elements = count * n * n;
         T* inverse = out.ptr<T>() + i * n * n;
-        std::copy_n(x.ptr<T>() + i * n * n, n * n, factors.get());
-        info.ptr<int32_t>()[i] = factor_rows(factors.get(), n, pivots.get());
-        invert_factored(factors.get(), pivots.get(), n, inverse);
-        for (int64_t j = 0; j < n * n; ++j) inverse[j] += T(0);  // -0 becomes 0
+        std::copy_n(x.ptr<T>() + i * n * n, elements, factors.get());
+        factor_all(factors.get(), n, pivots.get(), info.ptr<int32_t>() + i, 0, count);
+        invert_all(factors.get(), pivots.get(), n, inverse, count);
+        for (int64_t j = 0; j < elements; ++j) inverse[j] += T(0);  // -0 becomes 0
       }
     });
   });
@@ -302,9 +384,16 @@ void cofactors(const Array& a, const Array& out) {
   Array x = as_contiguous(a);
   int64_t n = cols_of(a);
   dispatch_float(a.dtype, "det", [&]<class T>(T) {
-    for_batches(batch_count(a), 8 * cube(n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        cofactors_of(x.ptr<T>() + i * n * n, n, out.ptr<T>() + i * n * n);
+    for_batches(batch_count(a), 4 * cube(n), [&](int64_t begin, int64_t end) {
+      const T* from = x.ptr<T>();
+      T* to = out.ptr<T>();
+      if (n <= kDirectCofactors) {
+        for (int64_t i = begin; i < end; ++i) small_cofactors(from + i * n * n, n, to + i * n * n);
+        return;
+      }
+      Cofactors all(n);
+      for (int64_t i = begin; i < end; i += all.most)
+        all.run(from + i * n * n, std::min(all.most, end - i), to + i * n * n);
     });
   });
 }
@@ -341,12 +430,28 @@ void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x
   double work = static_cast<double>(n) * static_cast<double>(rows * cols);
   LongWork long_work(work * static_cast<double>(batch_count(x)));
   dispatch_float(x.dtype, "solve_triangular", [&]<class T>(T) {
-    for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        Triangle<T> t{m.ptr<T>() + matrix(i) * n * n, n, n, 1, h.upper, h.unit};
-        if (h.transposed) t = t.transposed();
-        divide(t, h.left, x.ptr<T>() + i * rows * cols, rows, cols);
+    T *triangles = m.ptr<T>(), *sides = x.ptr<T>();
+    const int64_t k = h.left ? cols : rows;
+    const bool small = n <= kSmallFactor && k <= kSmallFactor;
+    // Those on the right are divided from the left when everything is transposed.
+    const bool transposed = h.transposed == h.left;
+    const SmallTriangle of{h.upper == transposed, h.unit, transposed ? 1 : n, transposed ? n : 1};
+    auto one = [&](int64_t i) {
+      T *triangle = triangles + matrix(i) * n * n, *to = sides + i * n * k;
+      if (small) {
+        substitute(triangle, n, of, to, h.left ? k : 1, h.left ? 1 : n, k);
+        return;
       }
+      Triangle<T> t{triangle, n, n, 1, h.upper, h.unit};
+      divide(h.transposed ? t.transposed() : t, h.left, to, rows, cols);
+    };
+    auto many = [&](const MatrixLanes<T>& lanes, int64_t i, int64_t count) {
+      lanes.divide(triangles + i * n * n, n, of, h.left, sides + i * n * k, k, count);
+      return 0u;
+    };
+    const bool paired = small && std::ranges::equal(batch_shape(x), batch_shape(m));
+    for_batches(batch_count(x), work, [&](int64_t begin, int64_t end) {
+      for_lanes<T>(begin, end, paired ? n : 0, many, one);
     });
   });
 }
@@ -357,12 +462,18 @@ void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
   LongWork long_work(cube(n) / 3 * static_cast<double>(batch_count(a)));
   dispatch_float(a.dtype, "cholesky", [&]<class T>(T) {
     for_batches(batch_count(a), cube(n), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
-        T* m = out.ptr<T>() + i * n * n;
-        info.ptr<int32_t>()[i] = cholesky_by_halves(m, n, n, upper);
+      T* all = out.ptr<T>();
+      int32_t* status = info.ptr<int32_t>();
+      for_lanes<T>(
+          begin, end, n,
+          [&](const MatrixLanes<T>& lanes, int64_t i, int64_t count) {
+            std::fill_n(status + i, count, 0);
+            return lanes.cholesky(all + i * n * n, n, upper, count);
+          },
+          [&](int64_t i) { status[i] = cholesky_by_halves(all + i * n * n, n, n, upper); });
+      for (T* m = all + begin * n * n; m < all + end * n * n; m += n * n)
         for (int64_t r = 0; r < n; ++r)
           std::fill(m + r * n + (upper ? 0 : r + 1), m + r * n + (upper ? r : n), T(0));
-      }
     });
   });
 }
