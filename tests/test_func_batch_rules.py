@@ -329,6 +329,25 @@ def test_values_and_derivatives(name, at_once):  # noqa: F811
             assert at_once[1] == 0
 
 
+@pytest.mark.parametrize("name", [n for n in CASES if n not in DISCRETE])
+def test_cotangents_that_alone_depend_on_the_example(name, at_once):  # noqa: F811
+    f, *specs = CASES[name]
+    _, inputs = _inputs(specs, (False,) * len(specs), 3)
+    smooth = tuple(k for k, x in enumerate(inputs, 1) if x.is_floating_point())
+
+    def scaled(s, *args):
+        parts = [y for y in tree_flatten(f(*args))[0] if y.is_floating_point()]
+        return sum((y * (s + fg.arange(y.numel()).reshape(y.shape))).sin().sum() for y in parts)
+
+    first = func.grad(scaled, smooth)
+    second = func.grad(lambda *args: sum((g**2).sum() for g in first(*args)), smooth)
+    s, dims = fg.tensor([0.3, -1.0, 2.0], dtype=fg.float64), (0, *(None for _ in specs))
+    for g in (first, second)[: 1 if name in ONCE else 2]:
+        expected = one_by_one(g, s, *inputs, in_dims=dims)
+        _assert_close(func.vmap(g, dims)(s, *inputs), expected, 1e-10)
+    assert at_once[1] == 0
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_single_precision(name, at_once):  # noqa: F811
     f, *specs = CASES[name]

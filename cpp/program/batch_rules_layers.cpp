@@ -208,6 +208,8 @@ bool attention(BatchedCall& c) {
   const int64_t rank = c.rank(query), heads = c.in[query].shape[c.batched[query]];
   for (size_t k = 0; k + 1 < c.in.size(); ++k)
     if (k != added) c.fold(k);
+  // The kernel takes the logarithms of sums row by row.
+  if (query) c.in[added + 2] = recorded::as_contiguous(c.in[added + 2]);
   if (Array& mask = c.in[added]; mask.defined()) {
     if (!c.batched[added] && (c.rank(added) < rank || mask.shape[0] == 1)) return true;
     c.align(added, rank);

@@ -1,5 +1,6 @@
 // How ops of linear algebra take a batch: see Note [Batches] in program/batch.h. They take any
 // dimensions in front of matrices.
+#include "core/memory.h"
 #include "ops/reduction.h"
 #include "program/batch_rules.h"
 
@@ -36,11 +37,14 @@ bool solve(BatchedCall& c) {
     c.made.push_back(r[k].array().expanded(with_front(c.count, r[k].shape())));
   return true;
 }
-// Inputs: factors, pivots, right sides.
+// Inputs: factors and pivots, row by row, and right sides.
 bool solve_factored(BatchedCall& c) {
-  c.spread_all();
-  c.align(0, c.rank(2));
-  c.align(1, c.rank(2) - 1);
+  c.spread(2);
+  for (size_t k : {0u, 1u}) {
+    if (!c.batched[k]) continue;
+    c.in[k] = recorded::as_contiguous(c.in[k]);
+    c.align(k, c.rank(2) - static_cast<int64_t>(k));
+  }
   return true;
 }
 // Inputs: matrices and two tolerances for each.
