@@ -55,6 +55,44 @@ def test_rows_against_broadcast_operands(length: int, dtype: str) -> None:
     check(g(fg.tensor(row), fg.tensor(element)), f(row, element))
 
 
+@pytest.mark.parametrize("length", [*LENGTHS, 20, 32, 50, 96, 127, 500, 1025])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64"])
+def test_arithmetic_of_many_rows(length: int, dtype: str) -> None:
+    shape = (3, 2 + 5000 // length, length)
+    x = numbers(shape, dtype)
+    if dtype != "int64":
+        x[0, 0] = np.nan
+        x[1, :, -1] = -0.0
+    others = [
+        numbers((length,), dtype, 1),
+        numbers((*shape[:2], 1), dtype, 2),
+        numbers((3, 1, length), dtype, 3),
+        numbers((3, 1, 1), dtype, 4),
+        numbers((*shape[:2], 2 * length), dtype, 5)[..., ::2],
+        numbers((*shape[:2], length + 3), dtype, 6)[..., 2:-1],
+    ]
+    for f in (np.add, np.subtract, np.multiply, np.maximum, np.less):
+        of_fg = getattr(fg, f.__name__)
+        for y in others:
+            check(of_fg(fg.tensor(x), fg.tensor(y)), f(x, y))
+            check(of_fg(fg.tensor(y), fg.tensor(x)), f(y, x))
+        check(of_fg(fg.tensor(others[0]), fg.tensor(others[1])), f(others[0], others[1]))
+        check(of_fg(fg.tensor(others[1]), fg.tensor(others[0])), f(others[1], others[0]))
+    for y in others:
+        places = [fg.tensor(x), fg.zeros(*shape[:2], length + 2, dtype=getattr(fg, dtype))]
+        for place in (places[0], places[1][..., 1:-1]):
+            place.copy_(fg.tensor(x))
+            place -= fg.tensor(y)
+            check(place, x - y)
+            place *= fg.tensor(y)
+            check(place, (x - y) * y)
+        if dtype != "int64":
+            check(fg.tensor(x) / fg.tensor(y), x / y)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                check(fg.tensor(y) / fg.tensor(x), y / x)
+    assert not places[1][..., [0, -1]].any()
+
+
 @pytest.mark.parametrize("length", LENGTHS)
 def test_pairwise_differences_and_their_gradients(length: int) -> None:
     x = numbers((60, length), "float64")

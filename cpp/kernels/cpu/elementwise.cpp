@@ -9,6 +9,7 @@
 #include "kernels/cpu/elementwise_table.h"
 #include "kernels/cpu/half_arithmetic.h"
 #include "kernels/cpu/prefetch.h"
+#include "kernels/cpu/row_arithmetic.h"
 #include "kernels/cpu/row_stream.h"
 #include "kernels/short.h"
 
@@ -72,6 +73,28 @@ SteppedKernel stepped_kernel(BlockKernel kernel, DType type) {
                                   : nullptr;
 }
 
+// What does the same to two operands row by row as `kernel`, or null. `scalars` says which of them
+// is one element for each row; `swap`, that they are to change places.
+RowKernel row_kernel(BlockKernel kernel, DType type, unsigned scalars, bool& swap) {
+  static const RowArithmetic table = [] {
+    RowArithmetic t;
+    if (isa() >= Isa::Avx2) fill_row_arithmetic_avx2(t);
+    if (isa() >= Isa::Avx512) fill_row_arithmetic_avx512(t);
+    return t;
+  }();
+  if ((type != DType::Float32 && type != DType::Float64) || scalars == 3) return nullptr;
+  const RowArithmetic::OfType& of = type == DType::Float32 ? table.f32 : table.f64;
+  auto is = [&](ElementwiseOp op) { return kernel == block_kernel(op, type); };
+  const bool add = is(ElementwiseOp::Add), mul = is(ElementwiseOp::Mul);
+  if (!add && !mul && !is(ElementwiseOp::Sub) && !is(ElementwiseOp::Div)) return nullptr;
+  const RowArithmetic::OfOp& op = add                      ? of.add
+                                  : mul                    ? of.mul
+                                  : is(ElementwiseOp::Sub) ? of.sub
+                                                           : of.div;
+  swap = scalars == 1 && (add || mul);
+  return scalars == 0 ? op.rows : scalars == 2 || swap ? op.by_element : op.of_element;
+}
+
 // Note [Elementwise walk]
 // What is not contiguous is walked along the last of the collapsed dimensions. Where that is long,
 // a segment of it is one call of the kernel: an operand that steps by 1 is read in place, one that
@@ -113,6 +136,15 @@ class Walk {
       in_place_ = in_place_ && input_[k].typed && (step_[k + 1] == 0 || step_[k + 1] == 1);
     }
     in_rows_ = inner_ >= (in_place_ ? kLongRowInPlace : kLongRow);
+    if (in_place_ && in_rows_ && out.numel >= kManyBlocks) {
+      if (num_inputs == 2 && inner_ < kLongRowOfTwo && !far_)
+        row_kernel_ = row_kernel(kernel, compute, scalars_, swap_);
+      if (!row_kernel_ && out_contiguous_ && inner_ * size_ < kLongRowInBlocks) {
+        in_rows_ = false;
+        for (int k = 0; k < num_inputs; ++k)
+          in_rows_ = in_rows_ || !RowLayout(*in[k]).comes_cheap(inner_);
+      }
+    }
     const bool pairs = size_ == 4 && (step_[1] == 2 || step_[2] == 2);  // are parted in registers
     if (in_rows_ && !in_place_ && !pairs && num_inputs == 2 && out_typed_ && step_[0] == 1 &&
         input_[0].typed && input_[1].typed)
@@ -128,6 +160,9 @@ class Walk {
 
  private:
   static constexpr int64_t kLongRow = 96, kLongRowInPlace = 16;
+  static constexpr int64_t kLongRowOfTwo = 1024;
+  static constexpr int64_t kLongRowInBlocks = 256;  // bytes
+  static constexpr int64_t kManyBlocks = 8 * kBlock;
   static constexpr int64_t kFar = 1 << 18;  // elements that are not in the near caches
   static constexpr int64_t kAhead = 1024;   // bytes
 
@@ -195,6 +230,9 @@ class Walk {
       step[k] = stride(k + 1, d) * input_[k].itemsize;
     }
     const int64_t out_step = stride(0, d) * out_size_;
+    if (row_kernel_)
+      return row_kernel_(
+          {out, in[swap_], in[!swap_], out_step, step[swap_], step[!swap_], inner_, rows});
     for (; rows > 0; --rows, out += out_step) {
       segment(out, in, inner_, scratch);
       for (int k = 0; k < kMaxElementwiseInputs; ++k) in[k] += step[k];
@@ -309,7 +347,9 @@ class Walk {
   unsigned scalars_ = 0;                     // inputs that stand still along the last dimension
   bool in_place_;                            // a row needs no block
   bool in_rows_;                             // one call of the kernel for each row
-  SteppedKernel stepped_ = nullptr;          // or of this one
+  SteppedKernel stepped_ = nullptr;          // or of this one,
+  RowKernel row_kernel_ = nullptr;           // or one of this for many rows
+  bool swap_ = false;                        // with the second operand as the first
   RowLayout layout_[kMaxElementwiseInputs];  // where it is not
   int64_t step_[kMaxElementwiseInputs + 1];  // strides along the last dimension, the output's first
 };

@@ -7,6 +7,7 @@
 #include "kernels/cpu/row_copy.h"
 #include "kernels/cpu/short_lines.h"
 #include "kernels/cpu/words.h"
+#include "kernels/elementwise.h"
 
 namespace fastgrad {
 namespace {
@@ -44,6 +45,9 @@ template <class Word>
 void repeats(const char* from, int64_t row_step, int64_t, int64_t count, int64_t rows, char* to) {
   constexpr int64_t kSize = sizeof(Word);
   const int64_t bytes = count * kSize;
+  if constexpr (kSize == 4 || kSize == 8)
+    if (const SpreadKernel spread = spread_kernel(kSize); rows > 1 && spread)
+      return spread(from, row_step, bytes, rows, to);
   if (rows > 1 && with_end<kSize>(bytes, [&]<int kEnd>() {
         repeat_rows<Word, kEnd>(from, row_step, bytes, rows, to);
       }))
@@ -101,6 +105,15 @@ RowLayout::RowLayout(const Array& a) : data_(a.data), size_(static_cast<int64_t>
   });
 }
 
+bool RowLayout::comes_cheap(int64_t row) const {
+  constexpr int64_t kOften = 4 * kBlock;
+  const int64_t inner = shape_.back(), step = strides_.back(), rows = shape_[shape_.size() - 2];
+  if (step != 0 && step != size_) return false;
+  if (inner >= kOften) return true;
+  if (inner != row) return false;
+  return step == 0 ? size_ >= 4 : strides_[shape_.size() - 2] == 0 && rows * row >= kOften;
+}
+
 RowStream::RowStream(const RowLayout& layout, int64_t start)
     : layout_(&layout), at_(layout.data_), index_(layout.shape_.size(), 0) {
   for (size_t d = index_.size(); d-- > 0; start /= layout.shape_[d]) {
@@ -153,6 +166,15 @@ const char* RowStream::next(int64_t n, char* scratch, bool& single) {
     step(last, n);
     return here;
   }
+  const size_t rows = index_.size() - 2;
+  const bool again = l.strides_[rows] == 0 && index_[rows + 1] == 0 && n % l.shape_[rows + 1] == 0;
+  const int64_t count = n / l.shape_[rows + 1];
+  if (again && held_ == at_ && n <= held_elements_ && count <= l.shape_[rows] - index_[rows]) {
+    step(rows, count);
+    return scratch;
+  }
+  held_ = again && count <= l.shape_[rows] - index_[rows] ? at_ : nullptr;
+  held_elements_ = n;
   copy(n, scratch);
   return scratch;
 }

@@ -4,7 +4,8 @@
 // Points in space, colours and classes make arrays whose last dimension has 2, 3 or 4 elements, and
 // broadcasting against them repeats single elements, or rows of that length. A call per row, or a
 // loop whose end the processor has to guess, costs more than the row. Here one call brings many
-// rows, each with two stores that overlap: both ends of a row of 12 bytes are 8 bytes long.
+// rows, each with two stores that overlap: both ends of a row of 12 bytes are 8 bytes long. A row
+// that is read again and again is brought once, as often as a block holds it.
 #pragma once
 
 #include "storage/array.h"
@@ -17,6 +18,9 @@ class RowLayout {
  public:
   RowLayout() = default;
   explicit RowLayout(const Array& a);
+  // Whether a block of whole rows of `row` elements costs next to nothing: it stands in memory, has
+  // been brought before, or repeats an element in each row.
+  bool comes_cheap(int64_t row) const;
 
  private:
   friend class RowStream;
@@ -37,7 +41,7 @@ class RowStream {
   // Writes the next n elements to `to`.
   void copy(int64_t n, char* to);
   // Where the next n elements stand in a row, or after copying them to `scratch`; `single` says
-  // that one element serves for all n.
+  // that one element serves for all n. `scratch` is the same each time, and nobody else's.
   const char* next(int64_t n, char* scratch, bool& single);
 
  private:
@@ -45,6 +49,8 @@ class RowStream {
   const RowLayout* layout_ = nullptr;
   const char* at_ = nullptr;
   SmallVector<int64_t, 8> index_;
+  const char* held_ = nullptr;  // the row that the scratch holds again and again,
+  int64_t held_elements_ = 0;   // this far
 };
 
 }  // namespace fastgrad

@@ -25,6 +25,9 @@ inline constexpr int64_t kMostPicked = 8;
 using PickKernel = void (*)(const char* from, int64_t step, char* to, int64_t m);
 // to[i] = from[-i], i < m.
 using TurnKernel = void (*)(const char* from, char* to, int64_t m);
+// Words that are row_step bytes apart, each again and again for a row of `bytes` bytes.
+using SpreadKernel = void (*)(const char* from, int64_t row_step, int64_t bytes, int64_t rows,
+                              char* to);
 // Both words in turn, 16 bytes again and again, the last time as many as there is room for.
 using RepeatKernel = void (*)(uint64_t low, uint64_t high, char* to, int64_t bytes);
 
@@ -67,6 +70,7 @@ struct ShortLineTable {
   TurnKernel turn[4];         // by the element's size as above
   TurnKernel turn_threes;     // of 3 bytes; null without AVX2
   RepeatKernel repeat;
+  SpreadKernel spread32, spread64;
   ColumnProducts<float> products_f32;
   ColumnProducts<double> products_f64;
   RowScans<float> scans_f32;
@@ -95,6 +99,9 @@ inline TurnKernel turn_kernel(size_t itemsize) {
   if (itemsize == 3) return table.turn_threes;
   return std::has_single_bit(itemsize) && itemsize <= 8 ? table.turn[std::countr_zero(itemsize)]
                                                         : nullptr;
+}
+inline SpreadKernel spread_kernel(size_t itemsize) {
+  return itemsize == 4 ? short_line_table().spread32 : short_line_table().spread64;
 }
 // A word of 1, 2, 4, 8 or 16 bytes again and again; `bytes` is a multiple of its size.
 void repeat_word(const char* word, int64_t size, char* to, int64_t bytes);
