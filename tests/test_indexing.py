@@ -493,6 +493,35 @@ class TestAlongADimension:
             for ours, theirs in zip(*results, strict=True):
                 assert_same_tensor(ours, theirs)
 
+    @pytest.mark.parametrize("threads", [1, 2])
+    @pytest.mark.parametrize("shape", [(1, 3), (7, 1), (300, 400), (50, 17, 60), (90000,)])
+    def test_nothing_is_written_in_place_by_a_wrong_index(
+        self, shape: tuple[int, ...], threads: int
+    ) -> None:
+        before = fg.get_num_threads()
+        fg.set_num_threads(threads)
+        try:
+            for dim, size in enumerate(shape):
+                text = f"index {size} is out of bounds for dimension {dim} with size {size}"
+                index = fg.zeros(shape, dtype=fg.int64)
+                index[(-1,) * len(shape)] = size
+                x, ones = fg.zeros(shape), fg.ones(shape)
+                for index_ in (index, index.int()):
+                    for call in (
+                        lambda i, d: x.scatter_(d, i, ones),
+                        lambda i, d: x.scatter_add_(d, i, ones),
+                        lambda i, d: x.scatter(d, i, ones),
+                        lambda i, d: x.gather(d, i),
+                        lambda i, d: x.scatter_reduce_(d, i, ones, "amax"),
+                    ):
+                        with pytest.raises(RuntimeError, match=text):
+                            call(index_, dim)
+                assert not x.any()
+                index.clamp_(0, size - 1)
+                assert x.scatter_add_(dim, index, ones).sum() == ones.numel()
+        finally:
+            fg.set_num_threads(before)
+
     @pytest.mark.parametrize("n", [1, 1023, 1024, 1025, 5000])
     def test_an_entry_out_of_range_is_found_anywhere(self, n: int) -> None:
         x = fg.zeros(n)

@@ -5,6 +5,9 @@
 
 namespace fastgrad {
 
+// Raises the error of the first index that is out of range for x's elements along dim.
+void fail_out_of_range(const Array& index, const Array& x, int64_t dim);
+
 // x[.., index[.., i, ..], ..]: index has x's shape but along dim.
 Tensor take_along(const Tensor& x, const Tensor& index, int64_t dim);
 // Zeros of `shape`, g added at the index: the adjoint of take_along.

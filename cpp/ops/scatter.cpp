@@ -20,17 +20,16 @@ namespace {
 
 Dims at_least_vector(DimSpan shape) { return shape.empty() ? Dims{1} : Dims(shape); }
 
-// The index in int64; its entries are in range of dim.
+// The index in int64. A recording, which goes on with whatever values, has to know that its entries
+// are in range of dim; otherwise the operation finds out for itself.
 Tensor checked_index(const Tensor& index, const Tensor& x, int64_t dim, const char* op) {
   FG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, op,
            "(): Expected dtype int32/int64 for index, got ", name(index.dtype()));
+  bool wide = index.dtype() == DType::Int64;
+  if (wide && !recorder()) return index;
   Array places = recorded::as_contiguous(index.array(), DType::Int64);
   int64_t size = at_least_vector(x.shape())[dim];
-  const int64_t* p = places.ptr<int64_t>();
-  for (int64_t i = indices_in_range(places, 0, size) ? places.numel : 0; i < places.numel; ++i)
-    FG_CHECK(p[i] >= 0 && p[i] < size, "index ", p[i], " is out of bounds for dimension ", dim,
-             " with size ", size);
-  bool wide = index.dtype() == DType::Int64;
+  if (!indices_in_range(places, 0, size)) fail_out_of_range(places, x.array(), dim);
   watch_range(wide ? index.array() : places, 0, size);
   return wide ? index : Tensor(std::move(places));
 }
@@ -81,7 +80,13 @@ Array as_vector(const Array& a) { return a.ndim() ? a : a.view(Dims{1}, Dims{1})
 
 void run_scatter(const Attrs& a, Inputs in, const Array& out, ScatterMode mode) {
   Array index = recorded::as_contiguous(as_vector(*in[2]));
-  scatter_along(as_vector(out), index, a.integer(0), as_vector(*in[1]).expanded(index.shape), mode);
+  const Array x = as_vector(out), src = as_vector(*in[1]).expanded(index.shape);
+  const int64_t dim = a.integer(0);
+  // In place nothing shall be written when something is wrong.
+  const bool in_place = in[0]->data == out.data;
+  if ((in_place && !indices_in_range(index, 0, x.shape[static_cast<size_t>(dim)])) ||
+      !scatter_along(x, index, dim, src, mode))
+    fail_out_of_range(index, x, dim);
 }
 
 Tensor ones_where_written(const Tensor& x, int64_t dim, const Tensor& index) {

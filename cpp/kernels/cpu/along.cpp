@@ -1,6 +1,7 @@
 #include "kernels/along.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <complex>
 #include <cstring>
@@ -17,25 +18,43 @@ namespace {
 struct Line {
   char *x, *y;
   const int64_t* index;
-  int64_t n, step, nx, ny;  // strides in elements: of x along the indexed dimension, and the others
-  bool far;                 // whether the processor gains by being asked for what comes next
+  int64_t n, bound, step, nx, ny;  // strides in elements: of x along the indexed dimension, of
+                                   // which it has `bound`, and the others
+  bool far;                        // whether the processor gains by being asked for what comes next
   int64_t rows = 1, row_x = 0, row_y = 0, row_index = 0;  // how many follow, strides in elements
 };
-using LineFunction = void (*)(const Line&);
+using LineFunction = bool (*)(const Line&);
 
-// F{}(element of x, element of y) for each of them. Lines follow each other in memory: what is
-// asked for beyond one is likely to be the next one's, see Note [Prefetch].
+// F{}(element of x, element of y) for each of them, up to the first index that is out of range.
+// Lines follow each other in memory: what is asked for beyond one is likely to be the next one's,
+// see Note [Prefetch].
 template <class T, class F>
-void each_of_one(const Line& line, T* x, T* y, const int64_t* index) {
+bool each_of_one(const Line& line, T* x, T* y, const int64_t* index) {
   const int64_t n = line.n, step = line.step, nx = line.nx, ny = line.ny;
+  const auto bound = static_cast<uint64_t>(line.bound);
+  auto wrong = [=](int64_t i) { return static_cast<uint64_t>(index[i]) >= bound; };
   if (nx != 0 || ny != 1) {
-    for (int64_t i = 0; i < n; ++i) F{}(x[i * nx + index[i] * step], y[i * ny]);
-    return;
+    for (int64_t i = 0; i < n; ++i) {
+      if (wrong(i)) return false;
+      F{}(x[i * nx + index[i] * step], y[i * ny]);
+    }
+    return true;
   }
   constexpr int64_t kAtOnce = 16, kAhead = 128;
   int64_t i = 0;
   const bool far = line.far;
-  for (; far && i + kAtOnce <= n; i += kAtOnce) {
+  // Of constants, so that the compiler makes a loop without the product.
+  auto run = [&](int64_t end, auto by) {
+    const int64_t times = by ? by : step;
+    for (; i < end; ++i) {
+      if (wrong(i)) return false;
+      F{}(x[index[i] * times], y[i]);
+    }
+    return true;
+  };
+  using One = std::integral_constant<int64_t, 1>;
+  using Step = std::integral_constant<int64_t, 0>;
+  for (; far && i + kAtOnce <= n;) {
     prefetch_line_to_read(index + i + kAhead);
     prefetch_line_to_read(index + i + kAhead + 8);
     for (int64_t b = 0; b < kAtOnce; b += kCacheLine / static_cast<int64_t>(sizeof(T)))
@@ -43,30 +62,27 @@ void each_of_one(const Line& line, T* x, T* y, const int64_t* index) {
         prefetch_line_to_read(y + i + kAhead + b);
       else
         prefetch_line_to_write(y + i + kAhead + b);
-    if (step == 1)
-      for (int64_t j = i; j < i + kAtOnce; ++j) F{}(x[index[j]], y[j]);
-    else
-      for (int64_t j = i; j < i + kAtOnce; ++j) F{}(x[index[j] * step], y[j]);
+    if (!(step == 1 ? run(i + kAtOnce, One{}) : run(i + kAtOnce, Step{}))) return false;
   }
   if constexpr (F::template kOften<T>)
     for (; step == 1 && i + 4 <= n; i += 4) {
+      if (wrong(i) | wrong(i + 1) | wrong(i + 2) | wrong(i + 3)) return false;
       F{}(x[index[i]], y[i]);
       F{}(x[index[i + 1]], y[i + 1]);
       F{}(x[index[i + 2]], y[i + 2]);
       F{}(x[index[i + 3]], y[i + 3]);
     }
-  if (step == 1)
-    for (; i < n; ++i) F{}(x[index[i]], y[i]);
-  else
-    for (; i < n; ++i) F{}(x[index[i] * step], y[i]);
+  return step == 1 ? run(n, One{}) : run(n, Step{});
 }
 
 template <class T, class F>
-void each_of(const Line& line) {
+bool each_of(const Line& line) {
   T *x = reinterpret_cast<T*>(line.x), *y = reinterpret_cast<T*>(line.y);
   for (int64_t r = 0; r < line.rows; ++r)
-    each_of_one<T, F>(line, x + r * line.row_x, y + r * line.row_y,
-                      line.index + r * line.row_index);
+    if (!each_of_one<T, F>(line, x + r * line.row_x, y + r * line.row_y,
+                           line.index + r * line.row_index))
+      return false;
+  return true;
 }
 
 // x indexed along dim, y of the index's shape, line by line. Dimensions of one element are left
@@ -75,6 +91,7 @@ struct AlongWalk {
   char *x, *y;
   const int64_t* index;
   int64_t size, step;       // of an element in bytes; of x along dim in elements
+  int64_t bound;            // how many elements x has along dim
   Dims shape, sx, sy, si;   // strides in elements; x stands still along dim
   size_t along = SIZE_MAX;  // which of the dimensions dim is
 
@@ -83,7 +100,8 @@ struct AlongWalk {
         y(ay.data),
         index(places.ptr<int64_t>()),
         size(static_cast<int64_t>(ax.itemsize())),
-        step(places.shape.empty() ? 0 : ax.strides[static_cast<size_t>(dim)]) {
+        step(places.shape.empty() ? 0 : ax.strides[static_cast<size_t>(dim)]),
+        bound(ax.shape.empty() ? 1 : ax.shape[static_cast<size_t>(dim)]) {
     for (size_t d = 0; d < places.shape.size(); ++d) {
       if (places.shape[d] == 1) continue;
       const bool is_dim = d == static_cast<size_t>(dim);
@@ -99,11 +117,11 @@ struct AlongWalk {
     w.shape[axis] = end - begin;
     return w;
   }
-  void run(LineFunction f) {
+  bool run(LineFunction f) {
     const bool far = gains_by_prefetch();
     const size_t last = shape.size() - 1, outer = last > 0 ? last - 1 : 0;
     SmallVector<int64_t, 8> position(shape.size(), 0);
-    Line line{x, y, index, shape[last], step, sx[last], sy[last], far};
+    Line line{x, y, index, shape[last], bound, step, sx[last], sy[last], far};
     if (last > 0) {
       line.rows = shape[outer];
       line.row_x = sx[outer];
@@ -114,16 +132,16 @@ struct AlongWalk {
       line.x = x;
       line.y = y;
       line.index = index;
-      f(line);
+      if (!f(line)) return false;
       size_t d = outer;
       while (d-- > 0) {
         advance(d, 1);
         if (++position[d] < shape[d]) break;
         advance(d, -shape[d]);
         position[d] = 0;
-        if (d == 0) return;
+        if (d == 0) return true;
       }
-      if (outer == 0) return;
+      if (outer == 0) return true;
     }
   }
 
@@ -142,9 +160,9 @@ struct AlongWalk {
 };
 
 // `writes_x`: entries of one line may meet in one place of x and stay on one thread, in order.
-void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y, bool writes_x,
+bool walk_along(const Array& x, const Array& index, int64_t dim, const Array& y, bool writes_x,
                 LineFunction f) {
-  if (index.numel == 0) return;
+  if (index.numel == 0) return true;
   Array places = as_contiguous(index);
   AlongWalk walk(x, places, dim, y);
   size_t axis = 0, dims = walk.shape.size();
@@ -158,7 +176,11 @@ void walk_along(const Array& x, const Array& index, int64_t dim, const Array& y,
   const int64_t n = walk.shape[axis];
   int64_t grain = std::max<int64_t>(1, kParallelGrain * n / places.numel);
   if (axis + 1 == dims) grain = std::max<int64_t>(grain, 64);
-  parallel_for(n, grain, [&](int64_t begin, int64_t end) { walk.part(axis, begin, end).run(f); });
+  std::atomic<bool> right{true};
+  parallel_for(n, grain, [&](int64_t begin, int64_t end) {
+    if (!walk.part(axis, begin, end).run(f)) right.store(false, std::memory_order_relaxed);
+  });
+  return right;
 }
 
 // kOften says whether longer code is worth it.
@@ -238,8 +260,8 @@ struct Combine {
 
 }  // namespace
 
-void take_along(const Array& x, const Array& index, int64_t dim, const Array& out) {
-  walk_along(x, index, dim, out, false, move_line<Take>(x.itemsize()));
+bool take_along(const Array& x, const Array& index, int64_t dim, const Array& out) {
+  return walk_along(x, index, dim, out, false, move_line<Take>(x.itemsize()));
 }
 
 namespace {
@@ -292,7 +314,7 @@ void put_along(const Array& g, const Array& index, int64_t dim, const Array& out
   scatter_along(out, index, dim, from, ScatterMode::Add);
 }
 
-void scatter_along(const Array& x, const Array& index, int64_t dim, const Array& src,
+bool scatter_along(const Array& x, const Array& index, int64_t dim, const Array& src,
                    ScatterMode mode) {
   LineFunction f = move_line<Put>(x.itemsize());
   if (mode != ScatterMode::Set)
@@ -302,7 +324,7 @@ void scatter_along(const Array& x, const Array& index, int64_t dim, const Array&
           : mode == ScatterMode::Max      ? each_of<T, Combine<ScatterMode::Max>>
                                           : each_of<T, Combine<ScatterMode::Min>>;
     });
-  walk_along(x, index, dim, src, true, f);
+  return walk_along(x, index, dim, src, true, f);
 }
 
 }  // namespace fastgrad

@@ -81,6 +81,7 @@ struct Entries {
   int64_t scale;
   char *x, *y;
   int64_t step, n, count, sx, sy;
+  int64_t rows = 1, row_x = 0, row_y = 0;  // how often, and how many elements apart
 };
 using Move = void (*)(const Entries&);
 
@@ -150,15 +151,19 @@ struct Walk {
         place += m;
       });
     };
-    // Where few entries stand behind each of many positions in front: entry by entry, for as many
-    // positions as the cache holds.
-    constexpr int64_t kFewEntries = 16, kPositions = 512;
-    const bool few = n == 1 && backs == 1 && middles == 1 && m <= kFewEntries && fronts > m;
+    // Where entries alone stand behind each of many positions in front, all of these are one call:
+    // entry by entry where those are few, for as many positions as the cache holds.
+    constexpr int64_t kFewEntries = 4, kPositions = 512;
+    const bool alone = n == 1 && backs == 1 && middles == 1;
+    const bool few = alone && m <= kFewEntries && fronts > m;
     auto positions = [&](int64_t fx, int64_t fy, int64_t begin, int64_t end) {
       if (few)
         for (int64_t f = begin; f < end; f += kPositions)
           move({linear, scale, x + (fx + f * front_x) * size, y + (fy + f * front_y) * size, sm, m,
                 std::min(kPositions, end - f), front_x, front_y});
+      else if (alone)
+        move({linear, scale, x + (fx + begin * front_x) * size, y + (fy + begin * front_y) * size,
+              sm, m, 1, 0, 0, end - begin, front_x, front_y});
       else
         for (int64_t f = begin; f < end; ++f) part(fx + f * front_x, fy + f * front_y, 0, m, 0, n);
     };
@@ -200,9 +205,19 @@ void for_entries(const Entries& e, F&& f) {
         for (int64_t k = 0; k < e.count; ++k) f(xr[k * e.sx], yr[k * e.sy]);
     }
   else if (scale == 1 && step == 1)
-    for (int64_t i = 0; i < n; ++i) f(x[place[i]], y[i]);
+    for (int64_t r = 0; r < e.rows; ++r, x += e.row_x, y += e.row_y) {
+      int64_t i = 0;
+      for (; i + 4 <= n; i += 4) {
+        f(x[place[i]], y[i]);
+        f(x[place[i + 1]], y[i + 1]);
+        f(x[place[i + 2]], y[i + 2]);
+        f(x[place[i + 3]], y[i + 3]);
+      }
+      for (; i < n; ++i) f(x[place[i]], y[i]);
+    }
   else
-    for (int64_t i = 0; i < n; ++i) f(x[place[i] * scale], y[i * step]);
+    for (int64_t r = 0; r < e.rows; ++r, x += e.row_x, y += e.row_y)
+      for (int64_t i = 0; i < n; ++i) f(x[place[i] * scale], y[i * step]);
 }
 
 template <class Word, bool kToX>
