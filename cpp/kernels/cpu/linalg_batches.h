@@ -56,9 +56,12 @@ inline double cube(int64_t n) {
 template <class F>
 void for_batches(int64_t count, double work, F&& f) {
   constexpr double kParallel = 1 << 20, kSmall = 4 * kSmallFactor * kSmallFactor * kSmallFactor;
-  const int64_t unit = work <= kSmall ? kMostLanes : 1;
-  const int64_t grain = (count + 16 * unit - 1) / (16 * unit) * unit;
-  parallel_for(count, work * static_cast<double>(count) < kParallel ? count : grain, f);
+  int64_t grain = count;
+  if (work * static_cast<double>(count) >= kParallel) {
+    const int64_t unit = work <= kSmall ? kMostLanes : 1;
+    grain = (count + 16 * unit - 1) / (16 * unit) * unit;
+  }
+  parallel_for(count, grain, f);
 }
 
 // Calls many(lanes, i, count) for matrices i to i + count of [begin, end), which have n rows, where
@@ -66,10 +69,10 @@ void for_batches(int64_t count, double work, F&& f) {
 template <class T, class Many, class One>
 void for_lanes(int64_t begin, int64_t end, int64_t n, Many&& many, One&& one) {
   constexpr int64_t kFewest = 4;  // below, packing them costs more
-  const MatrixLanes<T>& lanes = matrix_lanes(T{});
   int64_t i = begin;
-  if (lanes.most > 0 && n > 1 && n <= kSmallFactor) {
-    while (end - i >= kFewest) {
+  if (end - begin >= kFewest && n > 1 && n <= kSmallFactor) {
+    const MatrixLanes<T>& lanes = matrix_lanes(T{});
+    while (lanes.most > 0 && end - i >= kFewest) {
       const int64_t count = std::min(lanes.most, end - i);
       for (uint32_t left = many(lanes, i, count); left; left &= left - 1)
         one(i + std::countr_zero(left));
