@@ -206,6 +206,12 @@ POSITIONS = {
         (3, (4,)),
     ),
     "index_add": (lambda x, s, i: x.index_add(1, i, s), (3, 4), (3, 2), (4, (2,))),
+    "index_of_rows": (
+        lambda x, s, i: func.jacrev(lambda s: x.index_add(0, i[1], s * s)[0])(s),
+        (3, 2),
+        (2, 2),
+        (3, (2, 2)),
+    ),
     "index_copy": (lambda x, s: x.index_copy(0, fg.tensor([2, 0]), s), (3, 4), (2, 4)),
     "index_fill": (lambda x, i: x.index_fill(1, i, 3.0), (3, 4), (4, (2,))),
     "index_put": (

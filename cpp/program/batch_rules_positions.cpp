@@ -42,6 +42,7 @@ bool index_get(BatchedCall& c) {
     c.attrs.s[0] = Scalar(position + 1);
     return true;
   }
+  c.in[1] = recorded::as_contiguous(c.in[1]);
   if (c.batched[0]) {
     Dims own(DimSpan(c.in[0].shape).subspan(1));
     c.in[1] = in_batch(c, c.in[1], entries_of(own, dims));
