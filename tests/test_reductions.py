@@ -180,6 +180,48 @@ class TestLongRows:
                 assert f(rows, dim=1).tolist() == lines, name
 
 
+class TestRunning:
+    @pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int64", "float32", "float64"])
+    @pytest.mark.parametrize("shape", [(1, 5000), (9, 20), (21, 64), (3, 333), (18, 5)])
+    @pytest.mark.parametrize("kind", ["any", "few", "rising", "falling", "lowest"])
+    def test_extremes_and_their_places(self, dtype: str, shape: Any, kind: str) -> None:
+        """Of equal elements the last one so far counts."""
+        rng = np.random.default_rng(shape[1])
+        x = rng.standard_normal(shape) * (2 if kind == "few" else 90)
+        x = {"rising": np.sort(x), "falling": -np.sort(x)}.get(kind, x)
+        x = x.round().astype(dtype)
+        if kind == "lowest":
+            x[...] = np.iinfo(dtype).min if dtype.startswith("int") else -np.inf
+        at = np.arange(shape[1])
+        for f, best in ((fg.cummax, np.maximum), (fg.cummin, np.minimum)):
+            values, places = f(fg.tensor(x), 1)
+            expected = best.accumulate(x, 1)
+            last = np.maximum.accumulate(np.where(x == expected, at, 0), 1)
+            np.testing.assert_array_equal(values.numpy(), expected)
+            np.testing.assert_array_equal(places.numpy(), last)
+
+    @pytest.mark.parametrize("n", [1, 2, 4, 5, 6, 9, 333])
+    def test_sums_and_products_of_integers(self, n: int) -> None:
+        x = np.random.default_rng(n).integers(-9, 10, (17, n)) * 2 + 1
+        for dtype in ("int8", "int32", "int64"):
+            t = fg.tensor(x.astype("int16"))
+            total = fg.cumsum(t, 1, dtype=getattr(fg, dtype))
+            product = fg.cumprod(t, 1, dtype=getattr(fg, dtype))
+            np.testing.assert_array_equal(total.numpy(), x.cumsum(1).astype(dtype))
+            np.testing.assert_array_equal(product.numpy(), x.cumprod(1).astype(dtype))
+
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    def test_nan_stays_the_extreme(self, dtype: str) -> None:
+        x = np.random.default_rng(8).standard_normal((2, 700)).astype(dtype)
+        x[0, [100, 400]] = np.nan
+        x[1, 333] = np.nan
+        values, places = fg.cummax(fg.tensor(x[0]), 0)
+        assert np.isnan(values.numpy()[100:]).all() and not np.isnan(values.numpy()[:100]).any()
+        assert set(places.numpy()[100:400]) == {100} and set(places.numpy()[400:]) == {400}
+        values, places = fg.cummin(fg.tensor(x), 1)
+        assert set(places.numpy()[1, 333:]) == {333}
+
+
 class TestProducts:
     @pytest.mark.parametrize(
         "point", [[2.0, 3.0, 4.0], [2.0, 0.0, 4.0], [0.0, 0.0, 4.0], [0.0, 0.0, 0.0]]

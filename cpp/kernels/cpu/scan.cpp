@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "base/thread_pool.h"
@@ -36,20 +37,6 @@ template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
   constexpr int64_t kStrip = 256, kTogether = 8, kGrain = kScanGrain;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
-  if (l.inner == 1 && std::is_integral_v<State>) {  // nothing to wait for
-    parallel_for(l.outer, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, l.n)),
-                 [&](int64_t begin, int64_t end) {
-                   for (int64_t o = begin; o < end; ++o) {
-                     State state = start;
-                     if (reverse)
-                       for (int64_t k = l.n; k-- > 0;) step(state, o * l.n + k, k);
-                     else
-#pragma GCC unroll 4
-                       for (int64_t k = 0; k < l.n; ++k) step(state, o * l.n + k, k);
-                   }
-                 });
-    return;
-  }
   if (l.inner == 1) {
     const int64_t lag = l.n >= 512 ? 24 : 0;
     const int64_t bundles = (l.outer + kTogether - 1) / kTogether;
@@ -180,27 +167,32 @@ struct Best {
   }
 };
 
-// One line. Over most stretches of floating-point numbers the best one stays, unless the line is
-// sorted.
+// Whether one of kStretch elements takes over: one question for each, to which NaN says yes. Beside
+// a best one that is NaN all do.
+template <class T>
+constexpr int64_t kStretch = 128 / sizeof(T);
+template <class T, bool kLargest>
+bool yields_to_any(const Best<T, kLargest>& best, const T* p) {
+  std::conditional_t<sizeof(T) == 8, bool, int32_t> any = 0;  // what the compiler makes best
+  for (int64_t j = 0; j < kStretch<T>; ++j)
+    any |= !(kLargest ? p[j] < best.value : p[j] > best.value);
+  return any;
+}
+
+// One line. Over most stretches the best one stays. The first ones, and those after one in which it
+// does not, are taken as they come: the line may be sorted, or have few numbers that differ.
 template <class T, bool kLargest>
 void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
-  constexpr int64_t kStretch = std::is_floating_point_v<T> ? 128 / sizeof(T) : 1;
-  using Mask = std::conditional_t<sizeof(T) == 8, bool, int32_t>;  // what the compiler makes best
+  constexpr int64_t kOne = kStretch<T>, kUnasked = 2 * kOne;
   Best<T, kLargest> best;
   for (int64_t i = 0; i < n;) {
-    const int64_t end = std::min(n, i + kStretch);
-    if constexpr (kStretch > 1) {
-      Mask any = end < i + kStretch;
-      if (!any)
-        for (int64_t j = 0; j < kStretch; ++j) any |= Mask{best.yields_to(p[i + j])};
-      if (!any) {
-        std::fill_n(value + i, kStretch, best.value);
-        std::fill_n(place + i, kStretch, best.place);
-        i = end;
-        continue;
-      }
+    if (i > 0 && i + kOne <= n && !yields_to_any(best, p + i)) {
+      std::fill_n(value + i, kOne, best.value);
+      std::fill_n(place + i, kOne, best.place);
+      i += kOne;
+      continue;
     }
-    for (; i < end; ++i) {
+    for (const int64_t end = std::min(n, i + kUnasked); i < end; ++i) {
       best.meet(p[i], i);
       value[i] = best.value;
       place[i] = best.place;
@@ -253,6 +245,35 @@ template <class T>
 using RunningSum = std::conditional_t<std::is_same_v<T, float>, double,
                                       std::conditional_t<std::is_integral_v<T>, uint64_t, T>>;
 
+// Lines of integers, whose sums and products may be put together in any order: four elements at a
+// time among themselves before the one so far joins them. Whether it was done here.
+template <class T, class F>
+bool scan_integer_lines(const Lines& l, bool reverse, const T* p, F of, T* q) {
+  if (!std::is_integral_v<T> || l.inner != 1 || l.n == 0) return false;
+  parallel_for(l.outer, std::max<int64_t>(1, kScanGrain / l.n), [&](int64_t begin, int64_t end) {
+    const int64_t step = reverse ? -1 : 1;
+    for (int64_t o = begin; o < end; ++o) {
+      const T* from = p + o * l.n + (reverse ? l.n - 1 : 0);
+      T* to = q + (from - p);
+      auto x = [&](int64_t k) { return static_cast<uint64_t>(from[k * step]); };
+      auto put = [&](int64_t k, uint64_t v) { to[k * step] = static_cast<T>(v); };
+      uint64_t last = x(0);
+      put(0, last);
+      int64_t k = 1;
+      for (; k + 4 <= l.n; k += 4) {
+        const uint64_t a = x(k), b = of(a, x(k + 1)), c = of(b, x(k + 2)), d = of(c, x(k + 3));
+        put(k, of(last, a));
+        put(k + 1, of(last, b));
+        put(k + 2, of(last, c));
+        last = of(last, d);
+        put(k + 3, last);
+      }
+      for (; k < l.n; ++k) put(k, last = of(last, x(k)));
+    }
+  });
+  return true;
+}
+
 }  // namespace
 
 void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
@@ -262,6 +283,7 @@ void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out) {
     const Lines all(x.shape, dim);
     if constexpr (std::is_floating_point_v<T>)
       if (scan_rows(all, row_scans(T{}).sum, {reverse, false}, from.ptr<T>(), y.ptr<T>())) return;
+    if (scan_integer_lines(all, reverse, from.ptr<T>(), std::plus<uint64_t>(), y.ptr<T>())) return;
     auto scan = [reverse](const Lines& lines, const T* p, T* q) {
       walk_lines(lines, reverse, Sum(0), [p, q](Sum& s, int64_t i, int64_t) {
         s += static_cast<Sum>(p[i]);
@@ -281,6 +303,9 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
       if (scan_rows(all, row_scans(T{}).product, {order.reverse, order.exclusive}, from.ptr<T>(),
                     y.ptr<T>()))
         return;
+    if (scan_integer_lines(all, order.reverse, from.ptr<T>(), std::multiplies<uint64_t>(),
+                           y.ptr<T>()))
+      return;
     // Known to the compiler: what asks at every element is not done on several at once.
     auto run = [&]<bool kExclusive>() {
       scan_lines(all, from.ptr<T>(), y.ptr<T>(), [order](const Lines& lines, const T* p, T* q) {
@@ -331,13 +356,20 @@ void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, c
 
 void cumextreme(const Array& x, int64_t dim, bool largest, const Array& values,
                 const Array& indices) {
-  with_scan_type(values, largest ? "cummax" : "cummin", [&]<class T>(const Array& y, T) {
+  auto run = [&]<class T>(const Array& y, T) {
     const Array from = as_contiguous(x, y.dtype);
     if (largest)
       running_extreme<T, true>(from, dim, y, indices);
     else
       running_extreme<T, false>(from, dim, y, indices);
-  });
+  };
+  // Doubles hold what the narrower integers do, and there is a kernel for short rows of them.
+  constexpr int64_t kShortRow = 64;
+  const Lines l(x.shape, dim);
+  if (is_integral(values.dtype, true) && values.dtype != DType::Int64 && l.inner == 1 &&
+      l.n <= kShortRow && l.outer > 1 && row_scans(double{}).largest)
+    return with_output(values, DType::Float64, [&](const Array& y) { run(y, double{}); });
+  with_scan_type(values, largest ? "cummax" : "cummin", run);
 }
 
 void logcumsumexp(const Array& x, int64_t dim, const Array& out) {
