@@ -25,6 +25,16 @@ PyObject* repr(PyObject* self) {
   });
 }
 
+// What a struct sequence does, but that it would look up in the type's dictionary how many fields
+// there are: these have no hidden ones.
+void dealloc(PyObject* self) {
+  PyObject_GC_UnTrack(self);
+  PyTypeObject* type = Py_TYPE(self);
+  for (Py_ssize_t i = 0; i < Py_SIZE(self); ++i) Py_XDECREF(PyTuple_GET_ITEM(self, i));
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
 }  // namespace
 
 ReturnType::ReturnType(const char* name, std::initializer_list<const char*> fields)
@@ -32,7 +42,7 @@ ReturnType::ReturnType(const char* name, std::initializer_list<const char*> fiel
   all_types().push_back(this);
 }
 
-PyObject* ReturnType::operator()(std::initializer_list<Tensor> values) const {
+PyObject* ReturnType::operator()(std::span<const Tensor> values) const {
   // PyStructSequence_New() would look up in the type's dictionary how many fields there are, twice.
   Object tuple = own(type_->tp_alloc(type_, static_cast<Py_ssize_t>(fields_.size())));
   Py_ssize_t i = 0;
@@ -52,6 +62,7 @@ void add_return_types(PyObject* module) {
     t->type_ = reinterpret_cast<PyTypeObject*>(
         check(reinterpret_cast<PyObject*>(PyStructSequence_NewType(&desc))));
     t->type_->tp_repr = repr;
+    t->type_->tp_dealloc = dealloc;
     PyType_Modified(t->type_);
     check_status(
         PyObject_SetAttrString(sub.get(), t->name_, reinterpret_cast<PyObject*>(t->type_)));

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,7 +15,10 @@ class ReturnType {
  public:
   ReturnType(const char* name, std::initializer_list<const char*> fields);
   // A new tuple of that type.
-  PyObject* operator()(std::initializer_list<Tensor> values) const;
+  PyObject* operator()(std::span<const Tensor> values) const;
+  PyObject* operator()(std::initializer_list<Tensor> values) const {
+    return (*this)(std::span<const Tensor>(values.begin(), values.size()));
+  }
 
  private:
   friend void add_return_types(PyObject* module);
