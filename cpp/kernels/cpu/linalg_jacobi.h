@@ -98,19 +98,21 @@ class SmallSvd {
   // Makes columns p and q orthogonal; returns whether they had not been.
   bool rotate_pair(int64_t p, int64_t q, T enough) {
     const T pp = squares_[p], qq = squares_[q], pq = dot(w_[p], w_[q]);
-    if (std::abs(pq) <= enough * (std::sqrt(pp) * std::sqrt(qq)) ||
-        std::min(pp, qq) <= kNothing * kNothing)
+    const T product = pp * qq;
+    if (product > kShort ? pq * pq <= enough * enough * product
+                         : std::abs(pq) <= enough * (std::sqrt(pp) * std::sqrt(qq)) ||
+                               std::min(pp, qq) <= kNothing * kNothing)
       return false;
     T difference = qq - pp, twice = 2 * pq;
     if (const T larger = std::max(pp, qq); larger < kShort) [[unlikely]] {
       difference /= larger;
       twice /= larger;
     }
-    const T root = std::sqrt(difference * difference + twice * twice);
-    const T tangent =
-        std::copysign(twice, std::signbit(difference) == std::signbit(twice) ? T(1) : T(-1)) /
-        (std::abs(difference) + root);
-    const T c = 1 / std::sqrt(1 + tangent * tangent), s = c * tangent;
+    // (h, twice) has twice the angle's half: a root of h's length, and no tangent to wait for.
+    const T root = std::sqrt(difference * difference + twice * twice),
+            h = std::abs(difference) + root, length = std::sqrt(2 * root * h),
+            turned = std::copysign(T(1), difference) * twice, c = h / length, s = turned / length,
+            tangent = turned / h;
     rotate(w_[p], w_[q], rows_, c, s);
     rotate(v_[p], v_[q], cols_, c, s);
     squares_[p] = pp - tangent * pq;  // until the next sweep, whatever cancels
