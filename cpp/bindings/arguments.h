@@ -28,6 +28,10 @@ class Arguments {
   double real(int i) const;
   bool boolean(int i) const;
   std::string text(int i) const { return text_of(slots_[i]); }
+  // Whether slot i, which holds a str, is that one.
+  bool is(int i, const char* ascii) const {
+    return PyUnicode_CompareWithASCIIString(slots_[i], ascii) == 0;
+  }
   Dims ints(int i) const;
   Tensors tensors(int i) const;
   DType dtype(int i) const;

@@ -42,8 +42,7 @@ Example:
       .on("(Tensor A, str UPLO='L', *, Tensor[]? out=None)"
           " -> (Tensor eigenvalues, Tensor eigenvectors)",
           [](const Arguments& a) {
-            Tensors t = linalg_eigh(a.tensor(0), parse_uplo(a.text(1)));
-            return eigh_result({t[0], t[1]});
+            return eigh_result(linalg_eigh(a.tensor(0), a.is(1, "L") || parse_uplo(a.text(1))));
           });
   r.add("linalg.eigvalsh", kFunction | kExactOut,
         R"doc(Eigenvalues of symmetric matrices, in ascending order.
@@ -60,7 +59,7 @@ Example:
     tensor([1., 2.])
 )doc")
       .on("(Tensor A, str UPLO='L', *, Tensor? out=None)", [](const Arguments& a) {
-        return wrap(linalg_eigvalsh(a.tensor(0), parse_uplo(a.text(1))));
+        return wrap(linalg_eigvalsh(a.tensor(0), a.is(1, "L") || parse_uplo(a.text(1))));
       });
   r.add("linalg.eig", kFunction,
         R"doc(Eigenvalues and right eigenvectors of square matrices, both complex.
@@ -136,8 +135,7 @@ Example:
           " -> (Tensor U, Tensor S, Tensor Vh)",
           [](const Arguments& a) {
             check_driver(a, 2);
-            Tensors t = linalg_svd(a.tensor(0), a.boolean(1));
-            return linalg_svd_result({t[0], t[1], t[2]});
+            return linalg_svd_result(linalg_svd(a.tensor(0), a.boolean(1)));
           });
   r.add("linalg.svdvals", kFunction | kExactOut, R"doc(Singular values, in descending order.
 
@@ -176,7 +174,7 @@ Example:
           [](const Arguments& a) {
             Tensor x = a.tensor(0);
             if (a.boolean(2)) {
-              Tensors t = linalg_svd(x, !a.boolean(1));
+              const auto t = linalg_svd(x, !a.boolean(1));
               return svd_result({t[0], t[1], matrix_transpose(t[2])});
             }
             Tensor s = linalg_svdvals(x);

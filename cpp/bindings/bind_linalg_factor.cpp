@@ -197,8 +197,8 @@ Example:
       .on("(Tensor A, str mode='reduced', *, Tensor[]? out=None)"
           " -> (Tensor Q, Tensor R)",
           [](const Arguments& a) {
-            Tensors t = linalg_qr(a.tensor(0), parse_qr_mode(a.text(1)));
-            return linalg_qr_result({t[0], t[1]});
+            return linalg_qr_result(linalg_qr(
+                a.tensor(0), a.is(1, "reduced") ? QrMode::Reduced : parse_qr_mode(a.text(1))));
           });
   r.add("qr", kBoth | kExactOut, R"doc(QR factors; see :func:`fastgrad.linalg.qr`.
 
@@ -214,8 +214,8 @@ Example:
       .on("(Tensor input, bool some=True, *, Tensor[]? out=None)"
           " -> (Tensor Q, Tensor R)",
           [](const Arguments& a) {
-            Tensors t = linalg_qr(a.tensor(0), a.boolean(1) ? QrMode::Reduced : QrMode::Complete);
-            return qr_result({t[0], t[1]});
+            return qr_result(
+                linalg_qr(a.tensor(0), a.boolean(1) ? QrMode::Reduced : QrMode::Complete));
           });
   r.add(
        "geqrf", kBoth,

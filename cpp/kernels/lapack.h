@@ -48,6 +48,16 @@ void reflector_product(const Array& reflectors, const Array& tau, const Array& q
 void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v, const Array& info);
 // a = u·diag(s)·vh; u and vh may both be absent. Full when u is (m, m) and vh (n, n).
 void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const Array& info);
+
+// The same of one matrix, row-major like what is written, with no more rows and columns than
+// kSmallMatrix: no batch to walk over. They return info; where that is not 0 nothing else counts.
+constexpr int64_t kSmallMatrix = 6;
+int small_cholesky(DType dtype, const char* a, int64_t n, bool upper, char* out);
+int small_qr(DType dtype, const char* a, int64_t m, int64_t n, char* q, int64_t q_cols, char* r);
+int small_eigen(DType dtype, const char* a, int64_t n, bool lower, char* w, char* v);
+int small_svd(DType dtype, const char* a, int64_t m, int64_t n, char* u, int64_t u_cols, char* s,
+              char* vh, int64_t vh_rows);
+
 // Complex eigenvalues and (unless absent) right eigenvectors.
 void general_eigen(const Array& a, const Array& w, const Array* v, const Array& info);
 

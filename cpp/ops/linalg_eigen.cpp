@@ -313,13 +313,24 @@ bool parse_uplo(const std::string& uplo) {
   return lower;
 }
 
-Tensors linalg_eigh(const Tensor& a, bool lower) {
+std::array<Tensor, 2> linalg_eigh(const Tensor& a, bool lower) {
   check_eigh(a, "linalg.eigh");
-  Tensors r = apply_multi(Op::Eigh, {a}, Attrs(Scalar(lower)));
+  Attrs attrs{Scalar(lower)};
+  if (is_small_matrix(a)) {
+    const DimSpan shape = a.shape();
+    std::array<Tensor, 2> out{Tensor::empty(shape.first(1), a.dtype()),
+                              Tensor::empty_like(a.array(), a.dtype())};
+    if (small_eigen(a.dtype(), a.array().data, shape[0], lower, out[0].array().data,
+                    out[1].array().data) == 0) {
+      record_outputs(Op::Eigh, a, std::move(attrs), out);
+      return out;
+    }
+  }
+  Tensors r = apply_multi(Op::Eigh, {a}, std::move(attrs));
   check_info(r[2], [&](int64_t i, int32_t at) {
     if (at > 0) fail_convergence("linalg.eigh", r[2], i, at);
   });
-  return r;
+  return {std::move(r[0]), std::move(r[1])};
 }
 
 Tensor linalg_eigvalsh(const Tensor& a, bool lower) {
@@ -332,12 +343,25 @@ Tensor linalg_eigvalsh(const Tensor& a, bool lower) {
   return r[0];
 }
 
-Tensors linalg_svd(const Tensor& a, bool full_matrices) {
+std::array<Tensor, 3> linalg_svd(const Tensor& a, bool full_matrices) {
   check_matrices(a, "linalg.svd");
   check_floating(a, "linalg.svd");
-  Tensors r = apply_multi(Op::Svd, {a}, Attrs(Scalar(full_matrices)));
+  Attrs attrs{Scalar(full_matrices)};
+  if (is_small_matrix(a)) {
+    const int64_t m = a.shape()[0], n = a.shape()[1], k = std::min(m, n),
+                  u_cols = full_matrices ? m : k, vh_rows = full_matrices ? n : k;
+    const int64_t u_shape[] = {m, u_cols}, s_shape[] = {k}, vh_shape[] = {vh_rows, n};
+    std::array<Tensor, 3> out{Tensor::empty(u_shape, a.dtype()), Tensor::empty(s_shape, a.dtype()),
+                              Tensor::empty(vh_shape, a.dtype())};
+    if (small_svd(a.dtype(), a.array().data, m, n, out[0].array().data, u_cols, out[1].array().data,
+                  out[2].array().data, vh_rows) == 0) {
+      record_outputs(Op::Svd, a, std::move(attrs), out);
+      return out;
+    }
+  }
+  Tensors r = apply_multi(Op::Svd, {a}, std::move(attrs));
   check_info(r[3], [&](int64_t i, int32_t at) { fail_convergence("linalg.svd", r[3], i, at); });
-  return r;
+  return {std::move(r[0]), std::move(r[1]), std::move(r[2])};
 }
 
 Tensor linalg_svdvals(const Tensor& a) {

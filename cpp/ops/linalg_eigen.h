@@ -1,16 +1,18 @@
 // Eigenvalues, singular values, and what is made of them.
 #pragma once
 
+#include <array>
+
 #include "core/apply.h"
 
 namespace fastgrad {
 
 // (eigenvalues, eigenvectors) of symmetric matrices, of which the lower or upper triangle is read.
-Tensors linalg_eigh(const Tensor& a, bool lower);
+std::array<Tensor, 2> linalg_eigh(const Tensor& a, bool lower);
 Tensor linalg_eigvalsh(const Tensor& a, bool lower);
 bool parse_uplo(const std::string& uplo);  // whether "L"
 // (U, S, Vh)
-Tensors linalg_svd(const Tensor& a, bool full_matrices);
+std::array<Tensor, 3> linalg_svd(const Tensor& a, bool full_matrices);
 Tensor linalg_svdvals(const Tensor& a);
 // (eigenvalues, eigenvectors), complex and without gradients.
 Tensors linalg_eig(const Tensor& a);

@@ -397,10 +397,21 @@ QrMode parse_qr_mode(const std::string& mode) {
   return QrMode::R;
 }
 
-Tensors linalg_qr(const Tensor& a, QrMode mode) {
+std::array<Tensor, 2> linalg_qr(const Tensor& a, QrMode mode) {
   check_matrices(a, "linalg.qr");
   check_floating(a, "linalg.qr");
-  return apply_multi(Op::Qr, {a}, Attrs(Scalar(static_cast<int64_t>(mode))));
+  Attrs attrs(Scalar(static_cast<int64_t>(mode)));
+  if (mode != QrMode::R && is_small_matrix(a)) {
+    const int64_t m = rows(a.array()), n = cols(a.array()),
+                  k = mode == QrMode::Complete ? m : std::min(m, n);
+    const int64_t q_shape[] = {m, k}, r_shape[] = {k, n};
+    std::array<Tensor, 2> out{Tensor::empty(q_shape, a.dtype()), Tensor::empty(r_shape, a.dtype())};
+    small_qr(a.dtype(), a.array().data, m, n, out[0].array().data, k, out[1].array().data);
+    record_outputs(Op::Qr, a, std::move(attrs), out);
+    return out;
+  }
+  Tensors t = apply_multi(Op::Qr, {a}, std::move(attrs));
+  return {std::move(t[0]), std::move(t[1])};
 }
 
 Tensors geqrf(const Tensor& a) {

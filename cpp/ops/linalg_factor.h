@@ -1,6 +1,8 @@
 // LU and QR factors, reflectors, least squares, the matrix exponential.
 #pragma once
 
+#include <array>
+
 #include "core/apply.h"
 
 namespace fastgrad {
@@ -20,7 +22,7 @@ Tensor linalg_lu_solve(const Tensor& lu, const Tensor& pivots, const Tensor& b, 
 enum class QrMode { Reduced, Complete, R };
 QrMode parse_qr_mode(const std::string& mode);
 // (Q, R); Q is empty in mode R.
-Tensors linalg_qr(const Tensor& a, QrMode mode);
+std::array<Tensor, 2> linalg_qr(const Tensor& a, QrMode mode);
 // (reflectors and R in one matrix, tau)
 Tensors geqrf(const Tensor& a);
 Tensor householder_product(const Tensor& a, const Tensor& tau);

@@ -382,6 +382,13 @@ Tensor logdet(const Tensor& a) {
 Tensor linalg_cholesky(const Tensor& a, bool upper, const char* op) {
   check_square(a, op);
   check_floating(a, op);
+  if (is_small_matrix(a)) {
+    Tensor out = Tensor::empty_like(a.array(), a.dtype());
+    if (small_cholesky(a.dtype(), a.array().data, a.shape()[0], upper, out.array().data) == 0) {
+      record_outputs(Op::Cholesky, a, Attrs(Scalar(upper)), {&out, 1});
+      return out;
+    }
+  }
   Tensors r = apply_multi(Op::Cholesky, {a}, Attrs(Scalar(upper)));
   check_info(r[1], [&](int64_t i, int32_t at) { fail_cholesky(op, r[1], i, at); });
   return r[0];

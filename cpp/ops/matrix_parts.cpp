@@ -1,6 +1,9 @@
 #include "ops/matrix_parts.h"
 
+#include "core/deferred.h"
 #include "core/promotion.h"
+#include "core/recorder.h"
+#include "kernels/lapack.h"
 #include "ops/creation.h"
 #include "ops/parts.h"
 #include "ops/pointwise.h"
@@ -59,7 +62,8 @@ void check_matrices(const Tensor& a, const char* op, const char* argument) {
 
 void check_square(const Tensor& a, const char* op, const char* argument) {
   check_matrices(a, op, argument);
-  FG_CHECK(a.size(-1) == a.size(-2), op, ": ", argument,
+  const Dims& shape = a.shape();
+  FG_CHECK(shape.back() == shape[shape.size() - 2], op, ": ", argument,
            " must be batches of square matrices, but they are ", a.size(-2), " by ", a.size(-1),
            " matrices");
 }
@@ -78,6 +82,12 @@ void check_same_dtype(const Tensor& a, const Tensor& b, const char* op) {
   FG_CHECK(a.dtype() == b.dtype(), op,
            ": Expected A and B to have the same dtype, but found A of type ",
            scalar_type_name(a.dtype()), " and B of type ", scalar_type_name(b.dtype()), " instead");
+}
+
+bool is_small_matrix(const Tensor& a) {
+  const Array& x = a.array();
+  return x.shape.size() == 2 && x.contiguous && x.numel > 0 && x.shape[0] <= kSmallMatrix &&
+         x.shape[1] <= kSmallMatrix && !recorder() && !deferred::any_due();
 }
 
 std::string batch_text(const Tensor& info, int64_t i) {

@@ -41,6 +41,19 @@ void check_square(const Tensor& a, const char* op, const char* argument = "A");
 void check_floating(const Tensor& a, const char* op);
 void check_same_dtype(const Tensor& a, const Tensor& b, const char* op);
 
+// Note [One small matrix]
+// What apply_multi() and the kernels behind it do for batches of any strides takes longer than the
+// arithmetic on one small matrix. Its decompositions may go past both: where is_small_matrix() says
+// so, the kernel writes to tensors made for it, which record_outputs() puts on the tape. When that
+// fails, the usual way says why. Inference and rule stand in the op's block as always.
+
+// Whether a is one matrix, in row-major memory, that nobody wants to hear of but the tape.
+bool is_small_matrix(const Tensor& a);
+// Records op with its first outputs, those that have gradients, if a has any.
+inline void record_outputs(Op op, const Tensor& a, Attrs&& attrs, std::span<const Tensor> outs) {
+  if (should_record({&a, 1})) record(op, {&a, 1}, std::move(attrs), outs);
+}
+
 // Calls fail(i) for the first matrix whose info is not 0.
 template <class Fail>
 void check_info(const Tensor& info, Fail&& fail) {

@@ -13,6 +13,7 @@
 #include "kernels/cpu/linalg_jacobi.h"
 #include "kernels/cpu/linalg_ql.h"
 #include "kernels/cpu/linalg_symmetric.h"
+#include "kernels/cpu/linalg_symmetric_four.h"
 #include "kernels/cpu/linalg_tridiagonal_halves.h"
 
 namespace fastgrad {
@@ -37,6 +38,13 @@ bool all_finite(const T* a, int64_t n, bool lower) {
   for (int64_t i = 0; i < n; ++i)
     if (!(lower ? all_finite(a + i * n, i + 1) : all_finite(a + i * (n + 1), n - i))) return false;
   return true;
+}
+
+// Below kSmallEigen.
+template <class T>
+int eigen_on_stack(const T* from, int64_t n, bool lower, T* w, T* v) {
+  if (n == 4) return SymmetricFour<T>().run(from, lower, w, v);
+  return small_symmetric_eigen(from, n, lower, w, v);
 }
 
 template <class T>
@@ -109,6 +117,28 @@ class SymmetricEigen {
 
 }  // namespace
 
+int small_eigen(DType dtype, const char* a, int64_t n, bool lower, char* w, char* v) {
+  int info = -1;
+  dispatch_float(dtype, "eigh", [&]<class T>(T) {
+    const T* from = reinterpret_cast<const T*>(a);
+    if (n == 4 || all_finite(from, n, lower))
+      info = eigen_on_stack(from, n, lower, reinterpret_cast<T*>(w), reinterpret_cast<T*>(v));
+  });
+  return info;
+}
+
+int small_svd(DType dtype, const char* a, int64_t m, int64_t n, char* u, int64_t u_cols, char* s,
+              char* vh, int64_t vh_rows) {
+  int info = -1;
+  dispatch_float(dtype, "svd", [&]<class T>(T) {
+    const T* from = reinterpret_cast<const T*>(a);
+    if (all_finite(from, m * n))
+      info = SmallSvd<T>().run(from, m, n, reinterpret_cast<T*>(u), u_cols, reinterpret_cast<T*>(s),
+                               reinterpret_cast<T*>(vh), vh_rows);
+  });
+  return info;
+}
+
 void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
                      const Array& info) {
   int64_t n = cols_of(a), batches = batch_count(a);
@@ -136,7 +166,7 @@ void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
     for_batches(batches, 4 * cube(n), [&](int64_t begin, int64_t end) {
       if (n < kSmallEigen) {
         all(begin, end, [&](const T* from, T* values, T* vectors) {
-          return small_symmetric_eigen(from, n, lower, values, vectors);
+          return eigen_on_stack(from, n, lower, values, vectors);
         });
         return;
       }

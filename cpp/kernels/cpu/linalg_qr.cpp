@@ -31,7 +31,7 @@ class QrWork {
 
   // r has `rows` rows; q may be null.
   void run(const T* from, T* q, T* r, int64_t rows) {
-    const T size = extreme_size(from, m_ * n_);
+    const T size = extreme_size(largest_of(from, m_ * n_));
     if (size == 1)
       std::copy_n(from, m_ * n_, a_.get());
     else
@@ -108,16 +108,26 @@ constexpr int64_t kSmallQr = 16;
 
 // Rows of C elements, zeros beyond the matrix, so that loops over them have a fixed length; a
 // reflector meets all columns at once, as sums of rows.
+//
+// A reflector H = 1 - factor·v·vᵀ keeps v as it is, where LAPACK divides it by its first element:
+// products with v need not wait for the quotient.
 template <int64_t C, class T>
 class SmallQr {
  public:
   void run(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
     m_ = m;
     const int64_t count = std::min(m, n);
-    const T size = extreme_size(from, m * n);
-    Row a[kSmallQr], columns[kSmallQr];
-    for (int64_t i = 0; i < m; ++i)
-      for (int64_t j = 0; j < C; ++j) a[i][j] = j < n ? from[i * n + j] / size : T(0);
+    Row a[kSmallQr], columns[kSmallQr], most = {};
+    for (int64_t i = 0; i < m_; ++i)
+      for (int64_t j = 0; j < C; ++j) {
+        a[i][j] = j < n ? from[i * n + j] : T(0);
+        const T x = std::abs(a[i][j]);
+        most[j] = most[j] < x ? x : most[j];
+      }
+    const T size = extreme_size(*std::max_element(most, most + C));
+    if (size != 1) [[unlikely]]
+      for (int64_t i = 0; i < m_; ++i)
+        for (int64_t j = 0; j < C; ++j) a[i][j] /= size;
     for (int64_t k = 0; k < count; ++k) {
       T corner = 0;
       factors_[k] = make(k, a, &corner);
@@ -139,45 +149,43 @@ class SmallQr {
  private:
   using Row = T[C];
 
-  // Reflector k of column k from row k on, but for its first element, which is 1; its factor, and
-  // what the column has left in that row.
+  // Reflector k of column k from row k on; its factor, and what the column has left in that row.
   T make(int64_t k, const Row* a, T* corner) {
     // A small column counts as much as a large one: its squares must not underflow.
     constexpr T kSafe = sizeof(T) == 4 ? T(1e-20) : T(1e-200);
-    T *h = v_[k], alpha = a[k][k], rest = 0, scale = 1;
+    T *v = v_[k], alpha = a[k][k], rest = 0, scale = 1;
     for (int64_t i = k + 1; i < m_; ++i) {
-      h[i] = a[i][k];
-      rest += h[i] * h[i];
+      v[i] = a[i][k];
+      rest += v[i] * v[i];
     }
     if (!(alpha * alpha + rest > kSafe)) [[unlikely]] {
       T largest = std::abs(alpha);
-      for (int64_t i = k + 1; i < m_; ++i) largest = std::max(largest, std::abs(h[i]));
+      for (int64_t i = k + 1; i < m_; ++i) largest = std::max(largest, std::abs(v[i]));
       scale = power_near(largest);
       alpha /= scale;
       rest = 0;
       for (int64_t i = k + 1; i < m_; ++i) {
-        h[i] /= scale;
-        rest += h[i] * h[i];
+        v[i] /= scale;
+        rest += v[i] * v[i];
       }
     }
     if (rest == 0) return 0;
     const T beta = -std::copysign(std::sqrt(alpha * alpha + rest), alpha > 0 ? T(1) : T(-1));
-    const T inverse = 1 / (alpha - beta);
-    for (int64_t i = k + 1; i < m_; ++i) h[i] *= inverse;
+    v[k] = alpha - beta;
     *corner = beta * scale;
-    return (beta - alpha) / beta;
+    const T factor = -1 / (beta * v[k]);
+    return factor == 0 ? std::numeric_limits<T>::quiet_NaN() : factor;  // of an infinite column
   }
 
   // c = H·c
   void reflect(int64_t k, Row* c) const {
-    const T *h = v_[k], factor = factors_[k];
-    Row sums;
-    for (int64_t j = 0; j < C; ++j) sums[j] = c[k][j];
-    for (int64_t i = k + 1; i < m_; ++i)
-      for (int64_t j = 0; j < C; ++j) sums[j] += h[i] * c[i][j];
-    for (int64_t j = 0; j < C; ++j) c[k][j] -= sums[j] *= factor;
-    for (int64_t i = k + 1; i < m_; ++i)
-      for (int64_t j = 0; j < C; ++j) c[i][j] -= h[i] * sums[j];
+    const T *v = v_[k], factor = factors_[k];
+    Row sums = {};
+    for (int64_t i = m_; i-- > k;)  // the first element is known last
+      for (int64_t j = 0; j < C; ++j) sums[j] += v[i] * c[i][j];
+    for (int64_t j = 0; j < C; ++j) sums[j] *= factor;
+    for (int64_t i = k; i < m_; ++i)
+      for (int64_t j = 0; j < C; ++j) c[i][j] -= v[i] * sums[j];
   }
 
   int64_t m_;
@@ -185,7 +193,7 @@ class SmallQr {
 };
 
 template <class T>
-void small_qr(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
+void qr_on_stack(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
   const int64_t cols = std::max(n, q_cols);
   if (cols <= 4) return SmallQr<4, T>().run(from, m, n, q, q_cols, r, rows);
   if (cols <= 8) return SmallQr<8, T>().run(from, m, n, q, q_cols, r, rows);
@@ -193,6 +201,14 @@ void small_qr(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, i
 }
 
 }  // namespace
+
+int small_qr(DType dtype, const char* a, int64_t m, int64_t n, char* q, int64_t q_cols, char* r) {
+  dispatch_float(dtype, "qr", [&]<class T>(T) {
+    qr_on_stack(reinterpret_cast<const T*>(a), m, n, reinterpret_cast<T*>(q), q_cols,
+                reinterpret_cast<T*>(r), q_cols);
+  });
+  return 0;
+}
 
 void qr(const Array& a, const Array* q, const Array& r) {
   int64_t m = rows_of(a), n = cols_of(a), q_cols = q ? cols_of(*q) : 0;
@@ -209,7 +225,7 @@ void qr(const Array& a, const Array* q, const Array& r) {
     for_batches(batch_count(a), work, [&](int64_t begin, int64_t end) {
       if (std::max(m, n) <= kSmallQr) {
         all(begin, end, [&](const T* from, T* to_q, T* to_r) {
-          small_qr(from, m, n, to_q, q_cols, to_r, rows);
+          qr_on_stack(from, m, n, to_q, q_cols, to_r, rows);
         });
         return;
       }

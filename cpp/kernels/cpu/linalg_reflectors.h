@@ -10,9 +10,11 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <type_traits>
 
 #include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/reflector_lines.h"
@@ -170,20 +172,23 @@ T largest_of(const T* a, int64_t n) {
   return most[0];
 }
 
-// A power of two near a number, both it and its inverse normal numbers; 1 for 0.
+// A power of two near a number, both it and its inverse normal numbers; 1 for 0, inf and NaN.
 template <class T>
 T power_near(T x) {
-  int exponent = 0;
-  std::frexp(x, &exponent);
-  return std::ldexp(T(1), std::clamp(exponent, std::numeric_limits<T>::min_exponent + 2,
-                                     std::numeric_limits<T>::max_exponent - 2));
+  // As frexp and ldexp would, whose calls take longer than a small matrix's sums.
+  using Bits = std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t>;
+  constexpr int kFraction = std::numeric_limits<T>::digits - 1;
+  constexpr Bits kLeast = 4, kMost = 2 * std::numeric_limits<T>::max_exponent - 3;
+  if (x == 0 || !std::isfinite(x)) return 1;
+  const Bits exponent = (std::bit_cast<Bits>(std::abs(x)) >> kFraction) + 1;
+  return std::bit_cast<T>(std::clamp(exponent, kLeast, kMost) << kFraction);
 }
 
-// What a is divided by so that no square overflows: 1 but for extreme values.
+// What is divided by so that no square overflows, for the largest absolute value: 1 but for extreme
+// ones.
 template <class T>
-T extreme_size(const T* a, int64_t n) {
+T extreme_size(T largest) {
   constexpr T kLarge = sizeof(T) == 4 ? T(1e15) : T(1e140), kSmall = 1 / kLarge;
-  const T largest = largest_of(a, n);
   if (!(largest > kLarge || largest < kSmall) || largest == 0 || !std::isfinite(largest)) return 1;
   int exponent = 0;
   std::frexp(largest, &exponent);

@@ -456,6 +456,28 @@ void solve_triangular(const Array& a, const TriangularSolve& how, const Array& x
   });
 }
 
+namespace {
+
+// Zeros above the diagonal, or below it.
+template <class T>
+void clear_triangle(T* m, int64_t n, bool upper) {
+  for (int64_t r = 0; r < n; ++r)
+    std::fill(m + r * n + (upper ? r + 1 : 0), m + r * n + (upper ? n : r), T(0));
+}
+
+}  // namespace
+
+int small_cholesky(DType dtype, const char* a, int64_t n, bool upper, char* out) {
+  std::memcpy(out, a, static_cast<size_t>(n * n) * itemsize(dtype));
+  int info = 0;
+  dispatch_float(dtype, "cholesky", [&]<class T>(T) {
+    T* m = reinterpret_cast<T*>(out);
+    info = cholesky_by_halves(m, n, n, upper);
+    clear_triangle(m, n, !upper);
+  });
+  return info;
+}
+
 void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
   copy_array(a, out);
   int64_t n = cols_of(a);
@@ -471,9 +493,7 @@ void cholesky(const Array& a, bool upper, const Array& out, const Array& info) {
             return lanes.cholesky(all + i * n * n, n, upper, count);
           },
           [&](int64_t i) { status[i] = cholesky_by_halves(all + i * n * n, n, n, upper); });
-      for (T* m = all + begin * n * n; m < all + end * n * n; m += n * n)
-        for (int64_t r = 0; r < n; ++r)
-          std::fill(m + r * n + (upper ? 0 : r + 1), m + r * n + (upper ? r : n), T(0));
+      for (int64_t i = begin; i < end; ++i) clear_triangle(all + i * n * n, n, !upper);
     });
   });
 }
