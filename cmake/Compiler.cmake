@@ -58,7 +58,7 @@ function(fastgrad_set_isa_flags)
         "-fno-exceptions;-fno-unwind-tables;-fno-asynchronous-unwind-tables")
     endif()
     # Loops so short that it counts where in a cache line they begin.
-    if(source MATCHES "row_stream\\.cpp$" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    if(source MATCHES "(row_stream|/count)\\.cpp$" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS "-falign-loops=64")
     endif()
     # Registers that are worked on side by side shall be side by side in the code as well.

@@ -160,6 +160,8 @@ class TestDistinct:
                 np.where(rng.random(n) < 0.05, 1, many),
                 np.where(early, many, one),  # what the first ones are tells nothing of the others
                 np.where(early, one, many),
+                np.where(early, np.nan, one) if dtype.startswith("float") else one,
+                np.where(early, -0.0, 0.0),
             ):
                 x = x.astype(dtype)
                 begins = np.flatnonzero(np.append(True, x[1:] != x[:-1]))

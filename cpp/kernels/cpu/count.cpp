@@ -192,80 +192,73 @@ void take_words(const Array& rows, const Groups& groups, bool in_order, const Ar
   }
 }
 
-// Runs of equal elements. How many begin is counted for a block of elements at a time; blocks in
-// which none does are left out after that, and few are looked for. Where there are more, nothing
-// has a branch to guess: what may begin is written to the next place again and again until
-// something does begin there. Where a sample is mostly short runs, room is taken for as many as
-// there are elements and nothing is counted.
+// Runs of equal elements. There is room for as many as there are elements, so that nothing has to
+// be counted before. Blocks in which none begins, or one with each element, are passed over as a
+// whole where blocks before were such; in others nothing has a branch to guess: what may begin is
+// written to the next place again and again until something does begin there.
 template <class T>
 class Runs {
  public:
-  Runs(const T* p, int64_t n) : p_(p), n_(n), count_(n), in_block_(n / kBlock + 1) {
-    constexpr int64_t kSample = 1024;
-    if (n >= 4 * kSample) {
-      int64_t begun = 0;
-      for (int64_t i = 1; i < kSample; i += kBlock) begun += beginning(i);
-      uncounted_ = begun > kSample / 2;
-      if (uncounted_) return;
-    }
-    bool before = false;  // whether any began in the last block
-    int64_t count = n > 0;
-    for (int64_t i = 1, block = 0; i < n; i += kBlock, ++block) {
-      const int64_t sum = before || differ(i) ? beginning(i) : 0;
-      before = sum != 0;
-      in_block_.get()[block] = static_cast<int16_t>(sum);
-      count += sum;
-    }
-    count_ = count;
-  }
+  Runs(const T* p, int64_t n) : p_(p), n_(n) {}
   DistinctRows find(DType type, DistinctWanted wanted) const {
-    auto array = [](int64_t size, DType dtype) { return Array::empty(Dims{size}, dtype); };
-    DistinctRows r{array(count_, type), array(wanted.inverse ? n_ : 0, DType::Int64),
-                   array(wanted.counts ? count_ : 0, DType::Int64)};
+    auto array = [this](bool is_wanted, DType dtype) {
+      return Array::empty(Dims{is_wanted ? n_ : 0}, dtype);
+    };
+    DistinctRows r{array(true, type), array(wanted.inverse, DType::Int64),
+                   array(wanted.counts, DType::Int64)};
     if (n_ == 0) return r;
-    T* value = r.values.ptr<T>();
-    int64_t* count = wanted.counts ? r.counts.ptr<int64_t>() : nullptr;
-    int64_t* inverse = wanted.inverse ? r.inverse.ptr<int64_t>() : nullptr;
-    value[0] = p_[0];
-    if (count) count[0] = 0;
-    if (inverse) inverse[0] = 0;
-    Flags begins;
-    int64_t run = 1;  // the next to begin
-    int64_t ended = 0;
-    for (int64_t i = 1, block = 0; i < n_ && (inverse || run < count_); i += kBlock, ++block) {
-      const int64_t m = std::min(kBlock, n_ - i);
-      const int64_t sum = uncounted_ ? beginning(i) : in_block_.get()[block];
-      if (sum > 0) {
-        if (sum < m) look_at(i, begins);
-        write(begins, m, sum, value, run, [from = p_ + i](int64_t j) { return from[j]; });
-        if (count) write(begins, m, sum, count, run, [i](int64_t j) { return i + j; });
+    const Places to{r.values.ptr<T>(), wanted.counts ? r.counts.ptr<int64_t>() : nullptr,
+                    wanted.inverse ? r.inverse.ptr<int64_t>() : nullptr};
+    to.value[0] = p_[0];
+    if (to.begin) to.begin[0] = 0;
+    if (to.inverse) to.inverse[0] = 0;
+    const auto run = to.begin
+                         ? to.inverse ? &Runs::run_block<true, true> : &Runs::run_block<true, false>
+                     : to.inverse ? &Runs::run_block<false, true>
+                                  : &Runs::run_block<false, false>;
+    int64_t last = 0, ended = 0;  // the run that goes on; of how many the length is known
+    int64_t begun = 1;            // in the block before
+    int64_t full = 0;             // how many blocks before had one with each element
+    for (int64_t i = 1; i < n_; i += kBlock) {
+      const int64_t m = std::min(kBlock, n_ - i), before = last;
+      if (begun == 0 && !differ(i, m)) {
+        if (to.inverse) std::fill_n(to.inverse + i, m, last);
+        continue;
       }
-      if (inverse) number(begins, m, sum, inverse + i, run - 1);
-      run += sum;
-      if (count)  // from where runs begin
-        for (; ended + 1 < run; ++ended) count[ended] = count[ended + 1] - count[ended];
+      if (full >= kOften && beginning(i, m) == m)
+        last = put_all(i, m, last, to);
+      else
+        last = (this->*run)(i, m, last, to);
+      begun = last - before;
+      full = begun == m ? full + 1 : 0;
+      if (to.begin)
+        for (; ended < last; ++ended) to.begin[ended] = to.begin[ended + 1] - to.begin[ended];
     }
-    if (count) count[ended] = n_ - count[ended];
-    if (run < r.values.numel) {
-      cut(r.values, run);
-      if (count) cut(r.counts, run);
-    }
+    if (to.begin) to.begin[last] = n_ - to.begin[last];
+    cut(r.values, last + 1);
+    if (to.begin) cut(r.counts, last + 1);
     return r;
   }
 
  private:
-  static constexpr int64_t kBlock = 64, kWord = 8;
-  struct Flags {
-    alignas(kWord) uint8_t is[kBlock];
+  static constexpr int64_t kBlock = 64, kOften = 4;
+  struct Places {
+    T* value;
+    int64_t *begin, *inverse;  // or null
   };
 
   // Keeps the first n elements, and the memory of all unless that is mostly waste.
   static void cut(Array& a, int64_t n) {
+    if (n == a.numel) return;
     const Array part = a.view(Dims{n}, Dims{1});
     a = n < a.numel / 2 ? contiguous_copy(part) : part;
   }
 
   using Counter = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;  // as wide as an element
+  using Bits =
+      std::conditional_t<sizeof(T) == 8, uint64_t,
+                         std::conditional_t<sizeof(T) == 4, uint32_t,
+                                            std::conditional_t<sizeof(T) == 2, uint16_t, uint8_t>>>;
 
   static Counter begins_at(const T* p) {
     if constexpr (std::is_same_v<T, int64_t>) {  // there may be no comparison of several at a time
@@ -275,91 +268,43 @@ class Runs {
       return !(p[0] == p[-1]);
     }
   }
-  // Whether any run begins with the elements from `at` on, and how many: the same as look_at(), but
-  // nothing is kept.
-  bool differ(int64_t at) const {
+  // Whether a run may begin with the m elements from `at` on: not where all have the same bits,
+  // which are no NaN's.
+  bool differ(int64_t at, int64_t m) const {
     const T* p = p_ + at;
-    const int64_t m = std::min(kBlock, n_ - at);
-    Counter any = 0;
+    Bits any = 0;
     for (int64_t j = 0; j < m; ++j)
-      if constexpr (std::is_integral_v<T>)
-        any |= p[j] ^ p[j - 1];
-      else
-        any |= !(p[j] == p[j - 1]);
-    return any != 0;
+      any = static_cast<Bits>(any | (std::bit_cast<Bits>(p[j]) ^ std::bit_cast<Bits>(p[j - 1])));
+    return any != 0 || !(p[0] == p[0]);
   }
-  int64_t beginning(int64_t at) const {
+  int64_t beginning(int64_t at, int64_t m) const {
     const T* p = p_ + at;
-    const int64_t m = std::min(kBlock, n_ - at);
     Counter sum = 0;
     for (int64_t j = 0; j < m; ++j) sum += begins_at(p + j);
     return sum;
   }
-  // Whether a run begins with the elements from `at` on, which is not the first of all.
-  int64_t look_at(int64_t at, Flags& begins) const {
-    const int64_t m = std::min(kBlock, n_ - at);
-    for (int64_t j = 0; j < m; ++j) begins.is[j] = static_cast<uint8_t>(begins_at(p_ + at + j));
-    std::fill(begins.is + m, begins.is + kBlock, uint8_t{0});
-    return m;
-  }
-  // to[run] = value(place of its first element in the block), for the `sum` runs that begin in it.
-  template <class V, class F>
-  void write(const Flags& begins, int64_t m, int64_t sum, V* to, int64_t run, F&& value) const {
-    if (sum * kWord * 2 <= m) {
-      for (int64_t j = 0; j < m; j += kWord)
-        for (int64_t k = j; any_of_word(begins, j) && k < j + kWord; ++k)
-          if (begins.is[k]) to[run++] = value(k);
-      return;
+  // These take m elements from `at` on and return which run then goes on.
+  template <bool kBegin, bool kInverse>
+  int64_t run_block(int64_t at, int64_t m, int64_t last, const Places& to) const {
+    T* value = to.value;
+    int64_t *begin = to.begin, *inverse = to.inverse;
+    for (int64_t i = at; i < at + m; ++i) {
+      value[last + 1] = p_[i];
+      if (kBegin) begin[last + 1] = i;
+      last += p_[i] == p_[i - 1] ? 0 : 1;
+      if (kInverse) inverse[i] = last;
     }
-    if (sum == m) {
-      for (int64_t j = 0; j < m; ++j) to[run + j] = value(j);
-      return;
-    }
-    const int64_t end = run + sum;
-    int64_t j = 0;
-    auto step = [&] {
-      to[run] = value(j);
-      run += begins.is[j++];
-    };
-    if (m - sum < kWord)  // most words have nothing else
-      for (; j + kWord <= m && run + kWord <= end; j += kWord) {
-        if (!all_of_word(begins, j)) {
-          for (const int64_t stop = j + kWord; j < stop;) step();
-          j -= kWord;
-          continue;
-        }
-        for (int64_t k = 0; k < kWord; ++k) to[run + k] = value(j + k);
-        run += kWord;
-      }
-    if (end < count_)
-      while (j < m) step();
-    else  // there is no next place behind the last
-      while (j < m && run < end) step();
+    return last;
   }
-  static bool any_of_word(const Flags& begins, int64_t at) {
-    uint64_t word;
-    std::memcpy(&word, begins.is + at, sizeof word);
-    return word != 0;
-  }
-  static bool all_of_word(const Flags& begins, int64_t at) {
-    uint64_t word;
-    std::memcpy(&word, begins.is + at, sizeof word);
-    return word == 0x0101010101010101;
-  }
-  // to[j] = the run that an element of the block is in.
-  static void number(const Flags& begins, int64_t m, int64_t sum, int64_t* to, int64_t run) {
-    if (sum == 0)
-      std::fill_n(to, m, run);
-    else if (sum == m)
-      for (int64_t j = 0; j < m; ++j) to[j] = run + 1 + j;
-    else
-      for (int64_t j = 0; j < m; ++j) to[j] = run += begins.is[j];
+  int64_t put_all(int64_t at, int64_t m, int64_t last, const Places& to) const {
+    std::copy_n(p_ + at, m, to.value + last + 1);
+    for (int64_t j = 0; to.begin && j < m; ++j) to.begin[last + 1 + j] = at + j;
+    for (int64_t j = 0; to.inverse && j < m; ++j) to.inverse[at + j] = last + 1 + j;
+    return last + m;
   }
 
   const T* p_;
-  int64_t n_, count_;  // of elements; of runs, or more
-  bool uncounted_ = false;
-  Scratch<int16_t> in_block_;  // how many begin in each
+  int64_t n_;
 };
 
 }  // namespace
