@@ -314,7 +314,7 @@ class Walk {
       for (int k = 0; k < num_inputs_; ++k) {
         const Input& input = input_[k];
         bool single;
-        in[k] = stream[k].next(n, input.typed ? scratch.block[k] : raw, single);
+        in[k] = stream[k].next(n, input.typed ? scratch.block[k] : raw, input.typed, single);
         if (single) scalars |= 1u << k;
         if (input.typed) continue;
         input.cast(in[k], 1, scratch.block[k], 1, single ? 1 : n);

@@ -155,7 +155,7 @@ void RowStream::copy(int64_t n, char* to) {
   }
 }
 
-const char* RowStream::next(int64_t n, char* scratch, bool& single) {
+const char* RowStream::next(int64_t n, char* scratch, bool kept, bool& single) {
   const RowLayout& l = *layout_;
   const size_t last = index_.size() - 1;
   const int64_t step_in = l.strides_[last];
@@ -167,7 +167,8 @@ const char* RowStream::next(int64_t n, char* scratch, bool& single) {
     return here;
   }
   const size_t rows = index_.size() - 2;
-  const bool again = l.strides_[rows] == 0 && index_[rows + 1] == 0 && n % l.shape_[rows + 1] == 0;
+  const bool again =
+      kept && l.strides_[rows] == 0 && index_[rows + 1] == 0 && n % l.shape_[rows + 1] == 0;
   const int64_t count = n / l.shape_[rows + 1];
   if (again && held_ == at_ && n <= held_elements_ && count <= l.shape_[rows] - index_[rows]) {
     step(rows, count);

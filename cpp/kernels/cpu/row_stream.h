@@ -41,8 +41,8 @@ class RowStream {
   // Writes the next n elements to `to`.
   void copy(int64_t n, char* to);
   // Where the next n elements stand in a row, or after copying them to `scratch`; `single` says
-  // that one element serves for all n. `scratch` is the same each time, and nobody else's.
-  const char* next(int64_t n, char* scratch, bool& single);
+  // that one element serves for all n. `kept`: the scratch holds what was written to it last time.
+  const char* next(int64_t n, char* scratch, bool kept, bool& single);
 
  private:
   void step(size_t dim, int64_t count);
