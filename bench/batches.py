@@ -88,6 +88,65 @@ def convolutions(n: int) -> Make:
     return make
 
 
+def attention(m: Any, F: Any) -> Callable[[], Any]:
+    """Gradients of samples of a block of a transformer: 128 sequences of 16 words."""
+    functional, length, width, heads = m.nn.functional, 16, 32, 4
+    params = {
+        "words": _numbers(m, 100, width, single=True),
+        "qkv": _numbers(m, 3 * width, width, scale=0.2, single=True),
+        "out": _numbers(m, width, width, scale=0.2, single=True),
+        "scale": _numbers(m, width, single=True),
+        "shift": _numbers(m, width, single=True),
+    }
+    rng = np.random.default_rng(0)
+    x, y = m.tensor(rng.integers(0, 100, (128, length))), _classes(m, 128)
+
+    def loss(p: dict[str, Any], x: Any, y: Any) -> Any:
+        rows = functional.embedding(x, p["words"])
+        normal = functional.layer_norm(rows, (width,), p["scale"], p["shift"])
+        parts = functional.linear(normal, p["qkv"]).reshape(length, 3, heads, width // heads)
+        q, k, v = parts.permute(1, 2, 0, 3).unbind(0)
+        seen = m.softmax(q @ k.mT / (width // heads) ** 0.5, -1) @ v
+        rows = rows + functional.linear(seen.permute(1, 0, 2).reshape(length, width), p["out"])
+        return functional.cross_entropy(rows.mean(0), y)
+
+    each = F.vmap(F.grad(loss), in_dims=(None, 0, 0))
+    return lambda: each(params, x, y)
+
+
+def sequences(m: Any, F: Any) -> Callable[[], Any]:
+    """Gradients of samples of convolutions with dropout: 256 sequences."""
+    functional = m.nn.functional
+    params = {
+        "w": _numbers(m, 16, 4, 5, scale=0.3, single=True),
+        "b": _numbers(m, 16, single=True),
+        "v": _numbers(m, 10, 16, scale=0.2, single=True),
+    }
+    x, y = _numbers(m, 256, 4, 64, single=True), _classes(m, 256)
+
+    def loss(p: dict[str, Any], x: Any, y: Any) -> Any:
+        hidden = functional.relu(functional.conv1d(x, p["w"], p["b"]))
+        pooled = functional.max_pool1d(functional.dropout(hidden, 0.1), 2).mean(-1)
+        return functional.cross_entropy(p["v"] @ pooled, y)
+
+    each = F.vmap(F.grad(loss), in_dims=(None, 0, 0), randomness="different")
+    return lambda: each(params, x, y)
+
+
+def likelihoods(m: Any, F: Any) -> Callable[[], Any]:
+    """Gradients of Gaussian log-likelihoods, each with a covariance of its own."""
+    a, x, mean = _numbers(m, 500, 6, 6), _numbers(m, 500, 6), _numbers(m, 6)
+    identity = m.eye(6, dtype=m.float64)
+
+    def likelihood(a: Any, x: Any, mean: Any) -> Any:
+        root = m.linalg.cholesky(a @ a.T + identity)
+        z = m.linalg.solve_triangular(root, (x - mean)[:, None], upper=False)
+        return -0.5 * (z**2).sum() - m.log(m.diagonal(root)).sum()
+
+    each = F.vmap(F.grad(likelihood), in_dims=(0, 0, None))
+    return lambda: each(a, x, mean)
+
+
 def logistic(m: Any, F: Any) -> Callable[[], Any]:
     w, x, y = _numbers(m, 20), _numbers(m, 4096, 20), _numbers(m, 4096)
 
@@ -160,6 +219,9 @@ WORKLOADS: tuple[tuple[str, Make, float], ...] = (
     ("vmap(grad), perceptron, 256 samples", perceptron(256), 1),
     ("vmap(grad), perceptron, 1024 samples", perceptron(1024), 1),
     ("vmap(grad), small CNN, 64 samples", convolutions(64), 1),
+    ("vmap(grad), convolutions with dropout, 256 sequences", sequences, 1),
+    ("vmap(grad), block of a transformer, 128 sequences", attention, 1),
+    ("vmap(grad), Gaussian likelihoods, 500 samples", likelihoods, 1),
     ("vmap(grad), logistic regression, 4096 samples", logistic, 1),
     ("vmap(hessian), Rosenbrock n = 3, 1000 points", hessians, 1),
     ("vmap(vmap), distances of 100 x 100", distances, 1),
