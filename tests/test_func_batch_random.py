@@ -110,15 +110,52 @@ def test_maps_of_maps_and_compiled_ones():
         _assert_same(lambda: compiled(x[0]), lambda: one_by_one(f, x[0]))
 
 
-def test_results_with_a_history():
+def _slopes(run, x):
+    """Gradients, and gradients of those, drawn from one state."""
+    first = fg.autograd.grad((run(x) ** 2).sum(), x, create_graph=True)[0]
+    return first, fg.autograd.grad((first.sin() ** 2).sum(), x)[0]
+
+
+@pytest.mark.parametrize("name", ["dropout", "sums", "attention", "filled", "distribution"])
+def test_results_with_a_history(name, at_once):  # noqa: F811
+    f, x = DRAWS[name], numbers(5, 4).requires_grad_()
+    g = lambda a: f(a).sin() * a  # noqa: E731
+    for randomness, each in (("different", one_by_one), ("same", _alike)):
+        fg.manual_seed(5)
+        got = _slopes(func.vmap(g, randomness=randomness), x)
+        fg.manual_seed(5)
+        expected = _slopes(lambda x, each=each: each(g, x), x)
+        for a, b in zip(got, expected, strict=True):
+            np.testing.assert_allclose(a.detach().numpy(), b.detach().numpy(), 1e-12, 1e-12)
+    assert at_once == [2, 0]
+
+
+class _Turned(fg.autograd.Function):
+    """Twice its input, with a gradient that takes branches."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2 if g.sum() > 0 else g * 3
+
+
+def test_calls_again_draw_the_same_numbers(at_once):  # noqa: F811
     x = numbers(5, 4).requires_grad_()
-    f = DRAWS["dropout"]
-
-    def slope(rows):
-        return fg.autograd.grad((rows**2).sum(), x)[0]
-
+    f = lambda a: _Turned.apply(F.dropout(a, 0.5) * fg.rand(4, dtype=a.dtype)) * W[0]  # noqa: E731
+    for randomness, each in (("different", one_by_one), ("same", _alike)):
+        fg.manual_seed(5)
+        y = func.vmap(f, randomness=randomness)(x)
+        state = fg.get_rng_state()
+        slope = fg.autograd.grad((y**2).sum(), x)[0]
+        assert fg.equal(state, fg.get_rng_state())
+        fg.manual_seed(5)
+        assert fg.equal(slope, fg.autograd.grad((each(f, x) ** 2).sum(), x)[0])
+    assert at_once == [2, 2]  # all were computed at once, but their gradients were not
+    module = fg.nn.Sequential(fg.nn.Linear(4, 4), fg.nn.Dropout(0.5)).double()
     _assert_same(
-        lambda: slope(func.vmap(f, randomness="different")(x)), lambda: slope(one_by_one(f, x))
+        lambda: func.vmap(module, randomness="different")(x), lambda: one_by_one(module, x)
     )
-    total = lambda x: func.vmap(f, randomness="different")(x).pow(2).sum()  # noqa: E731
-    _assert_same(lambda: func.grad(total)(x.detach()), lambda: slope(one_by_one(f, x)))
+    assert at_once == [3, 2]

@@ -54,12 +54,14 @@ bool ExampleRecording::wrote_to_copies() const {
   return false;
 }
 
-bool ExampleRecording::may_run(bool may_draw) const {
+bool ExampleRecording::may_run(size_t may_draw) const {
   if (!trace_.refusal().empty() || t_modes.slow_record || trace_.left_gradients() ||
       wrote_to_copies())
     return false;
-  for (const Instruction& i : trace_.graph().instructions) {
-    if (i.kind == Instruction::Kind::Primitive && !i.primitive->pure && !(may_draw && draws(i)))
+  const auto& all = trace_.graph().instructions;
+  for (size_t k = 0; k < all.size(); ++k) {
+    const Instruction& i = all[k];
+    if (i.kind == Instruction::Kind::Primitive && !i.primitive->pure && !(k < may_draw && draws(i)))
       return false;
     for (const Place& p : i.out)
       if (trace_.is_outside(p)) return false;
@@ -90,9 +92,7 @@ struct GeneratorPosition {
 bool ExampleRecording::run(std::span<const Tensor> results, int64_t from, int64_t until,
                            bool same_draws, const CallAgain& again, Tensors& out) {
   const bool random = first_block_ != last_block_;
-  if (!may_run(random)) return false;
-  if (random && (recorder() || std::any_of(results.begin(), results.end(),
-                                           [](const Tensor& t) { return t.requires_grad(); })))
+  if (!may_run(random ? trace_.graph().instructions.size() : 0) || (random && recorder()))
     return false;
   std::vector<Place> places;
   Tensors differentiable;
@@ -138,12 +138,15 @@ bool ExampleRecording::run(std::span<const Tensor> results, int64_t from, int64_
   if (made.empty()) return true;
   std::vector<uint8_t> tracked;
   for (const Tensor& t : results) tracked.push_back(t.requires_grad());
-  attach(std::move(made), inputs_, *route, std::move(memory), [again, tracked] {
-    Tensors all = again(), chosen;
-    for (size_t k = 0; k < all.size(); ++k)
-      if (tracked[k]) chosen.push_back(all[k]);
-    return chosen;
-  });
+  attach(std::move(made), inputs_, *route, std::move(memory),
+         [again, tracked, random, draws = memory->draws] {
+           GeneratorPosition position{.used = random, .block = default_generator().position()};
+           if (random) default_generator().set_state({draws.seed, draws.first});
+           Tensors all = again(), chosen;
+           for (size_t k = 0; k < all.size(); ++k)
+             if (tracked[k]) chosen.push_back(all[k]);
+           return chosen;
+         });
   return true;
 }
 

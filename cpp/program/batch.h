@@ -14,8 +14,8 @@
 //
 // What the recorder cannot promise to hold for all examples sends the caller back to calling the
 // function for each: decisions about values that come out otherwise for another example, writes to
-// memory outside, gradients left in leaves that live on, random numbers where results have a
-// history. The call for the first example was an ordinary one, and counts as that one.
+// memory outside, gradients left in leaves that live on. The call for the first example was an
+// ordinary one, and counts as that one.
 //
 // Note [Gradients of batches]
 // Where results require grad, the tape of the first example is what there is, and what it has saved
@@ -77,7 +77,8 @@ class ExampleRecording : public std::enable_shared_from_this<ExampleRecording> {
   std::optional<Route> route_of(std::span<const Tensor> results, std::span<const Link> inputs);
   void attach(std::vector<Link> results, std::vector<Link> inputs, const Route& route,
               std::shared_ptr<BatchMemory> memory, CallAgain again);
-  bool may_run(bool may_draw = false) const;
+  // Instructions before `may_draw` may draw random numbers.
+  bool may_run(size_t may_draw) const;
 
   std::vector<Link> inputs_;
   std::vector<int32_t> storages_;              // of the inputs' examples

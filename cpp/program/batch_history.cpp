@@ -131,7 +131,7 @@ struct HistoryOfBatch final : CustomRule {
     r.trace_.start_again();
     Tensors found = grad(outputs, wanted, seeds, options);
     r.trace_.stop();
-    if (!r.may_run()) return false;
+    if (!r.may_run(memory->instructions)) return false;
 
     std::vector<Place> places(found.size()), whole, summed;
     std::vector<size_t> sum_of(found.size());

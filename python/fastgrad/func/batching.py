@@ -314,10 +314,12 @@ def vmap(
             return func(*tree_unflatten(example, spec), **kwargs)
 
         def again() -> list[Tensor]:
-            rows = [
-                [y for y in tree_flatten(call(example))[0] if isinstance(y, Tensor)]
-                for example in _examples(leaves, dims, count)
-            ]
+            rows = []
+            for example in _examples(leaves, dims, count):
+                if before is not None:
+                    fg.set_rng_state(before)
+                row = tree_flatten(call(example))[0]
+                rows.append([y for y in row if isinstance(y, Tensor)])
             return [_core.stack(list(column)) for column in zip(*rows)]
 
         def check_random() -> None:
