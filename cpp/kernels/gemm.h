@@ -14,7 +14,10 @@ struct Matrix {
   Matrix transposed() const { return {data, cols, rows, col_stride, row_stride}; }
 };
 // The matrix of a 2-d array, or of batch 0 of one with more dimensions.
-Matrix matrix_of(const Array& a);
+inline Matrix matrix_of(const Array& a) {
+  const size_t n = a.shape.size();
+  return {a.data, a.shape[n - 2], a.shape[n - 1], a.strides[n - 2], a.strides[n - 1]};
+}
 
 struct GemmOptions {
   Scalar alpha = 1;

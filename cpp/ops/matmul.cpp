@@ -2,8 +2,10 @@
 
 #include <cstring>
 
+#include "core/deferred.h"
 #include "core/memory.h"
 #include "core/promotion.h"
+#include "core/recorder.h"
 #include "kernels/gemm.h"
 #include "ops/convert.h"
 #include "ops/pointwise.h"
@@ -52,12 +54,17 @@ BatchedGemm gemm_options(const Attrs& at) {
   return o;
 }
 
+void multiply_matrices(const Array& a, bool transpose_a, const Array& b, bool transpose_b,
+                       const Array& out, const PieceDone& done) {
+  const Matrix x = matrix_of(a), y = matrix_of(b);
+  gemm(out.dtype, transpose_a ? x.transposed() : x, transpose_b ? y.transposed() : y,
+       matrix_of(out), {.done = done});
+}
+
 }  // namespace
 
 void eval_mm(const Attrs& at, Inputs in, std::span<Array> out, const PieceDone& done) {
-  Matrix a = matrix_of(*in[0]), b = matrix_of(*in[1]);
-  gemm(out[0].dtype, at.flag(0) ? a.transposed() : a, at.flag(1) ? b.transposed() : b,
-       matrix_of(out[0]), {.done = done});
+  multiply_matrices(*in[0], at.flag(0), *in[1], at.flag(1), out[0], done);
 }
 
 FG_DEFINE_OP(Mm) = {
@@ -297,7 +304,17 @@ Tensor mm(const Tensor& a, const Tensor& b, bool transpose_a, bool transpose_b) 
   if (cols_of(a.array(), transpose_a) != rows_of(b.array(), transpose_b))
     fail_sizes(size_text(a.array(), transpose_a), size_text(b.array(), transpose_b), "mm");
   check_same_type(a, b, "mm");
-  return apply(Op::Mm, {a, b}, transposes(transpose_a, transpose_b));
+  if (recorder() || deferred::any_due()) [[unlikely]]
+    return apply(Op::Mm, {a, b}, transposes(transpose_a, transpose_b));
+  // Past apply(), which takes as long as a small product.
+  const int64_t shape[] = {rows_of(a.array(), transpose_a), cols_of(b.array(), transpose_b)};
+  Tensor out = Tensor::empty(shape, a.dtype());
+  multiply_matrices(a.array(), transpose_a, b.array(), transpose_b, out.array(), {});
+  if (grad_enabled() && (a.requires_grad() || b.requires_grad())) {
+    const Tensor inputs[] = {a, b};
+    record(Op::Mm, inputs, transposes(transpose_a, transpose_b), {&out, 1});
+  }
+  return out;
 }
 
 Tensor bmm(const Tensor& a, const Tensor& b) {

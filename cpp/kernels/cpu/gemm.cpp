@@ -399,11 +399,6 @@ bool finishes_pieces(DType dtype, int64_t m, int64_t n, int64_t k) {
   return dtype == DType::Float32 ? own_is_faster<float>(m, n, k) : own_is_faster<double>(m, n, k);
 }
 
-Matrix matrix_of(const Array& a) {
-  size_t n = a.shape.size();
-  return {a.data, a.shape[n - 2], a.shape[n - 1], a.strides[n - 2], a.strides[n - 1]};
-}
-
 namespace {
 
 // Whether o.done has heard of everything.
