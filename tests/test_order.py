@@ -58,7 +58,7 @@ class TestSorting:
         ours = fg.topk(to_fg(x), k, dim=1, largest=largest)
         assert_same(tuple(ours), tuple(torch.topk(x, k, dim=1, largest=largest)))
 
-    @pytest.mark.parametrize("kind", ["few", "rising", "falling", "wide", "odd"])
+    @pytest.mark.parametrize("kind", ["few", "rising", "falling", "wide", "odd", "far"])
     @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8"])
     def test_choices_are_those_of_sorting(self, dtype: str, kind: str) -> None:
         rng = np.random.default_rng(2)
@@ -74,6 +74,12 @@ class TestSorting:
                 x[0, n // 3] = math.nan
                 x[1] = np.where(rng.random(n) < 0.3, math.inf, -0.0)
                 x[2] -= 50
+            elif kind == "far" and dtype.startswith("float"):
+                limits = np.finfo(dtype)
+                x[0] = np.exp(rng.standard_normal(n) * 5)
+                x[1] = rng.standard_normal(n) * (float(limits.smallest_subnormal) * 1e4)
+                x[2] = rng.standard_normal(n)
+                x[2, :2] = [limits.max, limits.min][: x[2, :2].size]
             t = fg.tensor(x)
             up, down = t.sort(1, stable=True), t.sort(1, stable=True, descending=True)
             for k in sorted({1, 2, 5, 16, 17, 40, 63, 64, n // 2 + 1, n}):

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <memory>
 #include <vector>
 
@@ -77,27 +78,28 @@ class LineWorker {
   // The k-th in ascending order.
   Entry<T> kth(const T* p, int64_t k) {
     if (n_ <= kRanked) return kth_of_few(p, nullptr, n_, k);
+    const int64_t digits = n_ < 1024 ? 256 : kMostDigits;
+    if constexpr (std::is_floating_point_v<T>) {
+      // Only those that lie in the same of many equal parts of the interval, where these are few.
+      const auto [low, high] = interval(p);
+      const double scale = static_cast<double>(digits - 1) / (high - low);
+      auto part_of = [=, low = low](T v) {
+        return static_cast<int64_t>((static_cast<double>(v) - low) * scale);
+      };
+      if (scale > 0 && std::isfinite(scale) && is_spread(p, part_of))
+        if (const int64_t n = keep_digit(p, k, digits, n_ / 4, part_of))
+          return kth_of_few(p, place_.data(), n, k);
+    }
     // Only those that share the first digit with it, of the bits in which any two differ.
     const auto [least, varies] = spread(p);
-    const int bits = n_ < 1024 ? 8 : 11;
+    const int bits = std::countr_zero(static_cast<uint64_t>(digits));
     const int shift = std::max(0, static_cast<int>(std::bit_width(varies)) - bits);
-    const Key mask = (Key{1} << bits) - 1;
-    auto digit_of = [&, least = least](T v) { return ((sort_key(v) - least) >> shift) & mask; };
-    int64_t count[size_t{1} << 11];
-    std::fill_n(count, size_t{1} << bits, 0);
-    for (int64_t i = 0; i < n_; ++i) ++count[digit_of(p[i])];
-    Key digit = 0;
-    for (; k >= count[digit]; ++digit) k -= count[digit];
-    // Without a branch, which nobody could guess: there is room for one that does not count.
-    place_.resize(static_cast<size_t>(count[digit] + 1));
-    int64_t found = 0;
-    for (int64_t i = 0; i < n_; ++i) {
-      place_[static_cast<size_t>(found)] = i;
-      found += digit_of(p[i]) == digit;
-      if (found == count[digit]) break;
-    }
+    const Key mask = static_cast<Key>(digits - 1);
+    const int64_t n = keep_digit(p, k, digits, n_, [&, least = least](T v) {
+      return static_cast<int64_t>(((sort_key(v) - least) >> shift) & mask);
+    });
     if (shift == 0) return at(p, place_[static_cast<size_t>(k)]);  // all these are equal
-    return kth_of_few(p, place_.data(), found, k);
+    return kth_of_few(p, place_.data(), n, k);
   }
 
   // The last one of the most frequent value, the least of these.
@@ -195,6 +197,53 @@ class LineWorker {
     auto wanted = line_.begin() + k;
     std::nth_element(line_.begin(), wanted, line_.end(), ascending<T>);
     return *wanted;
+  }
+  // How many share their digit with the k-th in ascending order, and which: k then counts among
+  // those at place_. 0, and nothing done, where they are more than `most`.
+  static constexpr int64_t kMostDigits = 2048;
+  template <class F>
+  int64_t keep_digit(const T* p, int64_t& k, int64_t digits, int64_t most, F&& digit_of) {
+    int64_t count[kMostDigits];
+    std::fill_n(count, digits, 0);
+    for (int64_t i = 0; i < n_; ++i) ++count[digit_of(p[i])];
+    int64_t digit = 0, left = k;
+    for (; left >= count[digit]; ++digit) left -= count[digit];
+    if (count[digit] > most) return 0;
+    k = left;
+    // Without a branch, which nobody could guess: there is room for one that does not count.
+    place_.resize(static_cast<size_t>(count[digit] + 1));
+    int64_t found = 0;
+    for (int64_t i = 0; i < n_ && found < count[digit]; ++i) {
+      place_[static_cast<size_t>(found)] = i;
+      found += digit_of(p[i]) == digit;
+    }
+    return found;
+  }
+  // Whether few in a sample share their part with the one before: not where a far one stretches the
+  // interval.
+  template <class F>
+  bool is_spread(const T* p, F&& part_of) const {
+    constexpr int64_t kSample = 32;
+    int64_t same = 0, before = -1;
+    for (int64_t i = 0; i < kSample; ++i) {
+      const int64_t part = part_of(p[i * n_ / kSample]);
+      same += part == before;
+      before = part;
+    }
+    return same <= kSample / 4;
+  }
+  // The smallest and the largest number, NaN where one is.
+  std::pair<double, double> interval(const T* p) const {
+    constexpr int64_t kAtOnce = 1024;
+    double low = HUGE_VAL, high = -HUGE_VAL;
+    for (int64_t i = 0; i < n_; i += kAtOnce) {
+      const int64_t n = std::min(kAtOnce, n_ - i);
+      const double least = static_cast<double>(kernels().smallest(p + i, n));
+      if (least != least) return {least, least};
+      low = std::min(low, least);
+      high = std::max(high, static_cast<double>(kernels().largest(p + i, n)));
+    }
+    return {low, high};
   }
   // A key that no key lies below, and the bits in which keys above that differ.
   std::pair<Key, Key> spread(const T* p) const {
