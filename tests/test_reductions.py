@@ -236,6 +236,46 @@ class TestProducts:
         rows = [fg.autograd.grad(g[i], x, retain_graph=True)[0] for i in range(3)]
         np.testing.assert_allclose(np.stack([to_numpy(r) for r in rows]), second)
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("zeros", [0, 1, 2])
+    def test_gradient_of_long_lines(self, dtype: str, zeros: int) -> None:
+        """By division, unless there is a zero."""
+        for shape, dim in (((3000,), None), ((40, 50), None), ((40, 50), 1), ((40, 50), 0)):
+            x = np.random.default_rng(4).uniform(0.9, 1.1, shape).astype(dtype)
+            x.reshape(-1)[[7, 30][:zeros]] = 0
+            t = fg.tensor(x, requires_grad=True)
+            (t.prod() if dim is None else t.prod(dim)).sum().backward()
+            lines = np.moveaxis(x.reshape(-1) if dim is None else x, dim or 0, -1).astype("float64")
+            ones = np.ones((*lines.shape[:-1], 1))
+            before = np.concatenate([ones, lines.cumprod(-1)[..., :-1]], -1)
+            after = np.concatenate([ones, lines[..., ::-1].cumprod(-1)[..., :-1]], -1)[..., ::-1]
+            expected = np.moveaxis(before * after, -1, dim or 0).reshape(shape)
+            tolerance = 2e-5 if dtype == "float32" else 1e-12
+            np.testing.assert_allclose(to_numpy(t.grad), expected, tolerance, 0)
+
+    @pytest.mark.parametrize("scale", [1e-30, 1e30])
+    def test_gradient_where_the_product_leaves_the_numbers(self, scale: float) -> None:
+        x = np.full(20, 1.5, np.float32)
+        x[:2] = scale
+        t = fg.tensor(x, requires_grad=True)
+        with np.errstate(all="ignore"):
+            t.prod().backward()
+            expected = np.array([np.delete(x, i).prod(dtype="float64") for i in range(20)])
+            np.testing.assert_allclose(to_numpy(t.grad), expected.astype(np.float32), 1e-5)
+
+    @pytest.mark.parametrize("zeros", [0, 1, 2])
+    def test_second_derivatives_of_lines(self, zeros: int) -> None:
+        x = np.random.default_rng(5).uniform(0.5, 1.5, (2, 18))
+        x[0, [3, 11][:zeros]] = 0
+        t = fg.tensor(x, requires_grad=True)
+        assert fg.autograd.gradgradcheck(lambda v: v.prod(1), (t,))
+        assert fg.autograd.gradgradcheck(lambda v: v.prod(0), (t,))
+        one = fg.tensor(x[0])
+        hessian = fg.func.hessian(fg.prod)(one)
+        np.testing.assert_allclose(to_numpy(hessian), product_gradients(x[0])[1], atol=1e-12)
+        batched = fg.func.vmap(fg.func.grad(fg.prod))(fg.tensor(x))
+        np.testing.assert_allclose(to_numpy(batched)[0], product_gradients(x[0])[0], atol=1e-12)
+
     def test_third_order_at_two_zeros(self) -> None:
         x = fg.tensor([0.0, 0.0, 5.0], dtype=fg.float64, requires_grad=True)
         (g,) = fg.autograd.grad(x.prod(), x, create_graph=True)

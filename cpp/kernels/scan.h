@@ -16,6 +16,8 @@ struct ScanOrder {
 
 void cumsum(const Array& x, int64_t dim, bool reverse, const Array& out);
 void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out);
+// In each place the product of all others of its line.
+void products_of_others(const Array& x, int64_t dim, const Array& out);
 // y[i] = b[i] + a[p] y[p], or b[p] + a[p] y[p] when exclusive, p being the place before i.
 void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, const Array& out);
 // Running maximum or minimum, and the place of the last element that attains it. NaN wins.

@@ -39,8 +39,11 @@ Tensor norm_gradient(const Tensor& g, const Tensor& x, const Tensor& y, double p
   if (p == 2) return grad_mul(where(at_zero, 0, g), div(x, safe));
   Tensor slope;
   if (p < 2) {  // |x|^(p - 1) is not smooth at 0
-    Tensor zero = eq(x, 0);
-    slope = where(zero, 0, mul(sgn(x), pow(div(where(zero, 1, abs(x)), safe), p - 1)));
+    Tensor size = where(eq(x, 0), safe, abs(x));
+    slope = mul(sgn(x), pow(div(size, safe), p - 1));
+  } else if (p == 3) {
+    Tensor share = div(x, safe);
+    slope = mul(share, abs(share));
   } else {
     slope = mul(sgn(x), pow(div(abs(x), safe), p - 1));
   }

@@ -74,15 +74,14 @@ FG_DEFINE_OP(Prod) = {
     .eval = eval_with<reduce_prod>,
     .vjp =
         [](VjpContext& c) {
-          // The product of the others: right at zeros, and so are its own derivatives.
+          // Right at zeros, and so are its own derivatives.
           Tensor x = to_dtype(c.in(0), c.g().dtype());
           DimSet dims = reduced_dims(c.attrs());
           bool all = std::popcount(dims) != 1;
           int64_t dim = all ? 0 : std::countr_zero(dims);
           const int64_t flat[] = {-1};
           Tensor line = all ? reshape(x, flat) : x;
-          Tensor others =
-              mul(cumprod_exclusive(line, dim, false), cumprod_exclusive(line, dim, true));
+          Tensor others = products_of_others(line, dim);
           if (all) others = reshape(others, x.shape());
           c.set(0, grad_mul(with_reduced_dims(c.g(), c.attrs(), x.shape()), others));
         },

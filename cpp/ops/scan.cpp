@@ -19,6 +19,9 @@ Attrs scan_attrs(int64_t dim, ScanOrder order, DType result) {
   return Attrs(dim, Scalar(int64_t{order.reverse} | int64_t{order.exclusive} << 1),
                Scalar(static_cast<int64_t>(result)));
 }
+// Stands for both orders of exclusive products, multiplied.
+constexpr int64_t kOthers = 4;
+bool of_others(const Attrs& a) { return a.integer(1) == kOthers; }
 ScanOrder scan_order(const Attrs& a) { return {(a.integer(1) & 1) != 0, (a.integer(1) & 2) != 0}; }
 
 void infer_scan(const Attrs& a, Inputs in, Metas& out) {
@@ -61,13 +64,24 @@ FG_DEFINE_OP(Cumsum) = {
 FG_DEFINE_OP(Cumprod) = {
     .name = "cumprod",
     .infer = infer_scan,
-    .eval = [](const Attrs& a, Inputs in,
-               std::span<Array> out) { cumprod(*in[0], a.integer(0), scan_order(a), out[0]); },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          of_others(a) ? products_of_others(*in[0], a.integer(0), out[0])
+                       : cumprod(*in[0], a.integer(0), scan_order(a), out[0]);
+        },
     .vjp =
         [](VjpContext& c) {
           int64_t dim = c.attrs().integer(0);
           ScanOrder order = scan_order(c.attrs());
           Tensor x = to_dtype(c.in(0), c.g().dtype());
+          if (of_others(c.attrs())) {
+            Tensor before = cumprod_exclusive(x, dim, false),
+                   after = cumprod_exclusive(x, dim, true);
+            auto side = [&](const Tensor& own, const Tensor& other, bool reverse) {
+              return grad_mul(linear_scan(grad_mul(c.g(), other), x, dim, {!reverse, true}), own);
+            };
+            return c.set(0, add(side(before, after, false), side(after, before, true)));
+          }
           Tensor before = cumprod_exclusive(x, dim, order.reverse);
           order.reverse = !order.reverse;
           c.set(0, grad_mul(linear_scan(c.g(), x, dim, order), before));
@@ -159,6 +173,10 @@ Tensor cumprod(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
 }
 Tensor cumprod_exclusive(const Tensor& x, int64_t dim, bool reverse) {
   return apply(Op::Cumprod, {x}, scan_attrs(dim, {reverse, true}, x.dtype()));
+}
+Tensor products_of_others(const Tensor& x, int64_t dim) {
+  return apply(Op::Cumprod, {x},
+               Attrs(dim, Scalar(kOthers), Scalar(static_cast<int64_t>(x.dtype()))));
 }
 
 std::pair<Tensor, Tensor> cummax(const Tensor& x, int64_t dim) {

@@ -18,5 +18,7 @@ Tensor logcumsumexp(const Tensor& x, int64_t dim);
 
 // The product of the elements before each one, or behind it when `reverse`.
 Tensor cumprod_exclusive(const Tensor& x, int64_t dim, bool reverse);
+// In each place the product of all other elements along dim.
+Tensor products_of_others(const Tensor& x, int64_t dim);
 
 }  // namespace fastgrad

@@ -8,6 +8,8 @@
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
 #include "kernels/cpu/short_lines.h"
+#include "kernels/elementwise.h"
+#include "kernels/reduce.h"
 
 namespace fastgrad {
 namespace {
@@ -319,6 +321,41 @@ void cumprod(const Array& x, int64_t dim, ScanOrder order, const Array& out) {
     if constexpr (std::is_floating_point_v<T>)
       if (order.exclusive) return run.template operator()<true>();
     run.template operator()<false>();
+  });
+}
+
+namespace {
+// Of lines that are not short, where no product is zero, infinite, NaN or so small that it has lost
+// digits: out = product / x. Whether it was done here.
+template <class T>
+bool divide_products(const Array& x, int64_t dim, const Array& out) {
+  constexpr int64_t kShort = 16;
+  if (Lines(x.shape, dim).n < kShort) return false;
+  Dims shape = x.shape;
+  shape[static_cast<size_t>(dim)] = 1;
+  const Array products = Array::empty(shape, x.dtype);
+  reduce_prod(x, DimSet{1} << dim, products);
+  bool all = true;
+  for (int64_t i = 0; i < products.numel; ++i) all &= std::isnormal(products.ptr<T>()[i]);
+  if (!all) return false;
+  const Array expanded = products.expanded(x.shape);
+  const Array* in[] = {&expanded, &x};
+  run_elementwise(block_kernel(ElementwiseOp::Div, x.dtype), x.dtype, x.dtype, in, 2, out);
+  return true;
+}
+}  // namespace
+
+void products_of_others(const Array& x, int64_t dim, const Array& out) {
+  with_compute_type(out, [&](const Array& y) {
+    const Array from = as_contiguous(x, y.dtype);
+    dispatch_float(y.dtype, "prod", [&]<class T>(T) {
+      if (y.numel == 0 || divide_products<T>(from, dim, y)) return;
+      const Array after = Array::empty(y.shape, y.dtype);
+      cumprod(from, dim, {false, true}, y);
+      cumprod(from, dim, {true, true}, after);
+      const Array* in[] = {&y, &after};
+      run_elementwise(block_kernel(ElementwiseOp::Mul, y.dtype), y.dtype, y.dtype, in, 2, y);
+    });
   });
 }
 
