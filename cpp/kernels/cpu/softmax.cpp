@@ -253,7 +253,7 @@ void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work)
   const T* from = copied ? work : x;
   const int64_t from_step = copied ? rows.width : rows.step;
   T top[kTile], sums[kTile];
-  double total[kTile] = {};
+  double total[kTile];
   const T* row[Rows::kTogether];
   for (int64_t k = 0; k < rows.count; k += Rows::kTogether) {
     const int64_t some = std::min(Rows::kTogether, rows.count - k);
@@ -273,13 +273,20 @@ void softmax_tile(const T* x, T* y, int64_t n, int64_t m, int64_t step, T* work)
       for (int64_t j = 0; j < last; ++j) top[j] = larger(top[j], row[whole][j]);
   }
   rows.join(top, larger<T>);
+  std::fill_n(total, m, 0.0);  // as rows.sum() does, which the compiler does not see
   rows.sum<T>(total, [&](int64_t k, int64_t some, int64_t columns, T* to) {
     for (int64_t i = k; i < k + some; ++i)
       softmax_lines(T{}).exp_add(from + i * from_step, top, kLog ? nullptr : work + i * rows.width,
                                  to, columns);
   });
-  for (int64_t j = 0; j < m; ++j)
-    sums[j] = static_cast<T>(kLog ? std::log(total[j]) : 1 / total[j]);
+  if constexpr (kLog) {
+    constexpr int64_t kFew = 8;  // which take longer to call for than to work out
+    if (m >= kFew)
+      block<double, ElementwiseOp::Log>(total, {total}, 0, m);
+    else
+      for (int64_t j = 0; j < m; ++j) total[j] = std::log(total[j]);
+  }
+  for (int64_t j = 0; j < m; ++j) sums[j] = static_cast<T>(kLog ? total[j] : 1 / total[j]);
   for (int64_t k = m; k < rows.width; k += m) std::copy_n(sums, m, sums + k);
   for (int64_t k = 0; k < rows.count; ++k) {
     T* to = y + k * rows.step;
@@ -356,7 +363,7 @@ void backward(const Array& g, const Array& y, int64_t dim, const Array& out, Ter
         const auto& kernels = softmax_lines(T{});
         const Rows rows(lines.n, m, step);
         double sum[kTile];
-        T total[kTile] = {};
+        T total[kTile];
         rows.sum<T>(sum, [&](int64_t k, int64_t some, int64_t columns, T* sums) {
           const int64_t at = k * rows.step;
           kernels.grad_add(pg + at, kExp ? nullptr : py + at, rows.step, some, sums, columns);
