@@ -388,6 +388,20 @@ def test_maps_of_maps(name, at_once):  # noqa: F811
             _assert_close(maps[0](*tables), maps[1](*tables), 1e-10)
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_replays_of_compiled_maps(name, monkeypatch):
+    monkeypatch.setattr(batching, "_FEWEST_AT_ONCE", 2)
+    f, *specs = CASES[name]
+    for mapped in {_choices(specs)[0], _choices(specs)[-1]}:
+        dims, inputs = _inputs(specs, mapped, 3)
+        for g in [f] if name in DISCRETE else [f, _slopes(f, inputs)[0]]:
+            compiled = fg.compile(func.vmap(g, dims))
+            for turn in range(3):
+                others = [x if d is None else x.roll(turn, d) * 1 for x, d in zip(inputs, dims)]
+                _assert_close(compiled(*others), func.vmap(g, dims)(*others), 1e-12)
+            assert compiled.stats()["replays"] > 0
+
+
 def _recorded(f, dims, inputs):
     compiled = fg.compile(func.vmap(f, dims))
     for _ in range(2):
