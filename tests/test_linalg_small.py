@@ -26,6 +26,8 @@ FUNCTIONS: dict[str, Any] = {
     "eigh upper": lambda m, a: m.linalg.eigh(a, "U"),
     "svd": lambda m, a: m.linalg.svd(a),
     "svd reduced": lambda m, a: m.linalg.svd(a, full_matrices=False),
+    "eigvalsh": lambda m, a: (m.linalg.eigvalsh(a),),
+    "svdvals": lambda m, a: (m.linalg.svdvals(a),),
 }
 
 
@@ -38,9 +40,9 @@ def definite(n: int) -> np.ndarray:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_one_matrix_is_a_batch_of_one(name: str, dtype: Any) -> None:
     f = FUNCTIONS[name]
-    shapes = [(n, n) for n in range(1, 9)]
+    shapes = [(n, n) for n in (*range(1, 9), 14, 15, 16, 17)]
     if name.startswith(("qr", "svd")):
-        shapes += [(4, 2), (2, 4), (6, 1), (1, 6), (7, 3), (3, 7)]
+        shapes += [(4, 2), (2, 4), (6, 1), (1, 6), (7, 3), (3, 7), (15, 2), (2, 16)]
     for rows, columns in shapes:
         values = definite(rows) if rows == columns else R.standard_normal((rows, columns))
         a = fg.tensor(values.astype(dtype))
@@ -79,8 +81,10 @@ def test_failures_of_one_matrix(dtype: Any) -> None:
     for n in (2, 4):
         values = np.eye(n, dtype=dtype)
         values[1, 0] = np.nan
-        with pytest.raises(fg.linalg.LinAlgError, match="non-finite values"):
-            fg.linalg.svd(fg.tensor(values))
+        for f in (fg.linalg.svd, fg.linalg.svdvals):
+            with pytest.raises(fg.linalg.LinAlgError, match="non-finite values"):
+                f(fg.tensor(values))
+        assert np.isnan(to_numpy(fg.linalg.eigvalsh(fg.tensor(values)))).all()
         for x in fg.linalg.eigh(fg.tensor(values)):
             assert np.isnan(to_numpy(x)).all()
         w, v = fg.linalg.eigh(fg.tensor(values), "U")  # which does not read the NaN

@@ -50,8 +50,9 @@ void symmetric_eigen(const Array& a, bool lower, const Array& w, const Array* v,
 void svd(const Array& a, const Array* u, const Array& s, const Array* vh, const Array& info);
 
 // The same of one matrix, row-major like what is written, with no more rows and columns than
-// kSmallMatrix: no batch to walk over. They return info; where that is not 0 nothing else counts.
-constexpr int64_t kSmallMatrix = 6;
+// kSmallMatrix (kSmallSvd): no batch to walk over. They return info; where that is not 0 nothing
+// else counts. v may be absent, and u with vh.
+constexpr int64_t kSmallMatrix = 15, kSmallSvd = 6;
 int small_cholesky(DType dtype, const char* a, int64_t n, bool upper, char* out);
 int small_qr(DType dtype, const char* a, int64_t m, int64_t n, char* q, int64_t q_cols, char* r);
 int small_eigen(DType dtype, const char* a, int64_t n, bool lower, char* w, char* v);

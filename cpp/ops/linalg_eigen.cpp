@@ -336,6 +336,11 @@ std::array<Tensor, 2> linalg_eigh(const Tensor& a, bool lower) {
 Tensor linalg_eigvalsh(const Tensor& a, bool lower) {
   check_eigh(a, "linalg.eigvalsh");
   if (grad_enabled() && a.requires_grad()) return linalg_eigh(a, lower)[0];
+  if (is_small_matrix(a)) {
+    Tensor w = Tensor::empty(DimSpan(a.shape()).first(1), a.dtype());
+    if (small_eigen(a.dtype(), a.array().data, a.shape()[0], lower, w.array().data, nullptr) == 0)
+      return w;
+  }
   Tensors r = apply_multi(Op::Eigvalsh, {a}, Attrs(Scalar(lower)));
   check_info(r[1], [&](int64_t i, int32_t at) {
     if (at > 0) fail_convergence("linalg.eigvalsh", r[1], i, at);
@@ -347,7 +352,7 @@ std::array<Tensor, 3> linalg_svd(const Tensor& a, bool full_matrices) {
   check_matrices(a, "linalg.svd");
   check_floating(a, "linalg.svd");
   Attrs attrs{Scalar(full_matrices)};
-  if (is_small_matrix(a)) {
+  if (is_small_matrix(a, kSmallSvd)) {
     const int64_t m = a.shape()[0], n = a.shape()[1], k = std::min(m, n),
                   u_cols = full_matrices ? m : k, vh_rows = full_matrices ? n : k;
     const int64_t u_shape[] = {m, u_cols}, s_shape[] = {k}, vh_shape[] = {vh_rows, n};
@@ -368,6 +373,12 @@ Tensor linalg_svdvals(const Tensor& a) {
   check_matrices(a, "linalg.svd");
   check_floating(a, "linalg.svd");
   if (grad_enabled() && a.requires_grad()) return linalg_svd(a, false)[1];
+  if (is_small_matrix(a, kSmallSvd)) {
+    const int64_t m = a.shape()[0], n = a.shape()[1], shape[] = {std::min(m, n)};
+    Tensor s = Tensor::empty(shape, a.dtype());
+    if (small_svd(a.dtype(), a.array().data, m, n, nullptr, 0, s.array().data, nullptr, 0) == 0)
+      return s;
+  }
   Tensors r = apply_multi(Op::Svdvals, {a});
   check_info(r[1], [&](int64_t i, int32_t at) { fail_convergence("linalg.svd", r[1], i, at); });
   return r[0];

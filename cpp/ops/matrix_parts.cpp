@@ -3,7 +3,6 @@
 #include "core/deferred.h"
 #include "core/promotion.h"
 #include "core/recorder.h"
-#include "kernels/lapack.h"
 #include "ops/creation.h"
 #include "ops/parts.h"
 #include "ops/pointwise.h"
@@ -84,10 +83,10 @@ void check_same_dtype(const Tensor& a, const Tensor& b, const char* op) {
            scalar_type_name(a.dtype()), " and B of type ", scalar_type_name(b.dtype()), " instead");
 }
 
-bool is_small_matrix(const Tensor& a) {
+bool is_small_matrix(const Tensor& a, int64_t most) {
   const Array& x = a.array();
-  return x.shape.size() == 2 && x.contiguous && x.numel > 0 && x.shape[0] <= kSmallMatrix &&
-         x.shape[1] <= kSmallMatrix && !recorder() && !deferred::any_due();
+  return x.shape.size() == 2 && x.contiguous && x.numel > 0 && x.shape[0] <= most &&
+         x.shape[1] <= most && !recorder() && !deferred::any_due();
 }
 
 std::string batch_text(const Tensor& info, int64_t i) {

@@ -6,6 +6,7 @@
 
 #include "core/apply.h"
 #include "core/conditions.h"
+#include "kernels/lapack.h"
 
 namespace fastgrad {
 
@@ -47,8 +48,9 @@ void check_same_dtype(const Tensor& a, const Tensor& b, const char* op);
 // so, the kernel writes to tensors made for it, which record_outputs() puts on the tape. When that
 // fails, the usual way says why. Inference and rule stand in the op's block as always.
 
-// Whether a is one matrix, in row-major memory, that nobody wants to hear of but the tape.
-bool is_small_matrix(const Tensor& a);
+// Whether a is one matrix of so many rows and columns, in row-major memory, that nobody wants to
+// hear of but the tape.
+bool is_small_matrix(const Tensor& a, int64_t most = kSmallMatrix);
 // Records op with its first outputs, those that have gradients, if a has any.
 inline void record_outputs(Op op, const Tensor& a, Attrs&& attrs, std::span<const Tensor> outs) {
   if (should_record({&a, 1})) record(op, {&a, 1}, std::move(attrs), outs);
