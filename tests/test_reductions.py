@@ -253,6 +253,15 @@ class TestProducts:
             tolerance = 2e-5 if dtype == "float32" else 1e-12
             np.testing.assert_allclose(to_numpy(t.grad), expected, tolerance, 0)
 
+    @pytest.mark.parametrize("n", [1, 2, 3, 4, 7, 16, 33])
+    def test_gradient_with_a_zero_at_any_length(self, n: int) -> None:
+        for place in {0, n // 2, n - 1}:
+            x = np.random.default_rng(n).uniform(0.5, 1.5, n)
+            x[place] = 0
+            t = fg.tensor(x, requires_grad=True)
+            t.prod().backward()
+            np.testing.assert_allclose(to_numpy(t.grad), product_gradients(x)[0], 1e-12)
+
     @pytest.mark.parametrize("scale", [1e-30, 1e30])
     def test_gradient_where_the_product_leaves_the_numbers(self, scale: float) -> None:
         x = np.full(20, 1.5, np.float32)

@@ -343,6 +343,27 @@ bool divide_products(const Array& x, int64_t dim, const Array& out) {
   run_elementwise(block_kernel(ElementwiseOp::Div, x.dtype), x.dtype, x.dtype, in, 2, out);
   return true;
 }
+// Of one line: the products from both ends advance together, as neither waits for the other, and
+// meet in the elements that the other one has left there.
+template <class T>
+void multiply_from_both_ends(const T* p, int64_t n, T* q) {
+  using Product = RunningSum<T>;
+  Product before = 1, after = 1;
+  auto advance = [&](int64_t k, auto&& put) {
+    put(q[k], static_cast<T>(before));
+    before *= static_cast<Product>(p[k]);
+    put(q[n - 1 - k], static_cast<T>(after));
+    after *= static_cast<Product>(p[n - 1 - k]);
+  };
+  for (int64_t k = 0; k < n / 2; ++k) advance(k, [](T& to, T v) { to = v; });
+  if (n % 2) {
+    const T middle = p[n / 2];
+    q[n / 2] = static_cast<T>(before) * static_cast<T>(after);
+    before *= static_cast<Product>(middle);
+    after *= static_cast<Product>(middle);
+  }
+  for (int64_t k = (n + 1) / 2; k < n; ++k) advance(k, [](T& to, T v) { to *= v; });
+}
 }  // namespace
 
 void products_of_others(const Array& x, int64_t dim, const Array& out) {
@@ -350,6 +371,9 @@ void products_of_others(const Array& x, int64_t dim, const Array& out) {
     const Array from = as_contiguous(x, y.dtype);
     dispatch_float(y.dtype, "prod", [&]<class T>(T) {
       if (y.numel == 0 || divide_products<T>(from, dim, y)) return;
+      const Lines l(x.shape, dim);
+      if (l.inner == 1 && l.outer == 1)
+        return multiply_from_both_ends(from.ptr<T>(), l.n, y.ptr<T>());
       const Array after = Array::empty(y.shape, y.dtype);
       cumprod(from, dim, {false, true}, y);
       cumprod(from, dim, {true, true}, after);
