@@ -181,6 +181,16 @@ class TestKinks:
         assert_same(*results)
 
     @needs_torch
+    def test_hardsigmoid(self) -> None:
+        """In float32: PyTorch's derivative of doubles is a sixth in single precision."""
+        results = []
+        for m in (fg, torch):
+            x = m.tensor(self.POINTS, dtype=m.float32, requires_grad=True)
+            y = m.nn.functional.hardsigmoid(x)
+            results.append((y.detach(), m.autograd.grad(y.sum(), x)[0]))
+        assert_same(*results)
+
+    @needs_torch
     def test_threshold_keeps_integers(self) -> None:
         ours, theirs = (
             m.nn.functional.threshold(m.tensor([1, 2**62 + 1, -5]), 2, 0.0) for m in (fg, torch)

@@ -344,7 +344,7 @@ def test_maxima_with_and_without_places(dtype: str, special: float | None) -> No
         pytest.skip("integers have no special numbers")
     for kernel, stride, padding, dilation in [
         *((2, 2, 0, 1), (3, 1, 1, 1), (3, 2, 1, 2), (5, 3, 2, 1), (9, 1, 4, 1), (2, 5, 1, 1)),
-        *((28, 28, 0, 1), (40, 1, 20, 1)),
+        *((28, 28, 0, 1), (40, 1, 20, 1), (6, 6, 0, 1), (9, 7, 2, 1), (14, 14, 3, 1), (7, 5, 0, 1)),
     ]:
         x = np.round(normal(2, 3, 37, 41) * 9).astype(dtype)  # with ties
         if special is not None:

@@ -108,6 +108,15 @@ void bind_activations(Registry& r) {
       .on("(Tensor input, Number low, Number high)", [](const Arguments& a) {
         return wrap(hardtanh(a.tensor(0), a.operand(1), a.operand(2)));
       });
+  r.add("_hardsigmoid", kFunction | kLazy, "A line between 0 and 1.")
+      .on("(Tensor input)", [](const Arguments& a) { return wrap(hardsigmoid(a.tensor(0))); });
+  r.add("_threshold", kFunction | kLazy, "x, or a value where it is small.")
+      .on("(Tensor input, Number threshold, Number value)", [](const Arguments& a) {
+        return wrap(threshold(a.tensor(0), a.operand(1), a.operand(2)));
+      });
+  r.add("_hardshrink", kFunction | kLazy, "x, and 0 near it.")
+      .on("(Tensor input, Number lambd)",
+          [](const Arguments& a) { return wrap(hardshrink(a.tensor(0), a.operand(1))); });
   r.add("_softshrink", kFunction | kLazy, "x moved towards 0.")
       .on("(Tensor input, Number lambd)",
           [](const Arguments& a) { return wrap(softshrink(a.tensor(0), a.operand(1))); });

@@ -16,8 +16,9 @@ bool is_one_of(std::initializer_list<const char*> names, const char* name) {
 // Rows that only gradient rules and other functions use.
 bool is_internal(const char* name) {
   return std::strncmp(name, "grad_", 5) == 0 ||
-         is_one_of({"bce", "div_trunc", "elu", "gelu", "gelu_tanh", "hardswish", "hardtanh",
-                    "huber", "leaky_relu", "mish", "silu", "softplus", "softshrink"},
+         is_one_of({"bce", "div_trunc", "elu", "gelu", "gelu_tanh", "hardshrink", "hardsigmoid",
+                    "hardswish", "hardtanh", "huber", "leaky_relu", "mish", "silu", "softplus",
+                    "softshrink", "threshold"},
                    name);
 }
 

@@ -100,24 +100,23 @@ void with_distance(int64_t apart, F&& f) {
     f(apart);
 }
 
-// place may be null where there are no places.
+// Of windows side by side: the largest elements, and where they are. A window has `extent` columns
+// from `start` on, `step` apart.
+template <class T>
+using Place = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
 template <bool kPlaces, class T>
-void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& regular, int64_t w,
-                    int64_t count, const T* plane, T* to, int64_t* place) {
-  using Place = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
-  T best[kTile];
-  Place at[kTile];
+void largest_side_by_side(const PoolGeometry& g, size_t d, size_t h, int64_t start, int64_t extent,
+                          int64_t apart, int64_t count, const T* plane, T* best, Place<T>* at) {
   bool begun = false;
-  int64_t start = g.dims[2].start[static_cast<size_t>(w)];
   for_rows(g, d, h, [&](int64_t row) {
-    for (int64_t k = start; k < start + regular.extent; k += g.dims[2].step) {
+    for (int64_t k = start; k < start + extent; k += g.dims[2].step) {
       const T* from = plane + row + k;
-      [[maybe_unused]] auto here = static_cast<Place>(row + k);
-      with_distance(regular.apart, [&](auto apart) {
+      [[maybe_unused]] auto here = static_cast<Place<T>>(row + k);
+      with_distance(apart, [&](auto apart) {
         if (!begun) {
           for (int64_t i = 0; i < count; ++i) {
             best[i] = from[i * apart];
-            if constexpr (kPlaces) at[i] = here + static_cast<Place>(i * apart);
+            if constexpr (kPlaces) at[i] = here + static_cast<Place<T>>(i * apart);
           }
           return;
         }
@@ -125,15 +124,56 @@ void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& re
           T v = from[i * apart];
           bool take = (v > best[i]) | is_nan(v);
           best[i] = take ? v : best[i];
-          if constexpr (kPlaces) at[i] = take ? here + static_cast<Place>(i * apart) : at[i];
+          if constexpr (kPlaces) at[i] = take ? here + static_cast<Place<T>>(i * apart) : at[i];
         }
       });
       begun = true;
     }
   });
+}
+
+// place may be null where there are no places.
+template <bool kPlaces, class T>
+void max_of_regular(const PoolGeometry& g, size_t d, size_t h, const Regular& regular, int64_t w,
+                    int64_t count, const T* plane, T* to, int64_t* place) {
+  T best[kTile];
+  Place<T> at[kTile];
+  largest_side_by_side<kPlaces>(g, d, h, g.dims[2].start[static_cast<size_t>(w)], regular.extent,
+                                regular.apart, count, plane, best, at);
   for (int64_t i = 0; i < count; ++i) {
     to[w + i] = best[i];
     if constexpr (kPlaces) place[w + i] = at[i];
+  }
+}
+
+// Whether windows side by side leave most of a register unused, while their columns fill it.
+bool is_wide(const PoolGeometry& g, const Regular& regular) {
+  constexpr int64_t kWide = 5;
+  return g.dims[2].step == 1 && regular.extent >= kWide && regular.extent <= kTile &&
+         regular.apart >= kWide;
+}
+// The same for these: the largest of each column, and then of the columns. Of equal elements the
+// first counts, of NaN the last.
+template <class T>
+void max_of_wide(const PoolGeometry& g, size_t d, size_t h, const Regular& regular, int64_t w,
+                 int64_t count, const T* plane, T* to, int64_t* place) {
+  T best[kTile];
+  Place<T> at[kTile];
+  const int64_t several = (kTile - regular.extent) / regular.apart + 1;
+  for (const int64_t end = w + count; w < end; w += several) {
+    const int64_t windows = std::min(several, end - w);
+    largest_side_by_side<true>(g, d, h, g.dims[2].start[static_cast<size_t>(w)], 1, 1,
+                               (windows - 1) * regular.apart + regular.extent, plane, best, at);
+    for (int64_t i = 0; i < windows; ++i) {
+      int64_t top = i * regular.apart;
+      for (int64_t k = top + 1; k < i * regular.apart + regular.extent; ++k) {
+        const bool before = best[k] == best[top] && at[k] < at[top],
+                   after = is_nan(best[k]) && (!is_nan(best[top]) || at[k] > at[top]);
+        if (best[k] > best[top] || before || after) top = k;
+      }
+      to[w + i] = best[top];
+      if (place) place[w + i] = at[top];
+    }
   }
 }
 
@@ -298,6 +338,7 @@ void max_of_plane(const PoolGeometry& g, const Regular& regular, const T* plane,
   const int64_t outputs = g.dims[2].outputs();
   const bool of_rows = std::is_floating_point_v<T> && is_of_rows(g);
   [[maybe_unused]] const bool few = !place && has_few_elements(g, regular);
+  const bool wide = is_wide(g, regular);
   for_output_rows(g, [&](size_t d, size_t h) {
     const Regular here = has_rows(g, d, h) ? regular : Regular();
     if constexpr (std::is_floating_point_v<T>)
@@ -306,6 +347,7 @@ void max_of_plane(const PoolGeometry& g, const Regular& regular, const T* plane,
       for_row(
           outputs, here, [&](int64_t w) { max_of_one(g, d, h, w, plane, to, place); },
           [&](int64_t w, int64_t count) {
+            if (wide) return max_of_wide(g, d, h, here, w, count, plane, to, place);
             if (place) {
               max_of_regular<true>(g, d, h, here, w, count, plane, to, place);
               return;

@@ -40,6 +40,20 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return _core.relu_(input) if inplace else _core.relu(input)
 
 
+def _by_pieces(
+    name: str,
+    floats: Callable[..., Tensor],
+    others: Callable[..., Tensor],
+    input: Tensor,
+    limits: tuple[float, float],
+    inplace: bool,
+) -> Tensor:
+    def function(x: Tensor) -> Tensor:
+        return floats(x, *limits) if x.is_floating_point() else others(x, *limits)
+
+    return _apply(name, function, input, inplace)
+
+
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """Returns x where x > threshold, else value.
 
@@ -47,12 +61,22 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
         >>> fg.nn.functional.threshold(fg.tensor([0.1, 2.0]), 1.0, -5.0)
         tensor([-5.,  2.])
     """
-    return _apply("threshold", lambda x: x.masked_fill(x <= threshold, value), input, inplace)
+    return _by_pieces(
+        "threshold",
+        _core._threshold,
+        lambda x, low, value: x.masked_fill(x <= low, value),
+        input,
+        (threshold, value),
+        inplace,
+    )
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """In-place form of `threshold`."""
-    return _apply("threshold", lambda x: x.masked_fill(x <= threshold, value), input, True)
+    return _threshold(input, threshold, value, inplace=True)
+
+
+_threshold = threshold  # its name is an argument's, too
 
 
 def hardtanh(
@@ -70,16 +94,16 @@ def hardtanh(
     """
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
-    check_tensors("hardtanh" + "_" * bool(inplace), input=input)
-    if input.dtype == _core.uint8 and min_val < 0:
+    if min_val < 0 and getattr(input, "dtype", None) is _core.uint8:
         raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-
-    def function(x: Tensor) -> Tensor:
-        if x.is_floating_point():
-            return _core._hardtanh(x, min_val, max_val)
-        return x.clamp(min_val, max_val).to(x.dtype)
-
-    return _apply("hardtanh", function, input, inplace)
+    return _by_pieces(
+        "hardtanh",
+        _core._hardtanh,
+        lambda x, low, high: x.clamp(low, high).to(x.dtype),
+        input,
+        (min_val, max_val),
+        inplace,
+    )
 
 
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
@@ -288,7 +312,8 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
         >>> fg.nn.functional.hardshrink(fg.tensor([-2.0, 0.1]))
         tensor([-2.,  0.])
     """
-    return _core.where((input >= -lambd) & (input <= lambd), 0.0, input)
+    check_tensors("hardshrink", input=input)
+    return _core._hardshrink(input, lambd)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -298,7 +323,7 @@ def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.hardsigmoid(fg.tensor([-4.0, 0.0]))
         tensor([0.0000, 0.5000])
     """
-    return _apply("hardsigmoid", lambda x: hardtanh(x, -3.0, 3.0) * (1 / 6) + 0.5, input, inplace)
+    return _apply("hardsigmoid", _core._hardsigmoid, input, inplace)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
