@@ -84,6 +84,13 @@ void with_linspace(const Array& out, std::complex<double> start, std::complex<do
 
 // `bytes`: one element of dst's type.
 void fill_bytes(const Array& dst, const char* bytes) {
+  if (dst.numel == 1) {  // the cotangent of every scalar loss
+    if (dst.itemsize() == 4)
+      std::memcpy(dst.data, bytes, 4);
+    else
+      std::memcpy(dst.data, bytes, dst.itemsize());
+    return;
+  }
   if (!dst.contiguous) {
     Array one = Array::empty({}, dst.dtype);
     std::memcpy(one.data, bytes, dst.itemsize());
