@@ -67,3 +67,18 @@ function(fastgrad_set_isa_flags)
     endif()
   endforeach()
 endfunction()
+
+# What runs once per program or per module rather than once per operation is half as large with -Os. These files go to
+# the end of the list: of functions that several files hold the linker keeps the first, which shall be a fast one.
+function(fastgrad_compile_small list folder)
+  set(sources ${${list}})
+  foreach(name IN LISTS ARGN)
+    set(source "${CMAKE_CURRENT_SOURCE_DIR}/${folder}${name}.cpp")
+    list(REMOVE_ITEM sources "${source}")
+    list(APPEND sources "${source}")
+    if(FASTGRAD_KERNEL_OPTIONS)
+      set_source_files_properties("${source}" PROPERTIES COMPILE_OPTIONS "$<$<CONFIG:Release>:-Os>")
+    endif()
+  endforeach()
+  set(${list} "${sources}" PARENT_SCOPE)
+endfunction()
