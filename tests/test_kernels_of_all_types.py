@@ -390,7 +390,39 @@ def test_transposes_of_lines_far_apart(dtype: str, shape: tuple[int, ...]) -> No
         assert moved.is_contiguous() and moved.mT.tolist() == y.tolist()
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "int8", "int32"])
+@pytest.mark.parametrize("dtype", [t for t in INTEGERS if t != "bool"])
+def test_divisions_of_integers_are_exact(dtype: str) -> None:
+    """Against Python's integers: the ends of the type, quotients next to integers, divisors -1."""
+    info, rng = np.iinfo(dtype), np.random.default_rng(1)
+    corners = [0, 1, 2, 3, 7, 10, info.max // 2, info.max // 3, info.max - 1, info.max]
+    if info.min < 0:
+        corners += [-c for c in corners] + [info.min, info.min + 1, info.min // 2]
+    whole = rng.integers(info.min, info.max, 40, dtype=dtype, endpoint=True)
+    near = rng.integers(1, 11, 40) * rng.integers(1, info.max // 11, 40) + rng.integers(-1, 2, 40)
+    kinds = np.concatenate([np.array(corners, dtype), whole, near.astype(dtype)])
+    a, b = (g.ravel() for g in np.meshgrid(kinds, kinds[kinds != 0]))
+    x, y = fg.tensor(a), fg.tensor(b)
+    pairs = list(zip(a.tolist(), b.tolist(), strict=True))
+    floors = [p // q for p, q in pairs]
+    toward_zero = [abs(p) // abs(q) * (1 if (p < 0) == (q < 0) else -1) for p, q in pairs]
+
+    def wrapped(values_: list[int]) -> Array:
+        return np.array([v & (2**info.bits - 1) for v in values_], f"uint{info.bits}").view(dtype)
+
+    expected = {
+        "floor_divide": (fg.floor_divide(x, y), floors),
+        "remainder": (
+            fg.remainder(x, y),
+            [p - f * q for f, (p, q) in zip(floors, pairs, strict=True)],
+        ),
+        "trunc": (fg.div(x, y, rounding_mode="trunc"), toward_zero),
+        "fmod": (fg.fmod(x, y), [p - t * q for t, (p, q) in zip(toward_zero, pairs, strict=True)]),
+    }
+    for name, (found, exact) in expected.items():
+        np.testing.assert_array_equal(found.numpy(), wrapped(exact), err_msg=name)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32"])
 def test_shifts_by_every_distance(dtype: str) -> None:
     info = np.iinfo(dtype)
     small = np.arange(max(info.min, -128), min(info.max, 255) + 1, dtype=dtype)

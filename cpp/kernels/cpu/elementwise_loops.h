@@ -41,13 +41,15 @@ constexpr bool kWide = false;
 #endif
 
 // Whether a row is free of loops, calls and rare paths, so that wider registers help it.
-constexpr bool is_straight(ElementwiseOp op, bool is_integer) {
+template <class T>
+constexpr bool is_straight(ElementwiseOp op) {
   switch (op) {
     case ElementwiseOp::DivTrunc:
-      return !is_integer;
+      return std::is_floating_point_v<T> || math::kDividesInRegisters<T>;
     case ElementwiseOp::FloorDivide:
     case ElementwiseOp::Remainder:
     case ElementwiseOp::Fmod:
+      return math::kDividesInRegisters<T>;
     case ElementwiseOp::Gcd:
     case ElementwiseOp::Lcm:
     case ElementwiseOp::Ldexp:
@@ -78,7 +80,7 @@ constexpr bool kGains = true;
 template <class F, class T>
 constexpr bool has_kernel() {
   return supports<F::kTypes, T>() && (!kWide || kGains<T>) &&
-         (!kWide || (is_straight(F::kOp, std::is_integral_v<T>) && is_common<F::kTypes, T>()));
+         (!kWide || (is_straight<T>(F::kOp) && is_common<F::kTypes, T>()));
 }
 
 template <class F, class T>
@@ -107,9 +109,8 @@ inline bool is_long(int64_t n) { return n >= kLong && gains_by_prefetch(); }
   }
 }
 template <class F, class T>
-constexpr bool kInPieces =
-    is_straight(F::kOp, std::is_integral_v<T>) &&
-    (std::is_floating_point_v<T> || (sizeof(T) >= 4 && F::kTypes != OpTypes::P));
+constexpr bool kInPieces = is_straight<T>(F::kOp) && (std::is_floating_point_v<T> ||
+                                                      (sizeof(T) >= 4 && F::kTypes != OpTypes::P));
 
 template <class T>
 void fill(T* y, T value, int64_t n) {

@@ -165,17 +165,19 @@ static inline T bitwise_not(T x) {
 template <std::integral T>
 static inline T left_shift(T a, T b) {
   constexpr int bits = static_cast<int>(sizeof(T) * 8);
-  if constexpr (bits == 8) {  // there are no registers' shifts of bytes by several distances
-    const auto distance = static_cast<uint8_t>(b);
-    auto v = static_cast<uint8_t>(a);
+  if constexpr (bits <= 16) {  // there are no registers' shifts of these by several distances
+    using U = std::make_unsigned_t<T>;
+    const auto distance = static_cast<U>(b);
+    auto v = static_cast<U>(a);
     auto step = [&](int log2) {
-      const auto all = static_cast<uint8_t>(-((distance >> log2) & 1));
-      v = static_cast<uint8_t>((v & ~all) | (static_cast<uint8_t>(v << (1 << log2)) & all));
+      const auto all = static_cast<U>(-((distance >> log2) & 1));
+      v = static_cast<U>((v & ~all) | (static_cast<U>(v << (1 << log2)) & all));
     };
     step(0);
     step(1);
     step(2);
-    return static_cast<T>(v & static_cast<uint8_t>(-(distance < bits)));
+    if constexpr (bits == 16) step(3);
+    return static_cast<T>(v & static_cast<U>(-(distance < bits)));
   } else {
     if (b < 0 || b >= bits) return 0;
     return static_cast<T>(static_cast<detail::Wrapping<T>>(a) << b);

@@ -16,6 +16,23 @@ namespace fastgrad::math {
 
 // ---- division ----
 
+// Integers whose quotients are found without an instruction that divides one pair at a time.
+template <class T>
+inline constexpr bool kDividesInRegisters = std::is_same_v<T, std::int32_t>;
+
+// The divisors at which a processor's division traps, the second one of the least value only.
+template <std::integral T>
+static inline bool is_zero_or_minus_one(T b) {
+  using U = std::make_unsigned_t<T>;
+  return std::is_signed_v<T> ? static_cast<U>(static_cast<U>(b) + 1) <= 1 : b == 0;
+}
+
+template <std::integral T>
+static inline T negated(T a) {
+  using U = std::make_unsigned_t<T>;
+  return static_cast<T>(U(0) - static_cast<U>(a));
+}
+
 // The quotient rounded towards zero.
 template <std::floating_point T>
 static inline T trunc_divide(T a, T b) {
@@ -23,11 +40,17 @@ static inline T trunc_divide(T a, T b) {
 }
 template <std::integral T>
 static inline T trunc_divide(T a, T b) {
-  if (b == 0) return 0;
-  if constexpr (std::is_signed_v<T>) {
-    if (b == -1) return static_cast<T>(std::make_unsigned_t<T>(0) - std::make_unsigned_t<T>(a));
+  if constexpr (kDividesInRegisters<T>) {
+    // As numbers of 53 bits, of which a register divides several. A quotient that is not an integer
+    // is 1 / b or more away from the next one; rounding moves it by less.
+    const T divisor = b == 0 || b == -1 ? T(1) : b;
+    const T whole = static_cast<T>(static_cast<double>(a) / static_cast<double>(divisor));
+    const T quotient = b == -1 ? negated(a) : whole;
+    return b == 0 ? T(0) : quotient;
+  } else {
+    if (is_zero_or_minus_one(b)) return b == 0 ? T(0) : negated(a);
+    return static_cast<T>(a / b);
   }
-  return static_cast<T>(a / b);
 }
 
 // The remainder with the sign of a (C's). libm's bit-by-bit loop is needed only for quotients n
@@ -48,11 +71,13 @@ static inline T fmod(T a, T b) {
 }
 template <std::integral T>
 static inline T fmod(T a, T b) {
-  if (b == 0) return 0;
-  if constexpr (std::is_signed_v<T>) {
-    if (b == -1) return 0;
+  if constexpr (kDividesInRegisters<T>) {
+    using U = std::make_unsigned_t<T>;
+    const T rest = static_cast<T>(U(a) - U(trunc_divide(a, b)) * U(b));
+    return b == 0 ? T(0) : rest;
+  } else {
+    return is_zero_or_minus_one(b) ? T(0) : static_cast<T>(a % b);
   }
-  return static_cast<T>(a % b);
 }
 
 // The remainder with the sign of b (Python's). NaN for b = 0 or infinite a; a finite a of the other
@@ -65,10 +90,8 @@ static inline T remainder(T a, T b) {
 template <std::integral T>
 static inline T remainder(T a, T b) {
   const T r = fmod(a, b);
-  if constexpr (std::is_signed_v<T>) {
-    if (r != 0 && (r < 0) != (b < 0)) return static_cast<T>(r + b);
-  }
-  return r;
+  const bool is_off = (r != 0) & ((r < 0) != (b < 0));
+  return static_cast<T>(r + (b & static_cast<T>(-T(is_off))));  // a branch would be taken at random
 }
 
 // The floor of the exact quotient, as Python's `//`: consistent with remainder, a / b for b = 0,
@@ -90,10 +113,8 @@ static inline T floor_divide(T a, T b) {
 template <std::integral T>
 static inline T floor_divide(T a, T b) {
   const T whole = trunc_divide(a, b);
-  if constexpr (std::is_signed_v<T>) {
-    if ((a < 0) != (b < 0) && fmod(a, b) != 0) return static_cast<T>(whole - 1);
-  }
-  return whole;
+  const bool is_above = ((a < 0) != (b < 0)) & (fmod(a, b) != 0);
+  return static_cast<T>(whole - T(is_above));
 }
 
 // ---- integers ----
