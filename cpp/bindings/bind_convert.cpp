@@ -26,12 +26,29 @@ PyObject* number_object(const Array& a, int64_t offset) {
   return s.is_float() ? PyFloat_FromDouble(s.to_double()) : PyLong_FromLongLong(s.to_int());
 }
 
-PyObject* nested_list(const Array& a, size_t dim, int64_t offset) {
-  if (dim == a.shape.size()) return number_object(a, offset);
+// Reads one element; chosen once for a whole list.
+using Reader = PyObject* (*)(const Array&, int64_t offset);
+Reader reader(DType d) {
+  if (d == DType::Float64)
+    return [](const Array& a, int64_t at) { return PyFloat_FromDouble(a.ptr<double>()[at]); };
+  if (d == DType::Float32)
+    return
+        [](const Array& a, int64_t at) { return PyFloat_FromDouble(double{a.ptr<float>()[at]}); };
+  if (d == DType::Int64)
+    return [](const Array& a, int64_t at) { return PyLong_FromLongLong(a.ptr<int64_t>()[at]); };
+  if (d == DType::Bool)
+    return [](const Array& a, int64_t at) { return boolean(a.ptr<bool>()[at]); };
+  return number_object;
+}
+
+PyObject* nested_list(const Array& a, size_t dim, int64_t offset, Reader read) {
+  if (dim == a.shape.size()) return read(a, offset);
   Object list = own(PyList_New(static_cast<Py_ssize_t>(a.shape[dim])));
-  for (int64_t i = 0; i < a.shape[dim]; ++i)
-    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i),
-                    check(nested_list(a, dim + 1, offset + i * a.strides[dim])));
+  const bool is_last = dim + 1 == a.shape.size();
+  for (int64_t i = 0; i < a.shape[dim]; ++i, offset += a.strides[dim]) {
+    PyObject* item = is_last ? read(a, offset) : nested_list(a, dim + 1, offset, read);
+    PyList_SET_ITEM(list.get(), static_cast<Py_ssize_t>(i), check(item));
+  }
   return list.release();
 }
 
@@ -144,7 +161,8 @@ void bind_convert(Registry& r) {
   r.add("tolist", kMethod, "The elements as (nested lists of) Python numbers.")
       .on("(Tensor input) -> Any", [](const Arguments& a) {
         refuse_recording(".tolist()");
-        return nested_list(a.tensor(0).array(), 0, 0);
+        const Array& x = a.tensor(0).array();
+        return nested_list(x, 0, 0, reader(x.dtype));
       });
   r.add("__complex__", kMethod, "The value of a one-element tensor as a complex number.")
       .on("(Tensor self) -> Any", [](const Arguments& a) {

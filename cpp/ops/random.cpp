@@ -437,9 +437,9 @@ Tensor multinomial(const Tensor& weights, int64_t draws, bool replacement, Gener
   int64_t rows = weights.ndim() == 2 ? weights.size(0) : 1;
   Array w = recorded::as_contiguous(weights.array(), DType::Float64).reshaped(Dims{rows, n});
   for (int64_t row = 0; row < rows; ++row) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; ++i) sum += w.ptr<double>()[row * n + i];
-    FG_CHECK(sum > 0, "invalid multinomial distribution (sum of probabilities <= 0)");
+    const double* first = w.ptr<double>() + row * n;
+    FG_CHECK(std::any_of(first, first + n, [](double v) { return v > 0; }),
+             "invalid multinomial distribution (sum of probabilities <= 0)");
   }
   Array out = Array::empty(Dims{rows, draws}, DType::Int64);
   fill_multinomial(out, g.reserve(static_cast<uint64_t>(rows) * blocks_for(std::max(n, draws))), w,

@@ -413,22 +413,38 @@ void fill_permutation(const Array& out, RandomStream s) {
                                        out.numel);
 }
 
+// Of few at a time, put upon what is before them: a processor works on several such chains at once.
+// The sums never fall, and stay where a weight is 0, as those of one chain.
+static void running_sums(const double* w, int64_t n, double* sums) {
+  constexpr int64_t kChain = 16;
+  double before = 0;
+  for (int64_t i = 0; i < n; i += kChain) {
+    double sum = 0;
+    for (int64_t k = i; k < std::min(i + kChain, n); ++k) {
+      sum += w[k];
+      sums[k] = before + sum;
+    }
+    before += sum;
+  }
+}
+
 void fill_multinomial(const Array& out, RandomStream s, const Array& weights, bool replacement) {
   int64_t rows = weights.shape[0], n = weights.shape[1], draws = out.shape[1];
-  std::vector<double> sums(static_cast<size_t>(n));
-  std::vector<std::pair<double, int64_t>> keys(static_cast<size_t>(n));
+  const Array memory = Array::empty(Dims{replacement ? n : 0}, DType::Float64);
+  double* sums = memory.ptr<double>();
+  std::vector<std::pair<double, int64_t>> keys(static_cast<size_t>(replacement ? 0 : n));
   for (int64_t row = 0; row < rows; ++row) {
     const double* w = weights.ptr<double>() + row * n;
     int64_t* drawn = out.ptr<int64_t>() + row * draws;
     if (replacement) {
-      std::partial_sum(w, w + n, sums.begin());
+      running_sums(w, n, sums);
+      const double sum = sums[n - 1];
       // The last one that can be drawn: rounding must not lead to those of weight 0 behind it.
-      auto last = std::lower_bound(sums.begin(), sums.end(), sums.back()) - sums.begin();
+      const int64_t last = std::lower_bound(sums, sums + n, sum) - sums;
       RandomStream t{s.seed, s.block + static_cast<uint64_t>(row) * blocks_for(draws)};
       for_words64(t, draws, [&](int64_t i, uint64_t bits) {
-        auto at = std::upper_bound(sums.begin(), sums.end(), uniform64(bits) * sums.back()) -
-                  sums.begin();
-        drawn[i] = std::min<int64_t>(at, last);
+        const int64_t at = std::upper_bound(sums, sums + n, uniform64(bits) * sum) - sums;
+        drawn[i] = std::min(at, last);
       });
     } else {
       // The order of exponential variables with rates w is an order drawn by weight.
