@@ -25,6 +25,7 @@ FILES = [
     "test_convolution_methods.py",
     "test_kernels_of_all_types.py",
     "test_linalg_batches.py",
+    "test_order.py",
     "bench/test_ulp.py",
 ]
 narrower = pytest.mark.parametrize("isa", ["baseline", "avx2"])

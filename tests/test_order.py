@@ -98,6 +98,52 @@ class TestSorting:
                 assert values[row].item() == some[counts.argmax()]
                 assert places[row].item() == np.flatnonzero(x[row] == values[row].item())[-1]
 
+    @pytest.mark.parametrize(
+        "kind", ["random", "close", "one far", "leading bits", "few", "rising", "with nan"]
+    )
+    @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+    def test_long_lines(self, dtype: str, kind: str) -> None:
+        rng = np.random.default_rng(3)
+        floats = dtype.startswith("float")
+        for n in [1500, 5000, 20000]:
+            x = rng.permutation(n).astype(dtype)
+            if kind == "random":
+                x = (rng.standard_normal(n) * 1e6).astype(dtype)
+            elif kind == "close" and floats:  # they differ in the last bits
+                x = (1 + x * np.finfo(dtype).eps).astype(dtype)
+            elif kind == "one far":
+                x[n // 3] = np.finfo(dtype).max if floats else np.iinfo(dtype).max
+            elif kind == "leading bits" and dtype.endswith("64"):  # and in the last ones
+                x = (rng.integers(0, 30, n) * 2.0**52 + rng.integers(0, 999, n)).astype(dtype)
+            elif kind == "few":
+                x = (rng.integers(-1, 2, n)).astype(dtype)
+            elif kind == "rising":
+                x = np.sort(x)
+            elif kind == "with nan" and floats:
+                x[rng.random(n) < 0.4] = math.nan
+                x[:2] = [-0.0, 0.0]
+            t = fg.tensor(x)
+            order = np.argsort(x, kind="stable")
+            np.testing.assert_array_equal(to_numpy(t.argsort(stable=True)), order)
+            falling = np.argsort(x.max() - x if not floats else -x, kind="stable")
+            if not np.isnan(x.astype("float64")).any():
+                np.testing.assert_array_equal(
+                    to_numpy(t.sort(stable=True, descending=True).indices), falling
+                )
+                assert t.median().item() == x[order[(n - 1) // 2]]
+                for k in (10, 100, n // 2):
+                    np.testing.assert_array_equal(to_numpy(t.topk(k).indices), falling[:k])
+            for k in (1, 10, n // 3, n // 2, n):
+                assert t.kthvalue(k).indices.item() == order[k - 1]
+                chosen = t.topk(k, largest=False).indices
+                np.testing.assert_array_equal(to_numpy(chosen), order[:k])
+            got = fg.unique(t, return_inverse=True, return_counts=True)
+            expected = np.unique(x, return_inverse=True, return_counts=True, equal_nan=False)
+            for ours, theirs in zip((*got, fg.unique(t)), (*expected, expected[0]), strict=True):
+                if theirs is not expected[1]:
+                    np.testing.assert_array_equal(to_numpy(ours), theirs)
+            np.testing.assert_array_equal(to_numpy(got[0][got[1]]), x)
+
     def test_k_out_of_range(self) -> None:
         with pytest.raises(RuntimeError, match="selected index k out of range"):
             fg.topk(fg.tensor([1.0, 2.0]), 3)
@@ -233,12 +279,21 @@ class TestCounting:
     @pytest.mark.parametrize("right", [False, True])
     def test_places_are_numpys(self, right: bool) -> None:
         rng = np.random.default_rng(4)
-        edges, values = np.sort(rng.integers(0, 20, 15)), rng.integers(-2, 22, (4, 6))
+        edges, values = np.sort(rng.integers(0, 20, 15)), rng.integers(-2, 22, (4, 7))
         expected = np.searchsorted(edges, values, "right" if right else "left")
         found = fg.searchsorted(fg.tensor(edges), fg.tensor(values), right=right)
         np.testing.assert_array_equal(to_numpy(found), expected)
         buckets = fg.bucketize(fg.tensor(values), fg.tensor(edges), right=right)
         np.testing.assert_array_equal(to_numpy(buckets), expected)
+        mixed = rng.permutation(15)
+        moved = np.empty_like(edges)
+        moved[mixed] = edges
+        found = fg.searchsorted(
+            fg.tensor(moved), fg.tensor(values), right=right, sorter=fg.tensor(mixed)
+        )
+        np.testing.assert_array_equal(to_numpy(found), expected)
+        rows = fg.searchsorted(fg.tensor(edges).expand(4, 15), fg.tensor(values), right=right)
+        np.testing.assert_array_equal(to_numpy(rows), expected)
 
 
 class TestDifferences:

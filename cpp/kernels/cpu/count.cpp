@@ -8,7 +8,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
-#include "kernels/cpu/radix.h"
+#include "kernels/cpu/sort_keys.h"
 
 namespace fastgrad {
 
@@ -60,6 +60,37 @@ bool find_evenly(const T* edge, int64_t n, const T* value, int64_t count, bool r
   return true;
 }
 
+// How many of n edges are before a value: before(k) says whether the k-th is, and those that are
+// come first. NaN compares false, so that it is behind all. The mask keeps compilers
+// from making a branch, which nobody could guess.
+template <class F>
+int64_t first_not_before(int64_t n, F&& before) {
+  int64_t base = 0, length = n;
+  for (; length > 1; length -= length / 2)
+    base += length / 2 & -int64_t{before(base + length / 2 - 1)};
+  return base + (length && before(base) ? 1 : 0);
+}
+
+// The same for several values in one row: each step of one search waits for memory.
+constexpr int64_t kFoundAtOnce = 8;
+template <bool kRight, class T>
+void find_in_row(const T* edge, int64_t n, const T* value, int64_t* to) {
+  auto before = [](T e, T v) { return kRight ? !(e > v) : !(e >= v); };
+  T v[kFoundAtOnce];
+  int64_t base[kFoundAtOnce] = {};
+  for (int64_t j = 0; j < kFoundAtOnce; ++j) v[j] = value[j];
+  int64_t length = n;
+  for (; length > 1; length -= length / 2) {
+    const int64_t half = length / 2;
+    const T* last = edge + half - 1;
+#pragma GCC unroll 8
+    for (int64_t j = 0; j < kFoundAtOnce; ++j)
+      base[j] += half & -int64_t{before(last[base[j]], v[j])};
+  }
+  for (int64_t j = 0; j < kFoundAtOnce; ++j)
+    to[j] = base[j] + (length && before(edge[base[j]], v[j]) ? 1 : 0);
+}
+
 }  // namespace
 
 void search_sorted(const Array& boundaries, const Array& values, const Array* sorter, bool right,
@@ -82,21 +113,17 @@ void search_sorted(const Array& boundaries, const Array& values, const Array* so
     if constexpr (std::is_floating_point_v<T>)
       if (one_row && !place && find_evenly(edge, n, value, sought.numel, right, to)) return;
     parallel_for(sought.numel, kGrain, [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i) {
+      int64_t i = begin;
+      if (one_row && !place) {
+        const auto find = right ? &find_in_row<true, T> : &find_in_row<false, T>;
+        for (; i + kFoundAtOnce <= end; i += kFoundAtOnce) find(edge, n, value + i, to + i);
+      }
+      for (; i < end; ++i) {
         const int64_t row = one_row ? 0 : i / per_row * n;
-        const T v = value[i];
-        // The first place whose edge is not before v; NaN compares false: it goes behind all.
-        auto before = [&](int64_t k) {
+        to[i] = first_not_before(n, [&](int64_t k) {
           const T e = edge[row + (place ? place[row + k] : k)];
-          return right ? !(e > v) : !(e >= v);
-        };
-        int64_t base = 0, length = n;
-        while (length > 1) {  // without branches to guess
-          const int64_t half = length / 2;
-          base += before(base + half - 1) ? half : 0;
-          length -= half;
-        }
-        to[i] = base + (length && before(base) ? 1 : 0);
+          return right ? !(e > value[i]) : !(e >= value[i]);
+        });
       }
     });
   });
@@ -140,17 +167,18 @@ struct Groups {
   }
 };
 
-template <class T>
-void group_sorted_elements(const T* p, int64_t n, Groups& groups, int64_t* inverse) {
-  with_sorted_keys(p, n, false, [&](const auto* sorted) {
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t place = sorted[i].index;
-      bool nan = false;
-      if constexpr (std::is_floating_point_v<T>) nan = sorted[i].key == ~KeyOf<T>{0};
-      groups.order.get()[i] = place;
-      inverse[place] = groups.add(i, i == 0 || nan || sorted[i].key != sorted[i - 1].key);
-    }
-  });
+// Elements of a compute type, by their keys.
+template <class Key>
+void group_sorted_elements(DType type, const void* p, int64_t n, Groups& groups, int64_t* inverse) {
+  const Scratch<Key> memory(2 * n + kBehindKeys);
+  Key *sorted = memory.get(), *key = sorted + n;
+  int64_t* order = groups.order.get();
+  const int64_t numbers = n - make_keys(type, p, n, false, key);
+  sort_places(key, n, order, sorted);
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t group = groups.add(i, i == 0 || i >= numbers || sorted[i] != sorted[i - 1]);
+    if (inverse) inverse[order[i]] = group;
+  }
 }
 
 // Integers of a small range are counted instead of sorted. False, and nothing done, for others.
@@ -178,7 +206,7 @@ bool group_counted_elements(const T* p, int64_t n, Groups& groups, int64_t* inve
     groups.order.get()[start] = v.first;
     start += v.count;
   }
-  for (int64_t i = 0; i < n; ++i) inverse[i] = values[offset(p[i])].rank;
+  for (int64_t i = 0; inverse && i < n; ++i) inverse[i] = values[offset(p[i])].rank;
   return true;
 }
 
@@ -321,18 +349,21 @@ DistinctRows distinct_rows(const Array& x, bool consecutive, DistinctWanted want
     return result;
   }
   Groups groups(n);
-  result.inverse = Array::empty(Dims{n}, DType::Int64);
-  int64_t* inverse = result.inverse.ptr<int64_t>();
+  result.inverse = Array::empty(Dims{wanted.inverse ? n : 0}, DType::Int64);
+  int64_t* inverse = wanted.inverse ? result.inverse.ptr<int64_t>() : nullptr;
   dispatch_real(compute, "unique", [&]<class T>(T) {
     const T* p = rows.ptr<T>();
     if (consecutive && width == 1) {
-      for (int64_t i = 0; i < n; ++i) inverse[i] = groups.add(i, i == 0 || !(p[i] == p[i - 1]));
+      for (int64_t i = 0; i < n; ++i) {
+        const int64_t group = groups.add(i, i == 0 || !(p[i] == p[i - 1]));
+        if (inverse) inverse[i] = group;
+      }
       return;
     }
     if (!consecutive && width == 1 && n > 0 && n <= int64_t{UINT32_MAX}) {
       if constexpr (std::is_integral_v<T>)
         if (group_counted_elements(p, n, groups, inverse)) return;
-      return group_sorted_elements(p, n, groups, inverse);
+      return group_sorted_elements<KeyOf<T>>(compute, p, n, groups, inverse);
     }
     int64_t* order = groups.order.get();
     std::iota(order, order + n, 0);
@@ -340,9 +371,11 @@ DistinctRows distinct_rows(const Array& x, bool consecutive, DistinctWanted want
       std::stable_sort(order, order + n, [&](int64_t a, int64_t b) {
         return compare_rows(p + a * width, p + b * width, width) < 0;
       });
-    for (int64_t i = 0; i < n; ++i)
-      inverse[order[i]] = groups.add(
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t group = groups.add(
           i, i == 0 || !equal_rows(p + order[i] * width, p + order[i - 1] * width, width));
+      if (inverse) inverse[order[i]] = group;
+    }
   });
   groups.starts.get()[groups.count] = n;
   Dims shape = x.shape;
@@ -352,7 +385,6 @@ DistinctRows distinct_rows(const Array& x, bool consecutive, DistinctWanted want
   const int64_t* starts = groups.starts.get();
   for (int64_t g = 0; g < result.counts.numel; ++g)
     result.counts.ptr<int64_t>()[g] = starts[g + 1] - starts[g];
-  if (!wanted.inverse) result.inverse = Array::empty(Dims{0}, DType::Int64);
   Array source = as_contiguous(x);
   const bool in_order = consecutive;
   const size_t bytes = static_cast<size_t>(width) * x.itemsize();

@@ -49,9 +49,6 @@ struct LaneKernels {
   LinesKernel<T, double> squares_lines;
   void (*moments)(const T* p, int64_t n, double* mean, double* squares);
   void (*moments_rows)(const T* const* row, int64_t n, int64_t m, double* mean, double* squares);
-  // The place of each of n numbers in ascending order, equal ones in theirs: all are compared with
-  // all, several at a time. Up to the next multiple of 16 p has to be readable.
-  void (*ranks)(const T* p, int64_t n, int32_t* rank);
 };
 // The sums of all elements, and of those that are not NaN.
 template <class In, class Acc>
