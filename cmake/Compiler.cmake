@@ -46,7 +46,7 @@ function(fastgrad_set_isa_flags)
         "-O2;-ftree-vectorize;-fvect-cost-model=dynamic")
     endif()
     # Loops that a branch on an option divides into a few, each of them without it.
-    if(source MATCHES "grid_weights" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    if(source MATCHES "grid_tiles" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS
         "-O2;-ftree-vectorize;-fvect-cost-model=dynamic;-funswitch-loops")
     endif()

@@ -378,11 +378,11 @@ def test_the_image_has_no_gradient_from_places_that_are_no_numbers():
 
 
 @only_fastgrad
-@pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
-def test_second_derivatives_of_grid_sample(mode):
+@pytest.mark.parametrize("dims, mode", [(2, "bilinear"), (2, "bicubic"), (3, "bilinear")])
+def test_second_derivatives_of_grid_sample(dims, mode):
     r = np.random.default_rng(7)
-    x = fg.tensor(r.standard_normal((1, 2, 4, 5)), requires_grad=True)
-    grid = fg.tensor(r.uniform(-0.8, 0.8, (1, 2, 3, 2)), requires_grad=True)
+    x = fg.tensor(r.standard_normal((1, 2, *(4, 5, 3)[:dims])), requires_grad=True)
+    grid = fg.tensor(r.uniform(-0.8, 0.8, (1, *(2, 3, 1)[:dims], dims)), requires_grad=True)
 
     def sample(x, grid):
         return fg.nn.functional.grid_sample(x, grid, mode, "zeros", False)
@@ -441,13 +441,59 @@ def same_samples(x, grid, *arguments):
 @pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("channels, places", [(1, 70), (3, 70), (4, 70), (7, 3)])
-def test_samples_of_channels_side_by_side(channels, places, dtype, mode, padding_mode):
-    """Many samples go by groups of channels, few go pixel by pixel."""
+def test_samples_of_few_and_many_channels(channels, places, dtype, mode, padding_mode):
     r = np.random.default_rng(channels)
     x = r.standard_normal((2, channels, 9, 13)).astype(dtype)
     grid = r.uniform(-2.5, 2.5, (2, 1, places, 2)).astype(dtype)
     same_samples(x, grid, mode, padding_mode, False)
     same_samples(x, grid, mode, padding_mode, True)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("padding_mode", ["zeros", "border", "reflection"])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+@pytest.mark.parametrize("sizes", [(3, 1), (1, 3), (2, 2), (4, 3)])
+def test_samples_of_narrow_images(sizes, mode, padding_mode):
+    """Neighbours are read in pairs, which change places or become one at the edges."""
+    r = np.random.default_rng(2)
+    x, grid = r.standard_normal((2, 2, *sizes)), r.uniform(-2.5, 2.5, (2, 1, 131, 2))
+    for align in (False, True):
+        if not align or min(sizes) > 1:  # else PyTorch divides by 0
+            same_samples(x, grid, mode, padding_mode, align)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_samples_of_volumes_in_tiles(mode):
+    r = np.random.default_rng(3)
+    x, grid = r.standard_normal((2, 3, 4, 5, 6)), r.uniform(-1.5, 1.5, (2, 3, 5, 10, 3))
+    for padding_mode in ("zeros", "border", "reflection"):
+        same_samples(x, grid, mode, padding_mode, False)
+
+
+@only_fastgrad
+def test_samples_do_not_depend_on_threads():
+    r = np.random.default_rng(4)
+    x, grid = r.standard_normal((2, 20, 30, 30)), r.uniform(-1.2, 1.2, (2, 40, 40, 2))
+    threads, found = fg.get_num_threads(), []
+    try:
+        for n in (1, 3):
+            fg.set_num_threads(n)
+            a, b = (fg.tensor(v, requires_grad=True) for v in (x, grid))
+            y = fg.nn.functional.grid_sample(a, b, align_corners=False)
+            y.sin().sum().backward()
+            found.append([t.detach().numpy().tobytes() for t in (y, a.grad, b.grad)])
+    finally:
+        fg.set_num_threads(threads)
+    assert found[0] == found[1]
+
+
+@only_fastgrad
+def test_samples_of_no_channels():
+    x, grid = fg.zeros(1, 0, 3, 3), fg.zeros(1, 2, 2, 2, requires_grad=True)
+    y = fg.nn.functional.grid_sample(x, grid, align_corners=False)
+    (g,) = fg.autograd.grad(y.sum(), grid)
+    assert y.shape == (1, 0, 2, 2) and g.tolist() == [[[[0.0] * 2] * 2] * 2]
 
 
 @only_fastgrad
@@ -472,12 +518,13 @@ def test_samples_far_outside():
 @only_fastgrad
 def test_a_pixel_that_is_not_sampled_does_not_matter():
     image = fg.tensor([[[[float("inf"), 1.0], [1.0, 1.0]]]])
-    grid = fg.tensor([[[[1.5, 1.5], [3.0, 0.0]]]])
-    y = fg.nn.functional.grid_sample(image, grid, align_corners=False)
-    theirs = torch.nn.functional.grid_sample(
-        torch.tensor(image.tolist()), torch.tensor(grid.tolist()), align_corners=False
-    )
-    np.testing.assert_allclose(y.numpy(), theirs.numpy())
+    grid = fg.tensor([[[[1.5, 1.5], [3.0, 0.0], [-1.0, -2.0], [1.0, -1.0]]]])
+    for padding_mode in ("zeros", "border"):
+        y = fg.nn.functional.grid_sample(image, grid, "bilinear", padding_mode, False)
+        theirs = torch.nn.functional.grid_sample(
+            *(torch.tensor(t.tolist()) for t in (image, grid)), "bilinear", padding_mode, False
+        )
+        np.testing.assert_allclose(y.numpy(), theirs.numpy())
 
 
 @only_fastgrad

@@ -1,8 +1,8 @@
 // Images sampled at any place: weighted sums of the pixels around it.
 //
-// A sample is the sum over k of weight[k] * x[index[k]] in each channel. The three kernels are the
-// one trilinear form g · sum(weight · x) seen from its three sides, so that they are one another's
-// gradients, to any order. An index that is not below the number of pixels stands for a 0.
+// A sample is the sum over k of weight[k] * x[index[k]] in each channel, where the place says which
+// pixels and weights these are. The three kernels are that sum and its gradients; the gradients of
+// each are made of the three with weights that are differentiated once more.
 #pragma once
 
 #include "storage/array.h"
@@ -19,25 +19,14 @@ struct GridOptions {
   DimSpan sizes;   // of the image
   DimSpan orders;  // how often the weights are differentiated by each coordinate, x first
 };
-// How many pixels make a sample.
-inline int64_t grid_taps(GridMode mode, size_t dims) {
-  return mode == GridMode::Nearest ? 1 : mode == GridMode::Bilinear ? 1 << dims : 16;
-}
 
-// grid: (places, dims) of float32 or float64. weight: (places, taps); index: the same in int32,
-// null where nobody wants it.
-void grid_weights(const GridOptions& o, const Array& grid, const Array& weight, const Array* index);
-
-// x: (n, channels, pixels...), weight and index: (n, places..., taps), y: (n, channels, places...),
-// row-major, all but index of the same type.
-struct GridSizes {
-  int64_t batch, channels, pixels, places, taps;
-};
-void grid_gather(const GridSizes& s, const Array& x, const Array& weight, const Array& index,
-                 const Array& y);
-void grid_scatter(const GridSizes& s, const Array& y, const Array& weight, const Array& index,
-                  const Array& x);
-void grid_dots(const GridSizes& s, const Array& y, const Array& x, const Array& index,
-               const Array& weight);
+// x: (n, channels, pixels...), grid: (n, places..., dims), y: (n, channels, places...), row-major
+// and all of float32 or float64.
+void grid_sample(const GridOptions& o, const Array& x, const Array& grid, const Array& y);
+// x = the adjoint of sampling, of y.
+void grid_spread(const GridOptions& o, const Array& y, const Array& grid, const Array& x);
+// slopes: as grid; the sum over channels of y times the derivatives of the samples of x.
+void grid_slopes(const GridOptions& o, const Array& y, const Array& x, const Array& grid,
+                 const Array& slopes);
 
 }  // namespace fastgrad

@@ -7,10 +7,10 @@
 #include "kernels/copy.h"
 #include "kernels/grid.h"
 #include "kernels/resample.h"
+#include "ops/basic_index.h"
 #include "ops/convert.h"
-#include "ops/join.h"
 #include "ops/pointwise.h"
-#include "ops/reduce.h"
+#include "ops/shape.h"
 
 namespace fastgrad {
 namespace {
@@ -191,70 +191,31 @@ Tensor interpolate(const Tensor& x, DimSpan sizes, std::span<const double> scale
 
 // ---- samples at any place
 //
-// Attributes of GridWeights: s[0] mode, s[1] padding, s[2] whether corners are aligned; lists:
-// sizes of the image, and how often the weights are differentiated by each coordinate. The
-// derivatives of the weights are the op itself with higher orders.
+// Attributes: s[0] mode, s[1] padding, s[2] whether corners are aligned; lists: sizes of the image,
+// and how often the weights are differentiated by each coordinate. The gradients of the three ops
+// are the ops themselves, some with higher orders.
 namespace {
 
 GridOptions grid_options(const Attrs& a) {
   return {static_cast<GridMode>(a.integer(0)), static_cast<GridPadding>(a.integer(1)), a.flag(2),
           a.list(0), a.list(1)};
 }
-bool is_differentiated(const Attrs& a) {
-  for (int64_t order : a.list(1))
-    if (order > 0) return true;
-  return false;
+bool is_nearest(const Attrs& a) { return grid_options(a).mode == GridMode::Nearest; }
+Attrs steeper(const Attrs& a, size_t coordinate) {
+  Dims orders(a.list(1));
+  ++orders[coordinate];
+  return Attrs(a.s[0], a.s[1], a.s[2]).with(a.list(0)).with(orders);
 }
 
-// Of x: (n, channels, pixels...) and weight: (n, places..., taps).
-GridSizes grid_sizes(const Array& x, const Array& weight) {
-  GridSizes s{x.shape[0], x.shape[1], 1, 1, weight.shape.back()};
-  for (size_t d = 2; d < x.shape.size(); ++d) s.pixels *= x.shape[d];
-  for (size_t d = 1; d + 1 < weight.shape.size(); ++d) s.places *= weight.shape[d];
-  return s;
+// The gradient by the grid of the sum of y * (samples of x).
+Tensor grid_gradient(const Attrs& a, const Tensor& y, const Tensor& x, const Tensor& grid) {
+  return is_nearest(a) ? zeros_like(grid) : apply(Op::GridSlopes, {y, x, grid}, a);
 }
 
 }  // namespace
 
-FG_DEFINE_OP(GridWeights) = {
-    .name = "grid_weights",
-    .num_outputs = 2,
-    .infer =
-        [](const Attrs& a, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
-          const GridOptions o = grid_options(a);
-          out[0].shape = in[0]->shape;
-          out[0].shape.back() = grid_taps(o.mode, o.sizes.size());
-          out[1].dtype = DType::Int32;
-          out[1].shape = is_differentiated(a) ? Dims{0} : out[0].shape;
-        },
-    .eval =
-        [](const Attrs& a, Inputs in, std::span<Array> out) {
-          grid_weights(grid_options(a), as_contiguous(*in[0]), out[0],
-                       is_differentiated(a) ? nullptr : &out[1]);
-        },
-    .vjp =
-        [](VjpContext& c) {
-          const Attrs& a = c.attrs();
-          Tensor grid = c.in(0);
-          if (grid_options(a).mode == GridMode::Nearest) return c.set(0, zeros_like(grid));
-          Tensors parts;
-          for (size_t d = 0; d < a.list(0).size(); ++d) {
-            Dims orders(a.list(1));
-            ++orders[d];
-            Tensor slope =
-                apply_multi(Op::GridWeights, {grid},
-                            Attrs(a.s[0], a.s[1], a.s[2]).with(a.list(0)).with(orders))[0];
-            parts.push_back(sum(mul(c.g(), slope), Dims{-1}));
-          }
-          c.set(0, stack(parts, -1));
-        },
-    .save = {save_in(0)},
-    .nondifferentiable_outputs = 2,
-};
-
-// x, weight, index.
-FG_DEFINE_OP(GridGather) = {
+// x, grid.
+FG_DEFINE_OP(GridSample) = {
     .name = "grid_sample",
     .backward_name = "GridSamplerBackward0",
     .infer =
@@ -265,23 +226,20 @@ FG_DEFINE_OP(GridGather) = {
             out[0].shape.push_back(in[1]->shape[d]);
         },
     .eval =
-        [](const Attrs&, Inputs in, std::span<Array> out) {
-          grid_gather(grid_sizes(*in[0], *in[1]), as_contiguous(*in[0]), as_contiguous(*in[1]),
-                      as_contiguous(*in[2]), out[0]);
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          grid_sample(grid_options(a), as_contiguous(*in[0]), as_contiguous(*in[1]), out[0]);
         },
     .vjp =
         [](VjpContext& c) {
-          if (c.needs(0))
-            c.set(0, apply(Op::GridScatter, {c.g(), c.in(1), c.in(2)},
-                           Attrs().with(c.in_shape(0).subspan(2))));
-          if (c.needs(1)) c.set(1, apply(Op::GridDots, {c.g(), c.in(0), c.in(2)}));
+          if (c.needs(0)) c.set(0, apply(Op::GridSpread, {c.g(), c.in(1)}, c.attrs()));
+          if (c.needs(1)) c.set(1, grid_gradient(c.attrs(), c.g(), c.in(0), c.in(1)));
         },
-    .save = {save_in(1) | save_in(2), save_in(0) | save_in(2)},
+    .save = {save_in(1), save_in(0) | save_in(1)},
 };
 
-// y, weight, index; list 0: the sizes of the image.
-FG_DEFINE_OP(GridScatter) = {
-    .name = "grid_scatter",
+// y, grid.
+FG_DEFINE_OP(GridSpread) = {
+    .name = "grid_spread",
     .infer =
         [](const Attrs& a, Inputs in, Metas& out) {
           out[0].dtype = in[0]->dtype;
@@ -289,39 +247,52 @@ FG_DEFINE_OP(GridScatter) = {
           for (int64_t n : a.list(0)) out[0].shape.push_back(n);
         },
     .eval =
-        [](const Attrs&, Inputs in, std::span<Array> out) {
-          grid_scatter(grid_sizes(out[0], *in[1]), as_contiguous(*in[0]), as_contiguous(*in[1]),
-                       as_contiguous(*in[2]), out[0]);
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          grid_spread(grid_options(a), as_contiguous(*in[0]), as_contiguous(*in[1]), out[0]);
         },
     .vjp =
         [](VjpContext& c) {
-          if (c.needs(0)) c.set(0, apply(Op::GridGather, {c.g(), c.in(1), c.in(2)}));
-          if (c.needs(1)) c.set(1, apply(Op::GridDots, {c.in(0), c.g(), c.in(2)}));
+          if (c.needs(0)) c.set(0, apply(Op::GridSample, {c.g(), c.in(1)}, c.attrs()));
+          if (c.needs(1)) c.set(1, grid_gradient(c.attrs(), c.in(0), c.g(), c.in(1)));
         },
-    .save = {save_in(1) | save_in(2), save_in(0) | save_in(2)},
+    .save = {save_in(1), save_in(0) | save_in(1)},
 };
 
-// y, x, index.
-FG_DEFINE_OP(GridDots) = {
-    .name = "grid_dots",
+// y, x, grid.
+FG_DEFINE_OP(GridSlopes) = {
+    .name = "grid_slopes",
     .infer =
         [](const Attrs&, Inputs in, Metas& out) {
-          out[0].dtype = in[0]->dtype;
+          out[0].dtype = in[2]->dtype;
           out[0].shape = in[2]->shape;
         },
     .eval =
-        [](const Attrs&, Inputs in, std::span<Array> out) {
-          grid_dots(grid_sizes(*in[1], out[0]), as_contiguous(*in[0]), as_contiguous(*in[1]),
-                    as_contiguous(*in[2]), out[0]);
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          grid_slopes(grid_options(a), as_contiguous(*in[0]), as_contiguous(*in[1]),
+                      as_contiguous(*in[2]), out[0]);
         },
     .vjp =
         [](VjpContext& c) {
-          if (c.needs(0)) c.set(0, apply(Op::GridGather, {c.in(1), c.g(), c.in(2)}));
-          if (c.needs(1))
-            c.set(1, apply(Op::GridScatter, {c.in(0), c.g(), c.in(2)},
-                           Attrs().with(c.in_shape(1).subspan(2))));
+          // A sum over the coordinates, each with one more derivative by it.
+          Tensor total[3];
+          for (size_t d = 0; d < c.attrs().list(0).size(); ++d) {
+            const Attrs more = steeper(c.attrs(), d);
+            const Tensor g = unsqueeze(select(c.g(), -1, static_cast<int64_t>(d)), 1);
+            auto part = [&](size_t k, auto&& of) {
+              if (!c.needs(k)) return;
+              Tensor term = of();
+              total[k] = d ? add(total[k], term) : term;
+            };
+            part(0, [&] { return mul(apply(Op::GridSample, {c.in(1), c.in(2)}, more), g); });
+            part(1, [&] { return apply(Op::GridSpread, {mul(c.in(0), g), c.in(2)}, more); });
+            part(2,
+                 [&] { return apply(Op::GridSlopes, {mul(c.in(0), g), c.in(1), c.in(2)}, more); });
+          }
+          for (size_t k = 0; k < 3; ++k)
+            if (c.needs(k)) c.set(k, total[k]);
         },
-    .save = {save_in(1) | save_in(2), save_in(0) | save_in(2)},
+    .save = {save_in(1) | save_in(2), save_in(0) | save_in(2),
+             save_in(0) | save_in(1) | save_in(2)},
 };
 
 Tensor grid_sample(const Tensor& x, const Tensor& grid, const std::string& mode,
@@ -352,12 +323,11 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const std::string& mode,
                                                 : GridPadding::Reflection;
   const DType compute = compute_dtype(type);
   const Dims orders(sizes.size(), 0);
-  Tensors parts = apply_multi(Op::GridWeights, {to_dtype(grid, compute)},
-                              Attrs(Scalar(static_cast<int64_t>(kind)),
-                                    Scalar(static_cast<int64_t>(pad)), Scalar(align_corners))
-                                  .with(sizes)
-                                  .with(orders));
-  Tensor y = apply(Op::GridGather, {to_dtype(x, compute), parts[0], parts[1]});
+  Tensor y = apply(Op::GridSample, {to_dtype(x, compute), to_dtype(grid, compute)},
+                   Attrs(Scalar(static_cast<int64_t>(kind)), Scalar(static_cast<int64_t>(pad)),
+                         Scalar(align_corners))
+                       .with(sizes)
+                       .with(orders));
   return to_dtype(y, type);
 }
 

@@ -280,44 +280,31 @@ bool is_image(DimSpan sizes) {
          std::all_of(sizes.begin(), sizes.end(), [](int64_t n) { return n > 0 && n < kMaxSize; }) &&
          multiply(sizes, pixels) && pixels < INT32_MAX;
 }
-bool fits_grid_weights(const Call& c) {
+bool grid_fits(const Call& c, size_t grid) {
   DimSpan sizes = c.attrs().list(0), orders = c.attrs().list(1);
-  return c.takes(1) && is_image(sizes) && orders.size() == sizes.size() &&
-         c.rank() == sizes.size() + 2 &&
-         c.in(0).shape.back() == static_cast<int64_t>(sizes.size()) &&
-         (c.in(0).dtype == DType::Float32 || c.in(0).dtype == DType::Float64) &&
+  return c.takes(grid + 1) && is_image(sizes) && orders.size() == sizes.size() &&
+         c.rank(grid) == sizes.size() + 2 &&
+         c.in(grid).shape.back() == static_cast<int64_t>(sizes.size()) &&
+         (c.in(grid).dtype == DType::Float32 || c.in(grid).dtype == DType::Float64) &&
          std::all_of(orders.begin(), orders.end(), [](int64_t n) { return n >= 0 && n < 16; }) &&
          c.integer(0) >= 0 && c.integer(0) < (sizes.size() == 2 ? 3 : 2) && c.integer(1) >= 0 &&
          c.integer(1) < 3;
 }
-// Input k is (n, places..., taps), for images of this rank.
-bool is_taps(const Call& c, size_t k, size_t rank) {
-  return c.rank(k) == rank && rank >= 4 && rank <= 5;
+// Input k has (n, channels, sizes...), for as many samples as the grid.
+bool is_planes(const Call& c, size_t k, size_t grid, DimSpan sizes) {
+  return c.rank(k) == sizes.size() + 2 && c.size(k, 0) == c.size(grid, 0) && c.same_type(k, grid) &&
+         ends_with(c.in(k).shape, sizes);
 }
-// Input k is of images: (n, channels, ...), where `taps` is of as many.
-bool is_images(const Call& c, size_t k, size_t taps) {
-  return c.rank(k) >= 4 && c.rank(k) <= 5 && is_taps(c, taps, c.rank(k)) &&
-         c.size(k, 0) == c.size(taps, 0) &&
-         (c.in(k).dtype == DType::Float32 || c.in(k).dtype == DType::Float64);
+DimSpan places(const Call& c, size_t grid) {
+  return DimSpan(c.in(grid).shape).subspan(1, c.rank(grid) - 2);
 }
-// Input k has the samples: (n, channels, places...).
-bool is_samples(const Call& c, size_t k, size_t taps) {
-  return is_images(c, k, taps) &&
-         std::equal(c.in(k).shape.begin() + 2, c.in(k).shape.end(), c.in(taps).shape.begin() + 1);
+bool fits_grid_sample(const Call& c) {
+  return grid_fits(c, 1) && is_planes(c, 0, 1, c.attrs().list(0));
 }
-bool fits_grid_gather(const Call& c) {
-  return c.takes(3) && is_images(c, 0, 1) && is_image(DimSpan(c.in(0).shape).subspan(2)) &&
-         c.same_type(0, 1) && c.same_shape(1, 2) && c.in(2).dtype == DType::Int32;
-}
-bool fits_grid_scatter(const Call& c) {
-  return c.takes(3) && is_samples(c, 0, 1) && is_image(c.attrs().list(0)) &&
-         c.attrs().list(0).size() + 2 == c.rank() && c.same_type(0, 1) && c.same_shape(1, 2) &&
-         c.in(2).dtype == DType::Int32;
-}
-bool fits_grid_dots(const Call& c) {
-  return c.takes(3) && is_samples(c, 0, 2) && is_images(c, 1, 2) && c.same_type(0, 1) &&
-         is_image(DimSpan(c.in(1).shape).subspan(2)) && c.size(0, 1) == c.size(1, 1) &&
-         c.in(2).dtype == DType::Int32;
+bool fits_grid_spread(const Call& c) { return grid_fits(c, 1) && is_planes(c, 0, 1, places(c, 1)); }
+bool fits_grid_slopes(const Call& c) {
+  return grid_fits(c, 2) && is_planes(c, 0, 2, places(c, 2)) &&
+         is_planes(c, 1, 2, c.attrs().list(0)) && c.size(0, 1) == c.size(1, 1);
 }
 
 // ---- rearrangements
@@ -493,10 +480,9 @@ constexpr OpRule kRules[] = {
     {Op::AvgPool, fits_pool<kPoolIn>},
     {Op::AvgPoolAdjoint, fits_pool<kPoolOut>},
     {Op::Resample, fits_resample},
-    {Op::GridWeights, fits_grid_weights},
-    {Op::GridGather, fits_grid_gather},
-    {Op::GridScatter, fits_grid_scatter},
-    {Op::GridDots, fits_grid_dots},
+    {Op::GridSample, fits_grid_sample},
+    {Op::GridSpread, fits_grid_spread},
+    {Op::GridSlopes, fits_grid_slopes},
     {Op::Pad, fits_pad},
     {Op::PadAdjoint, fits_pad_adjoint},
     {Op::Roll, fits_roll},
