@@ -33,7 +33,7 @@ EXCLUDED: dict[str, str] = {
     "nn.functional.local_response_norm/function/int64": "PyTorch takes a mean of whole numbers",
     "nn.functional.interpolate.bilinear/function/uint8": "PyTorch's weights have 15 bits",
     "nn.functional.interpolate.bicubic/function/uint8": "as bilinear",
-    "nn.functional.grid_sample/second_gradient": "nearest: 0 without a graph; test_nn_spatial.py",
+    "nn.functional.grid_sample/second_gradient": "nearest: 0 without a graph; test_grid_sample.py",
     "nn.functional.softmin.with_dtype/function/uint8": "PyTorch negates uint8, then converts",
     "polygamma/method": "as polygamma/function",
     "polygamma/inplace": "as polygamma/function",
