@@ -305,12 +305,16 @@ def test_gradients_of_products_along_rows(dtype: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("length", [1, 3, 8, 9, 17, 63, 200, 513])
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
 def test_running_extremes_take_the_last_of_equals(dtype: str, length: int) -> None:
-    for rows in (1, 8, 21):
+    for rows in (1, 8, 21, 300):
         x = np.random.default_rng(length).integers(-3, 4, (rows, length)).astype(dtype)
-        x[rows // 2, length // 2] = np.nan
-        x[0, 0] = -np.inf
+        if dtype.startswith("float"):
+            x[rows // 2, length // 2] = np.nan
+            x[0, 0] = -np.inf
+        elif dtype != "bool":
+            x[rows // 2, length // 2] = np.iinfo(dtype).max
+            x[0, 0] = np.iinfo(dtype).min
         for running, larger in ((fg.cummax, np.greater_equal), (fg.cummin, np.less_equal)):
             values, places = running(fg.tensor(x), 1)
             best, at = x[:, 0].copy(), np.zeros(rows, "int64")

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <memory>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
@@ -202,6 +203,7 @@ void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
   }
 }
 
+// Rows may be of a narrower type, with the same in `values`: they are converted some at a time.
 template <class T, bool kLargest>
 void running_extreme(const Array& x, int64_t dim, const Array& values, const Array& indices) {
   const Lines l(x.shape, dim);
@@ -209,15 +211,32 @@ void running_extreme(const Array& x, int64_t dim, const Array& values, const Arr
   T* q = values.ptr<T>();
   int64_t* index = indices.ptr<int64_t>();
   if (l.inner == 1 && l.n > 0) {
-    parallel_for(l.outer, std::max<int64_t>(1, kScanGrain / l.n), [&](int64_t begin, int64_t end) {
-      if constexpr (std::is_floating_point_v<T>)
+    auto rows = [&](const T* from, int64_t m, T* to, int64_t* places) {
+      int64_t done = 0;
+      if constexpr (!std::is_same_v<T, int32_t>)
         if (const auto kernel = kLargest ? row_scans(T{}).largest : row_scans(T{}).smallest;
-            kernel && l.n <= kMostInRow) {
-          const int64_t at = begin * l.n;
-          begin += kernel(p + at, end - begin, l.n, q + at, index + at);
-        }
-      for (int64_t o = begin * l.n; o < end * l.n; o += l.n)
-        running_extreme_of_line<T, kLargest>(p + o, l.n, q + o, index + o);
+            kernel && l.n <= kMostInRow)
+          done = kernel(from, m, l.n, to, places);
+      for (int64_t at = done * l.n; at < m * l.n; at += l.n)
+        running_extreme_of_line<T, kLargest>(from + at, l.n, to + at, places + at);
+    };
+    parallel_for(l.outer, std::max<int64_t>(1, kScanGrain / l.n), [&](int64_t begin, int64_t end) {
+      if (x.dtype == dtype_of<T>)
+        return rows(p + begin * l.n, end - begin, q + begin * l.n, index + begin * l.n);
+      constexpr int64_t kUnit = 8, kElements = 2048;
+      const int64_t size = static_cast<int64_t>(x.itemsize()),
+                    most = std::max(kUnit, kElements / l.n / kUnit * kUnit);
+      const CastKernel in = cast_kernel(x.dtype, dtype_of<T>),
+                       out = cast_kernel(dtype_of<T>, x.dtype);
+      // Not in place: masked stores reach into what is read next.
+      const auto work = std::make_unique_for_overwrite<T[]>(static_cast<size_t>(2 * most * l.n));
+      T *wide = work.get(), *best = wide + most * l.n;
+      for (int64_t at = begin * l.n, n; at < end * l.n; at += n) {
+        n = std::min(most * l.n, end * l.n - at);
+        in(x.data + at * size, 1, reinterpret_cast<char*>(wide), 1, n);
+        rows(wide, n / l.n, best, index + at);
+        out(reinterpret_cast<const char*>(best), 1, values.data + at * size, 1, n);
+      }
     });
     return;
   }
@@ -417,20 +436,16 @@ void linear_scan(const Array& b, const Array& a, int64_t dim, ScanOrder order, c
 
 void cumextreme(const Array& x, int64_t dim, bool largest, const Array& values,
                 const Array& indices) {
-  auto run = [&]<class T>(const Array& y, T) {
-    const Array from = as_contiguous(x, y.dtype);
-    if (largest)
-      running_extreme<T, true>(from, dim, y, indices);
-    else
-      running_extreme<T, false>(from, dim, y, indices);
+  auto run = [&]<class T>(const Array& from, const Array& y, T) {
+    (largest ? running_extreme<T, true> : running_extreme<T, false>)(from, dim, y, indices);
   };
-  // Doubles hold what the narrower integers do, and there is a kernel for short rows of them.
-  constexpr int64_t kShortRow = 64;
+  // There is a kernel for rows of the widest integers.
   const Lines l(x.shape, dim);
-  if (is_integral(values.dtype, true) && values.dtype != DType::Int64 && l.inner == 1 &&
-      l.n <= kShortRow && l.outer > 1 && row_scans(double{}).largest)
-    return with_output(values, DType::Float64, [&](const Array& y) { run(y, double{}); });
-  with_scan_type(values, largest ? "cummax" : "cummin", run);
+  if (is_integral(values.dtype, true) && l.inner == 1 && l.n <= kMostInRow && l.outer > 1 &&
+      row_scans(int64_t{}).largest)
+    return run(as_contiguous(x, values.dtype), values, int64_t{});
+  with_scan_type(values, largest ? "cummax" : "cummin",
+                 [&](const Array& y, auto zero) { run(as_contiguous(x, y.dtype), y, zero); });
 }
 
 void logcumsumexp(const Array& x, int64_t dim, const Array& out) {

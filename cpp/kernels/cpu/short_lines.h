@@ -48,16 +48,19 @@ struct ColumnProducts {
 struct RowOrder {
   bool reverse, exclusive;  // the latter of products alone
 };
+// The largest and the smallest elements so far, NaN once there is one, and their last places; of
+// whole groups of rows. Return how many those are.
 template <class T>
-struct RowScans {
+struct RowExtremes {
+  int64_t (*largest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
+  int64_t (*smallest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
+};
+template <class T>
+struct RowScans : RowExtremes<T> {
   void (*sum)(const T* p, int64_t rows, int64_t n, RowOrder order, T* q);
   void (*product)(const T* p, int64_t rows, int64_t n, RowOrder order, T* q);
   // q = b + a[before] q[before], of whole groups of rows. Returns how many those are.
   int64_t (*linear)(const T* b, const T* a, int64_t rows, int64_t n, bool reverse, T* q);
-  // The largest and the smallest elements so far, NaN once there is one, and their last places; of
-  // whole groups of rows. Returns how many those are.
-  int64_t (*largest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
-  int64_t (*smallest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
 };
 
 struct ShortLineTable {
@@ -75,6 +78,7 @@ struct ShortLineTable {
   ColumnProducts<double> products_f64;
   RowScans<float> scans_f32;
   RowScans<double> scans_f64;
+  RowExtremes<int64_t> scans_i64;
 };
 // Null members where the compiler could not make them.
 extern const ShortLineTable kShortLinesBaseline, kShortLinesAvx2, kShortLinesAvx512;
@@ -108,6 +112,7 @@ void repeat_word(const char* word, int64_t size, char* to, int64_t bytes);
 inline const auto& column_products(float) { return short_line_table().products_f32; }
 inline const auto& row_scans(float) { return short_line_table().scans_f32; }
 inline const auto& row_scans(double) { return short_line_table().scans_f64; }
+inline const auto& row_scans(int64_t) { return short_line_table().scans_i64; }
 inline const auto& column_products(double) { return short_line_table().products_f64; }
 
 }  // namespace fastgrad
