@@ -15,7 +15,8 @@ class ColumnReduction {
         stride_(plan.kept_strides.back()),
         direct_(x.dtype == reducer.compute && stride_ == 1),
         cast_(cast_kernel(x.dtype, reducer.compute)),
-        strip_(std::min(width_, direct_ ? kStripBytes / reducer.size : kGatheredColumns)) {
+        strip_(std::min({width_, kStripBytes / reducer.size,
+                         direct_ ? width_ : kGathered / std::min(plan.count, kReduceRows)})) {
     plan.kept.pop_back();
     plan.kept_strides.pop_back();
   }
@@ -33,10 +34,11 @@ class ColumnReduction {
     if (chunks == 1) {
       const int64_t grain = kReduceChunk / std::max<int64_t>(1, strip_ * rows);
       reduce_parallel(reducer_, tasks, grain, [&](int64_t begin, int64_t end) {
-        AccRoom<kGatheredColumns> total(reducer_, strip_);
+        AccRoom<kFewColumns> total(reducer_, strip_);
+        const auto room = room_to_gather();
         for (int64_t t = begin; t < end; ++t) {
           const int64_t c = t % strips * strip_, m = std::min(strip_, width_ - c);
-          columns(t / strips, c, m, 0, rows, total.get());
+          columns(t / strips, c, m, 0, rows, room.get(), total.get());
           store.put(store.self, t / strips * width_ + c, 1, total.get(), m);
         }
       });
@@ -45,10 +47,11 @@ class ColumnReduction {
     const int64_t outputs = plan_.outputs, bytes = outputs * reducer_.size;
     auto parts = std::make_unique_for_overwrite<char[]>(static_cast<size_t>(bytes * chunks));
     reduce_parallel(reducer_, tasks * chunks, 1, [&](int64_t begin, int64_t end) {
+      const auto room = room_to_gather();
       for (int64_t t = begin; t < end; ++t) {
         const int64_t k = t / tasks, group = t % tasks / strips, c = t % strips * strip_;
         columns(group, c, std::min(strip_, width_ - c), k * chunk, std::min(rows, (k + 1) * chunk),
-                parts.get() + k * bytes + (group * width_ + c) * reducer_.size);
+                room.get(), parts.get() + k * bytes + (group * width_ + c) * reducer_.size);
       }
     });
     ColumnCascade cascade(reducer_, chunks, outputs);
@@ -61,25 +64,30 @@ class ColumnReduction {
   }
 
  private:
-  static constexpr int64_t kStripBytes = 8192, kGatheredColumns = 128;
+  // Elements that are converted before they are reduced.
+  static constexpr int64_t kStripBytes = 8192, kGathered = 8192, kFewColumns = 128;
+
+  std::unique_ptr<char[]> room_to_gather() const {
+    if (direct_) return nullptr;
+    const int64_t elements = std::min(plan_.count, kReduceRows) * strip_;
+    return std::make_unique_for_overwrite<char[]>(
+        static_cast<size_t>(elements * static_cast<int64_t>(itemsize(reducer_.compute))));
+  }
 
   // Rows [begin, end) of m columns from column c of a group.
-  void columns(int64_t group, int64_t c, int64_t m, int64_t begin, int64_t end, char* total) const {
+  void columns(int64_t group, int64_t c, int64_t m, int64_t begin, int64_t end, char* gathered,
+               char* total) const {
     int64_t base = c * stride_;
     if (group) {
       StridedCursor outer(plan_.kept, plan_.kept_strides, group);
       outer.advance(1, [&](int64_t offset, int64_t, int64_t) { base += offset; });
     }
     const int64_t parts = (end - begin - 1) / kReduceRows + 1;
-    std::unique_ptr<char[]> gathered;
-    if (!direct_)
-      gathered = std::make_unique_for_overwrite<char[]>(
-          static_cast<size_t>(kReduceRows * m * static_cast<int64_t>(itemsize(reducer_.compute))));
     StridedCursor rows(plan_.reduced, plan_.reduced_strides, begin);
-    if (parts == 1) return part(rows, base, m, begin, end, gathered.get(), total);
+    if (parts == 1) return part(rows, base, m, begin, end, gathered, total);
     ColumnCascade cascade(reducer_, parts, m);
     for (int64_t r = begin; r < end; r += kReduceRows) {
-      part(rows, base, m, r, std::min(end, r + kReduceRows), gathered.get(), cascade.part());
+      part(rows, base, m, r, std::min(end, r + kReduceRows), gathered, cascade.part());
       cascade.push();
     }
     cascade.finish(total);
