@@ -11,8 +11,7 @@ namespace fastgrad {
 // Blocks have at most 1024 elements, sums of rows at most 64 of them, so that small counters do.
 template <class T>
 struct IntegerKernels {
-  // In 64 bits, where they wrap around.
-  SumKernels<T, int64_t> sum, product;
+  SumKernels<T, int64_t> sum;  // in 64 bits, where they wrap around
   LaneKernel<T> largest, smallest;
   RowKernel<T> largest_rows, smallest_rows;
   PlaceKernel<T> largest_place, smallest_place;
@@ -23,9 +22,10 @@ struct IntegerKernels {
 // does not count.
 template <class Bits>
 struct TruthKernels {
-  SumKernels<Bits, int64_t> of_integers, of_floats;
+  SumKernels<Bits, int64_t> of_integers, of_floats;  // the latter null for 8 bits
 };
 struct IntegerTable {
+  SumKernels<int64_t, int64_t> product;  // wraps around
   IntegerKernels<uint8_t> u8;
   IntegerKernels<int8_t> i8;
   IntegerKernels<int16_t> i16;

@@ -38,6 +38,7 @@ struct SumKernels {
 template <class T>
 struct LaneKernels {
   LaneKernel<T> sum, product, largest, smallest;  // NaN wins
+  SumKernels<T, T> sum_numbers;                   // of those that are not NaN
   ChunkKernel<T> product_chunk, largest_chunk, smallest_chunk;
   LinesKernel<T, T> product_lines, largest_lines, smallest_lines;
   RowKernel<T> product_rows, largest_rows, smallest_rows;
@@ -50,18 +51,13 @@ struct LaneKernels {
   void (*moments)(const T* p, int64_t n, double* mean, double* squares);
   void (*moments_rows)(const T* const* row, int64_t n, int64_t m, double* mean, double* squares);
 };
-// The sums of all elements, and of those that are not NaN.
-template <class In, class Acc>
-struct FloatSums {
-  SumKernels<In, Acc> all, numbers;
-};
 struct LaneTable {
   LaneKernels<float> f32;
   LaneKernels<double> f64;
-  FloatSums<float, float> sums_f32;
-  FloatSums<double, double> sums_f64;
-  FloatSums<Half, float> sums_f16;
-  FloatSums<BFloat16, float> sums_bf16;
+  SumKernels<float, float> sums_f32;
+  SumKernels<double, double> sums_f64;
+  SumKernels<Half, float> sums_f16;
+  SumKernels<BFloat16, float> sums_bf16;
 };
 // Null members where the compiler could not make them.
 extern const LaneTable kLanesBaseline, kLanesAvx2, kLanesAvx512;

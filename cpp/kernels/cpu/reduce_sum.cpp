@@ -6,14 +6,18 @@
 namespace fastgrad {
 namespace {
 
-// Floating-point elements: In in memory, half types summed in float.
+// Floating-point elements: In in memory, half types summed in float. Those whose sum leaves NaN out
+// are converted before.
 template <class Source, bool kNumbers>
 struct SumReducer {
   using In = Source;
   using Acc = std::conditional_t<std::is_same_v<In, double>, double, float>;
   static constexpr bool kOrdered = false;
   static const auto& kernels() {
-    return kNumbers ? float_sums(In{}).numbers : float_sums(In{}).all;
+    if constexpr (kNumbers)
+      return lanes(In{}).sum_numbers;
+    else
+      return float_sums(In{});
   }
   static Acc empty() { return Acc(0); }
   static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
@@ -43,16 +47,21 @@ struct ProdReducer {
   static Acc merge(Acc a, Acc b) { return a * b; }
 };
 
-// Integers, in 64 bits, where they wrap around.
+// Integers, in 64 bits, where they wrap around. Products, which few ask for, are of those alone.
 template <class T, bool kProduct>
 struct IntegerReducer {
   using In = T;
   using Acc = int64_t;
   static constexpr bool kOrdered = false;
-  static const auto& kernels() { return kProduct ? integers(T{}).product : integers(T{}).sum; }
+  static const auto& kernels() {
+    if constexpr (kProduct)
+      return integer_table().product;
+    else
+      return integers(T{}).sum;
+  }
   static Acc empty() { return kProduct ? 1 : 0; }
-  static Acc block(const T* p, int64_t n, int64_t) { return kernels().run(p, n); }
-  static void rows(const T* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
+  static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
+  static void rows(const In* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     kernels().rows(row, n, m, acc);
   }
   static Acc merge(Acc a, Acc b) {
@@ -70,10 +79,11 @@ void reduce_integers(const Array& x, DimSet dims, const Array& out) {
   if (x.dtype == DType::Bool) numbers.dtype = DType::UInt8;
   const DType type = is_integral(numbers.dtype, false) ? numbers.dtype : out.dtype;
   with_output(out, DType::Int64, [&](const Array& y) {
-    dispatch_real(type, kProduct ? "prod" : "sum", [&]<class T>(T) {
+    auto store = [to = y.ptr<int64_t>()](int64_t i, int64_t v) { to[i] = v; };
+    if (kProduct) return reduce_walk<IntegerReducer<int64_t, true>>(numbers, dims, store);
+    dispatch_real(type, "sum", [&]<class T>(T) {
       if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
-        reduce_walk<IntegerReducer<T, kProduct>>(
-            numbers, dims, [to = y.ptr<int64_t>()](int64_t i, int64_t v) { to[i] = v; });
+        reduce_walk<IntegerReducer<T, false>>(numbers, dims, store);
     });
   });
 }
@@ -89,7 +99,7 @@ void sum(const Array& x, DimSet dims, const Array& out, bool mean) {
               to[i] = v / divisor;
             });
       };
-      if constexpr (std::is_same_v<T, float>) {
+      if constexpr (std::is_same_v<T, float> && !kNumbers) {
         if (x.dtype == DType::Float16) return walk(Half{});
         if (x.dtype == DType::BFloat16) return walk(BFloat16{});
       }
