@@ -211,6 +211,18 @@ class TestRandomness:
         assert masks[0] == masks[1]
         assert fg.get_rng_state().tolist() == after
 
+    @pytest.mark.parametrize("randomness", ["same", "different"])
+    def test_examples_of_vmap_draw_the_same_numbers_again(self, randomness):
+        w, x = leaf(), fg.ones(20, 3, dtype=fg.float64)
+
+        def function(row):
+            return checkpoint(lambda t: fg.nn.functional.dropout(t * w, 0.5) ** 2, row).sum()
+
+        total = fg.vmap(function, randomness=randomness)(x).sum()
+        total.backward()
+        assert total.item() > 0
+        assert float((w.grad * w.detach()).sum()) == pytest.approx(2 * total.item())
+
     def test_or_not(self):
         masks = []
 

@@ -60,6 +60,8 @@ class Recorder {
   virtual void accumulate(const Tensor& leaf) = 0;
   // What is happening cannot be replayed; `in_parts`: but what it calls can, by itself.
   virtual void refuse(const std::string& why, bool in_parts = false) = 0;
+  // Whether it has been, with all recordings around it: nobody will replay what comes now.
+  virtual bool refused() const = 0;
 };
 
 inline constinit thread_local Recorder* t_recorder = nullptr;

@@ -247,7 +247,7 @@ Generator* own_generator(const Primitive& p, const Attrs& attrs) {
 }
 
 DrawnStream draw_stream(uint64_t blocks) {
-  if (!recorder()) return {default_generator().reserve(blocks), {}};
+  if (!recorder() || recorder()->refused()) return {default_generator().reserve(blocks), {}};
   Array a = unset(Dims{2}, DType::Int64);
   run_random(kStream, Attrs(Scalar(static_cast<int64_t>(blocks))), {}, a);
   return {stream_at(a), Tensor(a)};

@@ -70,7 +70,8 @@ Tensor randperm(int64_t n, DType dtype, Generator& g);
 
 // Where the random numbers of an operation begin that makes them itself: blocks of the default
 // generator. While somebody records, `recorded` has seed and block as well: an operation that reads
-// them from there draws anew in every replay.
+// them from there draws anew in every replay. Not in recordings that are refused by then: what
+// such an operation saves must be what it saves when a checkpoint runs it again later.
 struct DrawnStream {
   RandomStream stream;
   Tensor recorded;

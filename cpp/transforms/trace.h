@@ -70,6 +70,7 @@ class Trace final : public Recorder {
   void watch_truth(const Array& a, bool outcome) override;
   void accumulate(const Tensor& leaf) override;
   void refuse(const std::string& why, bool in_parts = false) override;
+  bool refused() const override { return !refusal_.empty() && (!outer_ || outer_->refused()); }
 
  private:
   bool is_differing(const Place& p) const;
