@@ -501,8 +501,8 @@ void copy_array(const Array& source, const Array& dst) {
   // Long rows that do not follow one another, in neither cache: Note [Prefetch].
   constexpr int64_t kLongRow = 1024, kFar = 1 << 21;
   const int64_t row_bytes = inner * from_size, next_row = plan.from.back();
-  const bool ask =
-      from_step == 1 && next_row != row_bytes && row_bytes >= kLongRow && dst.nbytes() >= kFar;
+  const bool ask = from_step == 1 && next_row != row_bytes && next_row != 0 &&
+                   row_bytes >= kLongRow && dst.nbytes() >= kFar;
   parallel_for(rows, std::max<int64_t>(1, kCopyGrain / inner), [&](int64_t begin, int64_t end) {
     int64_t f, t;
     plan.locate(begin, f, t);

@@ -294,6 +294,40 @@ void fold_index(const Array& index, int64_t size, int64_t dim, const Array& line
   });
 }
 
+namespace {
+
+// How many bits are set in a byte, and where, with nothing of use behind that.
+struct SetBits {
+  uint8_t count[256] = {}, place[256][8] = {};
+  constexpr SetBits() {
+    for (int byte = 0; byte < 256; ++byte)
+      for (int bit = 0; bit < 8; ++bit)
+        if (byte >> bit & 1) place[byte][count[byte]++] = static_cast<uint8_t>(bit);
+  }
+};
+constexpr SetBits kSetBits;
+
+// Writes where of n elements the set ones are, and up to 8 places more; returns how many. Eight
+// elements become the bits of a byte, so that nothing depends on what is set but a table's row.
+int64_t places_of_set(const bool* p, int64_t n, uint16_t* found) {
+  int64_t count = 0, i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, p + i, sizeof eight);
+    const auto byte = static_cast<uint8_t>(eight * 0x0102040810204080u >> 56);
+    const uint8_t* place = kSetBits.place[byte];
+    for (int j = 0; j < 8; ++j) found[count + j] = static_cast<uint16_t>(i + place[j]);
+    count += kSetBits.count[byte];
+  }
+  for (; i < n; ++i) {
+    found[count] = static_cast<uint16_t>(i);
+    count += p[i];
+  }
+  return count;
+}
+
+}  // namespace
+
 Array nonzero_linear(const Array& mask) {
   Array m = as_contiguous(mask, DType::Bool);
   const bool* p = m.ptr<bool>();
@@ -301,21 +335,20 @@ Array nonzero_linear(const Array& mask) {
   const int64_t chunks = (m.numel + kParallelGrain - 1) / kParallelGrain;
   SmallVector<int64_t, 64> place(static_cast<size_t>(chunks) + 1, 0);
   parallel_for(m.numel, kParallelGrain, [&](int64_t begin, int64_t end) {
-    place[static_cast<size_t>(begin / kParallelGrain) + 1] = std::count(p + begin, p + end, true);
+    int64_t& count = place[static_cast<size_t>(begin / kParallelGrain) + 1];
+    for (int64_t b = begin; b < end; b += kBlock)
+      count += truth(int8_t{}).of_integers.run(reinterpret_cast<const int8_t*>(p + b),
+                                               std::min(kBlock, end - b));
   });
   for (size_t k = 1; k < place.size(); ++k) place[k] += place[k - 1];
   Array out = Array::empty(Dims{place.back()}, DType::Int64);
   int64_t* first = out.ptr<int64_t>();
   parallel_for(m.numel, kParallelGrain, [&](int64_t begin, int64_t end) {
     int64_t* to = first + place[static_cast<size_t>(begin / kParallelGrain)];
-    uint16_t found[kBlock];  // without branches to guess: every place is written, few are kept
+    uint16_t found[kBlock + 8];
     for (int64_t b = begin; b < end; b += kBlock) {
       const int64_t n = std::min(kBlock, end - b);
-      int64_t count = 0;
-      for (int64_t i = 0; i < n; ++i) {
-        found[count] = static_cast<uint16_t>(i);
-        count += p[b + i];
-      }
+      const int64_t count = places_of_set(p + b, n, found);
       for (int64_t i = 0; i < count; ++i) to[i] = b + found[i];
       to += count;
     }
