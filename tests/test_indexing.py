@@ -527,3 +527,16 @@ class TestAlongADimension:
                 index[place] = wrong
                 with pytest.raises(RuntimeError, match=f"index {wrong} is out of bounds"):
                     fg.gather(x, 0, index)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 1.0])
+def test_masks_of_every_length(share: float) -> None:
+    rng = np.random.default_rng(5)
+    for n in [1, 7, 8, 9, 63, 1023, 1024, 1025, 3000, 70000]:
+        mask, x = rng.random(n) < share, rng.standard_normal(n)
+        places = np.flatnonzero(mask)
+        m, t = fg.tensor(mask), fg.tensor(x)
+        np.testing.assert_array_equal(to_numpy(fg.nonzero(m)[:, 0]), places)
+        np.testing.assert_array_equal(to_numpy(t[m]), x[mask])
+        t[m] = -1.0
+        np.testing.assert_array_equal(to_numpy(t), np.where(mask, -1.0, x))

@@ -195,9 +195,13 @@ class SmallQr {
 template <class T>
 void qr_on_stack(const T* from, int64_t m, int64_t n, T* q, int64_t q_cols, T* r, int64_t rows) {
   const int64_t cols = std::max(n, q_cols);
-  if (cols <= 4) return SmallQr<4, T>().run(from, m, n, q, q_cols, r, rows);
-  if (cols <= 8) return SmallQr<8, T>().run(from, m, n, q, q_cols, r, rows);
-  return SmallQr<kSmallQr, T>().run(from, m, n, q, q_cols, r, rows);
+  auto run = [&]<int C>() {
+    SmallQr<C, T> work;  // braces would clear it, which takes as long as a reflector
+    work.run(from, m, n, q, q_cols, r, rows);
+  };
+  if (cols <= 4) return run.template operator()<4>();
+  if (cols <= 8) return run.template operator()<8>();
+  run.template operator()<kSmallQr>();
 }
 
 }  // namespace
