@@ -207,3 +207,77 @@ def test_norms_of_any_power_along_any_dimension(dtype: str, p: float) -> None:
     wanted = (np.abs(a[:, None].astype(np.float64) - b) ** abs(p)).sum(-1) ** (1 / abs(p))
     got = to_numpy(fg.cdist(fg.tensor(a), fg.tensor(b), abs(p)))
     np.testing.assert_allclose(got, wanted, rtol=2e-5 if dtype == "float32" else 1e-12)
+
+
+def same_distances(make, x: np.ndarray) -> None:
+    """Values and gradients of make(module, x) as PyTorch's."""
+    found = []
+    for m in (fg, torch):
+        a = m.tensor(x, requires_grad=True)
+        y = make(m, a)
+        (y * m.tensor(np.arange(y.numel()).reshape(y.shape) % 7 - 2.5)).sum().backward()
+        found.append((y.detach().numpy(), a.grad.numpy()))
+    for ours, theirs in zip(*found):
+        rtol = 3e-4 if x.dtype == np.float32 else 1e-9
+        np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * np.abs(theirs).max())
+
+
+@only_fastgrad
+@pytest.mark.skipif(torch is None, reason="needs the reference extra (torch)")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows, n", [(2, 3), (17, 1), (33, 40), (270, 5)])
+def test_distances_of_rows_side_by_side(rows: int, n: int, dtype: str) -> None:
+    x = np.random.default_rng(rows).standard_normal((rows, n)).astype(dtype)
+    same_distances(lambda m, a: m.nn.functional.pdist(a), x)
+    exact = "donot_use_mm_for_euclid_dist"
+    for p in (1.0, 2.0, 3.0, INF):
+        same_distances(lambda m, a, p=p: m.cdist(a, a[:15], p, exact), x)
+        ours, theirs = (m.cdist(m.tensor(x[:15]), m.tensor(x), p, exact) for m in (fg, torch))
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=3e-5)
+
+
+@only_fastgrad
+@pytest.mark.skipif(torch is None, reason="needs the reference extra (torch)")
+def test_distances_of_rows_that_are_no_numbers() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 6))
+    x[3, 2], x[20, 5], x[30, 0] = np.nan, np.inf, -np.inf
+    largest = fg.cdist(fg.tensor(x), fg.tensor(x[:30]), INF)  # PyTorch's depends on the order
+    assert largest[3].isnan().all() and largest[:, 3].isnan().all()
+    for p in (0.0, 1.0, 2.0):
+        exact = "donot_use_mm_for_euclid_dist"
+        ours, theirs = (m.cdist(m.tensor(x), m.tensor(x[:30]), p, exact) for m in (fg, torch))
+        np.testing.assert_array_equal(np.isnan(ours.numpy()), np.isnan(theirs.numpy()))
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-12)
+
+
+@only_fastgrad
+def test_pdist_of_few_rows_and_its_second_gradient() -> None:
+    pdist = fg.nn.functional.pdist
+    for rows in (0, 1):
+        x = fg.ones(rows, 3, requires_grad=True)
+        y = pdist(x)
+        y.sum().backward()
+        assert y.shape == (0,) and x.grad.tolist() == [[0.0] * 3] * rows
+    x = fg.tensor(np.random.default_rng(1).standard_normal((5, 3)), requires_grad=True)
+    assert fg.autograd.gradgradcheck(pdist, (x,))
+    compiled = fg.compile(lambda x: pdist(x).sum())
+    assert compiled(x).item() == compiled(x + 0).item() == pdist(x).sum().item()
+    each = fg.func.vmap(pdist)(fg.stack([x, x * 2]))
+    np.testing.assert_allclose(each.detach().numpy()[1], 2 * pdist(x).detach().numpy())
+    equal = fg.ones(3, 2, requires_grad=True)
+    pdist(equal).sum().backward()
+    assert equal.grad.tolist() == [[0.0, 0.0]] * 3
+
+
+@only_fastgrad
+def test_distances_do_not_depend_on_threads() -> None:
+    x = fg.tensor(np.random.default_rng(2).standard_normal((300, 20)))
+    threads, found = fg.get_num_threads(), []
+    try:
+        for n in (1, 3):
+            fg.set_num_threads(n)
+            made = (fg.nn.functional.pdist(x), fg.cdist(x, x, 1.0), fg.cdist(x, x[:7], 2.0))
+            found.append([t.numpy().tobytes() for t in made])
+    finally:
+        fg.set_num_threads(threads)
+    assert found[0] == found[1]

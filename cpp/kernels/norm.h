@@ -11,5 +11,7 @@ void reduce_norm(const Array& x, DimSet dims, double p, const Array& out);
 // by_product (p = 2): by a product of matrices, which is faster for long rows and loses the digits
 // of distances that are small beside |x|.
 void row_distances(const Array& x, const Array& y, double p, bool by_product, const Array& out);
+// Of the pairs of rows x[..., i, :] and x[..., j, :] with i < j, in that order.
+void pair_distances(const Array& x, double p, const Array& out);
 
 }  // namespace fastgrad

@@ -18,8 +18,10 @@
 #include "ops/matmul.h"
 #include "ops/matrix_parts.h"
 #include "ops/pointwise.h"
+#include "ops/rearrange.h"
 #include "ops/reduce.h"
 #include "ops/reduction.h"
+#include "ops/select.h"
 #include "ops/shape.h"
 
 namespace fastgrad {
@@ -116,6 +118,34 @@ FG_DEFINE_OP(Cdist) = {
           if (c.needs(1)) c.set(1, neg(sum(g, Dims{-3})));
         },
     .save = {save_in(0) | save_in(1) | save_out(0), save_in(0) | save_in(1) | save_out(0)},
+};
+
+// Euclidean distances of the pairs of rows.
+FG_DEFINE_OP(Pdist) = {
+    .name = "pdist",
+    .infer =
+        [](const Attrs&, Inputs in, Metas& out) {
+          const Dims& shape = in[0]->shape;
+          const int64_t rows = shape[shape.size() - 2];
+          out[0].dtype = in[0]->dtype;
+          out[0].shape = Dims(shape.begin(), shape.end() - 2);
+          out[0].shape.push_back(rows * (rows - 1) / 2);
+        },
+    .eval = [](const Attrs&, Inputs in,
+               std::span<Array> out) { pair_distances(*in[0], 2, out[0]); },
+    .vjp =
+        [](VjpContext& c) {
+          // As of cdist, with the symmetric matrix of all ratios.
+          Dims square(c.in_shape(0));
+          square.back() = square[square.size() - 2];
+          const Tensor ratio = where(eq(c.out(), 0), 0, grad_div(c.g(), c.out()));
+          const Tensor above = triu(full(square, Scalar(true), DType::Bool), 1);
+          const Tensor half = masked_scatter(zeros(square, ratio.dtype()), above, ratio);
+          const Tensor all = add(half, transpose(half, -1, -2));
+          const Tensor x = sub(c.in(0), mean(c.in(0).detach(), Dims{-2}, true));
+          c.set(0, sub(mul(x, sum(all, Dims{-1}, true)), matmul(all, x)));
+        },
+    .save = {save_in(0) | save_out(0)},
 };
 
 // Attribute s[0]: dim. Both inputs have the output's shape.
@@ -329,6 +359,8 @@ Tensor cdist(const Tensor& x, const Tensor& y, double p, bool exact) {
       p == 2 && !exact && x.size(-1) >= kLongRow && std::max(x.size(-2), y.size(-2)) > kManyRows;
   return apply(Op::Cdist, {prepared(x), prepared(y)}, Attrs(Scalar(p), Scalar(by_product)));
 }
+
+Tensor pdist(const Tensor& x) { return apply(Op::Pdist, {x}); }
 
 Tensor linalg_vecdot(const Tensor& x, const Tensor& y, int64_t dim) {
   return sum(mul(x, y), Dims{dim});

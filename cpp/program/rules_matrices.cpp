@@ -98,6 +98,7 @@ constexpr OpRule kRules[] = {
     {Op::Trace, fits_trace},
     {Op::Cross, fits_cross},
     {Op::Cdist, fits_cdist},
+    {Op::Pdist, fits_matrices},
 };
 
 }  // namespace

@@ -6,11 +6,9 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/cpu/linalg_batches.h"
 #include "kernels/cpu/reduce_lanes.h"
 #include "kernels/cpu/reduce_walk.h"
-#include "kernels/elementwise.h"
-#include "kernels/gemm.h"
+#include "kernels/cpu/take_powers.h"
 
 namespace fastgrad {
 namespace {
@@ -118,12 +116,6 @@ struct ExtremeMagnitude {
 };
 
 // Powers of magnitudes, by the kernel of pow: y may be x.
-template <class T>
-void take_powers(const T* x, int64_t n, T power, T* y) {
-  const char* in[] = {reinterpret_cast<const char*>(x), reinterpret_cast<const char*>(&power)};
-  block_kernel(ElementwiseOp::Pow, dtype_of<T>)(reinterpret_cast<char*>(y), in, 2, n);
-}
-
 // The power is not known to the compiler: a walk of its own, with elements in double.
 thread_local double t_power;
 template <class T>
@@ -199,130 +191,12 @@ void norm_of(const Array& x, DimSet dims, double p, const Array& result) {
   }
 }
 
-// Distances of one row from many, which stand side by side: y[k * count + j] is element k of row j,
-// so that each step is a loop over all of them.
-constexpr int64_t kRowsAtOnce = 256;
-template <class T, class Step>
-void add_steps(const T* x, const T* y, int64_t n, int64_t count, T* sums, Step&& step) {
-  for (int64_t j = 0; j < count; ++j) sums[j] = 0;
-  for (int64_t k = 0; k < n; ++k) {
-    const T a = x[k];
-    const T* b = y + k * count;
-    for (int64_t j = 0; j < count; ++j) sums[j] = step(sums[j], std::abs(a - b[j]));
-  }
-}
-template <class T>
-void distances(const T* x, const T* y, int64_t n, int64_t count, double p, T* out) {
-  if (p == 2) {
-    add_steps(x, y, n, count, out, [](T s, T d) { return s + d * d; });
-  } else if (p == 1) {
-    add_steps(x, y, n, count, out, [](T s, T d) { return s + d; });
-  } else if (p == 0) {
-    add_steps(x, y, n, count, out, [](T s, T d) { return s + (d != 0); });
-  } else if (std::isinf(p)) {
-    add_steps(x, y, n, count, out, ExtremeMagnitude<T, true>::merge);
-  } else {
-    T powers[kRowsAtOnce];
-    std::fill_n(out, count, T(0));
-    for (int64_t k = 0; k < n; ++k) {
-      for (int64_t j = 0; j < count; ++j) powers[j] = std::abs(x[k] - y[k * count + j]);
-      take_powers(powers, count, static_cast<T>(p), powers);
-      for (int64_t j = 0; j < count; ++j) out[j] += powers[j];
-    }
-    take_powers(out, count, static_cast<T>(1 / p), out);
-  }
-}
-template <class T>
-void take_roots(T* x, int64_t n) {
-  const char* in = reinterpret_cast<const char*>(x);
-  block_kernel(ElementwiseOp::Sqrt, dtype_of<T>)(reinterpret_cast<char*>(x), &in, 0, n);
-}
-
-// Of the rows of one matrix from those of another.
-template <class T>
-void matrix_distances(const T* a, const T* b, int64_t rows, int64_t cols, int64_t n, double p,
-                      T* out) {
-  const int64_t work = std::max<int64_t>(n, 1) * std::min(cols, kRowsAtOnce);
-  parallel_for(rows, std::max<int64_t>(1, kParallelGrain / work), [&](int64_t begin, int64_t end) {
-    std::vector<T> aside(static_cast<size_t>(n * std::min(cols, kRowsAtOnce)));
-    for (int64_t c = 0; c < cols; c += kRowsAtOnce) {
-      const int64_t count = std::min(kRowsAtOnce, cols - c);
-      for (int64_t j = 0; j < count; ++j)
-        for (int64_t k = 0; k < n; ++k)
-          aside[static_cast<size_t>(k * count + j)] = b[(c + j) * n + k];
-      for (int64_t r = begin; r < end; ++r) {
-        T* to = out + r * cols + c;
-        distances(a + r * n, aside.data(), n, count, p, to);
-        if (p == 2) take_roots(to, count);
-      }
-    }
-  });
-}
-
-// Euclidean distances of long rows by a product of matrices: |x - y|^2 = |x|^2 + |y|^2 - 2 x.y. The
-// mean of y is taken off first, so that rows far from 0 lose less.
-template <class T>
-void distances_by_product(const T* a, const T* b, int64_t rows, int64_t cols, int64_t n, T* out) {
-  std::vector<double> mean(static_cast<size_t>(n));
-  for (int64_t j = 0; j < cols; ++j)
-    for (int64_t k = 0; k < n; ++k)
-      mean[static_cast<size_t>(k)] += static_cast<double>(b[j * n + k]);
-  for (double& m : mean) m /= static_cast<double>(cols);
-  auto centred = [&](const T* x, int64_t count, std::vector<T>& squares) {
-    const int64_t shape[] = {count, n};
-    Array y = Array::empty(shape, dtype_of<T>);
-    squares.resize(static_cast<size_t>(count));
-    for (int64_t i = 0; i < count; ++i) {
-      double sum = 0;
-      for (int64_t k = 0; k < n; ++k) {
-        const T v =
-            static_cast<T>(static_cast<double>(x[i * n + k]) - mean[static_cast<size_t>(k)]);
-        y.ptr<T>()[i * n + k] = v;
-        sum += static_cast<double>(v) * static_cast<double>(v);
-      }
-      squares[static_cast<size_t>(i)] = static_cast<T>(sum);
-    }
-    return y;
-  };
-  std::vector<T> of_rows, of_cols;
-  const Array x = centred(a, rows, of_rows), y = centred(b, cols, of_cols);
-  gemm(dtype_of<T>, matrix_of(x), matrix_of(y).transposed(),
-       {reinterpret_cast<char*>(out), rows, cols, cols, 1}, {.alpha = -2});
-  parallel_for(rows, std::max<int64_t>(1, kParallelGrain / cols), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      T* to = out + r * cols;
-      const T own = of_rows[static_cast<size_t>(r)];
-      for (int64_t c = 0; c < cols; ++c) {
-        const T square = to[c] + (own + of_cols[static_cast<size_t>(c)]);
-        to[c] = square < 0 ? T(0) : square;
-      }
-      take_roots(to, cols);
-    }
-  });
-}
-
 }  // namespace
 
 void reduce_norm(const Array& x, DimSet dims, double p, const Array& out) {
   DType compute = compute_dtype(out.dtype);
   with_output(out, compute, [&](const Array& to) {
     dispatch_float(compute, "norm", [&]<class T>(T) { norm_of<T>(x, dims, p, to); });
-  });
-}
-
-void row_distances(const Array& x, const Array& y, double p, bool by_product, const Array& out) {
-  Array a = as_contiguous(x), b = as_contiguous(y);
-  int64_t rows = rows_of(out), cols = cols_of(out), n = cols_of(a);
-  if (out.numel == 0) return;
-  dispatch_float(out.dtype, "cdist", [&]<class T>(T) {
-    for (int64_t i = 0; i < batch_count(out); ++i) {
-      const T *from = a.ptr<T>() + i * rows * n, *to = b.ptr<T>() + i * cols * n;
-      T* distances = out.ptr<T>() + i * rows * cols;
-      if (by_product)
-        distances_by_product(from, to, rows, cols, n, distances);
-      else
-        matrix_distances(from, to, rows, cols, n, p, distances);
-    }
   });
 }
 

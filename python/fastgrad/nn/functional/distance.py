@@ -83,8 +83,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     check_tensors("pdist", input=input)
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    if p == 2 and input.is_floating_point():
+        return _core._pdist(input)
     rows, columns = _core.triu_indices(input.size(0), input.size(0), 1).unbind()
-    if p == 2:  # twice the distances, but no differences of n^2 d elements
-        both = _core.cdist(input, input, 2.0, "donot_use_mm_for_euclid_dist")
-        return both[rows, columns]
     return _core.norm(input[rows] - input[columns], p, -1)
