@@ -56,12 +56,48 @@ void add_smooth_row(SparseRows& m, ResizeMode mode, double centre, double scale,
   for (size_t k = first; k < m.weight.size(); ++k) m.weight[k] /= total;
 }
 
+// The two or four old elements around each new one, all rows of them at once.
+void add_neighbours(SparseRows& m, ResizeMode mode, bool align, int64_t size, double scale) {
+  const int64_t taps = mode == ResizeMode::Linear ? 2 : 4, last = m.columns - 1;
+  m.start.resize(static_cast<size_t>(size) + 1);
+  m.index.resize(static_cast<size_t>(size * taps));
+  m.weight.resize(static_cast<size_t>(size * taps));
+  int32_t* index = m.index.data();
+  double* weight = m.weight.data();
+  for (int64_t i = 0; i < size; ++i, index += taps, weight += taps) {
+    const auto place = static_cast<double>(i);
+    double source = align ? place * scale : (place + 0.5) * scale - 0.5;
+    if (taps == 2) source = std::max(source, 0.0);
+    if (!(std::abs(source) < 1e15)) source = 0;
+    auto at = static_cast<int64_t>(source);
+    at -= static_cast<double>(at) > source;
+    const double t = source - static_cast<double>(at);
+    for (int64_t k = 0; k < taps; ++k) {
+      const int64_t from = taps == 2 ? k : k - 1;
+      index[k] = static_cast<int32_t>(std::clamp<int64_t>(at + from, 0, last));
+      if (taps == 4) weight[k] = cubic(t - static_cast<double>(from), -0.75);
+    }
+    if (taps == 2) {
+      weight[0] = 1 - t;
+      weight[1] = t;
+    }
+    m.start[static_cast<size_t>(i) + 1] = (i + 1) * taps;
+  }
+}
+
 // How the elements along a dimension are sums of the old ones.
 SparseRows resizing(ResizeMode mode, int64_t flags, int64_t old, int64_t size, double scale,
                     bool is_double) {
   SparseRows m;
   if (!is_double) scale = static_cast<float>(scale);
   m.columns = old;
+  const bool selecting = mode == ResizeMode::Nearest || mode == ResizeMode::NearestExact;
+  if (!selecting && mode != ResizeMode::Area && !(flags & kSmooth)) {
+    add_neighbours(m, mode, flags & kAlign, size, scale);
+    return m;
+  }
+  if (selecting) m.index.reserve(static_cast<size_t>(size));
+  m.start.reserve(static_cast<size_t>(size) + 1);
   for (int64_t i = 0; i < size; ++i, m.end_row()) {
     const auto place = static_cast<double>(i);
     if (mode == ResizeMode::Area) {
@@ -69,7 +105,7 @@ SparseRows resizing(ResizeMode mode, int64_t flags, int64_t old, int64_t size, d
       for (int64_t k = begin; k < end; ++k) m.add(k, 1.0 / static_cast<double>(end - begin));
       continue;
     }
-    if (mode == ResizeMode::Nearest || mode == ResizeMode::NearestExact) {
+    if (selecting) {
       // With the roundings of PyTorch: which element is the nearest may depend on them.
       double source = place * scale;
       if (mode == ResizeMode::NearestExact) {
@@ -80,22 +116,7 @@ SparseRows resizing(ResizeMode mode, int64_t flags, int64_t old, int64_t size, d
       m.index.push_back(static_cast<int32_t>(bounded(source, old - 1)));
       continue;
     }
-    if (flags & kSmooth) {
-      add_smooth_row(m, mode, scale * (place + 0.5), scale, old);
-      continue;
-    }
-    double source = flags & kAlign ? place * scale : (place + 0.5) * scale - 0.5;
-    if (mode == ResizeMode::Linear) source = std::max(source, 0.0);
-    if (!(std::abs(source) < 1e15)) source = 0;
-    const double first = std::floor(source), t = source - first;
-    const auto at = static_cast<int64_t>(first);
-    if (mode == ResizeMode::Linear) {
-      m.add(std::clamp<int64_t>(at, 0, old - 1), 1 - t);
-      m.add(std::clamp<int64_t>(at + 1, 0, old - 1), t);
-    } else {
-      for (int64_t k = -1; k < 3; ++k)
-        m.add(std::clamp<int64_t>(at + k, 0, old - 1), cubic(t - static_cast<double>(k), -0.75));
-    }
+    add_smooth_row(m, mode, scale * (place + 0.5), scale, old);
   }
   return m;
 }
