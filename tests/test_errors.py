@@ -409,6 +409,13 @@ class TestHugeArguments:
         with pytest.raises(TypeError, match="xlogy_"):
             fg.xlogy_(2.0, fg.ones(2))
 
+    def test_activations_of_floats_alone(self) -> None:
+        names = "hardshrink softshrink elu celu selu leaky_relu hardswish hardsigmoid mish"
+        for name in names.split():
+            for x in (fg.ones(2, dtype=fg.int64), fg.ones(2, dtype=fg.bool)):
+                with pytest.raises(NotImplementedError, match=r"not implemented for '(Long|Bool)'"):
+                    getattr(fg.nn.functional, name)(x)
+
     def test_functions_in_python_name_the_argument_that_is_no_tensor(self) -> None:
         f = fg.nn.functional
         for function in (f.selu, f.celu, f.pdist, fg.gradient):

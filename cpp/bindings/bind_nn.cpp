@@ -1,5 +1,6 @@
 // Normalization, losses of classifications, embeddings, dropout, attention, the linear layer.
 #include "bindings/families.h"
+#include "core/promotion.h"
 #include "ops/attention.h"
 #include "ops/convert.h"
 #include "ops/loss.h"
@@ -82,6 +83,15 @@ void bind_losses(Registry& r) {
           });
 }
 
+// The first argument of a function of floats alone.
+Tensor floats(const Arguments& a, const char* name) {
+  Tensor x = a.tensor(0);
+  FG_CHECK_KIND(ErrorKind::NotImplemented, is_floating(x.dtype()), "\"", name,
+                "\" not implemented for '", scalar_type_name(x.dtype()),
+                "'; convert the input first, e.g. with .to(fastgrad.float32)");
+  return x;
+}
+
 void bind_activations(Registry& r) {
   r.add("nn.functional.gelu", kFunction | kExactOut | kLazy,
         "x Phi(x), with the distribution function Phi of the standard normal.")
@@ -115,11 +125,13 @@ void bind_activations(Registry& r) {
         return wrap(threshold(a.tensor(0), a.operand(1), a.operand(2)));
       });
   r.add("_hardshrink", kFunction | kLazy, "x, and 0 near it.")
-      .on("(Tensor input, Number lambd)",
-          [](const Arguments& a) { return wrap(hardshrink(a.tensor(0), a.operand(1))); });
+      .on("(Tensor input, Number lambd)", [](const Arguments& a) {
+        return wrap(hardshrink(floats(a, "hardshrink"), a.operand(1)));
+      });
   r.add("_softshrink", kFunction | kLazy, "x moved towards 0.")
-      .on("(Tensor input, Number lambd)",
-          [](const Arguments& a) { return wrap(softshrink(a.tensor(0), a.operand(1))); });
+      .on("(Tensor input, Number lambd)", [](const Arguments& a) {
+        return wrap(softshrink(floats(a, "softshrink"), a.operand(1)));
+      });
   r.add("_bce", kFunction | kLazy, "The binary cross entropy of a probability and a target.")
       .on("(Tensor input, Tensor target)",
           [](const Arguments& a) { return wrap(bce(a.tensor(0), a.tensor(1))); });
@@ -129,11 +141,13 @@ void bind_activations(Registry& r) {
   r.add("_leaky_relu", kFunction | kLazy, "x, times a slope where it is not positive.")
       .on("(Tensor input, Tensor|Number slope)", [](const Arguments& a) {
         Tensor slope;
-        return wrap(leaky_relu(a.tensor(0), a.operand_beside(a.tensor(0).dtype(), 1, slope)));
+        return wrap(
+            leaky_relu(floats(a, "leaky_relu"), a.operand_beside(a.tensor(0).dtype(), 1, slope)));
       });
   r.add("_elu", kFunction | kLazy, "x where it is positive, else b (exp(c x) - 1).")
-      .on("(Tensor input, Number b, Number c)",
-          [](const Arguments& a) { return wrap(elu(a.tensor(0), a.operand(1), a.operand(2))); });
+      .on("(Tensor input, Number b, Number c)", [](const Arguments& a) {
+        return wrap(elu(floats(a, "elu"), a.operand(1), a.operand(2)));
+      });
   r.add("nn.functional.softplus", kFunction | kExactOut | kLazy,
         "log(1 + exp(beta x)) / beta; x itself where beta x > threshold.")
       .on("(Tensor input, Number beta=1, Number threshold=20, *, Tensor? out=None)",
