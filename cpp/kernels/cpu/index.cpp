@@ -196,13 +196,16 @@ template <class T, class F>
 void for_entries(const Entries& e, F&& f) {
   T *x = reinterpret_cast<T*>(e.x), *y = reinterpret_cast<T*>(e.y);
   const int64_t *place = e.place, scale = e.scale, step = e.step, n = e.n;
-  if (e.count != 1)
+  const int64_t count = e.count, sx = e.sx, sy = e.sy;
+  if (count != 1 && sx == 1 && sy == 1)
+    for (int64_t i = 0; i < n; ++i) {  // rows are elsewhere in x than in y: several at a time
+      T* __restrict xr = x + place[i] * scale, * __restrict yr = y + i * step;
+      for (int64_t k = 0; k < count; ++k) f(xr[k], yr[k]);
+    }
+  else if (count != 1)
     for (int64_t i = 0; i < n; ++i) {
       T *xr = x + place[i] * scale, *yr = y + i * step;
-      if (e.sx == 1 && e.sy == 1)
-        for (int64_t k = 0; k < e.count; ++k) f(xr[k], yr[k]);
-      else
-        for (int64_t k = 0; k < e.count; ++k) f(xr[k * e.sx], yr[k * e.sy]);
+      for (int64_t k = 0; k < count; ++k) f(xr[k * sx], yr[k * sy]);
     }
   else if (scale == 1 && step == 1)
     for (int64_t r = 0; r < e.rows; ++r, x += e.row_x, y += e.row_y) {

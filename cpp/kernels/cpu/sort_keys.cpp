@@ -52,6 +52,7 @@ class RadixSort {
       : key_(key), n_(n), least_(least), order_(order), sorted_(sorted), memory_(2 * n) {}
 
   void run(int bits) {
+    if (bits <= digit_bits()) return by_one_digit(bits);
     const int reach = n_ < 4096 ? 24 : 32;
     if (bits <= reach) {
       const Keyed* sorted = write(by_bits(0, bits, false));
@@ -77,11 +78,36 @@ class RadixSort {
     return sorted;
   }
 
+  // Of a digit: fewer passes, or fewer buckets.
+  int digit_bits() const { return n_ < 16384 ? 8 : kMostBits; }
+  static void sum_before(uint32_t* count, uint32_t most) {
+    uint32_t before = 0;
+    for (uint32_t digit = 0; digit <= most; ++digit) {
+      const uint32_t here = count[digit];
+      count[digit] = before;
+      before += here;
+    }
+  }
+
+  // Places go where they belong at once.
+  void by_one_digit(int bits) {
+    uint32_t count[1 << kMostBits];
+    const uint32_t most = (uint32_t{1} << bits) - 1;
+    std::fill_n(count, most + 1, uint32_t{0});
+    for (int64_t i = 0; i < n_; ++i) ++count[distance(i)];
+    sum_before(count, most);
+    for (int64_t i = 0; i < n_; ++i) order_[count[distance(i)]++] = i;
+    if (!sorted_) return;
+    for (uint32_t digit = 0, i = 0; digit <= most; ++digit)  // each count is where the next begins
+      for (; i < count[digit]; ++i)
+        sorted_[i] = static_cast<Key>(static_cast<Distance>(least_) + digit);
+  }
+
   // Entries by `width` bits from `shift` on; what is equal there stays in the order of places, or
   // in the one found before.
   const Keyed* by_bits(int shift, int width, bool again) {
     Keyed *from = memory_.get(), *to = from + n_;
-    const int most = n_ < 16384 ? 8 : kMostBits;  // of a digit: fewer passes, or fewer buckets
+    const int most = digit_bits();
     const int passes = (width + most - 1) / most, bits = (width + passes - 1) / passes;
     const uint32_t mask = (uint32_t{1} << bits) - 1;
     const uint32_t whole = width < 32 ? (uint32_t{1} << width) - 1 : ~uint32_t{0};
@@ -102,12 +128,7 @@ class RadixSort {
     cut_ &= (Distance{1} << shift) - 1;
     for (int p = 0; p < passes; ++p) {
       uint32_t* count = counts[p];
-      uint32_t before = 0;
-      for (uint32_t digit = 0; digit <= mask; ++digit) {
-        const uint32_t here = count[digit];
-        count[digit] = before;
-        before += here;
-      }
+      sum_before(count, mask);
       for (int64_t i = 0; i < n_; ++i) to[count[(from[i].key >> (p * bits)) & mask]++] = from[i];
       std::swap(from, to);
     }
