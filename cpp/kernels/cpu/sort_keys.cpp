@@ -258,7 +258,8 @@ template void sort_places(const int64_t*, int64_t, int64_t*, int64_t*);
 
 template <class Key>
 typename KeyChooser<Key>::Kept KeyChooser<Key>::keep(const Key* key, const int64_t* place,
-                                                     int64_t n, Key low, Key high, Candidates& to) {
+                                                     int64_t n, Key low, Key high, Candidates& to,
+                                                     int64_t most) {
   constexpr int64_t kAtOnce = 1024;
   if (!to.keys) {
     to.keys = std::make_unique<Scratch<Key>>(most_ + kBehindKeys);
@@ -266,7 +267,7 @@ typename KeyChooser<Key>::Kept KeyChooser<Key>::keep(const Key* key, const int64
   }
   int32_t here[kAtOnce + kBehindKeys];
   Kept kept{0, 0};
-  for (int64_t i = 0; i < n; i += kAtOnce) {
+  for (int64_t i = 0; i < n && kept.found <= most; i += kAtOnce) {
     const int64_t m =
         kernels(Key{}).between(key + i, std::min(kAtOnce, n - i), low, high, here, &kept.below);
     Key* key_to = to.key() + kept.found;
@@ -322,14 +323,23 @@ void KeyChooser<Key>::first(const Key* key, int64_t n, int64_t k, int64_t* order
     std::copy_n(few, k, order);
     return;
   }
-  // All that are not beyond the bracket, or beyond the k-th itself where these are too many.
+  // All that are not beyond the bracket, where these are not too many.
   Candidates& to = side_[0];
-  Kept kept = keep(key, nullptr, n, kLeast<Key>, Bracket<Key>(key, n, k - 1).high(), to);
-  if (kept.found < k || kept.found > std::max(kRanked, k + k / 4))
-    kept = keep(key, nullptr, n, kLeast<Key>, key[kth(key, n, k - 1)], to);
-  auto write = [&](int64_t* sorted) {
-    sort_places(to.key(), kept.found, sorted);
-    for (int64_t i = 0; i < k; ++i) order[i] = to.place()[sorted[i]];
+  const int64_t most = std::max(kRanked, k + k / 4);
+  Kept kept = keep(key, nullptr, n, kLeast<Key>, Bracket<Key>(key, n, k - 1).high(), to, most);
+  int64_t sorted = k;
+  if (kept.found < k || kept.found > most) {
+    // All that come before the k-th, and as many of its equals as are wanted, which are in order.
+    const Key last = key[kth(key, n, k - 1)];
+    sorted = last == kLeast<Key> ? 0 : keep(key, nullptr, n, kLeast<Key>, last - 1, to).found;
+    keep(key, nullptr, n, last, last, side_[1], k - sorted);
+    std::copy_n(side_[1].place(), k - sorted, order + sorted);
+    kept.found = sorted;
+    if (sorted == 0) return;
+  }
+  auto write = [&](int64_t* in_order) {
+    sort_places(to.key(), kept.found, in_order);
+    for (int64_t i = 0; i < sorted; ++i) order[i] = to.place()[in_order[i]];
   };
   if (kept.found <= kRanked)
     write(few);

@@ -69,8 +69,10 @@ class KeyChooser {
     Key* key() const { return keys->get(); }
     int64_t* place() const { return places->get(); }
   };
-  // Brings the keys from low to high together. Null for `place`: their places count from 0.
-  Kept keep(const Key* key, const int64_t* place, int64_t n, Key low, Key high, Candidates& to);
+  // Brings the keys from low to high together, or somewhat more than `most` of them. Null for
+  // `place`: their places count from 0.
+  Kept keep(const Key* key, const int64_t* place, int64_t n, Key low, Key high, Candidates& to,
+            int64_t most = INT64_MAX);
 
   int64_t most_;
   Candidates side_[2];
