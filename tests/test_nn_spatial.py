@@ -435,3 +435,18 @@ def test_nearest_elements_are_those_of_pytorch(mode):
             ours = fg.nn.functional.interpolate(fg.tensor(x), new, mode=mode)
             theirs = torch.nn.functional.interpolate(torch.tensor(x), new, mode=mode)
             assert ours.tolist() == theirs.tolist(), (old, new)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("mode", ["sum", "mean", "max"])
+def test_bags_of_as_many_elements(mode):
+    table = np.random.default_rng(5).standard_normal((6, 3))
+    for count in (4, 0):
+        numbers, found = np.arange(count * 5).reshape(count, 5) * 7 % 6, []
+        for m in (fg, torch):
+            t = m.tensor(table, requires_grad=True)
+            y = m.nn.functional.embedding_bag(m.tensor(numbers), t, mode=mode)
+            (y * m.arange(3.0)).sum().backward()
+            found.append((y.detach().numpy(), t.grad.numpy()))
+        for ours, theirs in zip(*found):
+            np.testing.assert_allclose(ours, theirs, atol=1e-14)

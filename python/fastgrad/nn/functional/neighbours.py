@@ -176,7 +176,6 @@ def embedding_bag(
             "embedding_bag: per_sample_weights needs mode='sum' and the shape of the input, "
             f"got mode={mode!r} and the shape {tuple(per_sample_weights.shape)}"
         )
-    each = 0  # how many are in a bag, where all have as many
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError(
@@ -184,6 +183,15 @@ def embedding_bag(
                 f"of fixed length sequences. However, found offsets of type {type(offsets)}"
             )
         count, each = input.shape
+        if each and padding_idx is None:  # bags side by side
+            vectors = F.embedding(
+                input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse
+            )
+            if per_sample_weights is not None:
+                vectors = vectors * per_sample_weights.unsqueeze(2)
+            if mode == "max":
+                return vectors.amax(1)
+            return vectors.sum(1) if mode == "sum" else vectors.mean(1)
         sizes = _core.full((count,), each, dtype=_core.int64)
         bag = _core.arange(count).repeat_interleave(each)
         input = input.reshape(-1)
@@ -199,9 +207,7 @@ def embedding_bag(
         raise ValueError(
             f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}"
         )
-    equal = each > 0 and padding_idx is None  # bags side by side
-    look_up: Any = F.embedding
-    vectors: Tensor = look_up(input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    vectors = F.embedding(input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
     if padding_idx is not None:
         kept = (input != padding_idx % weight.size(0)).nonzero().squeeze(1)
         vectors, bag = vectors[kept], bag[kept]
@@ -210,9 +216,6 @@ def embedding_bag(
         sizes = _core.bincount(bag, minlength=count)
     if per_sample_weights is not None:
         vectors = vectors * per_sample_weights.unsqueeze(1)
-    if equal and mode != "max":
-        bags = vectors.reshape(count, each, weight.size(1))
-        return bags.sum(1) if mode == "sum" else bags.mean(1)
     empty = vectors.new_zeros((count, weight.size(1)))
     if mode == "max":
         index = bag.unsqueeze(1).expand_as(vectors)
