@@ -48,6 +48,9 @@ def _by_pieces(
     limits: tuple[float, float],
     inplace: bool,
 ) -> Tensor:
+    if not inplace and isinstance(input, Tensor) and input.is_floating_point():
+        return floats(input, *limits)
+
     def function(x: Tensor) -> Tensor:
         return floats(x, *limits) if x.is_floating_point() else others(x, *limits)
 
@@ -118,6 +121,8 @@ def relu6(input: Tensor, inplace: bool = False) -> Tensor:
         >>> fg.nn.functional.relu6(fg.tensor([-1.0, 8.0]))
         tensor([0., 6.])
     """
+    if not inplace and isinstance(input, Tensor) and input.is_floating_point():
+        return _core._hardtanh(input, 0.0, 6.0)
     check_tensors("relu6", input=input)
     return hardtanh(input, 0.0, 6.0, inplace)
 
