@@ -30,6 +30,14 @@ int64_t end_of_longest_run(const Key* key, const int64_t* order, int64_t n) {
   return order[last];
 }
 
+void take(const char* p, size_t size, const int64_t* place, int64_t n, char* value) {
+  with_word(static_cast<int64_t>(size), [&]<class Word>(Word) {
+    const auto* from = reinterpret_cast<const Word*>(p);
+    auto* to = reinterpret_cast<Word*>(value);
+    for (int64_t i = 0; i < n; ++i) to[i] = from[place[i]];
+  });
+}
+
 // The work on single lines, with the memory that it takes; one per thread.
 template <class Key>
 class LineWorker {
@@ -37,14 +45,27 @@ class LineWorker {
   LineWorker(DType type, int64_t n, const LineJob& job)
       : type_(type), n_(n), job_(job), memory_(n + kBehindKeys), choose_(n) {}
 
-  // The places of the elements that are wanted.
-  void run(const void* p, int64_t* place) {
-    const Key* key = memory_.get();
-    int64_t nans = 0;
-    if (are_keys(type_, job_.descending) && n_ > kCopied)
-      key = static_cast<const Key*>(p);
-    else
-      nans = make_keys(type_, p, n_, job_.descending, memory_.get());
+  // The places of the elements that are wanted, and these themselves.
+  void run(const char* p, int64_t* place, int64_t results, char* value) {
+    if (job_.kind == LineJob::Sort && n_ > kCopied && are_keys(type_, false)) {
+      // Read from the keys, which come in order.
+      Key* sorted = reinterpret_cast<Key*>(value);
+      sort_places(keys_of(p), n_, place, sorted);
+      for (int64_t i = 0; job_.descending && i < n_; ++i) sorted[i] = ~sorted[i];
+      return;
+    }
+    find(p, place);
+    take(p, itemsize(type_), place, results, value);
+  }
+
+ private:
+  const Key* keys_of(const void* p) {
+    if (are_keys(type_, job_.descending) && n_ > kCopied) return static_cast<const Key*>(p);
+    nans_ = make_keys(type_, p, n_, job_.descending, memory_.get());
+    return memory_.get();
+  }
+  void find(const void* p, int64_t* place) {
+    const Key* key = keys_of(p);
     switch (job_.kind) {
       case LineJob::Sort:
         return sort_places(key, n_, place);
@@ -61,13 +82,12 @@ class LineWorker {
       }
       default: {
         // NaN is the greatest: the first one of them comes behind the numbers.
-        const bool is_nan = nans > 0 && (job_.kind == LineJob::Median || nans == n_);
-        *place = choose_.kth(key, n_, is_nan ? n_ - nans : (n_ - nans - 1) / 2);
+        const bool is_nan = nans_ > 0 && (job_.kind == LineJob::Median || nans_ == n_);
+        *place = choose_.kth(key, n_, is_nan ? n_ - nans_ : (n_ - nans_ - 1) / 2);
       }
     }
   }
 
- private:
   static constexpr int64_t kCopied = 256;  // short lines, for what is read behind them
 
   DType type_;
@@ -75,16 +95,9 @@ class LineWorker {
   const LineJob& job_;
   Scratch<Key> memory_;
   std::unique_ptr<Scratch<int64_t>> order_;
+  int64_t nans_ = 0;
   KeyChooser<Key> choose_;
 };
-
-void take(const char* p, size_t itemsize, const int64_t* place, int64_t n, char* value) {
-  with_word(static_cast<int64_t>(itemsize), [&]<class Word>(Word) {
-    const auto* from = reinterpret_cast<const Word*>(p);
-    auto* to = reinterpret_cast<Word*>(value);
-    for (int64_t i = 0; i < n; ++i) to[i] = from[place[i]];
-  });
-}
 
 // Lines of n elements, next to each other, on several threads.
 template <class Key>
@@ -96,10 +109,8 @@ void run_lines(const Array& x, int64_t n, const LineJob& job, const Array& value
   parallel_for(lines, std::max<int64_t>(1, kGrain / n), [&](int64_t begin, int64_t end) {
     LineWorker<Key> worker(x.dtype, n, job);
     for (int64_t l = begin; l < end; ++l) {
-      const char* p = x.data + static_cast<size_t>(l * n) * size;
-      int64_t* place = indices.ptr<int64_t>() + l * results;
-      worker.run(p, place);
-      take(p, size, place, results, values.data + static_cast<size_t>(l * results) * size);
+      worker.run(x.data + static_cast<size_t>(l * n) * size, indices.ptr<int64_t>() + l * results,
+                 results, values.data + static_cast<size_t>(l * results) * size);
     }
   });
 }
