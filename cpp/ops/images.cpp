@@ -96,24 +96,25 @@ SparseRows resizing(ResizeMode mode, int64_t flags, int64_t old, int64_t size, d
     add_neighbours(m, mode, flags & kAlign, size, scale);
     return m;
   }
-  if (selecting) m.index.reserve(static_cast<size_t>(size));
-  m.start.reserve(static_cast<size_t>(size) + 1);
-  for (int64_t i = 0; i < size; ++i, m.end_row()) {
+  m.start.resize(selecting ? static_cast<size_t>(size) + 1 : 1);
+  m.index.resize(selecting ? static_cast<size_t>(size) : 0);
+  for (int64_t i = 0; i < size && selecting; ++i) {
+    // With the roundings of PyTorch: which element is the nearest may depend on them.
+    const auto place = static_cast<double>(i);
+    double source = place * scale;
+    if (mode == ResizeMode::NearestExact) {
+      source = (place + 0.5) * scale - 0.5;
+      source = (is_double ? source : static_cast<float>(source)) + 0.5;
+    }
+    source = static_cast<float>(source);
+    m.index[static_cast<size_t>(i)] = static_cast<int32_t>(bounded(source, old - 1));
+    m.start[static_cast<size_t>(i) + 1] = i + 1;
+  }
+  for (int64_t i = 0; i < size && !selecting; ++i, m.end_row()) {
     const auto place = static_cast<double>(i);
     if (mode == ResizeMode::Area) {
       const int64_t begin = i * old / size, end = ((i + 1) * old + size - 1) / size;
       for (int64_t k = begin; k < end; ++k) m.add(k, 1.0 / static_cast<double>(end - begin));
-      continue;
-    }
-    if (selecting) {
-      // With the roundings of PyTorch: which element is the nearest may depend on them.
-      double source = place * scale;
-      if (mode == ResizeMode::NearestExact) {
-        source = (place + 0.5) * scale - 0.5;
-        source = (is_double ? source : static_cast<float>(source)) + 0.5;
-      }
-      source = static_cast<float>(source);
-      m.index.push_back(static_cast<int32_t>(bounded(source, old - 1)));
       continue;
     }
     add_smooth_row(m, mode, scale * (place + 0.5), scale, old);
