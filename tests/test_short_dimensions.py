@@ -361,6 +361,29 @@ def test_softmax_down_columns_and_along_long_rows(shape: tuple[int, ...], dtype:
         np.testing.assert_array_equal(np.isnan(down).any(0), bad)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize(
+    "shape", [(40, 3, 2), (5, 2, 4), (300, 10, 3), (7, 2, 102), (3, 4, 103), (6, 300, 5), (9, 1, 8)]
+)
+def test_softmax_over_a_dimension_with_few_elements_behind_it(
+    shape: tuple[int, ...], dtype: str
+) -> None:
+    """Outer places are taken together; each comes to what it comes to alone."""
+    rng = np.random.default_rng(shape[1])
+    x, g = (fg.tensor(rng.normal(0, 3, shape)).to(getattr(fg, dtype)) for _ in range(2))
+    x[0, 0, 0], x[-1, -1, -1], x[-1, 0, -1] = fg.nan, fg.inf, -fg.inf
+    for f in (fg.softmax, fg.log_softmax):
+        t = x.clone().requires_grad_()
+        out = f(t, 1)
+        (grad,) = fg.autograd.grad(out, t, g)
+        for k in {0, 1, shape[0] // 2, shape[0] - 1}:
+            alone = x[k : k + 1].clone().requires_grad_()
+            expected = f(alone, 1)
+            (of_alone,) = fg.autograd.grad(expected, alone, g[k : k + 1])
+            fg.testing.assert_close(out[k : k + 1], expected, equal_nan=True)
+            fg.testing.assert_close(grad[k : k + 1], of_alone, equal_nan=True)
+
+
 @pytest.mark.parametrize("shape", [(40, 3), (20, 8, 2), (30, 17)])
 def test_gradients(shape: tuple[int, ...]) -> None:
     x = fg.tensor(np.random.default_rng(3).standard_normal(shape), requires_grad=True)

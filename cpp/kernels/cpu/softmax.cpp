@@ -70,38 +70,60 @@ struct Lines {
                    for (int64_t t = begin; t < end; ++t) each(t, f);
                  });
   }
-  // Whether lines are so short that many of them are taken apart into columns and put together
-  // again. A rule by sizes alone.
+  // Whether lines are so short, or so few of them side by side, that many are taken apart into
+  // columns and put together again. A rule by sizes alone.
   template <class T>
   bool are_short() const {
-    constexpr int64_t kLeastLines = 16;
-    return inner == 1 && outer >= kLeastLines && join_kernel(sizeof(T), n);
+    constexpr int64_t kLeastLines = 16, kLeastTogether = 5;
+    if (outer * inner < kLeastLines) return false;
+    if (inner == 1) return join_kernel(sizeof(T), n);
+    return outer > 1 && most_together() >= kLeastTogether;
   }
-  // f(offset of the first element, lines, memory of n * kShortTile elements for each operand)
+  // f(offset of the first element, lines, memory of n times so many elements for each operand)
   template <class T, int kOperands, class F>
   void each_short_tile(F&& f) const {
-    const int64_t tiles = (outer - 1) / kShortTile + 1;
-    const int64_t grain = std::max<int64_t>(1, kGrain / (n * std::min(outer, kShortTile)));
+    const int64_t most = most_together(), tiles = (outer - 1) / most + 1;
+    const int64_t grain = std::max<int64_t>(1, kGrain / (n * inner * std::min(outer, most)));
+    const int64_t elements = n * inner * most;
     parallel_for(tiles, grain, [&](int64_t begin, int64_t end) {
-      T work[kOperands][kMostColumns * kShortTile];
+      T few[kOperands * kMostColumns * kShortLines];
+      std::unique_ptr<T[]> many;
+      if (elements > kMostColumns * kShortLines)
+        many = std::make_unique_for_overwrite<T[]>(static_cast<size_t>(kOperands * elements));
+      T* room = many ? many.get() : few;
+      T* work[kOperands];
+      for (int k = 0; k < kOperands; ++k) work[k] = room + k * elements;
       for (int64_t t = begin; t < end; ++t)
-        f(t * kShortTile * n, std::min(kShortTile, outer - t * kShortTile), work);
+        f(t * elements, std::min(most, outer - t * most) * inner, work);
     });
   }
   // m lines as columns and back. Columns lie side by side, m elements apart.
   template <class T>
   void split(const T* lines, int64_t m, T* columns) const {
-    split_kernel(sizeof(T), n)(reinterpret_cast<const char*>(lines), m,
-                               reinterpret_cast<char*>(columns), m);
+    const char* from = reinterpret_cast<const char*>(lines);
+    char* to = reinterpret_cast<char*>(columns);
+    if (inner == 1) return split_kernel(sizeof(T), n)(from, m, to, m);
+    const int64_t bytes = inner * int64_t{sizeof(T)}, step = m * int64_t{sizeof(T)};
+    for (int64_t k = 0; k < n; ++k)
+      copy_rows(from + k * bytes, n * bytes, to + k * step, bytes, bytes, m / inner);
   }
   template <class T>
   void join(const T* columns, int64_t m, T* lines) const {
-    join_kernel(sizeof(T), n)(reinterpret_cast<const char*>(columns), m, m,
-                              reinterpret_cast<char*>(lines));
+    const char* from = reinterpret_cast<const char*>(columns);
+    char* to = reinterpret_cast<char*>(lines);
+    if (inner == 1) return join_kernel(sizeof(T), n)(from, m, m, to);
+    const int64_t bytes = inner * int64_t{sizeof(T)}, step = m * int64_t{sizeof(T)};
+    for (int64_t k = 0; k < n; ++k)
+      copy_rows(from + k * step, bytes, to + k * bytes, n * bytes, bytes, m / inner);
   }
 
  private:
-  static constexpr int64_t kShortTile = 128;
+  static constexpr int64_t kShortLines = 128;
+  // How many outer places are worked on at once: few enough for the nearest cache.
+  int64_t most_together() const {
+    constexpr int64_t kElements = 8192;
+    return inner == 1 ? kShortLines : std::min(kElements / n, kTile) / inner;
+  }
   static constexpr int64_t kGrain = 16384, kLeastWidth = 64;
   static constexpr int64_t kWorkBytes = 512 << 10;  // half of a cache that is close
 
