@@ -304,6 +304,33 @@ def test_gradients_of_products_along_rows(dtype: str, length: int) -> None:
         np.testing.assert_allclose(of_all.numpy(), others, **tolerance)
 
 
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64", "float64"])
+@pytest.mark.parametrize("length", [1, 2, 3, 5, 8, 11, 16, 17, 31])
+def test_rows_of_few_elements_of_any_type(dtype: str, length: int) -> None:
+    for rows in (15, 16, 17, 300):
+        rng = np.random.default_rng(length)
+        x = rng.integers(-3, 4, (rows, length)).astype(dtype)
+        x[rng.random(x.shape) < 0.3] = 0
+        if dtype not in ("bool", "float64"):
+            x[rows // 2] = np.iinfo(dtype).max
+            x[rows // 3, -1] = np.iinfo(dtype).min
+        wide = np.ones((rows, length + 1), dtype)
+        wide[:, :-1] = x
+        for t in (fg.tensor(x), fg.tensor(wide)[:, :-1], fg.tensor(x.T.copy()).T):
+            for name in ("sum", "prod", "any", "all"):
+                expected = getattr(np, name)(x, 1)
+                if expected.dtype == np.uint64:
+                    expected = expected.astype(np.int64)
+                np.testing.assert_array_equal(getattr(fg, name)(t, 1).numpy(), expected)
+            nonzero = fg.count_nonzero(t, 1).numpy()
+            np.testing.assert_array_equal(nonzero, np.count_nonzero(x, 1))
+            for name in ("max", "min"):
+                values, places = getattr(fg, name)(t, 1)
+                np.testing.assert_array_equal(values.numpy(), getattr(np, name)(x, 1))
+                np.testing.assert_array_equal(places.numpy(), getattr(np, "arg" + name)(x, 1))
+                np.testing.assert_array_equal(getattr(fg, "a" + name)(t, 1).numpy(), values.numpy())
+
+
 @pytest.mark.parametrize("length", [1, 3, 8, 9, 17, 63, 200, 513])
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32", "uint8", "bool"])
 def test_running_extremes_take_the_last_of_equals(dtype: str, length: int) -> None:

@@ -109,11 +109,11 @@ template <class T, bool kLargest>
 void extreme(const Array& x, DimSet dims, const Array* values, const Array* indices) {
   T* value = values ? values->ptr<T>() : nullptr;
   if (!indices) {
-    reduce_walk<ExtremeReducer<T, kLargest>>(x, dims, [&](int64_t i, T v) { value[i] = v; });
+    reduce_walk<ExtremeReducer<T, kLargest>>(x, dims, [value](int64_t i, T v) { value[i] = v; });
     return;
   }
   int64_t* index = indices->ptr<int64_t>();
-  reduce_walk<PlaceReducer<T, kLargest>>(x, dims, [&](int64_t i, Place<T> p) {
+  reduce_walk<PlaceReducer<T, kLargest>>(x, dims, [value, index](int64_t i, Place<T> p) {
     if (value) value[i] = p.value;
     index[i] = p.index;
   });

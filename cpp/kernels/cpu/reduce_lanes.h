@@ -32,13 +32,12 @@ template <class In, class Acc>
 struct SumKernels {
   Acc (*run)(const In* p, int64_t n);
   void (*rows)(const In* const* row, int64_t n, int64_t m, Acc* acc);
-  LinesKernel<In, Acc> lines = nullptr;  // of floating-point elements
+  LinesKernel<In, Acc> lines = nullptr;  // of floating-point elements and sums of int64
 };
 
 template <class T>
 struct LaneKernels {
   LaneKernel<T> sum, product, largest, smallest;  // NaN wins
-  SumKernels<T, T> sum_numbers;                   // of those that are not NaN
   ChunkKernel<T> product_chunk, largest_chunk, smallest_chunk;
   LinesKernel<T, T> product_lines, largest_lines, smallest_lines;
   RowKernel<T> product_rows, largest_rows, smallest_rows;
@@ -51,13 +50,19 @@ struct LaneKernels {
   void (*moments)(const T* p, int64_t n, double* mean, double* squares);
   void (*moments_rows)(const T* const* row, int64_t n, int64_t m, double* mean, double* squares);
 };
+// The sums of all elements, and of those that are not NaN. The latter may be null for half types,
+// which are converted then.
+template <class In, class Acc>
+struct FloatSums {
+  SumKernels<In, Acc> all, numbers;
+};
 struct LaneTable {
   LaneKernels<float> f32;
   LaneKernels<double> f64;
-  SumKernels<float, float> sums_f32;
-  SumKernels<double, double> sums_f64;
-  SumKernels<Half, float> sums_f16;
-  SumKernels<BFloat16, float> sums_bf16;
+  FloatSums<float, float> sums_f32;
+  FloatSums<double, double> sums_f64;
+  FloatSums<Half, float> sums_f16;
+  FloatSums<BFloat16, float> sums_bf16;
 };
 // Null members where the compiler could not make them.
 extern const LaneTable kLanesBaseline, kLanesAvx2, kLanesAvx512;

@@ -6,18 +6,15 @@
 namespace fastgrad {
 namespace {
 
-// Floating-point elements: In in memory, half types summed in float. Those whose sum leaves NaN out
-// are converted before.
+// Floating-point elements: In in memory, half types summed in float.
 template <class Source, bool kNumbers>
 struct SumReducer {
   using In = Source;
   using Acc = std::conditional_t<std::is_same_v<In, double>, double, float>;
   static constexpr bool kOrdered = false;
+  static constexpr int64_t kWholeLine = 64 / sizeof(Acc);
   static const auto& kernels() {
-    if constexpr (kNumbers)
-      return lanes(In{}).sum_numbers;
-    else
-      return float_sums(In{});
+    return kNumbers ? float_sums(In{}).numbers : float_sums(In{}).all;
   }
   static Acc empty() { return Acc(0); }
   static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
@@ -35,6 +32,7 @@ struct ProdReducer {
   using In = T;
   using Acc = T;
   static constexpr bool kOrdered = false;
+  static constexpr int64_t kWholeLine = 64 / sizeof(T);
   static Acc empty() { return T(1); }
   static Acc block(const T* p, int64_t n, int64_t) { return lanes(T{}).product(p, n); }
   static Acc chunk(const T* p) { return lanes(T{}).product_chunk(p); }
@@ -61,6 +59,13 @@ struct IntegerReducer {
   }
   static Acc empty() { return kProduct ? 1 : 0; }
   static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
+  static constexpr bool kLines = !kProduct && sizeof(T) == sizeof(Acc);
+  static constexpr int64_t kWholeLine = kLines ? 16 : 0;
+  static void lines(const T* p, int64_t step, int64_t count, int64_t n, Acc* acc)
+    requires kLines
+  {
+    kernels().lines(p, step, count, n, acc);
+  }
   static void rows(const In* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     kernels().rows(row, n, m, acc);
   }
@@ -99,9 +104,11 @@ void sum(const Array& x, DimSet dims, const Array& out, bool mean) {
               to[i] = v / divisor;
             });
       };
-      if constexpr (std::is_same_v<T, float> && !kNumbers) {
-        if (x.dtype == DType::Float16) return walk(Half{});
-        if (x.dtype == DType::BFloat16) return walk(BFloat16{});
+      if constexpr (std::is_same_v<T, float>) {
+        if (!kNumbers || float_sums(Half{}).numbers.run) {
+          if (x.dtype == DType::Float16) return walk(Half{});
+          if (x.dtype == DType::BFloat16) return walk(BFloat16{});
+        }
       }
       walk(T{});
     });

@@ -50,7 +50,8 @@ void count(const Array& x, DimSet dims, Store store) {
 template <class F>
 void write_truth(const Array& x, DimSet dims, const Array& out, F&& answer) {
   with_output(out, DType::Bool, [&](const Array& y) {
-    count(x, dims, [&, to = y.ptr<bool>()](int64_t i, int64_t found) { to[i] = answer(found); });
+    count(x, dims,
+          [answer, to = y.ptr<bool>()](int64_t i, int64_t found) { to[i] = answer(found); });
   });
 }
 
@@ -60,11 +61,23 @@ void count_nonzero(const Array& x, DimSet dims, const Array& out) {
   count(x, dims, [to = out.ptr<int64_t>()](int64_t i, int64_t found) { to[i] = found; });
 }
 
+namespace {
+// Of truth values, the bytes 0 and 1, the largest or the smallest says it. Whether it was done
+// here.
+bool reduce_truth(const Array& x, DimSet dims, bool any, const Array& out) {
+  if (x.dtype != DType::Bool || out.dtype != DType::Bool || x.numel == 0) return false;
+  reduce_extreme(x, dims, any, &out, nullptr);
+  return true;
+}
+}  // namespace
+
 void reduce_any(const Array& x, DimSet dims, const Array& out) {
+  if (reduce_truth(x, dims, true, out)) return;
   write_truth(x, dims, out, [](int64_t found) { return found != 0; });
 }
 
 void reduce_all(const Array& x, DimSet dims, const Array& out) {
+  if (reduce_truth(x, dims, false, out)) return;
   int64_t total = x.numel ? x.numel / std::max<int64_t>(out.numel, 1) : 0;
   write_truth(x, dims, out, [total](int64_t found) { return found == total; });
 }

@@ -330,10 +330,12 @@ void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, Reduc
     for (int64_t i = 0; i < plan.outputs; ++i) store.put(store.self, i, 1, acc, 1);
     return;
   }
-  const bool is_float = is_floating(reducer.compute);
-  if ((is_float || reducer.compute == DType::Int64) && ShortTiles::suits(plan.dims()))
-    return reduce_short(x, plan, reducer, store);
-  if (is_float && reduce_folded(x, plan, reducer, store)) return;
+  const bool whole_lines = reducer.whole_line && plan.count >= reducer.whole_line &&
+                           x.dtype == reducer.compute && plan.reduced.size() == 1 &&
+                           plan.reduced_strides[0] == 1;
+  if (!whole_lines && ShortTiles::suits(plan.dims())) return reduce_short(x, plan, reducer, store);
+  if ((!reducer.ordered || is_floating(reducer.compute)) && reduce_folded(x, plan, reducer, store))
+    return;
   const int64_t inner_stride = plan.reduced.empty() ? 0 : plan.reduced_strides.back();
   if (!plan.kept.empty() && !plan.reduced.empty() && plan.kept.back() >= 4 &&
       std::abs(plan.kept_strides.back()) < std::abs(inner_stride))

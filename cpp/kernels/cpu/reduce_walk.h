@@ -14,6 +14,8 @@
 //   lines(p, step, count, n, acc)  acc[i] is the Acc of the n contiguous elements at p + i * step,
 //                                  where their places do not matter
 //   chunk(p)            the Acc of kReduceChunk contiguous elements
+//   kWholeLine          from how many elements on lines(), of contiguous ones, is faster than tiles
+//                       of short ones side by side
 //   unfold(acc, fold, columns)   after rows of fold * columns elements have been taken for one:
 //                                turns their indices into those of rows of `columns` elements
 //   kSerial             it keeps something in this thread's variables
@@ -61,6 +63,7 @@ struct ReducerTable {
   // Null where there is none.
   void (*chunk)(const void* p, void* acc);
   void (*unfold)(void* acc, int64_t fold, int64_t columns);
+  int64_t whole_line;
 };
 
 // Takes what comes out: acc[i] is that of output first + i * step, i < m.
@@ -121,8 +124,9 @@ struct ReducerCalls {
     }
   }
   static constexpr ReducerTable table() {
-    ReducerTable t{dtype_of<In>, sizeof(Acc), R::kOrdered, false,   empty,  lines,
-                   rows,         merge,       merge_all,   nullptr, nullptr};
+    ReducerTable t{dtype_of<In>, sizeof(Acc), R::kOrdered, false,   empty,   lines,
+                   rows,         merge,       merge_all,   nullptr, nullptr, 0};
+    if constexpr (requires { R::kWholeLine; }) t.whole_line = R::kWholeLine;
     if constexpr (requires { R::kSerial; }) t.serial = true;
     if constexpr (requires(const In* p) { R::chunk(p); })
       t.chunk = [](const void* p, void* acc) {
@@ -145,7 +149,7 @@ void reduce_walk(const Array& x, DimSet dims, Store&& store) {
     return store(int64_t{0}, x.numel ? R::block(x.ptr<In>(), x.numel, 0) : R::empty());
   static constexpr ReducerTable reducer = ReducerCalls<R>::table();
   auto put = [](void* self, int64_t first, int64_t step, const void* acc, int64_t m) {
-    auto& to = *static_cast<std::remove_reference_t<Store>*>(self);
+    auto to = *static_cast<std::remove_reference_t<Store>*>(self);  // bytes may alias no copy
     const Acc* a = static_cast<const Acc*>(acc);
     if (step == 1)
       for (int64_t i = 0; i < m; ++i) to(first + i, a[i]);
