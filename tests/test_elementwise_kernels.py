@@ -154,6 +154,27 @@ def test_ternary(dtype: str) -> None:
             low, high = np.array([-1, 1], dtype)
             expected = np.minimum(np.maximum(a, low), high)
             check(fg.clamp(x, low.item(), high.item()), expected)
+            bounds = np.minimum(b, c), np.maximum(b, c)
+            between = np.minimum(np.maximum(a, bounds[0]), bounds[1])
+            check(fg.clamp(x, *map(fg.tensor, bounds)), between)
+            check(fg.clamp(x, low.item(), z), np.minimum(np.maximum(a, low), c))
+            check(fg.clamp(x, y, high.item()), np.minimum(np.maximum(a, b), high))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_clamp_of_zeros_and_nan(dtype: str) -> None:
+    """A zero within the bounds keeps its sign, as in PyTorch; NaN wins, also as a bound."""
+    kind = getattr(fg, dtype)
+    for n in LENGTHS:
+        zero = fg.zeros(n, dtype=kind)
+        for x in (zero, -zero):
+            for bound in (0.0, -0.0):
+                assert fg.equal(x.clamp(bound, 1).signbit(), x.signbit())
+                assert fg.equal(x.clamp(-1, bound).signbit(), x.signbit())
+        nan = zero + np.nan
+        for parts in ((nan, -1, 1), (zero, np.nan, 1), (zero, -1, np.nan), (zero, nan, zero + 1)):
+            assert fg.clamp(*parts).isnan().all()
+        assert (zero.clamp(3, 1) == 1).all()
 
 
 @pytest.mark.parametrize("target", [*FLOATS, *INTEGERS, "bool"])

@@ -172,7 +172,15 @@ void ternary_run(ResultOf<F, T>* y, const T* a, const T* b, const T* c, int64_t 
     y[i] = static_cast<ResultOf<F, T>>(F::template call<T>(a[i], b[i], c[i]));
 }
 
-// Scalars are spread over a few registers: one loop instead of eight per op and type.
+// Such as x between two numbers.
+template <class F, class T>
+void ternary_run(ResultOf<F, T>* y, const T* a, T b, T c, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i)
+    y[i] = static_cast<ResultOf<F, T>>(F::template call<T>(a[i], b, c));
+}
+
+// Other scalars are spread over a few registers: one loop instead of eight per op and type.
 template <class F, class T>
 void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n) {
   if (kInPieces<F, T> && is_long(n) && !scalars)
@@ -182,6 +190,7 @@ void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n)
   const T* p[3];
   for (int k = 0; k < 3; ++k) p[k] = reinterpret_cast<const T*>(in[k]);
   if (!scalars) return ternary_run<F, T>(y, p[0], p[1], p[2], n);
+  if (scalars == 6) return ternary_run<F, T>(y, p[0], *p[1], *p[2], n);
   constexpr int64_t kSpread = 64;
   alignas(64) T spread[3][kSpread];
   for (unsigned k = 0; k < 3; ++k) {
@@ -189,11 +198,14 @@ void ternary_loop(char* out, const char* const* in, unsigned scalars, int64_t n)
     fill(spread[k], *p[k], n < kSpread ? n : kSpread);
     p[k] = spread[k];
   }
-  for (int64_t at = 0; at < n; at += kSpread) {
-    const int64_t m = n - at < kSpread ? n - at : kSpread;
-    auto from = [&](unsigned k) { return scalars >> k & 1 ? p[k] : p[k] + at; };
-    ternary_run<F, T>(y + at, from(0), from(1), from(2), m);
+  // A count that is known at compile time: registers without a loop around them.
+  const int64_t step[3] = {scalars & 1 ? 0 : kSpread, scalars & 2 ? 0 : kSpread,
+                           scalars & 4 ? 0 : kSpread};
+  for (; n >= kSpread; n -= kSpread, y += kSpread) {
+    ternary_run<F, T>(y, p[0], p[1], p[2], kSpread);
+    for (int k = 0; k < 3; ++k) p[k] += step[k];
   }
+  ternary_run<F, T>(y, p[0], p[1], p[2], n);
 }
 
 template <class F, int kArity, class T>

@@ -248,6 +248,16 @@ static inline T fmin(T a, T b) {
   return minimum(a, b);
 }
 
+// min(max(x, low), high); x where it equals a bound. NaN if one of them is. In an order that the
+// vector instructions have, which keep x if either is NaN.
+template <class T>
+static inline T clamp(T x, T low, T high) {
+  const T raised = low > x ? low : x;
+  const T bounded = high < raised ? high : raised;
+  const T known = high != high ? high : bounded;
+  return low != low ? low : known;
+}
+
 // -1, 0 or 1; +0 for -0 and for NaN, as PyTorch.
 template <class T>
 static inline T sign(T x) {
