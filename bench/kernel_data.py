@@ -65,6 +65,35 @@ def chains() -> Iterator[Case]:
     yield Case("(d*d*0.5 + x*w).sum() 4e+06, grad", _with_gradients(_squares, 4 * 10**6), 3.0)
 
 
+def _descent(m: Any, convert: Callable[[Array], Any]) -> Callable[[], Any]:
+    weights, gradient = convert(normal(N)), convert(normal(N))
+
+    def run() -> Any:
+        weights.sub_(1e-3 * gradient)
+        return weights
+
+    return run
+
+
+def _adam(m: Any, convert: Callable[[Array], Any]) -> Callable[[], Any]:
+    weights, mean, square, gradient = (convert(normal(N)) for _ in range(4))
+    square.abs_()
+
+    def run() -> Any:
+        mean.mul_(0.9).add_(gradient, alpha=0.1)
+        square.mul_(0.99).addcmul_(gradient, gradient, value=0.01)
+        weights.addcdiv_(mean, square.sqrt().add_(1e-8), value=-1e-3)
+        return weights
+
+    return run
+
+
+def steps_by_hand() -> Iterator[Case]:
+    """Steps of optimisers that write in place."""
+    yield Case("w -= lr * g 1e+06", _descent)
+    yield Case("Adam by hand 1e+06", _adam)
+
+
 def casts() -> Iterator[Case]:
     """Conversions of a million elements."""
     x = normal(N)
@@ -277,6 +306,7 @@ def groups() -> dict[str, Iterator[Case]]:
     return {
         "fresh outputs": fresh_outputs(),
         "chains": chains(),
+        "steps by hand": steps_by_hand(),
         "casts": casts(),
         "reductions": reductions(),
         "composites": composites(),

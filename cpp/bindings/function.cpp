@@ -83,8 +83,6 @@ Object write_out(const Definition& d, const Overload& o, PyObject* result, PyObj
     if (!out) return result.release();
     return write_out(d, o, result.get(), out).release();
   }
-  deferred::settle();
-  deferred::AtOnce here;
   PyObject* self = slots[0];
   // Bodies that look at the function's out= find none.
   if (const size_t n = o.signature.parameters().size(); n < kMaxParameters) slots[n] = Py_None;
@@ -92,6 +90,8 @@ Object write_out(const Definition& d, const Overload& o, PyObject* result, PyObj
     o.row(Arguments(slots)).run_inplace(tensor_of(self));
     return Py_NewRef(self);
   }
+  deferred::settle();
+  deferred::AtOnce here;
   const std::string op = d.name.substr(0, d.name.size() - 1);  // without "_"
   assign_inplace(tensor_of(self), op.c_str(), [&](const Tensor& x) {
     Object input(wrap(x));

@@ -83,7 +83,7 @@ template <Op op>
 template <Op op>
 PyObject* inplace(PyObject* self, PyObject* other) {
   enter_thread();
-  return guarded([&]() -> PyObject* {
+  return guarded_lazily([&]() -> PyObject* {
     std::optional<Operand> y;
     Tensor keep;
     Tensor x = tensor_of(self);

@@ -300,6 +300,34 @@ void settle_readers(const Array& a) {
 }
 
 namespace {
+// The row, which is not due yet; what it cannot be due with is computed.
+Row next_row(Due& d, Op op, std::span<const Operand> operands, const Array& full) {
+  bool fresh = d.numel != full.numel || d.rows.size() + 1 >= kMostRows;
+  for (const Operand& o : operands) fresh = fresh || must_be_there(d, o);
+  if (fresh) settle_locked(d);
+  d.numel = full.numel;
+  Row r;
+  r.op = fastgrad::row(op);
+  r.kernel = block_kernel(r.op, full.dtype);
+  r.compute = full.dtype;
+  r.arity = operands.size();
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const Operand& o = operands[i];
+    r.in[i] = o.is_tensor() ? source(d, o.array(), full) : number(o.scalar(), full.dtype);
+    if (is_mask(op, o, operands)) r.in[i] = as_numbers(d, r.in[i], full.dtype);
+  }
+  return r;
+}
+
+void put_off(Due& d, Row r, const Array& out) {
+  r.result = out.dtype;
+  r.out = out.data;
+  r.buffer = out.buffer.get();
+  d.rows.push_back(r);
+  r.buffer->set_deferred(static_cast<int32_t>(d.rows.size()));
+  g_ask_from.store(0, std::memory_order_release);
+}
+
 // What is due may hold the last reference to what it reads, and so the memory that lacks.
 Tensor new_result(const Array& full, DType type) {
   try {
@@ -327,30 +355,45 @@ Tensor row(Op op, std::span<const Operand> operands) {
   Tensor out = new_result(*full, result);
   Due& d = due();
   std::lock_guard hold(d.lock);
-  bool fresh = d.numel != full->numel || d.rows.size() + 1 >= kMostRows;
-  for (const Operand& o : operands) fresh = fresh || must_be_there(d, o);
-  if (fresh) settle_locked(d);
-  d.numel = full->numel;
-  Row r;
-  r.op = fastgrad::row(op);
-  r.kernel = block_kernel(r.op, full->dtype);
-  r.compute = full->dtype;
-  r.result = result;
-  r.arity = operands.size();
-  for (size_t i = 0; i < operands.size(); ++i) {
-    const Operand& o = operands[i];
-    r.in[i] = o.is_tensor() ? source(d, o.array(), *full) : number(o.scalar(), full->dtype);
-    if (is_mask(op, o, operands)) r.in[i] = as_numbers(d, r.in[i], full->dtype);
-  }
+  Row r = next_row(d, op, operands, *full);
   r.same = unchanged_operand(r);
-  r.out = out.array().data;
   // Where tests let the smallest arrays be due, a value that is read too early is NaN.
-  if (smallest() == 1) std::memset(r.out, 0xff, static_cast<size_t>(out.array().nbytes()));
-  r.buffer = out->array.buffer.get();
-  d.rows.push_back(r);
-  r.buffer->set_deferred(static_cast<int32_t>(d.rows.size()));
-  g_ask_from.store(0, std::memory_order_release);
+  if (smallest() == 1)
+    std::memset(out.array().data, 0xff, static_cast<size_t>(out.array().nbytes()));
+  put_off(d, r, out.array());
   return out;
+}
+
+bool row_inplace(Op op, const Array& self, std::span<const Operand> operands) {
+  // Other operands in the same memory would be read after parts of it were written.
+  bool reads_itself = false, apart = true;
+  for (const Operand& o : operands) {
+    if (!o.is_tensor() || o.array().buffer->root() != self.buffer->root()) continue;
+    const bool is_self = o.array().data == self.data && o.array().shape == self.shape;
+    (is_self ? reads_itself : apart) = is_self;
+  }
+  bool puts_off = reads_itself && apart && self.contiguous && self.nbytes() >= smallest() &&
+                  may_put_off() && is_real(self.dtype) && op_types(op) != OpTypes::P &&
+                  !self.buffer->was_aliased() && block_kernel(fastgrad::row(op), self.dtype);
+  for (const Operand& o : operands) puts_off = puts_off && fits(o, self);
+  if (!puts_off) {
+    settle();
+    return false;
+  }
+  Due& d = due();
+  std::lock_guard hold(d.lock);
+  auto reads_old = [&] {
+    for (const Ref<Buffer>& b : d.read)
+      if (b.get() == self.buffer.get()) return true;
+    return false;
+  };
+  if (!is_due(self) && reads_old()) settle_locked(d);
+  const Row r = next_row(d, op, operands, self);
+  // What made the old values need not write them.
+  if (const int32_t made_by = self.buffer->deferred(); made_by > 0)
+    d.rows[static_cast<size_t>(made_by) - 1].buffer = nullptr;
+  put_off(d, r, self);
+  return true;
 }
 
 bool total(Op op, const Array& x, const Array& out) {

@@ -15,8 +15,11 @@
 //     unless the call is known to ask for none: see guarded_lazily(). Nothing is put off inside
 //     other calls (AtOnce), so their C++ code finds all values in place. What runs inside the
 //     lazy ones - elementwise(), apply(), backward - settles before it reads.
-//   - What is due reads nothing that can change: each write in place settles first, and arrays that
-//     others can write to, such as those shared with NumPy, are read at once.
+//   - What is due reads nothing that can change: each write in place settles first, but for a row
+//     that writes to its own operand. That is put off as others are, so that the steps of an
+//     optimiser written by hand are one pass, if nothing that is due reads the old values by their
+//     address: those who ask later find that they are due. Arrays that others can write to, such as
+//     those shared with NumPy, are read and written at once.
 //   - Kernels of rows cannot fail, and their memory is there: errors come where they always came.
 //   - The kernels, and so the bits, are the same.
 // Several threads may defer and settle: one lock keeps what is due.
@@ -38,6 +41,9 @@ int64_t defer_from(int64_t nbytes);
 // Puts off a row and returns its result. Where that cannot be, the values of the operands are there
 // when it returns, and the result is undefined.
 Tensor row(Op op, std::span<const Operand> operands);
+// The same for one that writes to its operand `self`, of which nothing is recorded. Where that
+// cannot be, all values are there when it returns false.
+bool row_inplace(Op op, const Array& self, std::span<const Operand> operands);
 // Puts off the sum or the mean of all elements of x, if the values of x are due.
 bool total(Op op, const Array& x, const Array& out);
 

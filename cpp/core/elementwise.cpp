@@ -349,13 +349,18 @@ struct VersionBump {
 }  // namespace
 
 void elementwise_inplace(Op op, const Tensor& self, std::span<const Operand> operands) {
-  deferred::settle();
   bool recorded = check_inplace(self, any_requires_grad(operands), info(op).name);
   Plan p = plan(op, operands);
   FG_CHECK(p.shape == self.shape(), "output with shape ", self.shape(),
            " doesn't match the broadcast shape ", p.shape);
   FG_CHECK(can_cast(p.result, self.dtype()), "result type ", scalar_type_name(p.result),
            " can't be cast to the desired output type ", scalar_type_name(self.dtype()));
+  if (recorded || !deferred::must_ask(self.numel())) {
+    deferred::settle();
+  } else if (deferred::row_inplace(op, self.array(), operands)) {
+    self->array.buffer->bump_version();
+    return;
+  }
   if (!recorded) {
     run_plan(op, p, operands, self.array());
     self->array.buffer->bump_version();

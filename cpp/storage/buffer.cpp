@@ -27,6 +27,7 @@ Ref<Buffer> Buffer::alias(const Ref<Buffer>& parent) {
   b->data_ = parent->data_;
   b->nbytes_ = parent->nbytes_;
   root->retain();
+  root->outside_users_.fetch_or(kAliased, std::memory_order_relaxed);
   b->context_ = root;
   return Ref<Buffer>::adopt(b);
 }

@@ -41,12 +41,16 @@ class Buffer {
   bool is_foreign() const { return kind_ == Kind::Foreign; }
   // Whose memory it is: this, or the parent of an alias.
   Buffer* root() { return kind_ == Kind::Alias ? static_cast<Buffer*>(context_) : this; }
+  // Whether there may be an alias of it: the memory has more than one version counter.
+  bool was_aliased() const {
+    return (outside_users_.load(std::memory_order_relaxed) & kAliased) != 0;
+  }
   bool owns_memory() const { return kind_ == Kind::Inline || kind_ == Kind::Owned; }
 
   // Whether code that does not tell may write to the memory: its owner, or others who were given
   // its address and have not let go of it.
   bool is_shared_outside() const {
-    return !owns_memory() || outside_users_.load(std::memory_order_relaxed) != 0;
+    return !owns_memory() || (outside_users_.load(std::memory_order_relaxed) & ~kAliased) != 0;
   }
   void add_outside_user() { root()->outside_users_.fetch_add(1, std::memory_order_relaxed); }
   void drop_outside_user() { root()->outside_users_.fetch_sub(1, std::memory_order_relaxed); }
@@ -85,7 +89,8 @@ class Buffer {
   std::atomic<uint32_t> version_{0};
   Kind kind_;
   std::atomic<int32_t> deferred_{0};
-  std::atomic<uint32_t> outside_users_{0};
+  static constexpr uint32_t kAliased = 1u << 31;
+  std::atomic<uint32_t> outside_users_{0};  // and kAliased
   uint32_t born_;
   char* data_ = nullptr;
   size_t nbytes_ = 0;
