@@ -177,6 +177,44 @@ def test_clamp_of_zeros_and_nan(dtype: str) -> None:
         assert (zero.clamp(3, 1) == 1).all()
 
 
+@pytest.mark.parametrize("other", ["float64", "float32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize(
+    "shape", [(1,), (7,), (3, 5), (40, 12), (41, 12), (3, 4, 5), (2, 3, 4, 5), (2, 2, 2, 3, 5)]
+)
+def test_few_elements_however_they_lie(shape: tuple[int, ...], other: str) -> None:
+    """Rows, columns, steps, transposes and other types, on both sides of what counts as few."""
+    n = math.prod(shape)
+    a = np.arange(n, dtype="float64").reshape(shape) / 8 - 3
+    full = (np.arange(2 * n) % 5).reshape(*shape[:-1], 2 * shape[-1]).astype(other)
+    line = full[..., ::2]
+    x, y = fg.tensor(a), fg.tensor(full)[..., ::2]
+    cuts: list[tuple[Any, ...]] = [(...,), (..., slice(0, 1)), (slice(0, 1),)]
+    if len(shape) > 1:  # one element of no dimensions would give its type up
+        cuts.append((0,))
+    for cut in cuts:
+        check(x * y[cut], a * line[cut])
+        check(x[cut] + y, a[cut] + line)
+        check(fg.where(x > 0, x, y[cut].to(fg.float64)), np.where(a > 0, a, line[cut]))
+    if len(shape) > 1:
+        check(x.mT * y.mT, (a * line).swapaxes(-1, -2))
+    check(x.flip(0) + y, a[::-1] + line)
+
+
+def test_few_elements_in_place_beside_their_own_memory() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    for target, operand in (
+        (np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:]), (np.s_[:], np.s_[0]),
+        (np.s_[:], np.s_[:, 1:2]), (np.s_[:], np.s_[2, 3]), (np.s_[0], np.s_[2]),
+    ):  # fmt: skip
+        x, expected = fg.tensor(a), a.copy()
+        x[target].mul_(x[operand])
+        expected[target] *= a[operand]
+        check(x, expected)
+    x = fg.tensor(a[:, :3])
+    x += x.t()
+    check(x, a[:, :3] + a[:, :3].T)
+
+
 @pytest.mark.parametrize("target", [*FLOATS, *INTEGERS, "bool"])
 @pytest.mark.parametrize("source", [*FLOATS, *INTEGERS, "bool"])
 def test_casts(source: str, target: str) -> None:

@@ -8,6 +8,7 @@
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "core/variables.h"
+#include "kernels/copy.h"
 #include "kernels/elementwise.h"
 
 namespace fastgrad {
@@ -95,7 +96,64 @@ Plan plan(Op op, std::span<const Operand> operands) {
   return p;
 }
 
-void run_plan(Op op, const Plan& p, std::span<const Operand> operands, const Array& out) {
+// Note [Few elements]
+// The walk of kernels/elementwise.h is planned in more time than it takes to bring a few elements
+// into rows of the compute type, whatever their types and steps. So results of few elements are
+// made, as of points and small matrices with a row or a column.
+constexpr int64_t kFew = kBlock, kFewRows = 40;
+constexpr size_t kFewDims = 4;
+
+void bring(const Array& a, const Dims& shape, DType compute, char* row) {
+  const CastKernel cast = cast_kernel(a.dtype, compute);
+  const size_t missing = shape.size() - a.shape.size(), last = shape.size() - 1;
+  int64_t step[kFewDims], index[kFewDims] = {};
+  for (size_t d = 0; d <= last; ++d)
+    step[d] = d < missing || a.shape[d - missing] == 1 ? 0 : a.strides[d - missing];
+  const auto size = static_cast<int64_t>(a.itemsize());
+  const char* from = a.data;
+  for (;;) {
+    cast(from, step[last], row, 1, shape[last]);
+    row += shape[last] * static_cast<int64_t>(itemsize(compute));
+    size_t d = last;
+    for (;;) {
+      if (d == 0) return;
+      --d;
+      from += step[d] * size;
+      if (++index[d] < shape[d]) break;
+      from -= step[d] * shape[d] * size;
+      index[d] = 0;
+    }
+  }
+}
+
+bool run_few(const Plan& p, std::span<const Operand> operands, const Array& out) {
+  if (out.numel > kFew || out.numel == 0 || p.shape.empty() || p.shape.size() > kFewDims ||
+      out.numel > kFewRows * p.shape.back() || !out.contiguous || out.dtype != p.kernel_result)
+    return false;
+  alignas(64) char rows[kMaxElementwiseInputs][kFew * sizeof(double)];
+  const char* in[kMaxElementwiseInputs];
+  unsigned scalars = 0;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const Operand& o = operands[i];
+    in[i] = rows[i];
+    if (!o.is_tensor()) {
+      o.scalar().store(p.compute, rows[i]);
+      scalars |= 1u << i;
+    } else if (const Array& a = o.array(); a.numel == 1) {
+      cast_kernel(a.dtype, p.compute)(a.data, 0, rows[i], 1, 1);
+      scalars |= 1u << i;
+    } else if (a.dtype == p.compute && a.contiguous && a.shape == p.shape &&
+               (a.data == out.data || a.buffer->root() != out.buffer->root())) {
+      in[i] = a.data;
+    } else {
+      bring(a, p.shape, p.compute, rows[i]);
+    }
+  }
+  p.kernel(out.data, in, scalars, out.numel);
+  return true;
+}
+
+void walk(const Plan& p, std::span<const Operand> operands, const Array& out) {
   Array held[kMaxElementwiseInputs];
   const Array* in[kMaxElementwiseInputs];
   for (size_t i = 0; i < operands.size(); ++i) {
@@ -113,6 +171,10 @@ void run_plan(Op op, const Plan& p, std::span<const Operand> operands, const Arr
     }
   }
   run_elementwise(p.kernel, p.compute, p.kernel_result, in, static_cast<int>(operands.size()), out);
+}
+
+void run_plan(Op op, const Plan& p, std::span<const Operand> operands, const Array& out) {
+  if (!run_few(p, operands, out)) walk(p, operands, out);
   if (Recorder* r = recorder()) [[unlikely]]
     r->elementwise(op, p.compute, p.kernel_result, operands, out);
 }
