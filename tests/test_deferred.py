@@ -314,6 +314,7 @@ LOOKS: dict[str, Callable[[fg.Tensor], Any]] = {
 def test_looking_at_values(look: str) -> None:
     assert_same_bits(lambda: LOOKS[look](data() * 2 + 1))
     assert_same_bits(lambda: LOOKS[look]((data() * 2 + 1).reshape(-1).detach()))
+    assert_same_bits(lambda: LOOKS[look](data().mul_(2).add_(1)))
 
 
 def test_sums_that_are_due_are_operands() -> None:

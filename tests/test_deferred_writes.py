@@ -216,6 +216,25 @@ def test_results_of_the_values_before() -> None:
     assert_same_bits(run)
 
 
+def test_gradients_that_were_written_to_are_added_to() -> None:
+    def run() -> Any:
+        x, w = data(requires_grad=True), data()
+        (x * w).sum().backward()
+        x.grad.mul_(0.5)
+        (x * x * w).sum().backward()
+        x.grad.clamp_(-1, 1)
+        with fg.no_grad():
+            x -= 0.1 * x.grad
+        x.grad.div_(x.grad.norm() + 1e-6)
+        optimizer = fg.optim.SGD([x], lr=0.1)
+        optimizer.step()
+        before = x.grad.clone()
+        w.mul_(2)
+        return x, before, w, fg.func.grad(lambda v: (v * v * w).sum())(w.sub_(1))
+
+    assert_same_bits(run)
+
+
 def test_a_tensor_that_dies_before_its_write() -> None:
     x = data()
     y = x * 2
