@@ -74,7 +74,7 @@ struct Lines {
   // columns and put together again. A rule by sizes alone.
   template <class T>
   bool are_short() const {
-    constexpr int64_t kLeastLines = 16, kLeastTogether = 5;
+    constexpr int64_t kLeastLines = 16, kLeastTogether = 6;
     if (outer * inner < kLeastLines) return false;
     if (inner == 1) return join_kernel(sizeof(T), n);
     return outer > 1 && most_together() >= kLeastTogether;
@@ -119,9 +119,10 @@ struct Lines {
 
  private:
   static constexpr int64_t kShortLines = 128;
-  // How many outer places are worked on at once: few enough for the nearest cache.
+  // How many outer places are worked on at once: few enough for caches that are close, with room
+  // for three operands.
   int64_t most_together() const {
-    constexpr int64_t kElements = 8192;
+    constexpr int64_t kElements = 4096;
     return inner == 1 ? kShortLines : std::min(kElements / n, kTile) / inner;
   }
   static constexpr int64_t kGrain = 16384, kLeastWidth = 64;
