@@ -240,7 +240,8 @@ class TestProducts:
     @pytest.mark.parametrize("zeros", [0, 1, 2])
     def test_gradient_of_long_lines(self, dtype: str, zeros: int) -> None:
         """By division, unless there is a zero."""
-        for shape, dim in (((3000,), None), ((40, 50), None), ((40, 50), 1), ((40, 50), 0)):
+        cases = [((3000,), None), ((40, 50), None), ((40, 50), 1), ((40, 50), 0), ((3, 500), 1)]
+        for shape, dim in [*cases, ((300, 3), 0), ((2, 90, 7), 1)]:
             x = np.random.default_rng(4).uniform(0.9, 1.1, shape).astype(dtype)
             x.reshape(-1)[[7, 30][:zeros]] = 0
             t = fg.tensor(x, requires_grad=True)

@@ -38,7 +38,7 @@ struct Lines {
 // that are a multiple of the page apart share few places of the cache.
 template <class State, class Step>
 void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
-  constexpr int64_t kStrip = 256, kTogether = 8, kGrain = kScanGrain;
+  constexpr int64_t kStrip = 256, kTogether = 8, kFew = 8, kGrain = kScanGrain;
   auto place_at = [&](int64_t k) { return reverse ? l.n - 1 - k : k; };
   if (l.inner == 1) {
     const int64_t lag = l.n >= 512 ? 24 : 0;
@@ -73,18 +73,23 @@ void walk_lines(const Lines& l, bool reverse, const State& start, Step&& step) {
     });
     return;
   }
-  if (l.inner <= 4) {  // few states, which stay in registers
+  if (l.inner == 0) return;
+  if (l.inner <= kFew) {  // up to four columns at a time, whose states stay in registers
     parallel_for(l.outer, std::max<int64_t>(1, kGrain / std::max<int64_t>(1, l.n * l.inner)),
                  [&](int64_t begin, int64_t end) {
-                   for (int64_t o = begin; o < end; ++o) {
+                   const int64_t width = l.inner > 4 ? (l.inner + 1) / 2 : l.inner;
+                   for (int64_t o = begin, first = 0; o < end;) {
+                     const int64_t m = std::min(width, l.inner - first);
                      State a = start, b = start, c = start, d = start;
                      for (int64_t k = 0; k < l.n; ++k) {
-                       const int64_t place = place_at(k), at = (o * l.n + place) * l.inner;
+                       const int64_t place = place_at(k), at = (o * l.n + place) * l.inner + first;
                        step(a, at, place);
-                       step(b, at + 1, place);
-                       if (l.inner > 2) step(c, at + 2, place);
-                       if (l.inner > 3) step(d, at + 3, place);
+                       if (m > 1) step(b, at + 1, place);
+                       if (m > 2) step(c, at + 2, place);
+                       if (m > 3) step(d, at + 3, place);
                      }
+                     first += m;
+                     if (first == l.inner) first = 0, ++o;
                    }
                  });
     return;
@@ -386,15 +391,25 @@ void multiply_from_both_ends(const T* p, int64_t n, T* q) {
 }  // namespace
 
 void products_of_others(const Array& x, int64_t dim, const Array& out) {
+  constexpr int64_t kFewLines = 8;  // of more several advance together
   with_compute_type(out, [&](const Array& y) {
     const Array from = as_contiguous(x, y.dtype);
     dispatch_float(y.dtype, "prod", [&]<class T>(T) {
       if (y.numel == 0 || divide_products<T>(from, dim, y)) return;
       const Lines l(x.shape, dim);
-      if (l.inner == 1 && l.outer == 1)
-        return multiply_from_both_ends(from.ptr<T>(), l.n, y.ptr<T>());
-      const Array after = Array::empty(y.shape, y.dtype);
+      if (l.inner == 1 && l.outer < kFewLines)
+        return parallel_for(l.outer, 1 + kScanGrain / l.n, [&](int64_t begin, int64_t end) {
+          for (int64_t at = begin * l.n; at < end * l.n; at += l.n)
+            multiply_from_both_ends(from.ptr<T>() + at, l.n, y.ptr<T>() + at);
+        });
       cumprod(from, dim, {false, true}, y);
+      if (l.inner > 1)
+        return walk_lines(l, true, RunningSum<T>(1),
+                          [p = from.ptr<T>(), q = y.ptr<T>()](auto& s, int64_t i, int64_t) {
+                            q[i] *= static_cast<T>(s);
+                            s *= static_cast<RunningSum<T>>(p[i]);
+                          });
+      const Array after = Array::empty(y.shape, y.dtype);
       cumprod(from, dim, {true, true}, after);
       const Array* in[] = {&y, &after};
       run_elementwise(block_kernel(ElementwiseOp::Mul, y.dtype), y.dtype, y.dtype, in, 2, y);
