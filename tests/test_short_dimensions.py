@@ -352,6 +352,36 @@ def test_running_extremes_take_the_last_of_equals(dtype: str, length: int) -> No
                 np.testing.assert_array_equal(places[:, k].numpy(), at)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "bool"])
+@pytest.mark.parametrize("length", [*range(14, 36), 63, 64, 65, 127, 128, 129, 255, 256, 257])
+def test_rows_of_bytes(dtype: str, length: int) -> None:
+    x = np.random.default_rng(length).integers(-128, 128, (21, length))
+    x = (x > 0).astype(dtype) if dtype == "bool" else x.astype(dtype)
+    low, high = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    x[3], x[4], x[5], x[5, -1] = low, high, 0, high
+    wide = np.pad(x, ((0, 0), (0, 3)), constant_values=high)
+    for t in (fg.tensor(x), fg.tensor(wide)[:, :length]):
+        np.testing.assert_array_equal(t.sum(1).numpy(), x.sum(1, dtype="int64"))
+        np.testing.assert_array_equal(fg.count_nonzero(t, 1).numpy(), np.count_nonzero(x, 1))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "bool"])
+@pytest.mark.parametrize("shape", [(5, 3, 2, 7), (2, 30, 65), (3, 70, 1), (4, 1, 130), (2, 0, 3)])
+def test_truth_of_bytes(dtype: str, shape: tuple[int, ...]) -> None:
+    """The largest and the smallest, taken as bits, are zero or not."""
+    rng = np.random.default_rng(len(shape))
+    for share in (0.0, 0.1, 0.95, 1.0):
+        x = np.where(rng.random(shape) < share, rng.choice([1, 2, 127, 128, 255], shape), 0)
+        x = x.astype("uint8").view(dtype) if dtype != "bool" else x > 0
+        for axis in (*range(len(shape)), None):
+            for values in (x, x.swapaxes(0, -1)):
+                t = fg.tensor(x) if values is x else fg.tensor(x).swapaxes(0, -1)
+                for name in ("any", "all"):
+                    got = getattr(t, name)() if axis is None else getattr(t, name)(axis)
+                    assert got.dtype == (fg.uint8 if dtype == "uint8" else fg.bool)
+                    np.testing.assert_array_equal(got.numpy(), getattr(values, name)(axis))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     "shape",
@@ -390,7 +420,17 @@ def test_softmax_down_columns_and_along_long_rows(shape: tuple[int, ...], dtype:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 @pytest.mark.parametrize(
-    "shape", [(40, 3, 2), (5, 2, 4), (300, 10, 3), (7, 2, 102), (3, 4, 103), (6, 300, 5), (9, 1, 8)]
+    "shape",
+    [
+        (40, 3, 2),
+        (5, 2, 4),
+        (300, 10, 3),
+        (7, 2, 85),
+        (8, 3, 86),
+        (7, 22, 31),
+        (6, 300, 5),
+        (9, 1, 8),
+    ],
 )
 def test_softmax_over_a_dimension_with_few_elements_behind_it(
     shape: tuple[int, ...], dtype: str

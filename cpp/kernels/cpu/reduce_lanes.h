@@ -32,7 +32,7 @@ template <class In, class Acc>
 struct SumKernels {
   Acc (*run)(const In* p, int64_t n);
   void (*rows)(const In* const* row, int64_t n, int64_t m, Acc* acc);
-  LinesKernel<In, Acc> lines = nullptr;  // of floating-point elements and sums of int64
+  LinesKernel<In, Acc> lines = nullptr;  // not of int16 and int32, nor of products
 };
 
 template <class T>

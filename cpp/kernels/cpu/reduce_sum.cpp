@@ -59,7 +59,7 @@ struct IntegerReducer {
   }
   static Acc empty() { return kProduct ? 1 : 0; }
   static Acc block(const In* p, int64_t n, int64_t) { return kernels().run(p, n); }
-  static constexpr bool kLines = !kProduct && sizeof(T) == sizeof(Acc);
+  static constexpr bool kLines = !kProduct && (sizeof(T) == sizeof(Acc) || sizeof(T) == 1);
   static constexpr int64_t kWholeLine = kLines ? 16 : 0;
   static void lines(const T* p, int64_t step, int64_t count, int64_t n, Acc* acc)
     requires kLines

@@ -1,4 +1,5 @@
 // any, all, count_nonzero: reductions of the truth of elements.
+#include "kernels/copy.h"
 #include "kernels/cpu/reduce_integers.h"
 #include "kernels/cpu/reduce_walk.h"
 
@@ -58,26 +59,35 @@ void write_truth(const Array& x, DimSet dims, const Array& out, F&& answer) {
 }  // namespace
 
 void count_nonzero(const Array& x, DimSet dims, const Array& out) {
+  constexpr int64_t kShortLine = 64;  // of bytes, which sums have better loops for
+  if (x.dtype == DType::Bool && x.numel < kShortLine * out.numel) return reduce_sum(x, dims, out);
   count(x, dims, [to = out.ptr<int64_t>()](int64_t i, int64_t found) { to[i] = found; });
 }
 
 namespace {
-// Of truth values, the bytes 0 and 1, the largest or the smallest says it. Whether it was done
-// here.
-bool reduce_truth(const Array& x, DimSet dims, bool any, const Array& out) {
-  if (x.dtype != DType::Bool || out.dtype != DType::Bool || x.numel == 0) return false;
-  reduce_extreme(x, dims, any, &out, nullptr);
+// Of bytes the largest or the smallest says it, taken as bits. Whether it was done here.
+bool reduce_bytes(const Array& x, DimSet dims, bool any, const Array& out) {
+  if (x.itemsize() != 1 || x.numel == 0) return false;
+  if (x.dtype == DType::Bool && out.dtype == DType::Bool) {
+    reduce_extreme(x, dims, any, &out, nullptr);
+    return true;
+  }
+  Array bits = x;
+  bits.dtype = DType::UInt8;
+  const Array found = Array::empty(out.shape, DType::UInt8);
+  reduce_extreme(bits, dims, any, &found, nullptr);
+  with_output(out, DType::Bool, [&](const Array& y) { copy_array(found, y); });
   return true;
 }
 }  // namespace
 
 void reduce_any(const Array& x, DimSet dims, const Array& out) {
-  if (reduce_truth(x, dims, true, out)) return;
+  if (reduce_bytes(x, dims, true, out)) return;
   write_truth(x, dims, out, [](int64_t found) { return found != 0; });
 }
 
 void reduce_all(const Array& x, DimSet dims, const Array& out) {
-  if (reduce_truth(x, dims, false, out)) return;
+  if (reduce_bytes(x, dims, false, out)) return;
   int64_t total = x.numel ? x.numel / std::max<int64_t>(out.numel, 1) : 0;
   write_truth(x, dims, out, [total](int64_t found) { return found == total; });
 }
