@@ -178,6 +178,12 @@ void bind_nn(Registry& r) {
             // `sparse` is how PyTorch keeps the gradient: its values are these.
             return wrap(embedding(a.tensor(0), a.tensor(1), o));
           });
+  r.add("_embedding_bag", kFunction, "Sums of bags of rows: see nn.functional.embedding_bag.")
+      .on("(Tensor input, Tensor weight, Tensor? ends, Tensor? per_sample_weights)",
+          [](const Arguments& a) {
+            return wrap(embedding_bag(a.tensor(0), a.tensor(1), a.optional_tensor(2),
+                                      a.optional_tensor(3)));
+          });
   r.add("nn.functional.dropout", kFunction,
         "In training, zeros with probability p and input / (1 - p) elsewhere; else the input.")
       .on("(Tensor input, float p=0.5, bool training=True, bool inplace=False)",

@@ -39,6 +39,11 @@ void embedding(const Array& table, const Array& index, int64_t skip, bool by_cou
 void embedding_adjoint(const Array& g, const Array& index, int64_t skip, bool by_count,
                        const Array& out);
 
+// The sums of bags of rows, in float32 or float64: of the numbers in the last dimension of index,
+// or, bag k, of those from ends[k] to ends[k + 1]. factors, one per number, may be null.
+void embedding_bag(const Array& table, const Array& index, const Array* ends, const Array* factors,
+                   const Array& out);
+
 // out = x / (1 - p) where element i of the stream says so, else 0.
 void dropout(const Array& x, RandomStream s, double p, const Array& out);
 // The same for n elements from number `first` on.

@@ -29,6 +29,11 @@ struct EmbeddingOptions {
 };
 Tensor embedding(const Tensor& index, const Tensor& table, const EmbeddingOptions& o);
 
+// Sums of bags of rows, in float32 or float64: of the last dimension of numbers, or, bag k, of
+// those from ends[k] to ends[k + 1]. ends and factors, one per number, may be undefined.
+Tensor embedding_bag(const Tensor& numbers, const Tensor& table, const Tensor& ends,
+                     const Tensor& factors);
+
 Tensor dropout(const Tensor& x, double p, bool training);
 
 // x·weightᵀ + bias; bias may be undefined.

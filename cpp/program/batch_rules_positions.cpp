@@ -143,6 +143,23 @@ bool embedding_adjoint(BatchedCall& c) {
   c.made.push_back(tables);
   return true;
 }
+// Inputs: table, numbers, where bags end in a line of them, factors.
+bool embedding_bag(BatchedCall& c) {
+  const bool lines = c.batched[1] || (c.in[3].defined() && c.batched[3]);
+  if (!lines && !c.batched[2]) {  // more columns
+    c.in[0] = exchanged(c.in[0], 0, 1);
+    c.batch_dim = c.in[2].defined() ? 1 : c.rank(1) - 1;
+    return true;
+  }
+  if (c.in[2].defined()) return false;
+  if (c.batched[0]) {
+    if (!rows_in_batch(c, c.in[0].shape[1])) return false;
+    c.fold(0);
+  }
+  c.spread(1);
+  if (c.in[3].defined()) c.spread(3);
+  return true;
+}
 
 // ---- parts of memory
 
@@ -222,6 +239,7 @@ constexpr BatchRule kRules[] = {
     {Op::ScatterReduce, scatter},
     {Op::Embedding, embedding},
     {Op::EmbeddingAdjoint, embedding_adjoint},
+    {Op::EmbeddingBag, embedding_bag},
     {Op::AsStridedScatter, strided},
     {Op::AsStridedGather, strided},
     {Op::AsStridedAdjoint, strided},

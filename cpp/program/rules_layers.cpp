@@ -72,6 +72,14 @@ bool fits_embedding_adjoint(const Call& c) {
   shape.push_back(table[1]);
   return c.in(0).shape == shape;
 }
+bool fits_embedding_bag(const Call& c) {
+  return c.takes(4, 0b1100) &&
+         (c.in(0).dtype == DType::Float32 || c.in(0).dtype == DType::Float64) && c.rank(0) > 0 &&
+         c.rank(1) > 0 && is_row_numbers(c, 1) &&
+         (!c.in(2).defined() || (c.rank(1) == 1 && c.rank(2) == 1 && c.size(2, 0) > 0 &&
+                                 c.in(2).dtype == DType::Int64)) &&
+         (!c.in(3).defined() || (c.same_shape(3, 1) && c.same_type(3, 0)));
+}
 
 // ---- random numbers
 
@@ -465,6 +473,7 @@ constexpr OpRule kRules[] = {
     {Op::NllLossAdjoint, fits_nll_loss_adjoint},
     {Op::Embedding, fits_embedding},
     {Op::EmbeddingAdjoint, fits_embedding_adjoint},
+    {Op::EmbeddingBag, fits_embedding_bag},
     {Op::Dropout, fits_dropout},
     {Op::RowNorm, fits_norm<4, row_parameters>},
     {Op::RowNormGrad, fits_norm_grad<4, row_parameters>},

@@ -106,25 +106,32 @@ def local_response_norm(
     return input / (total * (alpha / size) + k).pow(beta)
 
 
-def _bags(offsets: Tensor, size: int, last_is_given: bool) -> tuple[Tensor, Tensor]:
-    """Returns where each bag of a one-dimensional input begins, and how many elements it has."""
+def _ends(offsets: Tensor, size: int, last_is_given: bool) -> Tensor:
+    """Returns where each bag of a one-dimensional input begins, and where the last one ends."""
     ends = offsets.long()
-    if last_is_given and not offsets.numel():
-        raise RuntimeError("include_last_offset: number of offset should be at least 1")
     if not last_is_given:
-        ends = _core.cat([ends, ends.new_full((1,), size)])
-    if ends[0] != 0 and offsets.numel():
+        return _core.cat([ends, ends.new_full((1,), size)])
+    if not offsets.numel():
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
+    return ends
+
+
+def _check_ends(ends: Tensor, size: int) -> None:
+    if ends[0] != 0 and ends.numel() > 1:
         raise RuntimeError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from "
             f"position 0. However, got {int(ends[0])}"
         )
-    sizes = ends[1:] - ends[:-1]
-    if (sizes < 0).any() or ends[-1] != size:
+    if (ends[1:] < ends[:-1]).any() or ends[-1] != size:
         raise RuntimeError(
             f"embedding_bag: the offsets must ascend to the input's length {size} at most, and end "
-            f"with it where the last one is included; got {offsets.tolist()}"
+            "with it where the last one is included"
         )
-    return ends[:-1], sizes
+
+
+def _shared(total: Tensor, sizes: Tensor) -> Tensor:
+    """Returns the means of bags of these sums and sizes."""
+    return total / sizes.clamp(min=1).to(total.dtype).unsqueeze(1)
 
 
 def embedding_bag(
@@ -176,6 +183,14 @@ def embedding_bag(
             "embedding_bag: per_sample_weights needs mode='sum' and the shape of the input, "
             f"got mode={mode!r} and the shape {tuple(per_sample_weights.shape)}"
         )
+    plain = (
+        mode != "max"
+        and padding_idx is None
+        and max_norm is None
+        and not scale_grad_by_freq
+        and weight.dtype in (_core.float32, _core.float64)
+        and (per_sample_weights is None or per_sample_weights.dtype == weight.dtype)
+    )
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError(
@@ -183,6 +198,9 @@ def embedding_bag(
                 f"of fixed length sequences. However, found offsets of type {type(offsets)}"
             )
         count, each = input.shape
+        if plain and each:
+            total = _core._embedding_bag(input, weight, None, per_sample_weights)
+            return total if mode == "sum" else total / each
         if each and padding_idx is None:  # bags side by side
             vectors = F.embedding(
                 input, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse
@@ -200,8 +218,14 @@ def embedding_bag(
     elif input.dim() == 1:
         if offsets is None or offsets.dim() != 1:
             raise ValueError("offsets has to be a 1D Tensor for a 1D input")
-        starts, sizes = _bags(offsets, input.size(0), include_last_offset)
-        count = sizes.size(0)
+        ends = _ends(offsets, input.size(0), include_last_offset)
+        starts = ends[:-1]
+        count = starts.size(0)
+        if plain and count:  # the kernel checks the offsets
+            total = _core._embedding_bag(input, weight, ends, per_sample_weights)
+            return total if mode == "sum" else _shared(total, ends[1:] - starts)
+        _check_ends(ends, input.size(0))
+        sizes = ends[1:] - starts
         bag = _core.searchsorted(starts, _core.arange(input.size(0)), right=True) - 1
     else:
         raise ValueError(
@@ -223,4 +247,4 @@ def embedding_bag(
     total = empty.index_add(0, bag, vectors)
     if mode == "sum":
         return total
-    return total / sizes.clamp(min=1).to(weight.dtype).unsqueeze(1)
+    return _shared(total, sizes)
