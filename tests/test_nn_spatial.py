@@ -322,6 +322,28 @@ def test_older_resizing():
     check("UpsamplingBilinear2d", ((9, 5),), (images(2),))
 
 
+@pytest.mark.parametrize("name", ["pixel_shuffle", "pixel_unshuffle", "channel_shuffle"])
+@pytest.mark.parametrize("factor", [1, 2])
+def test_shuffles_of_any_rank(name, factor):
+    shapes = [(4, 2, 2), (2, 8, 4, 6), (4, 4, 2, 2), (2, 1, 3, 4, 2, 2)]
+    if name == "channel_shuffle":
+        shapes = [(2, 4, 3), (2, 8, 4, 6), (4, 4, 2, 2), (0, 4, 2), (2, 4, 0, 3)]
+    elif name == "pixel_shuffle":  # PyTorch leaves nothing as it is, the other way
+        shapes += [(4, 1, 1), (0, 4, 2, 2), (2, 4, 0, 2), (1, 0, 8, 2, 2)]
+    for shape in shapes:
+        results = []
+        for m in (fg, torch):
+            x = m.arange(float(np.prod(shape))).reshape(shape)
+            turned = x.swapaxes(0, 1) if shape[0] == shape[1] else x
+            y = getattr(m.nn.functional, name)(turned, factor)
+            results.append(
+                (tuple(y.shape), y.tolist(), y.data_ptr() == x.data_ptr() and y.numel() > 0)
+            )
+        assert results[0][:2] == results[1][:2]
+        if name != "channel_shuffle":
+            assert not results[0][2]
+
+
 def test_shuffles():
     check("PixelShuffle", (2,), (images(2),))
     check("PixelUnshuffle", (2,), (randn(2, 3, 4, 6),))

@@ -185,6 +185,10 @@ void bind_conv(Registry& r) {
           [](const Arguments& a) {
             return wrap(grid_sample(a.tensor(0), a.tensor(1), a.text(2), a.text(3), a.boolean(4)));
           });
+  r.add("_shuffle_pixels", kFunction, "See nn.functional.pixel_shuffle and pixel_unshuffle.")
+      .on("(Tensor input, int factor, bool back)", [](const Arguments& a) {
+        return wrap(shuffle_pixels(a.tensor(0), a.integer(1), a.boolean(2)));
+      });
 }
 
 }  // namespace fastgrad::py

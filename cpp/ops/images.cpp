@@ -353,4 +353,19 @@ Tensor grid_sample(const Tensor& x, const Tensor& grid, const std::string& mode,
   return to_dtype(y, type);
 }
 
+Tensor shuffle_pixels(const Tensor& x, int64_t r, bool back) {
+  constexpr int64_t kApart[] = {0, 3, 1, 4, 2}, kTogether[] = {0, 2, 4, 1, 3};
+  const size_t last = x.shape().size();
+  const int64_t h = x.shape()[last - 2], w = x.shape()[last - 1];
+  Dims to(x.shape());
+  to[last - 3] = back ? to[last - 3] * r * r : to[last - 3] / (r * r);
+  to[last - 2] = back ? h / r : h * r;
+  to[last - 1] = back ? w / r : w * r;
+  const int64_t images = numel_of(DimSpan(back ? x.shape() : to).first(last - 2));
+  const Tensor parts =
+      back ? reshape(x, Dims{images, h / r, r, w / r, r}) : reshape(x, Dims{images, r, r, h, w});
+  const Tensor y = reshape(permute(parts, back ? kTogether : kApart), to);
+  return y.array().buffer == x.array().buffer ? clone(y) : y;
+}
+
 }  // namespace fastgrad

@@ -17,4 +17,8 @@ Tensor interpolate(const Tensor& x, DimSpan sizes, std::span<const double> scale
 Tensor grid_sample(const Tensor& x, const Tensor& grid, const std::string& mode,
                    const std::string& padding, bool align_corners);
 
+// (..., c r^2, h, w) as (..., c, h r, w r), or the way back, of sizes that can be divided; never a
+// view.
+Tensor shuffle_pixels(const Tensor& x, int64_t r, bool back);
+
 }  // namespace fastgrad

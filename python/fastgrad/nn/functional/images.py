@@ -226,7 +226,10 @@ def grid_sample(
     return _core._grid_sample(input, grid, mode, padding_mode, bool(align_corners))
 
 
-def _check_image(function: str, input: Tensor, name: str, factor: int) -> None:
+def _check_image(function: str, input: Any, name: str, given: Any) -> int:
+    """Returns the factor. Callers ask for the usual types first, as images may be tiny."""
+    check_tensors(function, input=input)
+    factor = check_count(function, name, 2, given)
     if input.dim() < 3:
         raise RuntimeError(
             f"{function} expects input to have at least 3 dimensions, but got input with "
@@ -234,6 +237,7 @@ def _check_image(function: str, input: Tensor, name: str, factor: int) -> None:
         )
     if factor <= 0:
         raise RuntimeError(f"{function} expects a positive {name}, but got {factor}")
+    return factor
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -247,19 +251,16 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
         tensor([[[0., 1.],
                  [2., 3.]]])
     """
-    check_tensors("pixel_shuffle", input=input)
-    r = check_count("pixel_shuffle", "upscale_factor", 2, upscale_factor)
-    _check_image("pixel_shuffle", input, "upscale_factor", r)
-    *batch, c, h, w = input.shape
+    r = upscale_factor
+    if type(input) is not Tensor or type(r) is not int or r <= 0 or input.dim() < 3:
+        r = _check_image("pixel_shuffle", input, "upscale_factor", r)
+    c = input.size(-3)
     if c % (r * r):
         raise RuntimeError(
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square "
             f"of upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
         )
-    n = math.prod(batch)
-    parts = input.reshape(n, c // (r * r), r, r, h, w).permute(0, 1, 4, 2, 5, 3)
-    result = parts.reshape(*batch, c // (r * r), h * r, w * r)
-    return result.clone() if r == 1 else result
+    return _core._shuffle_pixels(input, r, False)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -272,19 +273,16 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
         >>> fg.nn.functional.pixel_unshuffle(fg.arange(4.0).reshape(1, 2, 2), 2).shape
         fastgrad.Size([4, 1, 1])
     """
-    check_tensors("pixel_unshuffle", input=input)
-    r = check_count("pixel_unshuffle", "downscale_factor", 2, downscale_factor)
-    _check_image("pixel_unshuffle", input, "downscale_factor", r)
-    *batch, c, h, w = input.shape
+    r = downscale_factor
+    if type(input) is not Tensor or type(r) is not int or r <= 0 or input.dim() < 3:
+        r = _check_image("pixel_unshuffle", input, "downscale_factor", r)
+    h, w = input.size(-2), input.size(-1)
     if h % r or w % r:
         raise RuntimeError(
             "pixel_unshuffle expects height and width to be divisible by downscale_factor, but "
             f"input.size(-2)={h} and input.size(-1)={w} are not divisible by {r}"
         )
-    n = math.prod(batch)
-    parts = input.reshape(n, c, h // r, r, w // r, r).permute(0, 1, 3, 5, 2, 4)
-    result = parts.reshape(*batch, c * r * r, h // r, w // r)
-    return result.clone() if r == 1 else result
+    return _core._shuffle_pixels(input, r, True)
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -297,21 +295,23 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
         >>> fg.nn.functional.channel_shuffle(fg.arange(4.0).reshape(1, 4, 1), 2).flatten()
         tensor([0., 2., 1., 3.])
     """
-    check_tensors("channel_shuffle", input=input)
-    groups = check_count("channel_shuffle", "groups", 2, groups)
-    if input.dim() < 3:
+    if type(input) is not Tensor:
+        check_tensors("channel_shuffle", input=input)
+    if type(groups) is not int:
+        groups = check_count("channel_shuffle", "groups", 2, groups)
+    shape = input.shape
+    if len(shape) < 3:
         raise RuntimeError(
-            f"channel_shuffle expects input with > 2 dims, but got input with sizes "
-            f"{list(input.shape)}"
+            f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(shape)}"
         )
     if groups <= 0:
         raise RuntimeError(
             f"Number of groups to divide channels in must be positive. Value of groups:{groups}"
         )
-    c = input.size(1)
+    n, c, *rest = shape
     if c % groups:
         raise RuntimeError(
             f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups."
         )
-    parts = input.reshape(input.size(0), groups, c // groups, -1).transpose(1, 2)
-    return parts.reshape(input.shape)
+    parts = input.reshape((n, groups, c // groups, *rest)).transpose(1, 2)
+    return parts.reshape(shape)
