@@ -3,6 +3,7 @@
 #include "core/promotion.h"
 #include "ops/attention.h"
 #include "ops/convert.h"
+#include "ops/embedding.h"
 #include "ops/loss.h"
 #include "ops/normalize.h"
 #include "ops/pointwise.h"

@@ -1,4 +1,4 @@
-// Losses of a classification, and rows of a table by number.
+// Losses of a classification, and dropout.
 #pragma once
 
 #include "base/philox.h"
@@ -30,19 +30,6 @@ void cross_entropy_grad(const ClassShape& s, const Array& g, const Array& scores
                         const Array& target, const Array* weight, const Array& lse,
                         const Array& total, Reduction reduction, int64_t ignore, double smoothing,
                         const Array& dx);
-
-// out[i] = table[index[i]] over rows; a row whose number is `skip` becomes zero. by_count divides
-// by how often the index has that number.
-void embedding(const Array& table, const Array& index, int64_t skip, bool by_count,
-               const Array& out);
-// out[index[i]] += g[i].
-void embedding_adjoint(const Array& g, const Array& index, int64_t skip, bool by_count,
-                       const Array& out);
-
-// The sums of bags of rows, in float32 or float64: of the numbers in the last dimension of index,
-// or, bag k, of those from ends[k] to ends[k + 1]. factors, one per number, may be null.
-void embedding_bag(const Array& table, const Array& index, const Array* ends, const Array* factors,
-                   const Array& out);
 
 // out = x / (1 - p) where element i of the stream says so, else 0.
 void dropout(const Array& x, RandomStream s, double p, const Array& out);

@@ -1,9 +1,11 @@
 // Rows of tables, and the sums of bags of them.
+#include "ops/embedding.h"
+
 #include "core/conditions.h"
 #include "core/promotion.h"
 #include "core/recorder.h"
 #include "kernels/copy.h"
-#include "kernels/loss.h"
+#include "kernels/embedding.h"
 #include "ops/basic_index.h"
 #include "ops/convert.h"
 #include "ops/count.h"
@@ -11,7 +13,6 @@
 #include "ops/index.h"
 #include "ops/infer.h"
 #include "ops/item.h"
-#include "ops/loss.h"
 #include "ops/pointwise.h"
 #include "ops/reduce.h"
 #include "ops/shape.h"

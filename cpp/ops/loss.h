@@ -1,7 +1,6 @@
-// Losses of classifications, embeddings, dropout, the linear layer.
+// Losses of classifications, dropout, the linear layer.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "core/apply.h"
@@ -20,19 +19,6 @@ Tensor nll_loss(const Tensor& scores, const Tensor& target, const Tensor& weight
 // Of log_softmax(scores). Targets may also be probabilities, of the scores' shape.
 Tensor cross_entropy(const Tensor& scores, const Tensor& target, const Tensor& weight,
                      Reduction reduction, int64_t ignore, double smoothing);
-
-struct EmbeddingOptions {
-  std::optional<int64_t> padding_index;  // a row that gets no gradient
-  std::optional<double> max_norm;        // rows that are used are scaled down to it, in place
-  double norm_type = 2;
-  bool scale_grad_by_freq = false;
-};
-Tensor embedding(const Tensor& index, const Tensor& table, const EmbeddingOptions& o);
-
-// Sums of bags of rows, in float32 or float64: of the last dimension of numbers, or, bag k, of
-// those from ends[k] to ends[k + 1]. ends and factors, one per number, may be undefined.
-Tensor embedding_bag(const Tensor& numbers, const Tensor& table, const Tensor& ends,
-                     const Tensor& factors);
 
 Tensor dropout(const Tensor& x, double p, bool training);
 

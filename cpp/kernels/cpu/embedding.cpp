@@ -1,4 +1,6 @@
 // Rows of tables, and the sums of bags of them.
+#include "kernels/embedding.h"
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -8,7 +10,6 @@
 #include "kernels/cpu/beside.h"
 #include "kernels/cpu/prefetch.h"
 #include "kernels/elementwise.h"
-#include "kernels/loss.h"
 
 namespace fastgrad {
 namespace {
