@@ -109,7 +109,7 @@ ROWS: list[Row] = [
     Row("where", lambda lib, m, x, y: lib.where(m, x, y), (mask, U, U), moved=0),
     Row("maximum", lambda lib, x, y: lib.maximum(x, y), (U, U), moved=3),
     *(unary(name) for name in ["neg", "abs", "sign", "floor"]),
-    *(unary(name, POSITIVE) for name in ["sqrt", "log", "log2", "log10", "log1p"]),
+    *(unary(name, POSITIVE) for name in ["sqrt", "rsqrt", "log", "log2", "log10", "log1p"]),
     *(unary(name) for name in ["exp", "exp2", "expm1", "sin", "cos", "tan", "atan"]),
     *(unary(name, uniform(-1, 1)) for name in ["asin", "acos", "atanh"]),
     *(unary(name) for name in ["sinh", "cosh", "tanh", "asinh", "erf", "erfc"]),

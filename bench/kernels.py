@@ -111,6 +111,7 @@ def numpy_names(module: Any) -> dict[str, Callable[..., Any]]:
     return {
         **names,
         "neg": module.negative,
+        "rsqrt": lambda x: 1 / module.sqrt(x),
         "sigmoid": lambda x: 1 / (1 + module.exp(-x)),
         "var": lambda x, dim: module.var(x, dim, ddof=1),
     }
