@@ -281,3 +281,23 @@ def test_distances_do_not_depend_on_threads() -> None:
     finally:
         fg.set_num_threads(threads)
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-44, 1e-30, 3e38])
+@pytest.mark.parametrize("n", [31, 32, 47, 64, 1000, 1025])
+def test_norms_of_rows_of_any_magnitude_are_those_in_float64(n: int, scale: float) -> None:
+    rows = np.random.default_rng(n).uniform(-1, 1, (5, n))
+    rows = (rows * scale).astype(np.float32)
+    with np.errstate(over="ignore"):
+        exact = ((rows.astype(np.float64) ** 2).sum(1) ** 0.5).astype(np.float32)
+    np.testing.assert_array_max_ulp(fg.from_numpy(rows).norm(dim=1).numpy(), exact, 1)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_norms_of_rows_see_what_is_no_number_in_every_place(value: float) -> None:
+    for n in (33, 80):
+        rows = np.ones((n + 1, n), np.float32)
+        np.fill_diagonal(rows, value)
+        norms = fg.from_numpy(rows).norm(dim=1).numpy()
+        np.testing.assert_array_equal(norms[:-1], [abs(value)] * n)
+        assert norms[-1] == np.float32(n**0.5)

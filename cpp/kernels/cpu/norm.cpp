@@ -149,7 +149,11 @@ struct SumOfPowers : Additive {
 };
 template <class T>
 struct SumOfSquares : SumOf<T, Square> {
-  static double block(const T* p, int64_t n, int64_t) { return lanes(T{}).squares(p, n); }
+  static double block(const T* p, int64_t n, int64_t) {
+    double sum;
+    lines(p, 0, 1, n, &sum);
+    return sum;
+  }
   static void lines(const T* p, int64_t step, int64_t count, int64_t n, double* acc) {
     lanes(T{}).squares_lines(p, step, count, n, acc);
   }

@@ -44,8 +44,7 @@ struct LaneKernels {
   PlaceKernel<T> largest_place, smallest_place;
   // The first place of v, which is among the n elements; NaN is found too.
   int64_t (*find)(const T* p, int64_t n, T v);
-  // In double: the sum of squares; mean and sum of squared distances from it.
-  double (*squares)(const T* p, int64_t n);
+  // In double: sums of squares; mean and sum of squared distances from it.
   LinesKernel<T, double> squares_lines;
   void (*moments)(const T* p, int64_t n, double* mean, double* squares);
   void (*moments_rows)(const T* const* row, int64_t n, int64_t m, double* mean, double* squares);
