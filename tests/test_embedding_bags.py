@@ -28,7 +28,7 @@ def shares(starts, mode):
 
 @pytest.mark.parametrize("mode", ["sum", "mean", "weighted"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("width", [1, 3, 4, 16, 33, 71])
+@pytest.mark.parametrize("width", [1, 3, 4, 9, 16, 20, 33, 71, 128, 150])
 def test_widths_of_rows(width, dtype, mode):
     rows, factors = table(width, dtype), FACTORS.astype(dtype)
     t = fg.tensor(rows, requires_grad=True)
@@ -61,6 +61,22 @@ def test_other_layouts_and_index_types(index):
     numbers, starts = fg.tensor(NUMBERS.astype(index)), fg.tensor(np.array(STARTS, index))
     y = BAG(numbers, t, starts, mode="sum").numpy()
     np.testing.assert_allclose(y, shares(STARTS, "sum") @ table(40)[NUMBERS], atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_many_rows_of_a_table_beyond_the_near_caches(dtype):
+    rows = np.random.default_rng(1).integers(-9, 9, (2000, 70)).astype(dtype)
+    numbers = np.random.default_rng(2).integers(0, 2000, 500)
+    starts = np.arange(0, 500, 23)
+    y = BAG(fg.tensor(numbers), fg.tensor(rows), fg.tensor(starts), mode="sum").numpy()
+    np.testing.assert_array_equal(y, np.add.reduceat(rows[numbers], starts))
+
+
+@pytest.mark.parametrize("number", [-1, 6, 2**63 - 1, -(2**63)])
+def test_numbers_outside_of_the_table(number):
+    numbers = np.array([*NUMBERS[:6], number, 0])
+    with pytest.raises((IndexError, RuntimeError), match="out of range"):
+        BAG(fg.tensor(numbers), fg.tensor(table(4)), fg.tensor([0, 3]), mode="sum")
 
 
 def test_infinite_rows():

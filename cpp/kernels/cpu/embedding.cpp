@@ -5,10 +5,10 @@
 #include <cstring>
 #include <vector>
 
+#include "base/isa.h"
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
-#include "kernels/cpu/beside.h"
-#include "kernels/cpu/prefetch.h"
+#include "kernels/cpu/bag_lines.h"
 #include "kernels/elementwise.h"
 
 namespace fastgrad {
@@ -22,7 +22,9 @@ struct RowNumbers {
   RowNumbers(const Array& i, int64_t table_rows, int64_t skip_row, bool by_count)
       : index(as_contiguous(i, DType::Int64)), rows(table_rows), skip(skip_row) {
     const int64_t* p = index.ptr<int64_t>();
-    for (int64_t k = 0; k < index.numel; ++k)
+    int64_t outside = 0;  // negative
+    for (int64_t k = 0; k < index.numel; ++k) outside |= p[k] | (rows - 1 - p[k]);
+    for (int64_t k = 0; k < index.numel && outside < 0; ++k)
       FG_CHECK_INDEX(static_cast<uint64_t>(p[k]) < static_cast<uint64_t>(rows),
                      "index out of range in self: ", p[k], " in a table of ", rows,
                      " rows (in embedding)");
@@ -112,31 +114,9 @@ Array checked_ends(const Array& given, int64_t size) {
   return ends;
 }
 
-// y = the sum of n rows over all columns from `column` on that fill kCount registers, which is
-// where they stay; returns the first column that is left.
-template <int kCount, class T>
-int64_t add_rows(const T* table, int64_t width, const int64_t* rows, const T* factors, int64_t n,
-                 int64_t left, int64_t column, T* y) {
-  constexpr int64_t kAhead = 16;
-  using Unaligned = typename BesideTypes<T>::unaligned;
-  for (; column + kCount * kBeside<T> <= width; column += kCount * kBeside<T>) {
-    Beside<T> sums[kCount] = {};
-    for (int64_t k = 0; k < n; ++k) {
-      const auto* row = reinterpret_cast<const Unaligned*>(table + rows[k] * width + column);
-      if (k + kAhead < left) prefetch_line_to_read(table + rows[k + kAhead] * width + column);
-      if (factors) {
-        const T factor = factors[k];
-#pragma GCC unroll 8
-        for (int i = 0; i < kCount; ++i) sums[i] += row[i] * factor;
-      } else {
-#pragma GCC unroll 8
-        for (int i = 0; i < kCount; ++i) sums[i] += row[i];
-      }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < kCount; ++i) reinterpret_cast<Unaligned*>(y + column)[i] = sums[i];
-  }
-  return column;
+const BagTable& bag_table() {
+  if (isa() >= Isa::Avx512 && kBagsAvx512.f32.sum) return kBagsAvx512;
+  return isa() >= Isa::Avx2 && kBagsAvx2.f32.sum ? kBagsAvx2 : kBagsBaseline;
 }
 
 }  // namespace
@@ -149,9 +129,11 @@ void embedding_bag(const Array& table, const Array& index, const Array* given_en
   const int64_t width = numel_of(DimSpan(table.shape).subspan(1)), count = out.numel / width;
   const int64_t each = index.numel / count;  // on average
   const Array from = as_contiguous(table);
+  const bool far = from.nbytes() > int64_t{1} << 19;  // from the near caches
   const Array scales = factors ? as_contiguous(*factors) : Array();
   dispatch_float(out.dtype, "embedding_bag", [&]<class T>(T) {
     const T* rows = from.ptr<T>();
+    const auto sum = bag_table()(T{}).sum;
     const int64_t grain = kParallelGrain / (width * std::max<int64_t>(1, each));
     parallel_for(count, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
       for (int64_t k = begin; k < end; ++k) {
@@ -160,13 +142,7 @@ void embedding_bag(const Array& table, const Array& index, const Array* given_en
         const int64_t* p = numbers.index.ptr<int64_t>() + first;
         const T* f = factors ? scales.ptr<T>() + first : nullptr;
         T* y = out.ptr<T>() + k * width;
-        int64_t at = add_rows<8>(rows, width, p, f, n, index.numel - first, 0, y);
-        at = add_rows<1>(rows, width, p, f, n, n, at, y);
-        for (; at < width; ++at) {
-          T sum = 0;
-          for (int64_t i = 0; i < n; ++i) sum += rows[p[i] * width + at] * (f ? f[i] : T(1));
-          y[at] = sum;
-        }
+        sum(rows, width, p, f, n, far ? index.numel - first : 0, y);
       }
     });
   });
