@@ -432,3 +432,24 @@ def test_a_context_dies_with_its_graph() -> None:
     del y
     gc.collect()
     assert contexts[0]() is None
+
+
+@pytest.mark.parametrize("size", [8, 100_000])
+def test_a_gradient_that_was_reshaped_is_kept_without_a_copy(size: int) -> None:
+    x = fg.ones(size // 4, 4, requires_grad=True)
+    weights = fg.arange(size, dtype=fg.float32)
+    y = x.reshape(-1) * weights
+    g = fg.ones(size)
+    fg.memory.empty_cache()
+    fg.memory.set_limit(fg.memory.stats()["allocated"] + x.nbytes * 3 // 2 + 128)
+    try:
+        y.backward(g)
+    finally:
+        fg.memory.set_limit(None)
+    assert x.grad._base is None
+    np.testing.assert_array_equal(x.grad.numpy().ravel(), np.arange(size))
+    # What others know is copied.
+    x.grad = None
+    x.reshape(-1).backward(g)
+    g.zero_()
+    assert x.grad.min() == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from derivatives import assert_like_torch
-from reference import assert_same, fg, needs_torch, to_numpy, torch
+from reference import assert_same, fg, needs_torch, only_fastgrad, to_numpy, torch
 
 R = np.random.default_rng(11)
 
@@ -396,3 +396,17 @@ def test_maxima_keep_places_for_their_gradient() -> None:
     volume = normal(2, 3, 4, 5, 6)
     assert_like_torch(lambda m, a: m.nn.functional.adaptive_max_pool3d(a, (2, 1, 1)), volume)
     assert_like_torch(lambda m, a: m.nn.functional.adaptive_avg_pool3d(a, 1), volume)
+
+
+@only_fastgrad
+def test_the_gradient_of_maxima_needs_the_memory_of_its_result_alone() -> None:
+    x = fg.tensor(normal(40, 64, 64), requires_grad=True)
+    y = fg.nn.functional.max_pool2d(x, 2)
+    g = fg.ones_like(y)
+    fg.memory.empty_cache()
+    fg.memory.set_limit(fg.memory.stats()["allocated"] + 3 * x.nbytes // 2)
+    try:
+        y.backward(g)
+    finally:
+        fg.memory.set_limit(None)
+    np.testing.assert_array_equal(x.grad.numpy().reshape(40, -1).sum(1), np.full(40, 32 * 32))

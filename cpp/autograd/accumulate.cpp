@@ -28,9 +28,18 @@ class LeafLock {
 
 }  // namespace
 
+namespace {
+// Whether nobody else knows what t is a view of, and t is all of it.
+[[gnu::noinline]] bool is_last_view(const Tensor& t) {
+  const Tensor& base = t->view->base;
+  return base->refs.get() == 1 && t->array.buffer->use_count() == 2 && t.numel() == base.numel() &&
+         !recorder();
+}
+}  // namespace
+
 bool is_exclusive(const Tensor& t) {
-  return t->refs.get() == 1 && !t->node && !t->view && t->array.buffer->use_count() == 1 &&
-         t->array.contiguous && t->array.buffer->owns_memory();
+  return t->refs.get() == 1 && !t->node && t->array.contiguous && t->array.buffer->owns_memory() &&
+         (t->view ? is_last_view(t) : t->array.buffer->use_count() == 1);
 }
 
 void add_into(const Tensor& sum, const Tensor& g) {
@@ -68,8 +77,10 @@ void accumulate_grad(const Tensor& leaf, Tensor g, bool create_graph) {
   if (!grad.defined()) {
     if (create_graph)
       grad = clone(g);
+    else if (!is_exclusive(g))
+      grad = Tensor(recorded::contiguous_copy(g.array()));
     else
-      grad = is_exclusive(g) ? std::move(g) : Tensor(recorded::contiguous_copy(g.array()));
+      grad = g->view ? Tensor(g.array()) : std::move(g);  // a reshaped one is no view any more
   } else if (create_graph) {
     grad = add(grad, g);
   } else {

@@ -6,6 +6,7 @@
 #include "core/promotion.h"
 #include "kernels/pad.h"
 #include "kernels/pool.h"
+#include "ops/along.h"
 #include "ops/conv.h"
 #include "ops/creation.h"
 #include "ops/infer.h"
@@ -110,12 +111,9 @@ FG_DEFINE_OP(MaxPool) = {
           Dims flat = planes, source = planes;
           flat.push_back(numel_of(part_of(c.attrs(), kOut)));
           source.push_back(numel_of(in));
-          Tensor gx = zeros(source, c.g().dtype());
-          Tensor g = reshape(c.g(), flat), places = reshape(c.out(1), flat);
-          // Not scatter_add(): these places need no check, which would tie a recording to them.
-          if (places.numel() > 0)
-            gx = apply(Op::ScatterAdd, {gx, g, places}, Attrs(Scalar(gx.ndim() - 1)));
-          c.set(0, reshape(gx, shape));
+          const auto last = static_cast<int64_t>(planes.size());
+          const Tensor g = reshape(c.g(), flat), places = reshape(c.out(1), flat);
+          c.set(0, reshape(put_along(g, places, last, source), shape));
         },
     .save = {save_out(1)},
     .nondifferentiable_outputs = 2,
