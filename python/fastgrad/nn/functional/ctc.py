@@ -104,19 +104,18 @@ def _log_likelihood(
     width = 2 * rows.size(1) + 1
     spread = _core.full((batch, width), blank, dtype=_core.int64)
     spread[:, 1::2] = rows
-    # A step may skip the blank between two labels that differ.
-    skips = _core.zeros((batch, width), dtype=_core.bool)
-    skips[:, 3::2] = rows[:, 1:] != rows[:, :-1]
-    emitted = log_probs.gather(2, spread.expand(steps, batch, width))
+    # What comes before a place: the one two places back, the one before it, itself. A step may skip
+    # the blank between two labels that differ.
+    barred = _core.zeros((batch, width, 3), dtype=log_probs.dtype)
+    barred[:, :, 0] = _NEVER
+    barred[:, 3::2, 0].masked_fill_(rows[:, 1:] != rows[:, :-1], 0.0)
+    emitted = log_probs.gather(2, spread.expand(steps, batch, width)).unbind(0)
     never = _core.full((batch, 2), _NEVER, dtype=log_probs.dtype)
-    first = _core.arange(width) < 2
-    alpha = _core.where(first, emitted[0], _NEVER)
+    alpha = _core.where(_core.arange(width) < 2, emitted[0], _NEVER)
     alphas = [alpha]
-    for t in range(1, steps):
-        before = _core.cat([never, alpha], 1)
-        jump = _core.where(skips, before[:, :width], _NEVER)
-        reached = _core.stack([alpha, before[:, 1 : width + 1], jump])
-        alpha = emitted[t] + reached.logsumexp(0)
+    for seen in emitted[1:]:
+        reached = _core.cat([never, alpha], 1).unfold(1, 3, 1) + barred
+        alpha = seen + reached.logsumexp(2)
         alphas.append(alpha)
     # Sequences of length 0 are explained by nothing: probability 1 of no labels.
     start = _core.where(_core.arange(width) == 0, 0.0, _NEVER).to(log_probs.dtype)
