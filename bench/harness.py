@@ -197,9 +197,14 @@ def save(name: str, payload: dict[str, Any]) -> Path:
     return path
 
 
+def as_dicts(rows: list[Row]) -> list[dict[str, Any]]:
+    """Returns measured rows as `save` takes them."""
+    return [asdict(row) for row in rows]
+
+
 def save_rows(name: str, rows: list[Row]) -> Path:
     """Writes measured rows to bench/results/<name>.json."""
-    return save(name, {"rows": [asdict(row) for row in rows]})
+    return save(name, {"rows": as_dicts(rows)})
 
 
 def load(name: str) -> dict[str, Any]:
