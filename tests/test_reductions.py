@@ -125,6 +125,28 @@ class TestAccuracy:
         exact = values.astype(np.float64).sum(0)
         np.testing.assert_allclose(to_numpy(fg.from_numpy(values).sum(0)), exact, rtol=3e-7)
 
+    @pytest.mark.parametrize("dtype", ["float32", "float64"])
+    @pytest.mark.parametrize("columns", [2, 4, 8, 16])
+    def test_sums_down_columns_that_a_register_holds(self, columns: int, dtype: str) -> None:
+        rng = np.random.default_rng(columns)
+        for rows in (2, 3, 15, 16, 33, 500, 1025, 5001):
+            values = rng.uniform(0.5, 1, (3, rows, columns)).astype(dtype)
+            exact = values.astype(np.float64).sum(1)
+            sums = fg.from_numpy(values).sum(1).numpy()
+            np.testing.assert_allclose(sums, exact, 1e-6 if dtype == "float32" else 1e-13)
+
+    @pytest.mark.parametrize(
+        "name", ["sum", "nansum", "prod", "amax", "var", "argmax", "logsumexp"]
+    )
+    def test_a_row_more_than_what_threads_share(self, name: str) -> None:
+        """Rows are cut where 65536 elements are; the last ones may be fewer than fill registers."""
+        for rows, columns in ((8193, 8), (16387, 8), (21846, 3)):
+            column = np.random.default_rng(rows).uniform(0.999, 1, rows)
+            values = fg.from_numpy(np.repeat(column[:, None], columns, 1))
+            whole = getattr(fg, name)(values[:, 0].contiguous(), 0).item()
+            reduced = getattr(fg, name)(values, 0).numpy()
+            np.testing.assert_allclose(reduced, np.repeat(whole, columns), 1e-12)
+
     @only_fastgrad
     def test_variance_far_from_zero(self) -> None:
         noise = np.random.default_rng(4).standard_normal(10_000)

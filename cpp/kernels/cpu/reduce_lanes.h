@@ -33,6 +33,8 @@ struct SumKernels {
   Acc (*run)(const In* p, int64_t n);
   void (*rows)(const In* const* row, int64_t n, int64_t m, Acc* acc);
   LinesKernel<In, Acc> lines = nullptr;  // not of int16 and int32, nor of products
+  // acc[j] of n elements that are rows of `columns`: 2, 4, ... as fill 64 bytes. Of floats.
+  void (*few_columns)(const In* p, int64_t n, int64_t columns, Acc* acc) = nullptr;
 };
 
 template <class T>

@@ -17,6 +17,14 @@ class FoldedReduction {
     return fold;
   }
 
+  // Whether the reducer takes all rows for one line and keeps the columns apart in its lanes.
+  static bool in_lanes(const ReducerTable& reducer, int64_t columns, int64_t rows) {
+    constexpr int64_t kEnough = 32;
+    return reducer.few_columns && std::has_single_bit(static_cast<uint64_t>(columns)) &&
+           columns * static_cast<int64_t>(itemsize(reducer.compute)) <= 64 &&
+           rows * columns >= kEnough;
+  }
+
   FoldedReduction(const Array& x, const ReducePlan& plan, const ReducerTable& reducer, int64_t fold)
       : x_(x),
         reducer_(reducer),
@@ -24,7 +32,8 @@ class FoldedReduction {
         rows_(plan.count),
         fold_(fold),
         width_(fold * columns_),
-        item_(static_cast<int64_t>(x.itemsize())) {
+        item_(static_cast<int64_t>(x.itemsize())),
+        in_lanes_(in_lanes(reducer, columns_, rows_)) {
     for (size_t d = 0; d + 1 < plan.kept.size(); ++d) {
       groups_.push_back(plan.kept[d]);
       strides_.push_back(plan.kept_strides[d]);
@@ -32,7 +41,7 @@ class FoldedReduction {
   }
 
   void run(ReduceStore store) {
-    const int64_t groups = numel_of(groups_), chunks = (rows_ - 1) / chunk() + 1;
+    const int64_t groups = numel_of(groups_), chunks = (rows_ - fold_) / chunk() + 1;
     const int64_t grain = kParallelGrain / std::min(rows_, chunk()) / columns_;
     const int64_t bytes = columns_ * reducer_.size;  // of a group's accumulators
     if (chunks == 1) {
@@ -55,8 +64,8 @@ class FoldedReduction {
         StridedCursor(groups_, strides_, t / chunks).advance(1, [&](int64_t at, int64_t, int64_t) {
           base = at;
         });
-        const int64_t first = t % chunks * chunk();
-        reduce(base, first, std::min(rows_, first + chunk()), total.acc);
+        const int64_t k = t % chunks, first = k * chunk();
+        reduce(base, first, k == chunks - 1 ? rows_ : first + chunk(), total.acc);
         std::memcpy(parts.get() + t * bytes, total.acc, static_cast<size_t>(bytes));
       }
     });
@@ -74,12 +83,13 @@ class FoldedReduction {
   }
 
  private:
-  static constexpr int64_t kMostWidth = 128;
+  static constexpr int64_t kMostWidth = 128, kLanePart = 4096;
   struct Row {
     alignas(64) char acc[kMostWidth * kMostAcc];
   };
 
-  // What one thread takes: whole parts of kReduceRows long rows.
+  // What one thread takes: whole parts of kReduceRows long rows. The last one takes what is left
+  // behind it where that makes no long row.
   int64_t chunk() const {
     const int64_t part = kReduceRows * fold_;
     return std::max<int64_t>(1, kReduceChunk / (part * columns_)) * part;
@@ -88,6 +98,7 @@ class FoldedReduction {
   // Rows [begin, end) of the group at offset `base`, of which `begin` is a multiple of the fold.
   void reduce(int64_t base, int64_t begin, int64_t end, char* total) const {
     const char* p = x_.data + base * item_;
+    if (in_lanes_) return lanes(p + begin * columns_ * item_, (end - begin) * columns_, total);
     const int64_t whole = end / fold_, first = begin / fold_, size = reducer_.size;
     const int64_t parts = (whole - first - 1) / kReduceRows + 1;
     if (parts == 1) {
@@ -111,6 +122,23 @@ class FoldedReduction {
       reducer_.merge(total, total + half * size, total, half);
   }
 
+  // n elements, which are what one thread takes at most.
+  void lanes(const char* p, int64_t n, char* total) const {
+    if (n < 2 * kLanePart) return reducer_.few_columns(p, n, columns_, total);
+    Row parts;
+    const int64_t bytes = columns_ * reducer_.size;
+    int64_t count = 0;
+    for (int64_t m; n > 0; n -= m, p += m * item_, ++count) {
+      m = n < 2 * kLanePart ? n : kLanePart;
+      reducer_.few_columns(p, m, columns_, parts.acc + count * bytes);
+    }
+    for (int64_t apart = 1; apart < count; apart *= 2)
+      for (int64_t k = 0; k + apart < count; k += 2 * apart)
+        reducer_.merge(parts.acc + k * bytes, parts.acc + (k + apart) * bytes,
+                       parts.acc + k * bytes, columns_);
+    std::memcpy(total, parts.acc, static_cast<size_t>(bytes));
+  }
+
   void part(const char* p, int64_t begin, int64_t end, char* acc) const {
     const void* row[kReduceRows];
     for (int64_t r = begin; r < end; ++r) row[r - begin] = p + r * width_ * item_;
@@ -120,18 +148,23 @@ class FoldedReduction {
   const Array& x_;
   const ReducerTable& reducer_;
   int64_t columns_, rows_, fold_, width_, item_;
+  bool in_lanes_;
   Dims groups_, strides_;
 };
 
 }  // namespace
 
 bool reduce_folded(const Array& x, const ReducePlan& plan, const ReducerTable& reducer,
-                   ReduceStore store) {
+                   ReduceStore store, bool only_in_lanes) {
   if (x.dtype != reducer.compute || plan.reduced.size() != 1 || plan.kept.empty() ||
       plan.kept_strides.back() != 1 || plan.reduced_strides.back() != plan.kept.back())
     return false;
-  const int64_t fold = FoldedReduction::fold_of(plan.kept.back(), plan.count);
-  if (fold == 1) return false;
+  const int64_t columns = plan.kept.back();
+  int64_t fold = 1;
+  if (!FoldedReduction::in_lanes(reducer, columns, plan.count)) {
+    fold = FoldedReduction::fold_of(columns, plan.count);
+    if (fold == 1 || only_in_lanes) return false;
+  }
   FoldedReduction(x, plan, reducer, fold).run(store);
   return true;
 }

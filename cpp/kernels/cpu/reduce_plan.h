@@ -88,8 +88,9 @@ void reduce_columns(const Array& x, ReducePlan& plan, const ReducerTable& reduce
 // Few elements each: many outputs are reduced side by side.
 void reduce_short(const Array& x, const ReducePlan& plan, const ReducerTable& reducer,
                   ReduceStore store);
-// Few columns of contiguous rows. Whether it was done here.
+// Few columns of contiguous rows, or those alone that the reducer has lanes for. Whether it was
+// done here.
 bool reduce_folded(const Array& x, const ReducePlan& plan, const ReducerTable& reducer,
-                   ReduceStore store);
+                   ReduceStore store, bool only_in_lanes);
 
 }  // namespace fastgrad

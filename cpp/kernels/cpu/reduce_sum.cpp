@@ -24,6 +24,11 @@ struct SumReducer {
   static void rows(const In* const* row, int64_t n, int64_t m, int64_t, Acc* acc) {
     kernels().rows(row, n, m, acc);
   }
+  static void few_columns(const In* p, int64_t n, int64_t columns, Acc* acc)
+    requires(!kNumbers && sizeof(In) > 2)
+  {
+    kernels().few_columns(p, n, columns, acc);
+  }
   static Acc merge(Acc a, Acc b) { return a + b; }
 };
 

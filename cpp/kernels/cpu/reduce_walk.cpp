@@ -333,8 +333,10 @@ void reduce_walk(const Array& x, DimSet dims, const ReducerTable& reducer, Reduc
   const bool whole_lines = reducer.whole_line && plan.count >= reducer.whole_line &&
                            x.dtype == reducer.compute && plan.reduced.size() == 1 &&
                            plan.reduced_strides[0] == 1;
+  if (reduce_folded(x, plan, reducer, store, true)) return;
   if (!whole_lines && ShortTiles::suits(plan.dims())) return reduce_short(x, plan, reducer, store);
-  if ((!reducer.ordered || is_floating(reducer.compute)) && reduce_folded(x, plan, reducer, store))
+  if ((!reducer.ordered || is_floating(reducer.compute)) &&
+      reduce_folded(x, plan, reducer, store, false))
     return;
   const int64_t inner_stride = plan.reduced.empty() ? 0 : plan.reduced_strides.back();
   if (!plan.kept.empty() && !plan.reduced.empty() && plan.kept.back() >= 4 &&

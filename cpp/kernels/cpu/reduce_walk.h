@@ -14,6 +14,9 @@
 //   lines(p, step, count, n, acc)  acc[i] is the Acc of the n contiguous elements at p + i * step,
 //                                  where their places do not matter
 //   chunk(p)            the Acc of kReduceChunk contiguous elements
+//   few_columns(p, n, columns, acc)  acc[j] is the Acc of p[j], p[j + columns] ... of n elements, a
+//                                    multiple of `columns`, which is a power of two and fills 64
+//                                    bytes at most, as the elements do at least
 //   kWholeLine          from how many elements on lines(), of contiguous ones, is faster than tiles
 //                       of short ones side by side
 //   unfold(acc, fold, columns)   after rows of fold * columns elements have been taken for one:
@@ -62,6 +65,7 @@ struct ReducerTable {
   void (*merge_all)(void* acc, int64_t n);
   // Null where there is none.
   void (*chunk)(const void* p, void* acc);
+  void (*few_columns)(const void* p, int64_t n, int64_t columns, void* acc);
   void (*unfold)(void* acc, int64_t fold, int64_t columns);
   int64_t whole_line;
 };
@@ -124,13 +128,17 @@ struct ReducerCalls {
     }
   }
   static constexpr ReducerTable table() {
-    ReducerTable t{dtype_of<In>, sizeof(Acc), R::kOrdered, false,   empty,   lines,
-                   rows,         merge,       merge_all,   nullptr, nullptr, 0};
+    ReducerTable t{dtype_of<In>, sizeof(Acc), R::kOrdered, false,   empty,   lines, rows,
+                   merge,        merge_all,   nullptr,     nullptr, nullptr, 0};
     if constexpr (requires { R::kWholeLine; }) t.whole_line = R::kWholeLine;
     if constexpr (requires { R::kSerial; }) t.serial = true;
     if constexpr (requires(const In* p) { R::chunk(p); })
       t.chunk = [](const void* p, void* acc) {
         *static_cast<Acc*>(acc) = R::chunk(static_cast<const In*>(p));
+      };
+    if constexpr (requires(const In* p, Acc* acc) { R::few_columns(p, 0, 0, acc); })
+      t.few_columns = [](const void* p, int64_t n, int64_t columns, void* acc) {
+        R::few_columns(static_cast<const In*>(p), n, columns, static_cast<Acc*>(acc));
       };
     if constexpr (requires(Acc* acc) { R::unfold(acc, int64_t{}, int64_t{}); })
       t.unfold = [](void* acc, int64_t fold, int64_t columns) {
