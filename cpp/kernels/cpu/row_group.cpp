@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/isa.h"
 #include "base/thread_pool.h"
 
 namespace fastgrad {
@@ -10,8 +11,9 @@ namespace {
 // What the arrays of a block may take of the first-level cache. With blocks shorter than the least
 // one, calling kernels would cost more than it saves.
 constexpr size_t kCacheBytes = 12 << 10;
-// Memory of a group that the second-level cache cannot hold.
-constexpr size_t kFarBytes = 4 << 20;
+// Memory of a group that is worth asking for early: what the second-level cache cannot hold, and
+// on AMD's processors what lies in memory, see Note [Prefetch].
+size_t far_bytes() { return gains_by_prefetch() ? 4 << 20 : 24 << 20; }
 
 // Asks for the memory of the next block while the kernels work on this one, a few lines before each
 // of them: all at once would keep the first kernel waiting.
@@ -63,7 +65,7 @@ int64_t RowGroup::block_for(size_t bytes_per_element) {
   return block;
 }
 
-bool RowGroup::is_far(size_t bytes) { return bytes >= kFarBytes; }
+bool RowGroup::is_far(size_t bytes) { return bytes >= far_bytes(); }
 
 void RowGroup::run() {
   parallel_for(n, SumStream::kChunk,
