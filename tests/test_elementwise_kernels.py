@@ -382,6 +382,34 @@ def test_transposed_operands(shape: tuple[int, ...], dtype: str) -> None:
     check(square, expected)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int16"])
+@pytest.mark.parametrize(
+    ("target", "source"),
+    [
+        ("[::2]", "[1::2]"),  # take turns
+        ("[1::2]", "[:-1:2]"),
+        ("[3::3]", "[1:-2:3]"),
+        ("[::2]", "[2::2]"),  # do not
+        ("[2::3]", "[2::3]"),
+        ("[4::2]", "[::2]"),
+        (".view(-1, 60)[:, 0]", ".view(-1, 60)[:, 59]"),
+        (".view(-1, 60)[:, :30]", ".view(-1, 60)[:, 30:]"),
+        (".view(-1, 60)[:, :30]", ".view(-1, 60)[:, 29:59]"),
+        (".view(-1, 10, 6)[:, ::2, 1]", ".view(-1, 10, 6)[:, 1::2, 4]"),
+        (".view(-1, 10, 6)[:, 2:, 1:3]", ".view(-1, 10, 6)[:, :-2, 4:]"),
+    ],
+)
+def test_writes_in_place_beside_what_is_read(dtype: str, target: str, source: str) -> None:
+    data = np.random.default_rng(0).integers(-99, 99, 1200).astype(dtype)
+    for change in ("+= {s}", "-= {s}", "*= {s}", "= {s} * 3", "*= 3"):
+        given, expected = fg.tensor(data), data.copy()
+        steps = f"t = x{target}; s = x{source}; n = min(len(t), len(s)); "
+        steps += "t[:n] " + change.format(s="s[:n]")
+        exec(steps, {"x": given})
+        exec(steps.replace("view", "reshape"), {"x": expected})
+        np.testing.assert_array_equal(given.numpy(), expected, strict=True)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 47, 1000, 70001])
 def test_arithmetic_of_halves_is_that_of_floats_rounded(dtype: str, n: int) -> None:

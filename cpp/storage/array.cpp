@@ -1,5 +1,7 @@
 #include "storage/array.h"
 
+#include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 namespace fastgrad {
@@ -98,13 +100,54 @@ Array Array::narrowed(int64_t dim, int64_t start, int64_t length) const {
 
 Array Array::reshaped(DimSpan target) const { return view(target, contiguous_strides(target)); }
 
+namespace {
+
+// The longest and the shortest step, in elements.
+struct Steps {
+  int64_t longest = 0, shortest = INT64_MAX;
+};
+Steps steps(const Array& a) {
+  Steps s;
+  for (size_t d = 0; d < a.shape.size(); ++d) {
+    const int64_t step = std::abs(a.strides[d]);
+    if (a.shape[d] == 1 || step == 0) continue;
+    s.longest = std::max(s.longest, step);
+    s.shortest = std::min(s.shortest, step);
+  }
+  return s;
+}
+
+// What the elements of `a` reach of each period of memory, given in elements.
+Extent reach(const Array& a, int64_t period) {
+  Dims strides = a.strides;
+  for (int64_t& step : strides)
+    if (step % period == 0) step = 0;
+  return extent(a.shape, strides);
+}
+
+// Whether the two keep to parts of their own of each period, as columns of one matrix do.
+bool alternate(const Array& a, const Array& b, int64_t period) {
+  const auto size = static_cast<int64_t>(a.itemsize());
+  const Extent of_a = reach(a, period), of_b = reach(b, period);
+  const int64_t bytes = period * size;
+  const int64_t from = (b.data + of_b.lo * size) - (a.data + of_a.lo * size);
+  const int64_t distance = (from % bytes + bytes) % bytes;
+  return distance >= (of_a.hi - of_a.lo + 1) * size &&
+         distance + (of_b.hi - of_b.lo + 1) * size <= bytes;
+}
+
+}  // namespace
+
 bool memory_overlaps(const Array& a, const Array& b) {
   if (a.numel == 0 || b.numel == 0) return false;
   Extent ea = extent(a.shape, a.strides), eb = extent(b.shape, b.strides);
   auto at = [](const Array& x, int64_t element) {
     return x.data + element * static_cast<int64_t>(x.itemsize());
   };
-  return at(a, ea.lo) < at(b, eb.hi + 1) && at(b, eb.lo) < at(a, ea.hi + 1);
+  if (at(a, ea.lo) >= at(b, eb.hi + 1) || at(b, eb.lo) >= at(a, ea.hi + 1)) return false;
+  if (a.itemsize() != b.itemsize()) return true;
+  const Steps s = steps(a);
+  return s.longest == 0 || (!alternate(a, b, s.longest) && !alternate(a, b, s.shortest));
 }
 
 }  // namespace fastgrad

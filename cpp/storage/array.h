@@ -71,7 +71,7 @@ struct Array {
   int64_t set_rows(DimSpan new_shape);
 };
 
-// Whether the memory that a reaches and the memory that b reaches intersect (as address ranges).
+// Whether elements of a and b may share memory. They do not where they take turns, as columns do.
 bool memory_overlaps(const Array& a, const Array& b);
 
 }  // namespace fastgrad

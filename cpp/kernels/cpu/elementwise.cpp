@@ -32,22 +32,25 @@ Dims memory_order(const Array& a) {
   return order;
 }
 
-// Operands with steps straight into a row of results, for arithmetic that takes less time than to
-// bring them into blocks would. Steps are in elements.
+// Operands with steps straight into results with or without, for arithmetic that takes less time
+// than to bring them into blocks would. Steps are in elements, the result's first.
 using SteppedKernel = void (*)(char* out, const char* const* in, const int64_t* step, int64_t n);
 
 template <class T, class F>
 void run_stepped(char* out, const char* const* in, const int64_t* step, int64_t n) {
   const T *a = reinterpret_cast<const T*>(in[0]), *b = reinterpret_cast<const T*>(in[1]);
   T* y = reinterpret_cast<T*>(out);
-  const int64_t s = step[0], t = step[1];
+  const int64_t u = step[0], s = step[1], t = step[2];
   int64_t i = 0;
-  for (; i + 4 <= n; i += 4, a += 4 * s, b += 4 * t) {  // loads first: y might be one of them
+  for (; u == 1 && i + 4 <= n; i += 4, a += 4 * s, b += 4 * t) {
+    // loads first: y might be one of them
     const T v[4] = {F{}(a[0], b[0]), F{}(a[s], b[t]), F{}(a[2 * s], b[2 * t]),
                     F{}(a[3 * s], b[3 * t])};
     for (int64_t j = 0; j < 4; ++j) y[i + j] = v[j];
   }
-  for (; i < n; ++i, a += s, b += t) y[i] = F{}(*a, *b);
+  y += i;
+#pragma GCC unroll 4
+  for (; i < n; ++i, a += s, b += t, y += u) *y = F{}(*a, *b);
 }
 
 template <class F>
@@ -146,7 +149,7 @@ class Walk {
       }
     }
     const bool pairs = size_ == 4 && (step_[1] == 2 || step_[2] == 2);  // are parted in registers
-    if (in_rows_ && !in_place_ && !pairs && num_inputs == 2 && out_typed_ && step_[0] == 1 &&
+    if (in_rows_ && !in_place_ && num_inputs == 2 && out_typed_ && !(pairs && step_[0] == 1) &&
         input_[0].typed && input_[1].typed)
       stepped_ = stepped_kernel(kernel, compute);
     if (!in_rows_)
@@ -242,7 +245,7 @@ class Walk {
   // n elements of a row.
   void segment(char* out, const char* const* at, int64_t n, Scratch& scratch) const {
     if (in_place_ && !far_) return kernel_(out, at, scalars_, n);
-    if (stepped_) return stepped_(out, at, step_ + 1, n);
+    if (stepped_) return stepped_(out, at, step_, n);
     const char* in[kMaxElementwiseInputs];
     for (int k = 0; k < num_inputs_; ++k) in[k] = at[k];
     if (in_place_) return run_ahead(out, in, scalars_, n);
