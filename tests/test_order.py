@@ -225,6 +225,20 @@ class TestDistinct:
                 np.testing.assert_array_equal(counts, np.diff(np.append(begins, n)))
                 np.testing.assert_array_equal(values[inverse], x)
 
+    @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64"])
+    def test_one_or_two_values(self, dtype: str) -> None:
+        rng = np.random.default_rng(7)
+        least = 0 if dtype in ("bool", "uint8") else -(2 ** (8 * np.dtype(dtype).itemsize - 1))
+        for n in (1, 2, 63, 1024, 1025, 5000):
+            for lower in (least, 0):
+                for p in (0.0, 0.001, 0.5, 1.0):
+                    x = (lower + 1 * (rng.random(n) < p)).astype(dtype)
+                    found = fg.unique(fg.tensor(x), return_inverse=True, return_counts=True)
+                    values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+                    np.testing.assert_array_equal(to_numpy(found[0]), values)
+                    np.testing.assert_array_equal(to_numpy(found[1]), inverse)
+                    np.testing.assert_array_equal(to_numpy(found[2]), counts)
+
     def test_every_nan_is_distinct(self) -> None:
         assert fg.unique(fg.tensor([1.0, math.nan, math.nan])).shape == (3,)
 

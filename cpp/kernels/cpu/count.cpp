@@ -8,6 +8,8 @@
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
+#include "kernels/cpu/key_lanes.h"
+#include "kernels/cpu/reduce_integers.h"
 #include "kernels/cpu/sort_keys.h"
 
 namespace fastgrad {
@@ -185,11 +187,31 @@ void group_sorted_elements(DType type, const void* p, int64_t n, Groups& groups,
 template <class T>
 bool group_counted_elements(const T* p, int64_t n, Groups& groups, int64_t* inverse) {
   constexpr uint64_t kRange = 1 << 14;
-  const auto [low, high] = std::minmax_element(p, p + n);
-  const T least = *low;
+  constexpr int64_t kBlock = 1024;
+  const auto& kernels = integers(T{});
+  T least = p[0], most = p[0];
+  uint64_t sum = 0;
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t m = std::min(kBlock, n - i);
+    least = std::min(least, kernels.smallest(p + i, m));
+    most = std::max(most, kernels.largest(p + i, m));
+    sum += static_cast<uint64_t>(kernels.sum.run(p + i, m));
+  }
   auto offset = [least](T v) { return static_cast<uint64_t>(v) - static_cast<uint64_t>(least); };
-  const uint64_t range = offset(*high) + 1;
+  const uint64_t range = offset(most) + 1;
   if (range == 0 || range > kRange || range > static_cast<uint64_t>(n)) return false;
+  if (range <= 2) {  // truth values: the sum says how many are greater
+    const auto upper =
+        static_cast<int64_t>(sum - static_cast<uint64_t>(least) * static_cast<uint64_t>(n));
+    auto add = [&](T value, int64_t start) {
+      groups.order.get()[start] = kernels.find(p, n, value);
+      groups.add(start, true);
+    };
+    add(least, 0);
+    if (upper) add(most, n - upper);
+    for (int64_t i = 0; inverse && i < n; ++i) inverse[i] = p[i] != least;
+    return true;
+  }
   struct Value {
     int64_t first, count, rank;
   };
@@ -220,6 +242,18 @@ void take_words(const Array& rows, const Groups& groups, bool in_order, const Ar
   }
 }
 
+// Brings together what differs from the element before; null where there is none for such.
+template <class T>
+using ChangesKernel = int64_t (*)(const T* p, int64_t n, T* to);
+template <class T>
+ChangesKernel<T> changes_kernel(T) {
+  return nullptr;
+}
+ChangesKernel<int32_t> changes_kernel(int32_t) { return key_table().narrow.changes; }
+ChangesKernel<int64_t> changes_kernel(int64_t) { return key_table().wide.changes; }
+ChangesKernel<float> changes_kernel(float) { return key_table().narrow.float_changes; }
+ChangesKernel<double> changes_kernel(double) { return key_table().wide.float_changes; }
+
 // Runs of equal elements. There is room for as many as there are elements, so that nothing has to
 // be counted before. Blocks in which none begins, or one with each element, are passed over as a
 // whole where blocks before were such; in others nothing has a branch to guess: what may begin is
@@ -240,6 +274,10 @@ class Runs {
     to.value[0] = p_[0];
     if (to.begin) to.begin[0] = 0;
     if (to.inverse) to.inverse[0] = 0;
+    if (const auto changes = to.begin || to.inverse ? nullptr : changes_kernel(T{})) {
+      cut(r.values, 1 + changes(p_ + 1, n_ - 1, to.value + 1));
+      return r;
+    }
     const auto run = to.begin
                          ? to.inverse ? &Runs::run_block<true, true> : &Runs::run_block<true, false>
                      : to.inverse ? &Runs::run_block<false, true>
@@ -361,7 +399,7 @@ DistinctRows distinct_rows(const Array& x, bool consecutive, DistinctWanted want
       return;
     }
     if (!consecutive && width == 1 && n > 0 && n <= int64_t{UINT32_MAX}) {
-      if constexpr (std::is_integral_v<T>)
+      if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
         if (group_counted_elements(p, n, groups, inverse)) return;
       return group_sorted_elements<KeyOf<T>>(compute, p, n, groups, inverse);
     }

@@ -17,6 +17,10 @@ struct KeyKernels {
   // Where the keys from low to high are; returns how many, and adds to `below` how many lie lower.
   // 16 more places than that may be written.
   int64_t (*between)(const Key* key, int64_t n, Key low, Key high, int32_t* place, int64_t* below);
+  // Brings those of n elements together that differ from the one before, which p[0] has too;
+  // returns how many. Null but with AVX-512.
+  int64_t (*changes)(const Key* p, int64_t n, Key* to);
+  int64_t (*float_changes)(const Float* p, int64_t n, Float* to);
 };
 struct KeyTable {
   KeyKernels<int32_t, float> narrow;
@@ -24,5 +28,7 @@ struct KeyTable {
 };
 // Null members where the compiler could not make them.
 extern const KeyTable kKeysBaseline, kKeysAvx2, kKeysAvx512;
+// The best for this processor.
+const KeyTable& key_table();
 
 }  // namespace fastgrad

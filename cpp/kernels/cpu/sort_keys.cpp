@@ -12,7 +12,6 @@
 #include "kernels/cpu/reduce_integers.h"
 
 namespace fastgrad {
-namespace {
 
 const KeyTable& key_table() {
   static const KeyTable& table = []() -> const KeyTable& {
@@ -22,6 +21,9 @@ const KeyTable& key_table() {
   }();
   return table;
 }
+
+namespace {
+
 const auto& kernels(int32_t) { return key_table().narrow; }
 const auto& kernels(int64_t) { return key_table().wide; }
 
