@@ -22,7 +22,7 @@ void nll_loss_adjoint(const ClassShape& s, const Array& g, const Array& target, 
                       const Array& total, Reduction reduction, int64_t ignore, const Array& dx);
 
 // The same of log_softmax(scores), with a part `smoothing` of each target spread over all classes;
-// lse is log(sum(exp(scores))) of each position.
+// lse, float64, is log(sum(exp(scores))) of each position.
 void cross_entropy(const ClassShape& s, const Array& scores, const Array& target,
                    const Array* weight, Reduction reduction, int64_t ignore, double smoothing,
                    const Array& loss, const Array& lse, const Array& total);

@@ -138,6 +138,8 @@ FG_DEFINE_OP(CrossEntropy) = {
         [](const Attrs& a, Inputs in, Metas& out) {
           for (Meta& m : out) m.dtype = in[0]->dtype;
           out[0].shape = loss_shape(a);
+          // The gradient takes its difference from the scores, which may be large.
+          out[1].dtype = DType::Float64;
           out[1].shape = without_classes(a.list(0));
         },
     .eval =

@@ -40,7 +40,7 @@ bool fits_cross_entropy_grad(const Call& c) {
   if (c.i.in.size() != 6) return false;
   for (size_t k : {0u, 1u, 2u, 4u, 5u})
     if (!c.in(k).defined()) return false;
-  if (!c.is_float(0) || !c.same_type(0, 1) || !c.same_type(0, 4) || !c.same_type(0, 5))
+  if (!c.is_float(0) || !c.same_type(0, 1) || !c.same_type(0, 5) || c.in(4).dtype != DType::Float64)
     return false;
   return classes_fit(c, 2) && is_list(c, 1) && weight_fits(c, 3) && c.same_shape(4, 2) &&
          c.rank(5) == 0 && (c.integer(0) == 0 ? c.same_shape(0, 2) : c.rank(0) == 0);
