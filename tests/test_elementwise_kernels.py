@@ -382,6 +382,38 @@ def test_transposed_operands(shape: tuple[int, ...], dtype: str) -> None:
     check(square, expected)
 
 
+@pytest.mark.parametrize("n", [1, 31, 600, 2500])
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "int32", "int64"])
+def test_divisions_and_shifts_of_integers(dtype: str, n: int) -> None:
+    """Blocks of small and of large numbers, the least ones and divisors of -1 among them."""
+    rng, least, most = np.random.default_rng(n), np.iinfo(dtype).min, np.iinfo(dtype).max
+    a = rng.integers(least, most, n, dtype, endpoint=True)
+    b = rng.integers(least, most, n, dtype, endpoint=True)
+    if dtype == "int64":
+        a[: n // 2] >>= 33 + (np.arange(n // 2) < n // 4)
+        b >>= rng.choice([20, 34, 60], n)
+    a[n // 3 :: 11] = least
+    b[b == 0] = 3
+    b[n // 5 :: 7] = -1 if least else 1
+    distance = rng.integers(0, np.iinfo(dtype).bits, n).astype(dtype)
+    with np.errstate(over="ignore"):
+        for f, g in (
+            (fg.remainder, np.remainder),
+            (fg.fmod, np.fmod),
+            (fg.floor_divide, np.floor_divide),
+        ):
+            for k in (slice(None), 0, n // 5):
+                check(f(fg.tensor(a), fg.tensor(b[k])), g(a, b[k]))
+                check(f(fg.tensor(a[k]), fg.tensor(b)), g(a[k], b))
+            check(f(fg.tensor(a).flip(0), fg.tensor(b)), g(a[::-1], b))
+        check(fg.tensor(a) << fg.tensor(distance), a << distance)
+        check(fg.tensor(a) >> fg.tensor(distance), a >> distance)
+        check(fg.tensor(a) >> int(distance[0]), a >> distance[0])
+    beyond = fg.full((n,), np.iinfo(dtype).bits, dtype=getattr(fg, dtype))
+    check(fg.tensor(a) << beyond, np.zeros(n, dtype))
+    check(fg.tensor(a) >> beyond, np.where(a < 0, -1 if least else 0, 0).astype(dtype))
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int16"])
 @pytest.mark.parametrize(
     ("target", "source"),

@@ -376,6 +376,7 @@ KernelTable narrow_kernels() {
     fill_comparison_kernels_avx2(table);
     fill_vector_kernels_avx2(table);
   }
+  fill_narrow_kernels(table);
   share_kernels(table);
   return table;
 }

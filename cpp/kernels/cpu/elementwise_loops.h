@@ -68,6 +68,11 @@ constexpr bool is_common() {
                             (types == OpTypes::P || types == OpTypes::I || types == OpTypes::A));
 }
 
+// Or that have little else: shifts by several distances of words that are no register's.
+constexpr bool is_shift(ElementwiseOp op) {
+  return op == ElementwiseOp::BitwiseLeftShift || op == ElementwiseOp::BitwiseRightShift;
+}
+
 // Integers have all that they need from the registers of AVX2.
 #if defined(__AVX512F__)
 template <class T>
@@ -79,8 +84,9 @@ constexpr bool kGains = true;
 
 template <class F, class T>
 constexpr bool has_kernel() {
-  return supports<F::kTypes, T>() && (!kWide || kGains<T>) &&
-         (!kWide || (is_straight<T>(F::kOp) && is_common<F::kTypes, T>()));
+  return !(std::is_integral_v<T> && goes_by_int32(F::kOp, sizeof(T))) && supports<F::kTypes, T>() &&
+         (!kWide || kGains<T>) &&
+         (!kWide || (is_straight<T>(F::kOp) && (is_common<F::kTypes, T>() || is_shift(F::kOp))));
 }
 
 template <class F, class T>

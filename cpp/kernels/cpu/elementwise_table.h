@@ -15,6 +15,23 @@ void fill_arithmetic_kernels(KernelTable& table);
 void fill_comparison_kernels(KernelTable& table);
 void fill_special_kernels(KernelTable& table);
 void fill_transcendental_kernels(KernelTable& table);
+// Divisions and the like of integers by those of int32, whose loops are the fastest: of all shorter
+// ones, and of int64 where the numbers are small (elementwise_narrow.cpp).
+constexpr bool goes_by_int32(ElementwiseOp op, size_t itemsize) {
+  switch (op) {
+    case ElementwiseOp::DivTrunc:
+    case ElementwiseOp::FloorDivide:
+    case ElementwiseOp::Remainder:
+    case ElementwiseOp::Fmod:
+    case ElementwiseOp::Gcd:
+    case ElementwiseOp::Lcm:
+    case ElementwiseOp::Pow:
+      return itemsize < 4;
+    default:
+      return false;
+  }
+}
+void fill_narrow_kernels(KernelTable& table);
 // For one element; the table has kernels for any number already.
 void fill_single_kernels(KernelTable& table);
 

@@ -89,7 +89,8 @@ static inline T lerp(T a, T b, T c) {
 // The argument of x as a complex number.
 template <std::floating_point T>
 static inline T angle(T x) {
-  return x != x ? x : x < 0 ? T(kPi) : T(0);
+  const T of_number = x < 0 ? T(kPi) : T(0);
+  return x != x ? x : of_number;
 }
 
 // ---- rounding; integers are whole already
@@ -164,20 +165,11 @@ static inline T bitwise_not(T x) {
 // Shifts by a negative number or by more than there are bits shift everything out.
 template <std::integral T>
 static inline T left_shift(T a, T b) {
+  using U = std::make_unsigned_t<T>;
   constexpr int bits = static_cast<int>(sizeof(T) * 8);
-  if constexpr (bits <= 16) {  // there are no registers' shifts of these by several distances
-    using U = std::make_unsigned_t<T>;
-    const auto distance = static_cast<U>(b);
-    auto v = static_cast<U>(a);
-    auto step = [&](int log2) {
-      const auto all = static_cast<U>(-((distance >> log2) & 1));
-      v = static_cast<U>((v & ~all) | (static_cast<U>(v << (1 << log2)) & all));
-    };
-    step(0);
-    step(1);
-    step(2);
-    if constexpr (bits == 16) step(3);
-    return static_cast<T>(v & static_cast<U>(-(distance < bits)));
+  if constexpr (bits <= 16) {  // by 31 at most: registers shift words of 32 bits one by one
+    const U distance = static_cast<U>(b) < 31 ? static_cast<U>(b) : U{31};
+    return static_cast<T>(uint32_t{static_cast<U>(a)} << distance);
   } else {
     if (b < 0 || b >= bits) return 0;
     return static_cast<T>(static_cast<detail::Wrapping<T>>(a) << b);
@@ -186,8 +178,15 @@ static inline T left_shift(T a, T b) {
 template <std::integral T>
 static inline T right_shift(T a, T b) {
   constexpr int most = static_cast<int>(sizeof(T) * 8) - std::is_signed_v<T>;
-  if (b < 0 || b >= most) return static_cast<T>(a >> most);
-  return static_cast<T>(a >> b);
+  if constexpr (most <= 16) {
+    using U = std::make_unsigned_t<T>;
+    const U distance = static_cast<U>(b) < 31 ? static_cast<U>(b) : U{31};
+    const int32_t wide = a;
+    return static_cast<T>(wide >> uint32_t{distance});
+  } else {
+    if (b < 0 || b >= most) return static_cast<T>(a >> most);
+    return static_cast<T>(a >> b);
+  }
 }
 
 }  // namespace fastgrad::math
