@@ -46,8 +46,8 @@ function(fastgrad_set_isa_flags)
         "-O2;-ftree-vectorize;-fvect-cost-model=dynamic")
     endif()
     # Loops of which -O3 makes two for every option.
-    if(source MATCHES "bag_lines" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS "-O2")
+    if(source MATCHES "(bag|distance)_lines" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS "-O2;-fvect-cost-model=very-cheap")
     endif()
     # Loops that a branch on an option divides into a few, each of them without it.
     if(source MATCHES "grid_tiles" AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

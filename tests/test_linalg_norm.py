@@ -251,6 +251,73 @@ def test_distances_of_rows_that_are_no_numbers() -> None:
 
 
 @only_fastgrad
+@pytest.mark.parametrize("p", [1.0, 2.0, INF])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows, n", [(3, 64), (5, 95), (9, 130), (20, 257), (4, 5)])
+def test_distances_of_long_rows(rows: int, n: int, dtype: str, p: float) -> None:
+    rng = np.random.default_rng(n)
+    x, y, g = (rng.integers(-99, 99, s) for s in ((2, rows, n), (2, 7, n), (2, rows, 7)))
+    apart = (x[:, :, None] - y[:, None]).astype("float64")
+    size = np.abs(apart)
+    wanted = np.linalg.norm(apart, p, -1)
+    slopes = np.sign(apart)
+    if p == 2:
+        slopes = apart / wanted[..., None]
+    elif p == INF:  # equal ones share
+        slopes = slopes * (size == wanted[..., None])
+        slopes /= (size == wanted[..., None]).sum(-1, keepdims=True)
+    close = {"rtol": 2e-5, "atol": 2e-4} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-11}
+
+    def run(a: Any, b: Any, g: Any) -> Any:
+        d = fg.cdist(a, b, p)
+        return d, *fg.autograd.grad((d * g).sum(), (a, b))
+
+    compiled = fg.compile(run)
+    for f in (run, compiled, compiled):
+        a, b = (fg.tensor(v.astype(dtype), requires_grad=True) for v in (x, y))
+        d, of_a, of_b = f(a, b, fg.tensor(g))
+        np.testing.assert_allclose(to_numpy(d), wanted, **close)
+        np.testing.assert_allclose(to_numpy(of_a), (slopes * g[..., None]).sum(2), **close)
+        np.testing.assert_allclose(to_numpy(of_b), -(slopes * g[..., None]).sum(1), **close)
+    a = fg.tensor(x[0].astype(dtype), requires_grad=True)
+    d, above = fg.nn.functional.pdist(a, p), np.triu_indices(rows, 1)
+    all_of_them = fg.cdist(a, a, p)[above[0], above[1]]
+    np.testing.assert_allclose(to_numpy(d), to_numpy(all_of_them), **close)
+    factors = fg.arange(1.0, len(d) + 1)
+    ours, theirs = (fg.autograd.grad((v * factors).sum(), a)[0] for v in (d, all_of_them))
+    np.testing.assert_allclose(to_numpy(ours), to_numpy(theirs), **close)
+
+
+@only_fastgrad
+@pytest.mark.parametrize("p", [1.0, INF])
+@pytest.mark.parametrize("n", [3, 70])
+def test_second_gradients_and_batches_of_distances(n: int, p: float) -> None:
+    rng = np.random.default_rng(n)
+    a, b = (fg.tensor(rng.standard_normal((r, n)), requires_grad=True) for r in (2, 3))
+    assert fg.autograd.gradgradcheck(lambda a, b: fg.cdist(a, b, p) ** 2, (a, b))
+    assert fg.autograd.gradgradcheck(lambda a: fg.nn.functional.pdist(a, p) ** 2, (b,))
+
+    def slopes(a: Any, b: Any) -> Any:
+        return fg.func.grad(lambda a: (fg.cdist(a, b, p) ** 2).sum())(a)
+
+    more = fg.tensor(rng.standard_normal((4, 2, n)))
+    each = fg.stack([slopes(one, b.detach()) for one in more])
+    together = fg.func.vmap(slopes, in_dims=(0, None))(more, b.detach())
+    np.testing.assert_allclose(to_numpy(together), to_numpy(each), rtol=1e-12)
+
+
+@only_fastgrad
+def test_long_rows_that_are_no_numbers() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 150))
+    x[1, 3], x[2, 149] = np.nan, np.inf
+    for p in (1.0, 2.0, INF):
+        ours = to_numpy(fg.cdist(fg.tensor(x), fg.tensor(x[:2]), p))
+        apart = np.abs(x[:, None] - x[:2])
+        wanted = apart.max(-1) if p == INF else (apart**p).sum(-1) ** (1 / p)
+        np.testing.assert_allclose(ours, wanted, rtol=1e-12)
+
+
+@only_fastgrad
 def test_pdist_of_few_rows_and_its_second_gradient() -> None:
     pdist = fg.nn.functional.pdist
     for rows in (0, 1):

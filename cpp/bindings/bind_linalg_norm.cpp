@@ -190,8 +190,9 @@ Example:
                            mode, " is not a valid value for compute_mode");
             return wrap(cdist(a.tensor(0), a.tensor(1), a.real(2), exact));
           });
-  r.add("_pdist", kFunction, "Euclidean distances of the pairs of rows.")
-      .on("(Tensor input)", [](const Arguments& a) { return wrap(pdist(a.tensor(0))); });
+  r.add("_pdist", kFunction, "Distances of the pairs of rows.")
+      .on("(Tensor input, float p)",
+          [](const Arguments& a) { return wrap(pdist(a.tensor(0), a.real(1))); });
 }
 
 void bind_vector_products(Registry& r) {

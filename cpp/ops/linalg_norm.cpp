@@ -81,16 +81,35 @@ FG_DEFINE_OP(VectorNorm) = {
 };
 
 namespace {
-// Of Euclidean distances, by products instead of all differences. What both x and y are moved by
-// does not change the distances: with the mean of y taken off, less cancels.
-void set_euclidean_gradients(VjpContext& c) {
-  const Tensor ratio = where(eq(c.out(), 0), 0, grad_div(c.g(), c.out()));
-  const Tensor middle = mean(c.in(1).detach(), Dims{-2}, true);
-  const Tensor x = sub(c.in(0), middle), y = sub(c.in(1), middle);
-  if (c.needs(0)) c.set(0, sub(mul(x, sum(ratio, Dims{-1}, true)), matmul(ratio, y)));
-  const Tensor turned = transpose(ratio, -1, -2);
-  if (c.needs(1)) c.set(1, sub(mul(y, sum(turned, Dims{-1}, true)), matmul(turned, x)));
+
+// The gradients of g * (p-norms d of the differences of rows of x and y) by all differences; of
+// p = 0 there are none.
+Tensor difference_slopes(const Tensor& g, const Tensor& x, const Tensor& y, const Tensor& d,
+                         double p) {
+  const Tensor difference = sub(unsqueeze(x, -2), unsqueeze(y, -3));
+  const int64_t last[] = {difference.ndim() - 1};
+  return norm_gradient(as_column(g), difference, as_column(d), p, last);
 }
+
+// What row_gradient asks for in place of g.
+Tensor row_factors(const Tensor& g, const Tensor& d, double p) {
+  return p == 2 ? where(eq(d, 0), 0, grad_div(g, d)) : g;
+}
+// Whether row_gradient has a way for rows of x. It has none for largest differences of short rows,
+// which are found faster among all of them.
+bool has_row_gradient(const Tensor& x, double p) {
+  constexpr int64_t kLongRow = 64;
+  return p == 1 || p == 2 || (std::isinf(p) && x.size(-1) >= kLongRow);
+}
+// The sum of difference_slopes over the rows of y.
+Tensor row_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const Tensor& d, double p) {
+  if (p != 2) return apply(Op::DistanceSlopes, {g, x, y, d}, Attrs(Scalar(p)));
+  // By products instead of all differences. What both x and y are moved by does not change the
+  // distances: without the mean of y, less cancels.
+  const Tensor middle = mean(y.detach(), Dims{-2}, true), moved = sub(x, middle);
+  return sub(mul(moved, sum(g, Dims{-1}, true)), matmul(g, sub(y, middle)));
+}
+
 }  // namespace
 
 // Attributes s[0]: p; s[1]: whether a product of matrices may serve.
@@ -108,19 +127,46 @@ FG_DEFINE_OP(Cdist) = {
         },
     .vjp =
         [](VjpContext& c) {
-          if (c.attrs().s[0].to_double() == 2) return set_euclidean_gradients(c);
-          Tensor difference = sub(unsqueeze(c.in(0), -2), unsqueeze(c.in(1), -3));
-          int64_t last[] = {difference.ndim() - 1};
-          Tensor g = norm_gradient(as_column(c.g()), difference, as_column(c.out()),
-                                   c.attrs().s[0].to_double(), last);
-          if (!g.defined()) return;
-          if (c.needs(0)) c.set(0, sum(g, Dims{-2}));
-          if (c.needs(1)) c.set(1, neg(sum(g, Dims{-3})));
+          const double p = c.attrs().s[0].to_double();
+          if (has_row_gradient(c.in(0), p)) {
+            const Tensor g = row_factors(c.g(), c.out(), p);
+            if (c.needs(0)) c.set(0, row_gradient(g, c.in(0), c.in(1), c.out(), p));
+            if (c.needs(1))
+              c.set(1, row_gradient(transpose(g, -1, -2), c.in(1), c.in(0),
+                                    transpose(c.out(), -1, -2), p));
+            return;
+          }
+          const Tensor slopes = difference_slopes(c.g(), c.in(0), c.in(1), c.out(), p);
+          if (!slopes.defined()) return;
+          if (c.needs(0)) c.set(0, sum(slopes, Dims{-2}));
+          if (c.needs(1)) c.set(1, neg(sum(slopes, Dims{-3})));
         },
     .save = {save_in(0) | save_in(1) | save_out(0), save_in(0) | save_in(1) | save_out(0)},
 };
 
-// Euclidean distances of the pairs of rows.
+// g, x, y and the distances of x and y; attribute s[0]: p, 1 or inf. All but g moves it in steps.
+FG_DEFINE_OP(DistanceSlopes) = {
+    .name = "cdist_backward",
+    .infer =
+        [](const Attrs&, Inputs in, Metas& out) {
+          out[0].dtype = in[1]->dtype;
+          out[0].shape = in[1]->shape;
+        },
+    .eval =
+        [](const Attrs& a, Inputs in, std::span<Array> out) {
+          distance_slopes(*in[0], *in[1], *in[2], *in[3], a.s[0].to_double(), out[0]);
+        },
+    .vjp =
+        [](VjpContext& c) {
+          if (!c.needs(0)) return;
+          const Tensor slopes = difference_slopes(ones_like(c.in(3)), c.in(1), c.in(2), c.in(3),
+                                                  c.attrs().s[0].to_double());
+          c.set(0, sum(mul(slopes, unsqueeze(c.g(), -2)), Dims{-1}));
+        },
+    .save = {save_in(1) | save_in(2) | save_in(3), 0, 0, 0},
+};
+
+// Distances of the pairs of rows. Attribute s[0]: p.
 FG_DEFINE_OP(Pdist) = {
     .name = "pdist",
     .infer =
@@ -131,19 +177,23 @@ FG_DEFINE_OP(Pdist) = {
           out[0].shape = Dims(shape.begin(), shape.end() - 2);
           out[0].shape.push_back(rows * (rows - 1) / 2);
         },
-    .eval = [](const Attrs&, Inputs in,
-               std::span<Array> out) { pair_distances(*in[0], 2, out[0]); },
+    .eval = [](const Attrs& a, Inputs in,
+               std::span<Array> out) { pair_distances(*in[0], a.s[0].to_double(), out[0]); },
     .vjp =
         [](VjpContext& c) {
-          // As of cdist, with the symmetric matrix of all ratios.
+          // As of cdist, with the symmetric matrices of all.
           Dims square(c.in_shape(0));
           square.back() = square[square.size() - 2];
-          const Tensor ratio = where(eq(c.out(), 0), 0, grad_div(c.g(), c.out()));
           const Tensor above = triu(full(square, Scalar(true), DType::Bool), 1);
-          const Tensor half = masked_scatter(zeros(square, ratio.dtype()), above, ratio);
-          const Tensor all = add(half, transpose(half, -1, -2));
-          const Tensor x = sub(c.in(0), mean(c.in(0).detach(), Dims{-2}, true));
-          c.set(0, sub(mul(x, sum(all, Dims{-1}, true)), matmul(all, x)));
+          auto all = [&](const Tensor& pairs) {
+            const Tensor half = masked_scatter(zeros(square, pairs.dtype()), above, pairs);
+            return add(half, transpose(half, -1, -2));
+          };
+          const double p = c.attrs().s[0].to_double();
+          const Tensor x = c.in(0), g = all(row_factors(c.g(), c.out(), p));
+          const Tensor d = std::isinf(p) ? all(c.out()) : g;  // others do without
+          c.set(0, has_row_gradient(x, p) ? row_gradient(g, x, x, d, p)
+                                          : sum(difference_slopes(g, x, x, d, p), Dims{-2}));
         },
     .save = {save_in(0) | save_out(0)},
 };
@@ -360,7 +410,7 @@ Tensor cdist(const Tensor& x, const Tensor& y, double p, bool exact) {
   return apply(Op::Cdist, {prepared(x), prepared(y)}, Attrs(Scalar(p), Scalar(by_product)));
 }
 
-Tensor pdist(const Tensor& x) { return apply(Op::Pdist, {x}); }
+Tensor pdist(const Tensor& x, double p) { return apply(Op::Pdist, {x}, Attrs(Scalar(p))); }
 
 Tensor linalg_vecdot(const Tensor& x, const Tensor& y, int64_t dim) {
   return sum(mul(x, y), Dims{dim});

@@ -25,8 +25,9 @@ Tensor linalg_cond(const Tensor& a, const std::optional<NormOrder>& p);
 Tensor dist(const Tensor& x, const Tensor& y, double p);
 // exact: from the differences, also where a product of matrices would be faster.
 Tensor cdist(const Tensor& x, const Tensor& y, double p, bool exact);
-// Euclidean distances of the pairs of rows of a matrix of floats.
-Tensor pdist(const Tensor& x);
+// p-norms of the differences of the pairs of rows of a matrix of float32 or float64; p is 1, 2 or
+// inf.
+Tensor pdist(const Tensor& x, double p);
 
 Tensor linalg_vecdot(const Tensor& x, const Tensor& y, int64_t dim);
 Tensor linalg_cross(const Tensor& x, const Tensor& y, int64_t dim);

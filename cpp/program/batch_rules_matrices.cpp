@@ -83,6 +83,7 @@ constexpr BatchRule kRules[] = {
     {Op::HouseholderProduct, all_alike},
     {Op::LeastSquares, all_alike},
     {Op::Cdist, all_alike},
+    {Op::DistanceSlopes, all_alike},
     {Op::Pdist, as_it_is},
     {Op::Solve, solve},
     {Op::SolveFactored, solve_factored},

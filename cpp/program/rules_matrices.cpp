@@ -68,11 +68,17 @@ bool fits_cross(const Call& c) {
   return c.takes(2) && c.is_number(0) && c.same_type(0, 1) && c.same_shape(0, 1) && c.rank() > 0 &&
          c.dim_in(c.integer(0), c.rank()) && c.size(0, static_cast<size_t>(c.integer(0))) == 3;
 }
-bool fits_cdist(const Call& c) {
-  return c.takes(2) && is_matrices(c, 0) && is_matrices(c, 1) && c.same_type(0, 1) &&
-         c.rank(0) == c.rank(1) && same_batch(c, 0, 1) && cols(c, 0) == cols(c, 1) &&
-         c.attrs().s[0].to_double() >= 0;
+bool are_row_pairs(const Call& c, size_t x, size_t y) {
+  return is_matrices(c, x) && is_matrices(c, y) && c.same_type(x, y) && c.rank(x) == c.rank(y) &&
+         same_batch(c, x, y) && cols(c, x) == cols(c, y) && c.attrs().s[0].to_double() >= 0;
 }
+bool fits_cdist(const Call& c) { return c.takes(2) && are_row_pairs(c, 0, 1); }
+bool fits_distance_slopes(const Call& c) {
+  return c.takes(4) && are_row_pairs(c, 1, 2) && c.same_type(0, 1) && c.same_type(0, 3) &&
+         c.same_shape(0, 3) && c.rank(0) == c.rank(1) && same_batch(c, 0, 1) &&
+         rows(c, 0) == rows(c, 1) && cols(c, 0) == rows(c, 2);
+}
+bool fits_pdist(const Call& c) { return fits_matrices(c) && c.attrs().s[0].to_double() >= 0; }
 
 constexpr OpRule kRules[] = {
     {Op::Cholesky, fits_square},
@@ -98,7 +104,8 @@ constexpr OpRule kRules[] = {
     {Op::Trace, fits_trace},
     {Op::Cross, fits_cross},
     {Op::Cdist, fits_cdist},
-    {Op::Pdist, fits_matrices},
+    {Op::DistanceSlopes, fits_distance_slopes},
+    {Op::Pdist, fits_pdist},
 };
 
 }  // namespace

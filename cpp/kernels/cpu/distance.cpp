@@ -50,6 +50,17 @@ void distances(const T* x, const T* y, int64_t apart, int64_t n, int64_t count, 
   if (p != 0) take_powers(out, count, static_cast<T>(1 / p), out);
 }
 
+// Rows of this many bytes are taken as they are, and half of that for the largest or of few rows.
+constexpr int64_t kLongRow = 512, kFewRows = 16;
+static_assert(kLongRow >= 2 * kDistanceRowBytes);
+template <class T>
+typename DistanceLines<T>::RowKernel row_kernel(double p) {
+  const DistanceLines<T>& lines = distance_table()(T{});
+  if (p == 2) return lines.row_squares;
+  if (p == 1) return lines.row_sums;
+  return std::isinf(p) ? lines.row_largest : nullptr;
+}
+
 // Of the rows of one matrix from those of another; or, without another, from those after them,
 // which leaves the rows of the triangle above the diagonal one after the other.
 template <class T>
@@ -57,6 +68,22 @@ void matrix_distances(const T* a, const T* b, int64_t rows, int64_t cols, int64_
                       T* out) {
   constexpr int64_t kWidth = kDistanceBytes / sizeof(T);
   const T* from = b ? b : a;
+  const int64_t grain = std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(n * cols, 1));
+  // The distances of row r go to `to`, from the column `first` on.
+  auto for_rows = [&](auto&& f) {
+    parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r)
+        f(r, b ? 0 : r + 1, out + (b ? r * cols : r * cols - r * (r + 3) / 2 - 1));
+    });
+  };
+  const auto along_rows = row_kernel<T>(p);
+  const int64_t long_row = std::isinf(p) || cols <= kFewRows ? kLongRow / 2 : kLongRow;
+  if (along_rows && n * int64_t{sizeof(T)} >= long_row)
+    return for_rows([&](int64_t r, int64_t first, T* to) {
+      const int64_t count = cols - first;
+      along_rows(a + r * n, from + first * n, n, count, to + first);
+      if (p == 2) take_roots(to + first, count);
+    });
   const int64_t padded = (cols + kWidth - 1) / kWidth * kWidth;
   const auto aside = std::make_unique_for_overwrite<T[]>(static_cast<size_t>(padded * n));
   auto apart = [&](int64_t c) { return std::min(kRowsAtOnce, padded - c); };
@@ -68,18 +95,13 @@ void matrix_distances(const T* a, const T* b, int64_t rows, int64_t cols, int64_
                   *reinterpret_cast<typename BesideTypes<T>::unaligned*>(to + k * step) = v;
                 });
   }
-  const int64_t grain = std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(n * cols, 1));
-  parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+  for_rows([&](int64_t r, int64_t first, T* to) {  // by columns
     T found[kRowsAtOnce];
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t first = b ? 0 : r + 1;
-      T* to = out + (b ? r * cols : r * cols - r * (r + 3) / 2 - 1);  // by columns
-      for (int64_t c = first - first % kRowsAtOnce; c < cols; c += kRowsAtOnce) {
-        const int64_t skip = std::max<int64_t>(first - c, 0), start = skip - skip % kWidth;
-        distances(a + r * n, aside.get() + c * n + start, apart(c), n, apart(c) - start, p, found);
-        std::copy(found + skip - start, found + std::min(kRowsAtOnce, cols - c) - start,
-                  to + c + skip);
-      }
+    for (int64_t c = first - first % kRowsAtOnce; c < cols; c += kRowsAtOnce) {
+      const int64_t skip = std::max<int64_t>(first - c, 0), start = skip - skip % kWidth;
+      distances(a + r * n, aside.get() + c * n + start, apart(c), n, apart(c) - start, p, found);
+      std::copy(found + skip - start, found + std::min(kRowsAtOnce, cols - c) - start,
+                to + c + skip);
     }
   });
 }
@@ -141,6 +163,28 @@ void row_distances(const Array& x, const Array& y, double p, bool by_product, co
       else
         matrix_distances(from, to, rows, cols, n, p, distances);
     }
+  });
+}
+
+void distance_slopes(const Array& g, const Array& x, const Array& y, const Array& distances,
+                     double p, const Array& out) {
+  if (out.numel == 0) return;
+  const Array by = as_contiguous(g), a = as_contiguous(x), b = as_contiguous(y),
+              d = as_contiguous(distances);
+  const int64_t rows = rows_of(a), cols = rows_of(b), n = cols_of(a);
+  const int64_t grain = std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(n * cols, 1));
+  dispatch_float(out.dtype, "cdist", [&]<class T>(T) {
+    const DistanceLines<T>& lines = distance_table()(T{});
+    parallel_for(batch_count(a) * rows, grain, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        const T *from = a.ptr<T>() + r * n, *to = b.ptr<T>() + r / rows * cols * n;
+        if (p == 1)
+          lines.sum_slopes(from, to, n, cols, by.ptr<T>() + r * cols, out.ptr<T>() + r * n);
+        else
+          lines.largest_slopes(from, to, n, cols, by.ptr<T>() + r * cols, d.ptr<T>() + r * cols,
+                               out.ptr<T>() + r * n);
+      }
+    });
   });
 }
 

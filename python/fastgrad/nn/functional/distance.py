@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from fastgrad import _core
 from fastgrad._checks import check_tensors
 from fastgrad._core import Tensor
@@ -83,7 +85,7 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     check_tensors("pdist", input=input)
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    if p == 2 and input.is_floating_point():
-        return _core._pdist(input)
+    if p in (1, 2, math.inf) and input.dtype in (_core.float32, _core.float64):
+        return _core._pdist(input, p)
     rows, columns = _core.triu_indices(input.size(0), input.size(0), 1).unbind()
     return _core.norm(input[rows] - input[columns], p, -1)
