@@ -249,3 +249,20 @@ def test_lu_factor_of_many_small_matrices(shape: tuple[int, int], dtype: Any) ->
         assert info[k].item() == expected_info, k
         bound = 20 * np.finfo(dtype).eps * max(1, np.abs(expected).max())
         assert np.abs(to_numpy(lu[k]) - expected).max() <= bound, k
+
+
+@only_fastgrad  # PyTorch multiplies by R and divides by it for square and tall matrices
+@pytest.mark.parametrize("shape", [(2, 5), (3, 4), (3, 3), (1, 6)])
+def test_gradients_of_qr_keep_the_digits_of_r(shape: tuple[int, int]) -> None:
+    """Columns that hardly differ: what R gives must not be multiplied by it and divided again."""
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        a = (5 * rng.standard_normal(shape) + 1e4).astype("float32")
+        weight = rng.standard_normal(shape)
+        found = []
+        for dtype in (fg.float32, fg.float64):
+            x = fg.tensor(a).to(dtype).requires_grad_()
+            (fg.linalg.qr(x)[1] * fg.tensor(weight).to(dtype)).sum().backward()
+            found.append(x.grad.numpy())
+        ours, exact = found
+        assert np.abs(ours - exact).max() < 2e-5 * np.abs(exact).max()

@@ -98,8 +98,10 @@ void lu_factor_vjp(VjpContext& c) {
   c.set(0, matmul(permutation_of(c.out(1), m, lu.dtype()), ga));
 }
 
-// For A (m x n) with m >= n: gA = (gQ + Q·sym(upper part of gR·Rᵀ - Qᵀ·gQ))·R⁻ᵀ, sym(X) = X + Xᵀ
-// with the diagonal halved. For m < n, the columns beyond m are A2 = Q·R2.
+// For A (m x n) with m >= n: gA = Q·gR + ((1 - Q·Qᵀ)·gQ + Q·S)·R⁻ᵀ, where S is the part of V - Vᵀ
+// below the diagonal, V = Qᵀ·gQ - gR·Rᵀ. For m < n the columns beyond m are Q·R2: R⁻ᵀ is that of
+// the first m columns, and reaches those alone. What R gives is not multiplied by R and divided
+// again: that would lose the digits that its condition takes.
 void qr_vjp(VjpContext& c) {
   Tensor q = c.out(0), r = c.out(1), gq = c.g(0), gr = c.g(1);
   int64_t m = c.in_shape(0)[c.in_shape(0).size() - 2], n = r.size(-1);
@@ -110,32 +112,25 @@ void qr_vjp(VjpContext& c) {
   FG_CHECK(mode != QrMode::Complete || m <= n,
            "The QR decomposition is not differentiable when mode='complete' and nrows > ncols");
   if (!gq.defined() && !gr.defined()) return;
-  Tensor r1 = r, gr1 = gr, ga2;
-  if (m < n) {
-    r1 = columns(r, 0, m);
-    if (gr.defined()) {
-      gr1 = columns(gr, 0, m);
-      Tensor gr2 = columns(gr, m, n);
-      ga2 = matmul(q, gr2);
-      Tensor extra = matmul(matmul(q, columns(r, m, n)), gr2, false, true);
-      gq = gq.defined() ? add(gq, extra) : extra;
-    }
-  }
-  Tensor x;
-  if (gr1.defined()) x = matmul(gr1, r1, false, true);
+  Tensor v, inner;
   if (gq.defined()) {
-    Tensor y = matmul(q, gq, true, false);
-    x = x.defined() ? sub(x, y) : neg(y);
+    v = matmul(q, gq, true, false);
+    if (m > n) inner = sub(gq, matmul(q, v));
   }
-  Tensor upper = upper_triangle(x);
-  Tensor sym = add(upper, matrix_transpose(upper_triangle(x, 1)));
-  Tensor inner = matmul(q, sym);
-  if (gq.defined()) inner = add(gq, inner);
-  Tensor ga = linalg_solve_triangular(r1, inner, true, false, false, true);
+  if (gr.defined()) {
+    gr = upper_triangle(gr);
+    Tensor back = matmul(gr, r, false, true);
+    v = v.defined() ? sub(v, back) : neg(back);
+  }
+  Tensor turned = matmul(q, lower_triangle(sub(v, matrix_transpose(v)), -1));
+  inner = inner.defined() ? add(inner, turned) : turned;
+  Tensor ga =
+      linalg_solve_triangular(m < n ? columns(r, 0, m) : r, inner, true, false, false, true);
   if (m < n) {
-    Tensor parts[] = {ga, ga2.defined() ? ga2 : zeros(batch_and(ga, {m, n - m}), ga.dtype())};
+    Tensor parts[] = {ga, zeros(batch_and(ga, {m, n - m}), ga.dtype())};
     ga = cat(parts, -1);
   }
+  if (gr.defined()) ga = add(ga, matmul(q, gr));
   c.set(0, ga);
 }
 
