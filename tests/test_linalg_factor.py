@@ -252,7 +252,7 @@ def test_lu_factor_of_many_small_matrices(shape: tuple[int, int], dtype: Any) ->
 
 
 @only_fastgrad  # PyTorch multiplies by R and divides by it for square and tall matrices
-@pytest.mark.parametrize("shape", [(2, 5), (3, 4), (3, 3), (1, 6)])
+@pytest.mark.parametrize("shape", [(2, 5), (2, 2), (2, 9)])
 def test_gradients_of_qr_keep_the_digits_of_r(shape: tuple[int, int]) -> None:
     """Columns that hardly differ: what R gives must not be multiplied by it and divided again."""
     rng = np.random.default_rng(0)

@@ -203,6 +203,26 @@ class TestLongRows:
 
 
 class TestRunning:
+    @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int16", "int32", "int64"])
+    @pytest.mark.parametrize("columns", [1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17])
+    def test_extremes_down_few_columns_of_integers(self, dtype: str, columns: int) -> None:
+        rng = np.random.default_rng(columns)
+        for rows in (1, 2, 7, 8, 33, 100):
+            few = rng.integers(-2, 3, (2, rows, columns)).astype(dtype)
+            many = rng.integers(-(2**62), 2**62, (2, rows, columns)).astype(dtype)
+            bits = np.zeros(few.nbytes, "uint8")
+            bits[few.itemsize - 1 :: few.itemsize] = 0 if dtype in ("bool", "uint8") else 128
+            lowest = bits.view(dtype).reshape(few.shape)
+            sorted_ = np.sort(many, 1)
+            for x in (few, many, sorted_, sorted_[:, ::-1], lowest):
+                for f, best in ((fg.cummax, np.maximum), (fg.cummin, np.minimum)):
+                    values, places = f(fg.tensor(x), 1)
+                    expected = best.accumulate(x, 1)
+                    at = np.arange(rows)[:, None]
+                    last = np.maximum.accumulate(np.where(x == expected, at, 0), 1)
+                    np.testing.assert_array_equal(values.numpy(), expected)
+                    np.testing.assert_array_equal(places.numpy(), last)
+
     @pytest.mark.parametrize("dtype", ["bool", "int8", "int16", "int64", "float32", "float64"])
     @pytest.mark.parametrize("shape", [(1, 5000), (9, 20), (21, 64), (3, 333), (18, 5)])
     @pytest.mark.parametrize("kind", ["any", "few", "rising", "falling", "lowest"])

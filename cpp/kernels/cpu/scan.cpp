@@ -208,6 +208,20 @@ void running_extreme_of_line(const T* p, int64_t n, T* value, int64_t* place) {
   }
 }
 
+// Of columns of which a register holds a row: a kernel takes several rows at a time. Whether it was
+// done here.
+template <class T>
+bool best_down_columns(const Lines& l, const T* p, T flip, T* value, int64_t* place) {
+  const auto kernel = column_extremes(T{});
+  const int64_t size = l.n * l.inner, row = l.inner * static_cast<int64_t>(sizeof(T));
+  if (!kernel || size == 0 || row > 64 || l.n > INT32_MAX) return false;
+  parallel_for(l.outer, std::max<int64_t>(1, kScanGrain / size), [&](int64_t begin, int64_t end) {
+    for (int64_t at = begin * size; at < end * size; at += size)
+      kernel(p + at, l.n, l.inner, flip, value + at, place + at);
+  });
+  return true;
+}
+
 // Rows may be of a narrower type, with the same in `values`: they are converted some at a time.
 template <class T, bool kLargest>
 void running_extreme(const Array& x, int64_t dim, const Array& values, const Array& indices) {
@@ -245,6 +259,8 @@ void running_extreme(const Array& x, int64_t dim, const Array& values, const Arr
     });
     return;
   }
+  if constexpr (std::is_integral_v<T>)
+    if (best_down_columns(l, p, kLargest ? T(0) : T(-1), q, index)) return;
   walk_lines(l, false, Best<T, kLargest>{}, [=](Best<T, kLargest>& best, int64_t i, int64_t place) {
     best.meet(p[i], place);
     q[i] = best.value;

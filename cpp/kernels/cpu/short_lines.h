@@ -55,6 +55,11 @@ struct RowExtremes {
   int64_t (*largest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
   int64_t (*smallest)(const T* p, int64_t rows, int64_t n, T* q, int64_t* place);
 };
+// The same down the columns of so many rows, of which a register holds one at least: the largest
+// elements, or the smallest ones where `flip` is -1, else 0. Null without AVX-512.
+template <class T>
+using ColumnExtremes = void (*)(const T* p, int64_t rows, int64_t columns, T flip, T* q,
+                                int64_t* place);
 template <class T>
 struct RowScans : RowExtremes<T> {
   void (*sum)(const T* p, int64_t rows, int64_t n, RowOrder order, T* q);
@@ -79,6 +84,8 @@ struct ShortLineTable {
   RowScans<float> scans_f32;
   RowScans<double> scans_f64;
   RowExtremes<int64_t> scans_i64;
+  ColumnExtremes<int32_t> columns_i32;
+  ColumnExtremes<int64_t> columns_i64;
 };
 // Null members where the compiler could not make them.
 extern const ShortLineTable kShortLinesBaseline, kShortLinesAvx2, kShortLinesAvx512;
@@ -113,6 +120,8 @@ inline const auto& column_products(float) { return short_line_table().products_f
 inline const auto& row_scans(float) { return short_line_table().scans_f32; }
 inline const auto& row_scans(double) { return short_line_table().scans_f64; }
 inline const auto& row_scans(int64_t) { return short_line_table().scans_i64; }
+inline auto column_extremes(int32_t) { return short_line_table().columns_i32; }
+inline auto column_extremes(int64_t) { return short_line_table().columns_i64; }
 inline const auto& column_products(double) { return short_line_table().products_f64; }
 
 }  // namespace fastgrad
