@@ -184,6 +184,23 @@ class TestOrderStatistics:
         assert float(q.grad) == pytest.approx(8.0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "uint8"])
+@pytest.mark.parametrize("n", [60, 100, 129, 1000, 5000])
+def test_topk_takes_the_first_of_equals(n: int, dtype: str) -> None:
+    rng = np.random.default_rng(n)
+    one, few, many = np.zeros(n), rng.integers(0, 3, n), rng.integers(0, 60, n)
+    sparse = np.where(rng.random(n) < 0.9, 20, many)
+    rare = np.where(np.arange(n) < n - 2, one, 1)
+    for x in (one, one + 255, few, many, sparse, rare, 1 - rare):
+        x = x.astype(dtype)
+        for k in (1, 3, 10, n // 4, n - 1):
+            for largest in (False, True):
+                order = np.argsort(-x.astype("float64") if largest else x, kind="stable")[:k]
+                values, places = fg.topk(fg.tensor(x), k, largest=largest)
+                np.testing.assert_array_equal(to_numpy(places), order)
+                np.testing.assert_array_equal(to_numpy(values), x[order])
+
+
 class TestDistinct:
     @needs_torch
     @pytest.mark.parametrize("dim", [None, 0, 1, 2])

@@ -269,9 +269,10 @@ typename KeyChooser<Key>::Kept KeyChooser<Key>::keep(const Key* key, const int64
   }
   int32_t here[kAtOnce + kBehindKeys];
   Kept kept{0, 0};
-  for (int64_t i = 0; i < n && kept.found <= most; i += kAtOnce) {
+  const int64_t step = most < kFew ? 2 * kFew : kAtOnce;
+  for (int64_t i = 0; i < n && kept.found <= most; i += step) {
     const int64_t m =
-        kernels(Key{}).between(key + i, std::min(kAtOnce, n - i), low, high, here, &kept.below);
+        kernels(Key{}).between(key + i, std::min(step, n - i), low, high, here, &kept.below);
     Key* key_to = to.key() + kept.found;
     int64_t* place_to = to.place() + kept.found;
     for (int64_t j = 0; j < m; ++j) key_to[j] = key[i + here[j]];
@@ -325,20 +326,31 @@ void KeyChooser<Key>::first(const Key* key, int64_t n, int64_t k, int64_t* order
     std::copy_n(few, k, order);
     return;
   }
-  // All that are not beyond the bracket, where these are not too many.
   Candidates& to = side_[0];
-  const int64_t most = std::max(kRanked, k + k / 4);
-  Kept kept = keep(key, nullptr, n, kLeast<Key>, Bracket<Key>(key, n, k - 1).high(), to, most);
-  int64_t sorted = k;
-  if (kept.found < k || kept.found > most) {
-    // All that come before the k-th, and as many of its equals as are wanted, which are in order.
-    const Key last = key[kth(key, n, k - 1)];
-    sorted = last == kLeast<Key> ? 0 : keep(key, nullptr, n, kLeast<Key>, last - 1, to).found;
-    keep(key, nullptr, n, last, last, side_[1], k - sorted);
+  Kept kept;
+  int64_t sorted;
+  // All that come before `last`, and as many of its equals as are wanted, which are in order. False
+  // where it is not the k-th.
+  auto take_equals = [&](Key last) {
+    kept = last == kLeast<Key> ? Kept{0, 0} : keep(key, nullptr, n, kLeast<Key>, last - 1, to, k);
+    sorted = kept.found;
+    if (sorted > k || keep(key, nullptr, n, last, last, side_[1], k - sorted).found < k - sorted)
+      return false;
     std::copy_n(side_[1].place(), k - sorted, order + sorted);
-    kept.found = sorted;
-    if (sorted == 0) return;
+    return true;
+  };
+  const Bracket<Key> bracket(key, n, k - 1);
+  const Key high = bracket.high();
+  if (bracket.middle() != high || !take_equals(high)) {
+    // All that are not beyond the bracket, or before its end, where these are not too many.
+    const int64_t most = std::max(kRanked, k + k / 4);
+    kept = keep(key, nullptr, n, kLeast<Key>, high, to, most);
+    if (kept.found > most && high > kLeast<Key>)
+      kept = keep(key, nullptr, n, kLeast<Key>, high - 1, to, most);
+    sorted = k;
+    if (kept.found < k || kept.found > most) take_equals(key[kth(key, n, k - 1)]);
   }
+  if (sorted == 0) return;
   auto write = [&](int64_t* in_order) {
     sort_places(to.key(), kept.found, in_order);
     for (int64_t i = 0; i < sorted; ++i) order[i] = to.place()[in_order[i]];
