@@ -236,7 +236,7 @@ def test_qr_of_columns_of_every_size(dtype: Any) -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (2, 2), (4, 4), (7, 7), (16, 16), (16, 5), (3, 15)])
 def test_lu_factor_of_many_small_matrices(shape: tuple[int, int], dtype: Any) -> None:
     """With the pivots of getrf, also where a pivot is zero or its reciprocal overflows."""
-    a = normal(40, *shape).astype(dtype)
+    a = np.random.default_rng(40).standard_normal((40, *shape)).astype(dtype)
     a[1] = 0
     a[2, :, 0] = 0
     a[3] = np.eye(*shape) * float(np.finfo(dtype).smallest_subnormal) * 8
@@ -247,7 +247,7 @@ def test_lu_factor_of_many_small_matrices(shape: tuple[int, int], dtype: Any) ->
         expected, expected_pivots, expected_info = getrf(a[k])
         assert to_numpy(pivots[k]).tolist() == (expected_pivots + 1).tolist(), k
         assert info[k].item() == expected_info, k
-        bound = 20 * np.finfo(dtype).eps * max(1, np.abs(expected).max())
+        bound = 50 * np.finfo(dtype).eps * max(1, np.abs(expected).max())
         assert np.abs(to_numpy(lu[k]) - expected).max() <= bound, k
 
 
