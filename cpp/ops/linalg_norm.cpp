@@ -95,11 +95,12 @@ Tensor difference_slopes(const Tensor& g, const Tensor& x, const Tensor& y, cons
 Tensor row_factors(const Tensor& g, const Tensor& d, double p) {
   return p == 2 ? where(eq(d, 0), 0, grad_div(g, d)) : g;
 }
-// Whether row_gradient has a way for rows of x. It has none for largest differences of short rows,
-// which are found faster among all of them.
+// Whether row_gradient has a way for rows of x. It has none for short rows, which fill no register,
+// and for largest differences, which are found faster among all of them, but of long ones.
 bool has_row_gradient(const Tensor& x, double p) {
   constexpr int64_t kLongRow = 64;
-  return p == 1 || p == 2 || (std::isinf(p) && x.size(-1) >= kLongRow);
+  const auto short_row = 64 / static_cast<int64_t>(itemsize(x.dtype()));
+  return p == 2 || x.size(-1) >= (p == 1 ? short_row : std::isinf(p) ? kLongRow : INT64_MAX);
 }
 // The sum of difference_slopes over the rows of y.
 Tensor row_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const Tensor& d, double p) {
