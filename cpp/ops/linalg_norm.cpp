@@ -107,7 +107,8 @@ Tensor row_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const Ten
   if (p != 2) return apply(Op::DistanceSlopes, {g, x, y, d}, Attrs(Scalar(p)));
   // By products instead of all differences. What both x and y are moved by does not change the
   // distances: without the mean of y, less cancels.
-  const Tensor middle = mean(y.detach(), Dims{-2}, true), moved = sub(x, middle);
+  const Tensor middle = y.size(-2) == 0 ? zeros({}, y.dtype()) : mean(y.detach(), Dims{-2}, true);
+  const Tensor moved = sub(x, middle);
   return sub(mul(moved, sum(g, Dims{-1}, true)), matmul(g, sub(y, middle)));
 }
 
