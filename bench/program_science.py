@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -180,33 +181,35 @@ def kalman(m: Any, make: Maker) -> Any:
 # ---- simulations
 
 
-@ALL.add("heat by rolls, 128 x 128, 10 steps")
-def heat_by_rolls(m: Any, make: Maker) -> Any:
+def heat(make: Maker, step: Callable[[Any, Any], Any]) -> Any:
     start, k = make.parameter(make.normal(128, 128)), make.parameter([0.1])
 
     def loss() -> Any:
         u = start
         for _ in range(10):
-            near = m.roll(u, 1, 0) + m.roll(u, -1, 0) + m.roll(u, 1, 1) + m.roll(u, -1, 1)
-            u = u + k * (near - 4 * u)
+            u = step(u, k)
         return (u * u).sum()
 
     return loss
+
+
+@ALL.add("heat by rolls, 128 x 128, 10 steps")
+def heat_by_rolls(m: Any, make: Maker) -> Any:
+    def step(u: Any, k: Any) -> Any:
+        near = m.roll(u, 1, 0) + m.roll(u, -1, 0) + m.roll(u, 1, 1) + m.roll(u, -1, 1)
+        return u + k * (near - 4 * u)
+
+    return heat(make, step)
 
 
 @ALL.add("heat by slices, 128 x 128, 10 steps")
 def heat_by_slices(m: Any, make: Maker) -> Any:
-    start, k = make.parameter(make.normal(128, 128)), make.parameter([0.1])
+    def step(u: Any, k: Any) -> Any:
+        near = u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2]
+        inner = u[1:-1, 1:-1]
+        return m.nn.functional.pad(inner + k * (near - 4 * inner), (1, 1, 1, 1))
 
-    def loss() -> Any:
-        u = start
-        for _ in range(10):
-            near = u[2:, 1:-1] + u[:-2, 1:-1] + u[1:-1, 2:] + u[1:-1, :-2]
-            inner = u[1:-1, 1:-1]
-            u = m.nn.functional.pad(inner + k * (near - 4 * inner), (1, 1, 1, 1))
-        return (u * u).sum()
-
-    return loss
+    return heat(make, step)
 
 
 @ALL.add("wave, 1000 places, 50 steps", F64)
