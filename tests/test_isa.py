@@ -26,6 +26,7 @@ FILES = [
     "test_kernels_of_all_types.py",
     "test_linalg_batches.py",
     "test_order.py",
+    "test_ctc.py",
     "bench/test_ulp.py",
 ]
 narrower = pytest.mark.parametrize("isa", ["baseline", "avx2"])

@@ -3,6 +3,7 @@
 #include "core/promotion.h"
 #include "ops/attention.h"
 #include "ops/convert.h"
+#include "ops/ctc.h"
 #include "ops/embedding.h"
 #include "ops/loss.h"
 #include "ops/normalize.h"
@@ -81,6 +82,13 @@ void bind_losses(Registry& r) {
           [](const Arguments& a) {
             return wrap(cross_entropy(a.tensor(0), a.tensor(1), a.optional_tensor(2),
                                       reduction_of(a, 3, 5, 6), a.integer(4), a.real(7)));
+          });
+  r.add("_ctc_loss", kFunction, "Losses of alignments: see nn.functional.ctc_loss.")
+      .on("(Tensor input, Tensor targets, Tensor input_lengths, Tensor target_lengths, int blank, "
+          "str reduction, bool zero_infinity)",
+          [](const Arguments& a) {
+            return wrap(ctc_loss(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.integer(4),
+                                 parse_reduction(a.text(5)), a.boolean(6)));
           });
 }
 

@@ -198,6 +198,17 @@ bool class_loss_gradient(BatchedCall& c) {
   return true;
 }
 
+// Inputs: log-probabilities with the sequences along dimension 1, targets, lengths of both. The
+// sequences of all examples.
+bool alignments(BatchedCall& c) {
+  // Of targets one after the other, the lengths of each example have to add up.
+  if (c.rank(1) == 1 && (c.batched[1] || c.batched[3])) return false;
+  c.fold(0, 1);
+  for (size_t k : {1u, 2u, 3u}) c.fold(k);
+  c.batch_dim = 1;
+  return true;
+}
+
 // ---- attention
 
 // Queries, keys, values and what has their batches; a mask, which is broadcast; a stream of random
@@ -244,6 +255,7 @@ constexpr BatchRule kRules[] = {
     {Op::CrossEntropyGrad, class_loss_gradient},
     {Op::NllLoss, class_loss},
     {Op::NllLossAdjoint, class_loss_gradient},
+    {Op::CtcLoss, alignments},
     {Op::Attention, attention},
     {Op::AttentionGrad, attention},
 };

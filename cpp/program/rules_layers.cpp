@@ -54,6 +54,18 @@ bool fits_nll_loss_adjoint(const Call& c) {
   return classes_fit(c, 1) && weight_fits(c, 2) && is_result_shape(c, 0) &&
          (c.integer(0) == 0 ? c.same_shape(0, 1) : c.rank(0) == 0);
 }
+// The kernel checks lengths and labels.
+bool fits_ctc_loss(const Call& c) {
+  if (!c.takes(4) || c.rank(0) != 3 || c.rank(1) < 1 || c.rank(1) > 2 || c.rank(2) != 1 ||
+      !c.same_shape(2, 3))
+    return false;
+  const int64_t batch = c.size(0, 1);
+  return (c.in(0).dtype == DType::Float32 || c.in(0).dtype == DType::Float64) &&
+         is_integral(c.in(1).dtype, false) && c.in(2).dtype == DType::Int64 &&
+         c.in(3).dtype == DType::Int64 && c.size(2, 0) == batch &&
+         (c.rank(1) == 1 || c.size(1, 0) == batch) && c.integer(0) >= 0 &&
+         c.integer(0) < c.size(0, 2);
+}
 // The kernels check the numbers of rows.
 bool is_row_numbers(const Call& c, size_t k) {
   return c.in(k).dtype == DType::Int64 || c.in(k).dtype == DType::Int32;
@@ -471,6 +483,7 @@ constexpr OpRule kRules[] = {
     {Op::CrossEntropyGrad, fits_cross_entropy_grad},
     {Op::NllLoss, fits_nll_loss},
     {Op::NllLossAdjoint, fits_nll_loss_adjoint},
+    {Op::CtcLoss, fits_ctc_loss},
     {Op::Embedding, fits_embedding},
     {Op::EmbeddingAdjoint, fits_embedding_adjoint},
     {Op::EmbeddingBag, fits_embedding_bag},
