@@ -65,7 +65,20 @@ Reduction reduction_of(const Arguments& a, int size_average, int reduce, int red
   return a.optional_boolean(size_average).value_or(true) ? Reduction::Mean : Reduction::Sum;
 }
 
+// The first argument of a function of floats alone.
+Tensor floats(const Arguments& a, const char* name) {
+  Tensor x = a.tensor(0);
+  FG_CHECK_KIND(ErrorKind::NotImplemented, is_floating(x.dtype()), "\"", name,
+                "\" not implemented for '", scalar_type_name(x.dtype()),
+                "'; convert the input first, e.g. with .to(fastgrad.float32)");
+  return x;
+}
+
 void bind_losses(Registry& r) {
+  r.add("_multilabel_margin", kFunction, "The loss of each row.")
+      .on("(Tensor input, Tensor target)", [](const Arguments& a) {
+        return wrap(multilabel_margin_loss(floats(a, "multilabel_margin_loss"), a.tensor(1)));
+      });
   r.add("nn.functional.nll_loss", kFunction,
         "-weight[target] * input[target], for log-probabilities along dimension 1.")
       .on("(Tensor input, Tensor target, Tensor? weight=None, bool? size_average=None, "
@@ -90,15 +103,6 @@ void bind_losses(Registry& r) {
             return wrap(ctc_loss(a.tensor(0), a.tensor(1), a.tensor(2), a.tensor(3), a.integer(4),
                                  parse_reduction(a.text(5)), a.boolean(6)));
           });
-}
-
-// The first argument of a function of floats alone.
-Tensor floats(const Arguments& a, const char* name) {
-  Tensor x = a.tensor(0);
-  FG_CHECK_KIND(ErrorKind::NotImplemented, is_floating(x.dtype()), "\"", name,
-                "\" not implemented for '", scalar_type_name(x.dtype()),
-                "'; convert the input first, e.g. with .to(fastgrad.float32)");
-  return x;
 }
 
 void bind_activations(Registry& r) {

@@ -31,6 +31,12 @@ void cross_entropy_grad(const ClassShape& s, const Array& g, const Array& scores
                         const Array& total, Reduction reduction, int64_t ignore, double smoothing,
                         const Array& dx);
 
+// Scores and targets are (rows, classes), the scores float32 or float64, the targets int64: a row's
+// right classes until the first negative number. loss = sum of max(0, 1 - x[j] + x[i]) / classes
+// over the right classes j and all others i, by rows; slopes are its derivatives.
+void multilabel_margin_loss(const Array& scores, const Array& target, const Array& loss,
+                            const Array& slopes);
+
 // out = x / (1 - p) where element i of the stream says so, else 0.
 void dropout(const Array& x, RandomStream s, double p, const Array& out);
 // The same for n elements from number `first` on.

@@ -270,6 +270,40 @@ Tensor cross_entropy(const Tensor& scores, const Tensor& target, const Tensor& w
           .with(scores.shape()))[0];
 }
 
+// Inputs: scores, target; outputs: losses of rows, their derivatives by the scores. The kernel
+// fails at targets that are too large.
+FG_DEFINE_OP(MultilabelMargin) = {
+    .name = "multilabel_margin_loss",
+    .backward_name = "MultilabelMarginLossBackward0",
+    .num_outputs = 2,
+    .infer =
+        [](const Attrs&, Inputs in, Metas& out) {
+          out[0].dtype = out[1].dtype = in[0]->dtype;
+          out[0].shape = Dims{in[0]->shape[0]};
+          out[1].shape = in[0]->shape;
+        },
+    .eval = [](const Attrs&, Inputs in,
+               std::span<Array> out) { multilabel_margin_loss(*in[0], *in[1], out[0], out[1]); },
+    .vjp = [](VjpContext& c) { c.set(0, mul(reshape(c.g(), Dims{-1, 1}), c.out(1).detach())); },
+    .save = {save_out(1), 0},
+    .nondifferentiable_outputs = 2,
+};
+
+Tensor multilabel_margin_loss(const Tensor& scores, const Tensor& target) {
+  FG_CHECK(scores.ndim() == 2 && target.shape() == scores.shape(),
+           "multilabel_margin_loss: expected scores of 1 or 2 dimensions and a target of the same "
+           "shape, got ",
+           scores.shape(), " and ", target.shape());
+  FG_CHECK(target.dtype() == DType::Int64,
+           "multilabel_margin_loss: expected scalar type Long but "
+           "found ",
+           scalar_type_name(target.dtype()),
+           " for the target; convert it, e.g. with .to(fastgrad.int64)");
+  const DType type = scores.dtype();
+  return to_dtype(
+      apply_multi(Op::MultilabelMargin, {to_dtype(scores, compute_dtype(type)), target})[0], type);
+}
+
 namespace {
 
 RandomStream stream_of(const Attrs& a, Inputs in) {

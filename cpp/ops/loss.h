@@ -20,6 +20,9 @@ Tensor nll_loss(const Tensor& scores, const Tensor& target, const Tensor& weight
 Tensor cross_entropy(const Tensor& scores, const Tensor& target, const Tensor& weight,
                      Reduction reduction, int64_t ignore, double smoothing);
 
+// The loss of each row of (rows, classes), for targets that end at the first negative number.
+Tensor multilabel_margin_loss(const Tensor& scores, const Tensor& target);
+
 Tensor dropout(const Tensor& x, double p, bool training);
 
 // x·weightᵀ + bias; bias may be undefined.

@@ -256,6 +256,7 @@ constexpr BatchRule kRules[] = {
     {Op::NllLoss, class_loss},
     {Op::NllLossAdjoint, class_loss_gradient},
     {Op::CtcLoss, alignments},
+    {Op::MultilabelMargin, more_samples},
     {Op::Attention, attention},
     {Op::AttentionGrad, attention},
 };

@@ -66,6 +66,11 @@ bool fits_ctc_loss(const Call& c) {
          (c.rank(1) == 1 || c.size(1, 0) == batch) && c.integer(0) >= 0 &&
          c.integer(0) < c.size(0, 2);
 }
+// The kernel checks the targets.
+bool fits_multilabel_margin(const Call& c) {
+  return c.takes(2) && c.is_float(0) && itemsize(c.in(0).dtype) >= 4 && c.rank(0) == 2 &&
+         c.same_shape(0, 1) && c.in(1).dtype == DType::Int64;
+}
 // The kernels check the numbers of rows.
 bool is_row_numbers(const Call& c, size_t k) {
   return c.in(k).dtype == DType::Int64 || c.in(k).dtype == DType::Int32;
@@ -484,6 +489,7 @@ constexpr OpRule kRules[] = {
     {Op::NllLoss, fits_nll_loss},
     {Op::NllLossAdjoint, fits_nll_loss_adjoint},
     {Op::CtcLoss, fits_ctc_loss},
+    {Op::MultilabelMargin, fits_multilabel_margin},
     {Op::Embedding, fits_embedding},
     {Op::EmbeddingAdjoint, fits_embedding_adjoint},
     {Op::EmbeddingBag, fits_embedding_bag},

@@ -1,7 +1,9 @@
 #include "kernels/loss.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "kernels/copy.h"
@@ -86,6 +88,91 @@ void nll_loss_adjoint(const ClassShape& s, const Array& g, const Array& target, 
             out.ptr<T>()[(n * s.classes + t) * s.inner + i] =
                 static_cast<T>(-targets.weight(t) * cotangents.at(position));
         }
+    });
+  });
+}
+
+namespace {
+
+// Row by row; adjacent classes go through registers.
+template <class T>
+class MarginRow {
+ public:
+  explicit MarginRow(int64_t classes)
+      : classes_(classes),
+        blocks_((classes + kLanes - 1) / kLanes),
+        wrong_(static_cast<size_t>(blocks_ * kLanes), -static_cast<T>(HUGE_VAL)),
+        hits_(wrong_.size()) {}
+
+  // Returns the loss.
+  double of(const T* x, const int64_t* target, T* slopes) {
+    std::copy_n(x, classes_, wrong_.data());
+    std::fill(hits_.begin(), hits_.end(), T(0));
+    int64_t given = 0;
+    for (; given < classes_ && target[given] >= 0; ++given) {
+      FG_CHECK(target[given] < classes_, "multilabel_margin_loss: target ", target[given],
+               " is out of range for ", classes_, " classes");
+      wrong_[static_cast<size_t>(target[given])] = -static_cast<T>(HUGE_VAL);  // never a hit
+    }
+    double loss = 0;
+    for (int64_t k = 0; k < given; ++k) {
+      int64_t hits = 0;
+      loss += add(1 - x[target[k]], hits);
+      slopes[k] = -static_cast<T>(hits);
+    }
+    // A right class has no hits of its own; one that is given twice counts twice.
+    for (int64_t k = 0; k < given; ++k) hits_[static_cast<size_t>(target[k])] += slopes[k];
+    for (int64_t i = 0; i < classes_; ++i)
+      slopes[i] = hits_[static_cast<size_t>(i)] / static_cast<T>(classes_);
+    return loss / static_cast<double>(classes_);
+  }
+
+ private:
+  // What exceeds 0 when `lead` is added to the wrong classes' scores, added up.
+  double add(T lead, int64_t& hits) {
+    typedef T Register __attribute__((vector_size(16)));
+    constexpr int64_t kWidth = 16 / sizeof(T);
+    const Register zero{}, one = zero + 1, leads = zero + lead;
+    Register sum[2] = {}, count[2] = {};
+    T *w = wrong_.data(), *h = hits_.data();
+    for (int64_t i = 0; i < blocks_ * kLanes; i += 2 * kWidth)
+      for (int64_t k = 0; k < 2; ++k) {
+        Register gap, hit;
+        std::memcpy(&gap, w + i + k * kWidth, sizeof gap);
+        std::memcpy(&hit, h + i + k * kWidth, sizeof hit);
+        gap += leads;
+        const Register found = gap > zero ? one : zero;
+        sum[k] += gap > zero ? gap : zero;
+        count[k] += found;
+        hit += found;
+        std::memcpy(h + i + k * kWidth, &hit, sizeof hit);
+      }
+    double total = 0;
+    for (int64_t i = 0; i < kWidth; ++i) {
+      total += static_cast<double>(sum[0][i] + sum[1][i]);
+      hits += static_cast<int64_t>(count[0][i] + count[1][i]);
+    }
+    return total;
+  }
+
+  static constexpr int64_t kLanes = 8;
+  int64_t classes_, blocks_;
+  std::vector<T> wrong_, hits_;
+};
+
+}  // namespace
+
+void multilabel_margin_loss(const Array& scores, const Array& target, const Array& loss,
+                            const Array& slopes) {
+  const Array from = as_contiguous(scores), classes = as_contiguous(target);
+  const int64_t n = scores.shape[1];
+  dispatch_float(loss.dtype, "multilabel_margin_loss", [&]<class T>(T) {
+    const int64_t grain = kParallelGrain / (4 * n + 1) + 1;
+    parallel_for(scores.shape[0], grain, [&](int64_t begin, int64_t end) {
+      MarginRow<T> row(n);
+      for (int64_t r = begin; r < end; ++r)
+        loss.ptr<T>()[r] = static_cast<T>(
+            row.of(from.ptr<T>() + r * n, classes.ptr<int64_t>() + r * n, slopes.ptr<T>() + r * n));
     });
   });
 }

@@ -263,8 +263,7 @@ def multi_margin_loss(
         gap = gap * gap
     if weight is not None:
         gap = gap * weight[index]
-    others = _core.arange(classes) != index
-    loss = _core.where(others, gap, 0.0).sum(1) / classes
+    loss = gap.scatter(1, index, 0.0).sum(1) / classes
     return reduced(loss.reshape(target.shape), reduction)
 
 
@@ -302,11 +301,5 @@ def multilabel_margin_loss(
         )
     check_reduction(reduction)
     rows = input.reshape(1, -1) if input.dim() < 2 else input
-    target = target.reshape(rows.shape)
-    given = (target >= 0).to(_core.int64).cumprod(1)
-    index = _core.where(given == 1, target, 0)
-    right = _core.zeros_like(target).scatter_add(1, index, given) > 0
-    gaps = (1 - rows.gather(1, index).unsqueeze(2) + rows.unsqueeze(1)).clamp_min(0)
-    counted = (given == 1).unsqueeze(2) & ~right.unsqueeze(1)
-    loss = _core.where(counted, gaps, 0.0).sum((1, 2)) / rows.size(1)
+    loss = _core._multilabel_margin(rows, target.reshape(rows.shape))
     return reduced(loss.reshape(input.shape[:-1]), reduction)
