@@ -39,7 +39,7 @@ function(fastgrad_set_isa_flags)
     endif()
     # Loops without copies of each for the last few elements on narrower registers; and what only
     # processors without AVX2 run.
-    if((source MATCHES "_avx(2|512)\\.cpp$" AND source MATCHES "elementwise_(arithmetic|comparison|pairs)"
+    if((source MATCHES "_avx(2|512)\\.cpp$" AND source MATCHES "elementwise_(arithmetic|comparison|pairs|composed)"
         OR source MATCHES "_baseline\\.cpp$")
        AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
       set_property(SOURCE "${source}" APPEND PROPERTY COMPILE_OPTIONS

@@ -268,3 +268,35 @@ class TestDerivatives:
         for k, got in ((1, first), (2, second)):
             wanted = [float(mp.polygamma(n + k, p)) for p in x.tolist()]
             np.testing.assert_allclose(to_numpy(got), wanted, rtol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ends_of_functions_that_go_by_blocks(dtype: str) -> None:
+    inf, nan, kind = np.inf, np.nan, getattr(fg, dtype)
+    x = fg.tensor([inf, -inf, nan, 0.0, 38.0, -38.0, 1e30, -1e30], dtype=kind, requires_grad=True)
+    y = fg.special.log_ndtr(x)
+    tail = 0.0 if dtype == "float32" else 2.88542835e-316  # subnormal
+    far = -inf if dtype == "float32" else -5e59
+    expected = [0, -inf, nan, np.log(0.5), -tail, -726.5572160185, 0, far]
+    np.testing.assert_allclose(y.detach().numpy(), np.array(expected, dtype), rtol=1e-6)
+    assert np.signbit(y.detach().numpy()[[0, 4, 6]]).all()
+    y.backward(fg.ones_like(y))
+    slopes = [0, inf, nan, 0.79788456, 0, 38.02624348, 0, 1e30]
+    np.testing.assert_allclose(x.grad.numpy(), np.array(slopes, dtype), rtol=1e-6, atol=1e-300)
+    z = fg.tensor([inf, -inf, nan, 0.0, -0.0, 8.0, -8.0, 1e30], dtype=kind)
+    i0, i1 = fg.special.i0e(z).numpy(), fg.special.i1e(z).numpy()
+    root = 3.9894228e-16
+    np.testing.assert_allclose(i0, [0, 0, nan, 1, 1, 0.14343178, 0.14343178, root], rtol=1e-6)
+    np.testing.assert_allclose(i1, [0, 0, nan, 0, 0, 0.13414249, -0.13414249, root], rtol=1e-6)
+    assert np.signbit(i1).tolist()[3:] == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("name", ["log_ndtr", "i0e", "i1e"])
+def test_elements_do_not_depend_on_their_neighbours(name: str) -> None:
+    x = fg.tensor(np.random.default_rng(3).uniform(-12, 12, 1100))
+    call = getattr(fg.special, name)
+    whole = call(x).numpy()
+    for begin, end in ((0, 1), (5, 12), (500, 540), (90, 1100)):
+        np.testing.assert_array_equal(call(x[begin:end]).numpy(), whole[begin:end])
+    np.testing.assert_array_equal(call(x[::2]).numpy(), whole[::2])
+    np.testing.assert_array_equal(call(x[7].expand(600)).numpy(), np.full(600, whole[7]))

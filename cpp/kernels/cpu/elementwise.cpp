@@ -375,6 +375,7 @@ KernelTable narrow_kernels() {
     fill_arithmetic_kernels_avx2(table);
     fill_comparison_kernels_avx2(table);
     fill_vector_kernels_avx2(table);
+    fill_composed_kernels_avx2(table);
   }
   fill_narrow_kernels(table);
   share_kernels(table);

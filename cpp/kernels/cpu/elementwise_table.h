@@ -32,6 +32,9 @@ constexpr bool goes_by_int32(ElementwiseOp op, size_t itemsize) {
   }
 }
 void fill_narrow_kernels(KernelTable& table);
+// Special functions by loops over registers for those that they are made of
+// (elementwise_composed_avx2.cpp); the table has scalar ones already.
+void fill_composed_kernels_avx2(KernelTable& table);
 // For one element; the table has kernels for any number already.
 void fill_single_kernels(KernelTable& table);
 

@@ -13,10 +13,6 @@ namespace {
 
 constexpr double kRowsEnd = 8.474;  // those of y = a / sqrt(2) end at 767/128 and half a step
 
-double upper_half(double x) {
-  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~std::uint64_t{0x7ffffff});
-}
-
 // An unevaluated sum.
 struct Sum {
   double high, low;
@@ -24,8 +20,8 @@ struct Sum {
 
 // a (c + low).
 Sum product(double a, double c, double low) {
-  const double a_half = upper_half(a), a_rest = a - a_half;  // products of halves are exact
-  const double c_half = upper_half(c), c_rest = c - c_half, high = a * c;
+  const double a_half = upper_digits(a), a_rest = a - a_half;  // products of halves are exact
+  const double c_half = upper_digits(c), c_rest = c - c_half, high = a * c;
   const double lost = ((a_half * c_half - high) + a_half * c_rest + a_rest * c_half);
   return {high, lost + a_rest * c_rest + a * low};
 }
@@ -46,7 +42,7 @@ Sum by_rows(double a) {
 
 // a P(normal > a) by a continued fraction: the density times 1 / (1 + w).
 Sum by_fraction(double a) {
-  const double half = upper_half(a), t = -0.5 * ((a - half) * (a + half));
+  const double half = upper_digits(a), t = -0.5 * ((a - half) * (a + half));
   const double rest = t * (1 + t * (0.5 + t * (1.0 / 6)));  // exp(t) - 1
   double w = 0;
   for (int k = 14; k > 0; --k) w = k / (a + w);
