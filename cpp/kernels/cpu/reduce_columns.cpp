@@ -33,7 +33,9 @@ class ColumnReduction {
     const int64_t chunks = (rows - 1) / chunk + 1;
     if (chunks == 1) {
       const int64_t grain = kReduceChunk / std::max<int64_t>(1, strip_ * rows);
+      const bool small = strips == 1 && direct_ && plan_.reduced.size() == 1 && rows <= kReduceRows;
       reduce_parallel(reducer_, tasks, grain, [&](int64_t begin, int64_t end) {
+        if (small) return small_groups(begin, end, store);
         AccRoom<kFewColumns> total(reducer_, strip_);
         const auto room = room_to_gather();
         for (int64_t t = begin; t < end; ++t) {
@@ -72,6 +74,27 @@ class ColumnReduction {
     const int64_t elements = std::min(plan_.count, kReduceRows) * strip_;
     return std::make_unique_for_overwrite<char[]>(
         static_cast<size_t>(elements * static_cast<int64_t>(itemsize(reducer_.compute))));
+  }
+
+  // Groups that are a part each; several go to the store at once.
+  void small_groups(int64_t begin, int64_t end, ReduceStore store) const {
+    const int64_t together = std::max<int64_t>(1, kFewColumns / width_),
+                  size = static_cast<int64_t>(x_.itemsize()), wide = width_ * reducer_.size,
+                  row_step = plan_.reduced_strides[0] * size;
+    AccRoom<kFewColumns> total(reducer_, together * width_);
+    const void* row[kReduceRows];
+    StridedCursor groups(plan_.kept, plan_.kept_strides, begin);
+    groups.advance(end - begin, [&](int64_t offset, int64_t step, int64_t n) {
+      for (int64_t i = 0, m; i < n; i += m, begin += m) {
+        m = std::min(together, n - i);
+        for (int64_t j = 0; j < m; ++j) {
+          const char* p = x_.data + (offset + (i + j) * step) * size;
+          for (int64_t k = 0; k < plan_.count; ++k) row[k] = p + k * row_step;
+          reducer_.rows(row, plan_.count, width_, 0, total.get() + j * wide);
+        }
+        store.put(store.self, begin * width_, 1, total.get(), m * width_);
+      }
+    });
   }
 
   // Rows [begin, end) of m columns from column c of a group.
