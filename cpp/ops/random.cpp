@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "core/promotion.h"
 #include "kernels/random.h"
+#include "kernels/reduce.h"
 #include "ops/pointwise.h"
 #include "ops/shape.h"
 
@@ -205,9 +206,14 @@ void check_continuous(const char* distribution, DType d) {
 
 bool all_in(const Tensor& x, double low, double high) {
   watch_condition(kWithin, Attrs(low, high), x.array(), true);  // or an error is raised
-  Array a = as_contiguous(x.array(), DType::Float64);
-  for (int64_t i = 0; i < a.numel; ++i)
-    if (!(a.ptr<double>()[i] >= low && a.ptr<double>()[i] <= high)) return false;
+  const Array& a = x.array();
+  for (int k = 0; k < 2 && a.numel; ++k) {
+    const Array extreme = Array::empty(Dims{}, a.dtype);
+    reduce_extreme(a, (DimSet{1} << a.ndim()) - 1, k == 1, &extreme, nullptr);
+    double v;
+    cast_kernel(a.dtype, DType::Float64)(extreme.data, 1, reinterpret_cast<char*>(&v), 1, 1);
+    if (!(v >= low && v <= high)) return false;
+  }
   return true;
 }
 
