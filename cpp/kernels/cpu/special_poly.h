@@ -57,13 +57,14 @@ static inline double cos_pi(double x) {
                      : -std::cos(kPi * (1 - a));
 }
 
-// exp(c x^2) for |c x^2| < 1500 without the relative error |c x^2| eps of exp(c * x * x): with
-// x = high + low, high^2 is exact (26 bits squared) and the rest, below 1e-4, goes through a
-// series.
+// 26 of the 53 digits: their square is exact.
 static inline double upper_digits(double x) {
   return std::bit_cast<double>(std::bit_cast<std::uint64_t>(x) & ~std::uint64_t{0x7ffffff});
 }
+// For |t| < 1e-3.
 static inline double exp_small(double t) { return 1 + t * (1 + t * (0.5 + t * (1.0 / 6))); }
+// exp(c x^2) for |c x^2| < 1500 without the relative error |c x^2| eps of exp(c * x * x): the
+// square of the upper digits is exact, and the rest is small.
 static inline double exp_scaled_square(double c, double x) {
   const double high = upper_digits(x);
   return std::exp(c * (high * high)) * exp_small(c * ((x - high) * (x + high)));
